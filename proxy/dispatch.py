@@ -1,0 +1,302 @@
+"""What becomes of each request: asked of the gate once, then carried out.
+
+This is the handler that aiohttp's server calls. It knows the rooms and none of their details:
+plain exchange, tunnel, static file, or an answer of our own. It is one of the two places that
+catch every error of ours; a fault never leaves a client without an answer or a cut.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, cast
+
+from aiohttp import web
+
+from . import headers, status
+from .client_connection import ClientConnection
+from .errors import ClientRequestError, KubelatchError
+from .exchange import Exchange
+from .gate import Allowed, Answer, Gate, Refusal, Static
+from .outbound import Outbound, Policy
+from .record import Record, Recorder
+from .tunnel import Refused, Tunnel
+from .upstream.generation import Generations
+
+if TYPE_CHECKING:
+    from .static_files import StaticFiles
+
+log = logging.getLogger(__name__)
+
+# Fields of a refused upgrade's answer that do not pass: its framing is made anew.
+_DROP_FRAMING: Final = headers.HOP_BY_HOP | {b"content-length"}
+
+
+class Sent(web.StreamResponse):
+    """Tells aiohttp that the answer is on its way already, and whether the connection goes on."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._goes_on = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._goes_on
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to prepare."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to write."""
+
+
+class Dispatcher:
+    """See the module.
+
+    Args:
+        gate: decides.
+        generations: where the upstream is now.
+        policy: how requests are shaped.
+        recorder: gets a record of each exchange when it has ended.
+        static: serves ``--www``; None without it.
+        tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        generations: Generations,
+        policy: Policy,
+        recorder: Recorder,
+        *,
+        static: "StaticFiles | None" = None,
+        tunnel_keepalive: float = 15.0,
+    ) -> None:
+        self._gate = gate
+        self._generations = generations
+        self._policy = policy
+        self._recorder = recorder
+        self._static = static
+        self._tunnel_keepalive = tunnel_keepalive
+        self._go_on = Sent(keep_alive=True)
+        self._close = Sent(keep_alive=False)
+        self.draining = False
+        self.in_flight: set[Record] = set()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        client = cast("ClientConnection", request.protocol)
+        loop = asyncio.get_running_loop()
+        record = Record(
+            method=request.method,
+            target=request.raw_path,
+            client=client.peer.decode(),
+            started=loop.time(),
+        )
+        self.in_flight.add(record)
+        try:
+            return await self._answer(client, request, record)
+        except Refused as refused:
+            return self._relay_refusal(client, request, refused, record)
+        except KubelatchError as error:
+            return self._tell(client, request, error, record)
+        except asyncio.CancelledError:
+            record.cause = record.cause or "client-gone"
+            raise
+        finally:
+            record.ended = loop.time()
+            self.in_flight.discard(record)
+            self._recorder(record)
+
+    async def _answer(
+        self, client: ClientConnection, request: web.BaseRequest, record: Record
+    ) -> web.StreamResponse:
+        decision = self._gate.decide(
+            request.method, request.raw_path, request.raw_headers, request.version
+        )
+        if isinstance(decision, Allowed):
+            return await self._forward(client, request, decision, record)
+        if isinstance(decision, Refusal):
+            return self._refuse(client, request, decision, record)
+        record.rule = decision.rule if isinstance(decision, Answer) else "www"
+        if isinstance(decision, Static) and self._static is not None:
+            response = await self._static.respond(request, decision.path)
+            record.status = response.status
+            return response
+        if isinstance(decision, Answer):
+            return self._send(client, request, decision.status, b"", record, extra=decision.headers)
+        msg = "no static files are served"
+        raise ClientRequestError(msg)
+
+    async def _forward(
+        self,
+        client: ClientConnection,
+        request: web.BaseRequest,
+        allowed: Allowed,
+        record: Record,
+    ) -> web.StreamResponse:
+        fields = headers.read_request(request.raw_headers, allowed.strip)
+        if request.version.minor == 0:
+            # RFC 9110 section 10.1.1: an expectation of an HTTP/1.0 client is ignored.
+            fields.expect = b""
+        elif fields.expect and fields.expect != b"100-continue":
+            return self._send(
+                client, request, 417, status.body(417, "BadRequest", "unknown expectation"), record
+            )
+        outbound = Outbound(
+            request.method,
+            allowed.target.raw.encode("utf-8", "surrogateescape"),
+            fields,
+            peer=client.peer,
+            policy=self._policy,
+            # BaseRequest shows no such field of its own.
+            chunked=request._message.chunked,
+            upgrade=(allowed.upgrade or "").encode(),
+        )
+        generation = self._generations.current()
+        if allowed.upgrade:
+            if client.bytes_lost:
+                msg = "an upgrade request cannot follow a request's body in one packet"
+                raise ClientRequestError(msg)
+            record.protocol = allowed.upgrade
+            tunnel = Tunnel(
+                client,
+                outbound,
+                allowed.upgrade.lower().encode(),
+                self._tunnel_keepalive,
+                record,
+            )
+            await tunnel.run(generation)
+            return self._close
+        exchange = Exchange(client, request, outbound, record, extra=allowed.response_headers)
+        if self.draining:
+            exchange.keep_alive = False
+        await exchange.run(generation)
+        # The client may have offered another protocol, which HTTP/1.1 lets us ignore.
+        client.continue_http()
+        return self._go_on if exchange.keep_alive else self._close
+
+    def _refuse(
+        self, client: ClientConnection, request: web.BaseRequest, refusal: Refusal, record: Record
+    ) -> web.StreamResponse:
+        record.rule = refusal.rule
+        return self._failure(
+            client,
+            request,
+            refusal.status,
+            refusal.reason,
+            refusal.message,
+            record,
+            hint=refusal.hint,
+            cause=refusal.rule,
+            extra=refusal.headers,
+            close=refusal.close,
+        )
+
+    def _tell(
+        self,
+        client: ClientConnection,
+        request: web.BaseRequest,
+        error: KubelatchError,
+        record: Record,
+    ) -> web.StreamResponse:
+        record.cause = error.cause
+        extra = (("Retry-After", "1"),) if error.status == 503 else ()
+        return self._failure(
+            client,
+            request,
+            error.status,
+            error.reason,
+            error.message,
+            record,
+            hint=error.hint,
+            cause=error.cause,
+            extra=extra,
+        )
+
+    def _failure(
+        self,
+        client: ClientConnection,
+        request: web.BaseRequest,
+        code: int,
+        reason: str,
+        message: str,
+        record: Record,
+        *,
+        hint: str,
+        cause: str,
+        extra: tuple[tuple[str, str], ...] = (),
+        close: bool = False,
+    ) -> web.StreamResponse:
+        if _prefers_text(request):
+            first = "Forbidden" if code == 403 else reason
+            content = "\n\n".join(filter(None, (first, message, hint))).encode() + b"\n"
+            kind = "text/plain; charset=utf-8"
+        else:
+            content = status.body(code, reason, message, hint=hint, cause=cause)
+            kind = "application/json"
+        return self._send(
+            client, request, code, content, record, kind=kind, extra=extra, close=close
+        )
+
+    def _relay_refusal(
+        self,
+        client: ClientConnection,
+        request: web.BaseRequest,
+        refused: Refused,
+        record: Record,
+    ) -> web.StreamResponse:
+        """The API server's own answer to an upgrade that it will not have."""
+        head = refused.head
+        lines = [
+            b"HTTP/1.1 %d %b" % (head.status, head.reason),
+            *headers.response_fields(head.headers, _DROP_FRAMING),
+            b"Content-Length: %d" % len(refused.content),
+            b"Connection: close",
+            b"\r\n",
+        ]
+        record.status = head.status
+        if client.transport is not None:
+            client.transport.write(b"\r\n".join(lines) + refused.content)
+        return self._close
+
+    def _send(
+        self,
+        client: ClientConnection,
+        request: web.BaseRequest,
+        code: int,
+        content: bytes,
+        record: Record,
+        *,
+        kind: str = "application/json",
+        extra: tuple[tuple[str, str], ...] = (),
+        close: bool = False,
+    ) -> web.StreamResponse:
+        """Send an answer of our own."""
+        # What follows an unread body or an upgrade that was not granted is not worth guessing.
+        keep_alive = (
+            request.keep_alive
+            and not close
+            and not self.draining
+            and request.content.is_eof()
+            and not client.holding
+        )
+        record.status = code
+        record.sent = len(content)
+        if client.transport is not None:
+            client.transport.write(
+                status.answer(
+                    code,
+                    content,
+                    content_type=kind if content else "",
+                    http10=request.version.minor == 0,
+                    keep_alive=keep_alive,
+                    head_only=request.method == "HEAD",
+                    extra=extra,
+                )
+            )
+        return self._go_on if keep_alive else self._close
+
+
+def _prefers_text(request: web.BaseRequest) -> bool:
+    """The client asks for text before JSON: a browser, or a script written for kubectl proxy."""
+    accept = request.headers.get("Accept", "")
+    return "text/" in accept and "json" not in accept

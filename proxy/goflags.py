@@ -1,0 +1,230 @@
+"""Command line flags with Go's manners: pflag's grammar and error texts, Go's value syntax.
+
+kubectl's users write ``--flag``, ``--flag=false``, ``-p8001``, ``-p=8001``, ``1m30s``; scripts
+match its error messages. Rules from github.com/spf13/pflag ``flag.go`` and Go's ``strconv`` and
+``time.ParseDuration``. Pure: argument list and environment in, values out.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .errors import UsageError
+
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_INT: Final = re.compile(r"[+-]?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]+|[0-9][0-9_]*)")
+_UNITS: Final = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
+}  # fmt: skip
+_DURATION_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]+)?")
+
+
+def parse_bool(text: str) -> bool:
+    """``strconv.ParseBool``."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    msg = f'strconv.ParseBool: parsing "{text}": invalid syntax'
+    raise ValueError(msg)
+
+
+def parse_int(text: str) -> int:
+    """``strconv.ParseInt`` with base 0 and 64 bits."""
+    if not _INT.fullmatch(text):
+        msg = f'strconv.ParseInt: parsing "{text}": invalid syntax'
+        raise ValueError(msg)
+    digits = text.lstrip("+-")
+    # Go reads a leading zero as octal, which Python spells 0o.
+    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
+        digits = "0o" + digits[1:]
+    value = int(digits, 0) * (-1 if text.startswith("-") else 1)
+    if not -(2**63) <= value < 2**63:
+        msg = f'strconv.ParseInt: parsing "{text}": value out of range'
+        raise ValueError(msg)
+    return value
+
+
+def parse_duration(text: str) -> float:
+    """``time.ParseDuration``, in seconds."""
+    rest = text[1:] if text[:1] in {"+", "-"} else text
+    if rest == "0":
+        return 0.0
+    total, position = 0.0, 0
+    while position < len(rest):
+        part = _DURATION_PART.match(rest, position)
+        if part is None:
+            break
+        number, unit = part.groups()
+        if not unit:
+            msg = f'time: missing unit in duration "{text}"'
+            raise ValueError(msg)
+        if unit not in _UNITS:
+            msg = f'time: unknown unit "{unit}" in duration "{text}"'
+            raise ValueError(msg)
+        total += float(number) * _UNITS[unit]
+        position = part.end()
+    if not rest or position < len(rest):
+        msg = f'time: invalid duration "{text}"'
+        raise ValueError(msg)
+    return -total if text.startswith("-") else total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """One flag.
+
+    Attributes:
+        name: its long name, without dashes.
+        default: its value when nobody says anything; its type is the flag's type.
+        help: one or two sentences.
+        shorthand: a letter, or empty.
+        parse: text to value; raises ValueError with Go's words.
+        repeat: values add up instead of replacing each other.
+        bare: the value of the flag without an argument; None: it needs one.
+        value_name: shown in help.
+        group: the heading in help.
+        ignored: why it has no effect here; such a flag is accepted, and says so.
+        env: it can be set by ``KUBELATCH_<NAME>``.
+        secret: its value must not be shown.
+    """
+
+    name: str
+    default: Any
+    help: str
+    shorthand: str = ""
+    parse: Callable[[str], Any] = str
+    repeat: bool = False
+    bare: Any = None
+    value_name: str = ""
+    group: str = ""
+    ignored: str = ""
+    env: bool = True
+    secret: bool = False
+
+    @property
+    def field(self) -> str:
+        """The name as an identifier."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return "KUBELATCH_" + self.field.upper()
+
+    @property
+    def label(self) -> str:
+        """As pflag names it in errors."""
+        return f"-{self.shorthand}, --{self.name}" if self.shorthand else f"--{self.name}"
+
+
+class FlagSet:
+    """A set of flags that reads an argument list.
+
+    Args:
+        flags: the flags.
+        usage: the last line of an error about flags.
+    """
+
+    def __init__(self, flags: Iterable[Flag], usage: str) -> None:
+        self._flags = {flag.name: flag for flag in flags}
+        self._shorthands = {f.shorthand: f for f in self._flags.values() if f.shorthand}
+        self._usage = usage
+
+    def parse(
+        self, arguments: Sequence[str], environ: Mapping[str, str]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Values by field name for every flag that was set, and the positional arguments.
+
+        A flag beats its environment variable; a variable that is set but empty counts as unset.
+
+        Raises:
+            UsageError: in pflag's words.
+        """
+        values: dict[str, Any] = {}
+        for flag in self._flags.values():
+            if flag.env and (text := environ.get(flag.variable)):
+                self._set(values, flag, text, where=flag.variable)
+        from_environment = set(values)
+        positional: list[str] = []
+        rest = list(arguments)
+        while rest:
+            argument = rest.pop(0)
+            if argument == "--":
+                positional += rest
+                break
+            if argument.startswith("--"):
+                flag, text = self._long(argument, rest)
+                self._given(values, flag, text, from_environment)
+            elif argument.startswith("-") and len(argument) > 1:
+                for flag, text in self._short(argument, rest):
+                    self._given(values, flag, text, from_environment)
+            else:
+                positional.append(argument)
+        return values, positional
+
+    def _given(
+        self, values: dict[str, Any], flag: Flag, text: str | None, from_environment: set[str]
+    ) -> None:
+        if flag.field in from_environment:
+            from_environment.discard(flag.field)
+            del values[flag.field]
+        if text is None:
+            values[flag.field] = flag.bare
+        else:
+            self._set(values, flag, text)
+
+    def _set(self, values: dict[str, Any], flag: Flag, text: str, where: str = "") -> None:
+        try:
+            value = flag.parse(text)
+        except ValueError as exc:
+            shown = "***" if flag.secret else text
+            raise self._error(
+                f'invalid value "{shown}" in ${where}: {exc}'
+                if where
+                else f'invalid argument "{shown}" for "{flag.label}" flag: {exc}'
+            ) from exc
+        values[flag.field] = values.get(flag.field, ()) + value if flag.repeat else value
+
+    def _long(self, argument: str, rest: list[str]) -> tuple[Flag, str | None]:
+        name, equals, text = argument[2:].partition("=")
+        if not name or name[0] in "-=":
+            raise self._error(f"bad flag syntax: {argument}")
+        flag = self._flags.get(name)
+        if flag is None:
+            raise self._error(f"unknown flag: --{name}")
+        if equals:
+            return flag, text
+        if flag.bare is not None:
+            return flag, None
+        if not rest:
+            raise self._error(f"flag needs an argument: --{name}")
+        return flag, rest.pop(0)
+
+    def _short(self, argument: str, rest: list[str]) -> list[tuple[Flag, str | None]]:
+        found: list[tuple[Flag, str | None]] = []
+        letters = argument[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            flag = self._shorthands.get(letter)
+            if flag is None:
+                raise self._error(f"unknown shorthand flag: {letter!r} in {argument}")
+            if letters[:1] == "=":
+                found.append((flag, letters[1:]))
+                break
+            if flag.bare is not None:
+                found.append((flag, None))
+                continue
+            if letters:
+                found.append((flag, letters))
+            elif rest:
+                found.append((flag, rest.pop(0)))
+            else:
+                raise self._error(f"flag needs an argument: {letter!r} in {argument}")
+            break
+        return found
+
+    def _error(self, message: str) -> UsageError:
+        return UsageError(message, hint=self._usage)

@@ -1,0 +1,54 @@
+"""Decompressing an answer while it streams, in bounded memory.
+
+Only for answers whose compression we asked for on the client's behalf. A kilobyte of gzip can
+hold a megabyte of zeros, so what comes out is taken in slices, and what is not yet decoded
+waits compressed.
+"""
+
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+_SLICE: Final = 256 * 1024
+# zlib's window bits for gzip framing (RFC 1952) and nothing else.
+_GZIP_FRAMING: Final = 31
+
+
+class CorruptError(ValueError):
+    """The bytes are not gzip."""
+
+
+class Gunzip:
+    """A gzip stream of one or more members, as Go's ``compress/gzip`` reads it."""
+
+    __slots__ = ("_decoder", "_waiting")
+
+    def __init__(self) -> None:
+        self._decoder = zlib.decompressobj(_GZIP_FRAMING)
+        self._waiting = b""
+
+    def feed(self, data: bytes) -> None:
+        """Add compressed bytes."""
+        self._waiting = self._waiting + data if self._waiting else data
+
+    def slices(self) -> Iterator[bytes]:
+        """Decoded bytes, a slice at a time; may be left early and begun again.
+
+        Raises:
+            CorruptError: the stream is broken.
+        """
+        while self._waiting:
+            if self._decoder.eof:
+                self._decoder = zlib.decompressobj(_GZIP_FRAMING)
+            try:
+                out = self._decoder.decompress(self._waiting, _SLICE)
+            except zlib.error as exc:
+                raise CorruptError(str(exc)) from exc
+            self._waiting = self._decoder.unconsumed_tail or self._decoder.unused_data
+            if out:
+                yield out
+
+    @property
+    def whole(self) -> bool:
+        """All that was fed is decoded, and it ended where a member ends."""
+        return not self._waiting and self._decoder.eof

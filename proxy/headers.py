@@ -1,0 +1,173 @@
+"""Header fields between client and upstream: what passes, what is dropped, what is added.
+
+Pure functions over raw ``(name, value)`` pairs; names and values keep their bytes and their
+order. The order of work is Go's ReverseProxy's: strip first, inject last, so that no field of
+the client's can remove or replace one of ours (golang/go#50580).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+# RFC 9110 section 7.6.1, and the two that predate it.
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"proxy-connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# Fields that this proxy sets itself, or that must not appear in a trailer section
+# (RFC 9110 section 6.5.1).
+_NO_TRAILER: Final = HOP_BY_HOP | {b"content-length", b"host", b"content-encoding", b"set-cookie"}
+# Naming one of these in ``Connection`` must not remove it: the parser has already acted on it.
+_NEVER_NAMED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
+
+
+@dataclass(slots=True)
+class ClientFields:
+    """What a request's header fields say, read once.
+
+    Attributes:
+        kept: the fields that go upstream as they are.
+        authorization: the client brought a credential of its own.
+        expect: the value of ``Expect``, lower case.
+        forwarded_for: the values of ``X-Forwarded-For``.
+        content_length: its value, or None.
+        encodings: the client says which content codings it takes, or asks for a range.
+        user_agent: it named itself.
+        trailers: it takes trailers.
+    """
+
+    kept: list[tuple[bytes, bytes]] = field(default_factory=list)
+    authorization: bool = False
+    expect: bytes = b""
+    forwarded_for: list[bytes] = field(default_factory=list)
+    content_length: bytes | None = None
+    encodings: bool = False
+    user_agent: bool = False
+    trailers: bool = False
+
+
+def connection_options(headers: Pairs) -> frozenset[bytes]:
+    """The tokens of all ``Connection`` fields, lower case."""
+    values = [value for name, value in headers if len(name) == 10 and name.lower() == b"connection"]
+    if not values:
+        return _NO_OPTIONS
+    return frozenset(token.strip().lower() for value in values for token in value.split(b","))
+
+
+def read_request(headers: Pairs, strip: frozenset[bytes]) -> ClientFields:
+    """Sort a request's fields into what passes and what only informs us.
+
+    Dropped: hop-by-hop fields, fields that ``Connection`` names, ``Host`` (ours is the
+    upstream's), and what the gate says.
+
+    Args:
+        headers: the client's.
+        strip: names, spelled as in *headers*, that do not pass.
+    """
+    seen = ClientFields()
+    kept = seen.kept
+    named = connection_options(headers)
+    if named:
+        named -= _NEVER_NAMED
+    for pair in headers:
+        name = pair[0].lower()
+        if name in named or pair[0] in strip:
+            continue
+        if name in _SPECIAL:
+            _read_special(seen, name, pair)
+        else:
+            kept.append(pair)
+    return seen
+
+
+_SPECIAL: Final = HOP_BY_HOP | {
+    b"host",
+    b"authorization",
+    b"expect",
+    b"x-forwarded-for",
+    b"content-length",
+    b"accept-encoding",
+    b"range",
+    b"user-agent",
+}
+
+
+def _read_special(seen: ClientFields, name: bytes, pair: tuple[bytes, bytes]) -> None:
+    value = pair[1]
+    if name == b"user-agent":
+        if value:
+            seen.user_agent = True
+            seen.kept.append(pair)
+    elif name in {b"accept-encoding", b"range"}:
+        seen.encodings = True
+        seen.kept.append(pair)
+    elif name == b"authorization":
+        # kubectl takes an empty one for absent (client-go transport/round_trippers.go).
+        if value:
+            seen.authorization = True
+            seen.kept.append(pair)
+    elif name == b"content-length":
+        seen.content_length = value.strip()
+    elif name == b"x-forwarded-for":
+        seen.forwarded_for.append(value)
+    elif name == b"expect":
+        seen.expect = value.strip().lower()
+    elif name == b"te":
+        seen.trailers = seen.trailers or b"trailers" in value.lower()
+
+
+def forwarded_for(earlier: Iterable[bytes], peer: bytes) -> bytes:
+    """``X-Forwarded-For`` with *peer*, the client's address, appended."""
+    return b", ".join([*earlier, peer]) if peer else b", ".join(earlier)
+
+
+def request_head(
+    method: bytes,
+    target: bytes,
+    fields: ClientFields,
+    extra: Iterable[bytes],
+    fixed: bytes,
+) -> bytes:
+    """The bytes of a request head.
+
+    Args:
+        method: as the client sent it.
+        target: origin-form.
+        fields: the client's.
+        extra: finished lines of ours, without line ends.
+        fixed: finished lines that are the same for every request, each with its line end.
+    """
+    lines = [b"%b %b HTTP/1.1" % (method, target)]
+    lines += [b"%b: %b" % pair for pair in fields.kept]
+    lines += extra
+    return b"\r\n".join(lines) + b"\r\n" + fixed + b"\r\n"
+
+
+def response_fields(headers: Pairs, drop: frozenset[bytes]) -> list[bytes]:
+    """The lines of an answer that go to the client, without line ends.
+
+    Args:
+        headers: the upstream's.
+        drop: names, lower case, that do not pass, besides those that ``Connection`` names.
+    """
+    named = connection_options(headers)
+    if named:
+        drop |= named
+    return [b"%b: %b" % pair for pair in headers if pair[0].lower() not in drop]
+
+
+def trailer_fields(trailers: Pairs) -> bytes:
+    """The trailer section's bytes, each line with its end."""
+    return b"".join(b"%b: %b\r\n" % pair for pair in trailers if pair[0].lower() not in _NO_TRAILER)

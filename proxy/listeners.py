@@ -1,0 +1,148 @@
+"""Sockets to listen on: TCP or unix, made before the server so that every error has a name.
+
+Errors are worded as kubectl's, since scripts look for ``address already in use``. A unix socket
+is made under a strict umask rather than opened up and then closed; a stale one is replaced, a
+live one never (kubectl proxy takes it from the running proxy without a word).
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from .errors import ListenError
+
+# asyncio asks for 100; a burst of 1,000 clients would then wait seconds for SYN retries.
+BACKLOG: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound and listening socket.
+
+    Attributes:
+        socket: the socket.
+        name: what the start line says.
+        path: of a unix socket that is to be removed at exit; else empty.
+        inode: of that path, to tell our socket from one that took its place.
+    """
+
+    socket: socket.socket
+    name: str
+    path: str = ""
+    inode: int = 0
+
+    def close(self) -> None:
+        """Close it, and remove a unix socket's file if it is still ours."""
+        if self.path:
+            with contextlib.suppress(OSError):
+                if os.stat(self.path).st_ino == self.inode:
+                    os.unlink(self.path)
+        self.socket.close()
+
+
+def listen_tcp(address: str, port: int) -> Listener:
+    """Listen on a TCP port.
+
+    An empty address or ``0.0.0.0`` listens on all addresses of both families, as in Go; an IPv6
+    address may stand with or without brackets.
+
+    Raises:
+        ListenError: in kubectl's words.
+    """
+    host = address[1:-1] if address.startswith("[") and address.endswith("]") else address
+    if host in {"", "0.0.0.0"}:  # noqa: S104 -- asked for by the user
+        host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104
+    where = _join(host, port)
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as exc:
+        msg = f"listen tcp: lookup {host}: {exc.strerror}"
+        raise ListenError(msg, hint="give --address an IP address of this machine") from exc
+    family, kind, protocol, _, target = infos[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        sock.bind(target)
+        sock.listen(BACKLOG)
+    except OSError as exc:
+        sock.close()
+        msg = f"listen tcp {where}: bind: {_words(exc)}"
+        raise ListenError(msg, hint=_hint(exc, port)) from exc
+    sock.setblocking(False)
+    bound = sock.getsockname()
+    return Listener(sock, _join(bound[0], bound[1]))
+
+
+def listen_unix(path: str) -> Listener:
+    """Listen on a unix socket that only this user can open.
+
+    Raises:
+        ListenError: something else is in the way, or another process listens there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        before = os.umask(0o077)
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(before)
+        sock.listen(BACKLOG)
+    except OSError as exc:
+        sock.close()
+        # The kernel's limit of 107 bytes shows up in Python as a plain OSError.
+        words = "invalid argument" if exc.errno is None else _words(exc)
+        msg = f"listen unix {path}: bind: {words}"
+        hint = {
+            errno.EADDRINUSE: "another process listens there, or it is no socket: choose "
+            "another path, or remove it",
+            errno.ENOENT: "make its directory first",
+            None: "a socket's path may have at most 107 bytes",
+        }.get(exc.errno, "")
+        raise ListenError(msg, hint=hint) from exc
+    sock.setblocking(False)
+    return Listener(sock, path, path, os.stat(path).st_ino)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody listens on. Anything else is left for bind to fail at."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            # Would-block is a live listener with a full backlog; no permission is not ours.
+            return
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _words(exc: OSError) -> str:
+    """The error in Go's lower-case words."""
+    text = os.strerror(exc.errno) if exc.errno else str(exc)
+    return text[:1].lower() + text[1:]
+
+
+def _hint(exc: OSError, port: int) -> str:
+    if exc.errno == errno.EADDRINUSE:
+        return f"another process has port {port}: stop it, or choose another with --port (0: any)"
+    if exc.errno == errno.EADDRNOTAVAIL:
+        return "give --address an address of this machine"
+    if exc.errno == errno.EACCES:
+        return "ports below 1024 need privileges: choose a higher --port"
+    return ""

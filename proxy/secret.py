@@ -1,0 +1,36 @@
+"""A string that does not show itself.
+
+Tokens, passwords and keys travel wrapped, so that a repr, a log line, an f-string or a
+traceback that meets one prints stars. Only the place that puts it on the wire unwraps it.
+"""
+
+from typing import final
+
+
+@final
+class Secret:
+    """A secret text; :meth:`reveal` is the only way to it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"

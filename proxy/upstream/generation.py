@@ -1,0 +1,115 @@
+"""One immutable answer to "where is the API server, and who are we there".
+
+A change of kubeconfig, certificate or CA makes a new generation; exchanges keep the one they
+began with. The only thing that moves within one is the credential, whose certificate, if it
+has one, decides which connections may carry it.
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..credentials import Credential, CredentialSource
+from ..tls import ClientCertificate
+from .dial import Address, Dialer, TlsErrorExplainer
+from .pool import Pool
+
+ContextFactory = Callable[[ClientCertificate | None], ssl.SSLContext]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """The API server's address and name.
+
+    Attributes:
+        host: name or IP address, without brackets.
+        port: TCP port.
+        server_name: what its certificate must name.
+        host_header: the value of ``Host``.
+        path_prefix: put before every target; no slash at its end.
+        context: makes the TLS context for a client certificate; None for plain HTTP.
+        explain_tls: turns an error of TLS into one people can act on.
+        identity: finished ``Impersonate-*`` lines, each with its line end.
+    """
+
+    host: str
+    port: int
+    server_name: str
+    host_header: bytes
+    path_prefix: bytes
+    context: ContextFactory | None
+    explain_tls: TlsErrorExplainer
+    identity: bytes = b""
+
+
+class Generations(Protocol):
+    """Where the current generation is had."""
+
+    def current(self) -> "Generation":
+        """The generation for an exchange that begins now."""
+        ...
+
+
+class Generation:
+    """See the module.
+
+    Args:
+        upstream: where, and how to verify it.
+        credentials: who we are.
+    """
+
+    def __init__(self, upstream: Upstream, credentials: CredentialSource) -> None:
+        self.upstream = upstream
+        self.credentials = credentials
+        self.fixed_lines = b"Host: %b\r\n%b" % (upstream.host_header, upstream.identity)
+        self._certificate: ClientCertificate | None = None
+        self._pool: Pool | None = None
+        self._credential: Credential | None = None
+        self._authorization = b""
+        self._closed = False
+
+    def current(self) -> "Generation":
+        """Itself: a proxy that never reloads has one generation."""
+        return self
+
+    def pool(self, credential: Credential) -> Pool:
+        """The connections that may carry *credential*.
+
+        Raises:
+            ConfigError: its certificate or key cannot be used.
+        """
+        certificate = credential.certificate
+        # A source hands out the same object until the certificate changes.
+        if self._pool is None or certificate is not self._certificate:
+            pool = self._new_pool(certificate)
+            if self._pool is not None:
+                self._pool.close()
+            self._pool, self._certificate = pool, certificate
+        return self._pool
+
+    def authorization(self, credential: Credential) -> bytes:
+        """The ``Authorization`` line of *credential* with its line end; empty if it has none, or
+        if the upstream speaks plain HTTP, over which no secret is sent."""
+        if credential is not self._credential:
+            self._credential = credential
+            self._authorization = b""
+            if credential.authorization is not None and self.upstream.context is not None:
+                value = credential.authorization.reveal().encode()
+                self._authorization = b"Authorization: %b\r\n" % value
+        return self._authorization
+
+    def close(self) -> None:
+        """Close idle connections; those in use close when their exchange ends."""
+        self._closed = True
+        if self._pool is not None:
+            self._pool.close()
+
+    def _new_pool(self, certificate: ClientCertificate | None) -> Pool:
+        up = self.upstream
+        context = up.context(certificate) if up.context is not None else None
+        address = Address(host=up.host, port=up.port, context=context, server_name=up.server_name)
+        pool = Pool(Dialer(address, explain_tls=up.explain_tls))
+        if self._closed:
+            pool.close()
+        return pool

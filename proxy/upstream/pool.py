@@ -1,0 +1,102 @@
+"""Idle connections to one API server, and the opening of new ones.
+
+There is no cap on concurrency: every watch holds a connection of its own for as long as it
+lives, and a cap would starve whoever comes after (linkerd/linkerd#2251). The last used
+connection is taken first: its TLS state is warm and the others may grow old and go.
+"""
+
+import asyncio
+from typing import Final
+
+from .connection import UpstreamConnection
+from .dial import Dialer
+
+# net/http's default idle time, and kube-apiserver closes idle connections after 180 s: we
+# forget them before it does, so that a stale one is rare.
+IDLE_SECONDS: Final = 90.0
+# kubectl keeps 25; a burst of 64 clients should find its connections again.
+MAX_IDLE: Final = 128
+
+
+class Pool:
+    """See the module.
+
+    Args:
+        dialer: opens connections.
+        max_idle: how many unused connections are kept.
+        idle_seconds: how long an unused connection is kept.
+    """
+
+    def __init__(
+        self, dialer: Dialer, *, max_idle: int = MAX_IDLE, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        self.dialer = dialer
+        self._max_idle = max_idle
+        self._idle_seconds = idle_seconds
+        self._idle: list[UpstreamConnection] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.opened = 0
+        self.reused = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Pool {self.dialer.address}: {len(self._idle)} idle, "
+            f"{self.opened} opened, {self.reused} reused>"
+        )
+
+    @property
+    def idle(self) -> int:
+        """How many connections wait for work."""
+        return len(self._idle)
+
+    def take(self) -> UpstreamConnection | None:
+        """An idle connection that is not known to be dead, or None."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                self.reused += 1
+                return connection
+        return None
+
+    async def open(self) -> UpstreamConnection:
+        """A new connection.
+
+        Raises:
+            UpstreamError: it cannot be had.
+        """
+        connection = await self.dialer.dial()
+        self.opened += 1
+        return connection
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Return a connection after its exchange; it is kept if it can carry another."""
+        if not connection.release() or self._closed or len(self._idle) >= self._max_idle:
+            connection.close()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(self._idle_seconds / 3, self._sweep)
+
+    def close(self) -> None:
+        """Close what is idle now, and whatever comes back later. May be repeated."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        while self._idle:
+            self._idle.pop().close()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._idle_seconds
+        kept = []
+        for connection in self._idle:
+            if connection.reusable and connection.idle_since > oldest:
+                kept.append(connection)
+            else:
+                connection.close()
+        self._idle = kept
+        self._sweeper = loop.call_later(self._idle_seconds / 3, self._sweep) if kept else None

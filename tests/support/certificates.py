@@ -1,0 +1,36 @@
+"""Certificate authorities made on the spot."""
+
+from dataclasses import dataclass
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A certificate with its key, both PEM."""
+
+    certificate: str
+    key: str
+
+
+class Authority:
+    """A CA that signs servers for 127.0.0.1, ::1 and localhost, and clients by name."""
+
+    def __init__(self) -> None:
+        self._ca = trustme.CA()
+
+    @property
+    def pem(self) -> str:
+        return self._ca.cert_pem.bytes().decode()
+
+    def server(self, *names: str) -> Identity:
+        leaf = self._ca.issue_cert(*(names or ("127.0.0.1", "::1", "localhost")))
+        return _identity(leaf)
+
+    def client(self, name: str = "admin") -> Identity:
+        return _identity(self._ca.issue_cert(f"{name}@example.test", common_name=name))
+
+
+def _identity(leaf: trustme.LeafCert) -> Identity:
+    chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
+    return Identity(chain.decode(), leaf.private_key_pem.bytes().decode())

@@ -1,0 +1,153 @@
+"""The words exchanged with an exec plugin: KUBERNETES_EXEC_INFO out, an ExecCredential in.
+
+KEP-541; client-go's ``plugin/pkg/client/auth/exec/exec.go``. The plugin's answer is a secret:
+no error quotes it.
+"""
+
+import base64
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from ..errors import ConfigError, CredentialError
+from ..kubeconfig import ClientConfig
+from ..kubeconfig.decode import DecodeError, Scalar, Value, decode
+from ..secret import Secret
+from ..tls import ClientCertificate, certificate_info, check_certificate
+from .tokens import bearer
+from .values import Credential
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+def exec_info(
+    config: ClientConfig, *, api_version: str, ca: bytes | None, interactive: bool
+) -> str:
+    """The value of KUBERNETES_EXEC_INFO: one line of JSON, field by field as client-go writes it.
+
+    Args:
+        config: the cluster, told of only if the plugin asks for it.
+        api_version: the one that the kubeconfig names.
+        ca: the CA's PEM, from data or file alike.
+        interactive: whether the plugin gets the terminal.
+    """
+    spec: dict[str, Any] = {}
+    plugin = config.user.exec
+    if plugin is not None and plugin.provide_cluster_info:
+        spec["cluster"] = _cluster(config, ca)
+    spec["interactive"] = interactive
+    info = {"kind": "ExecCredential", "apiVersion": api_version, "spec": spec}
+    return json.dumps(info, separators=(",", ":"), ensure_ascii=False)
+
+
+def _cluster(config: ClientConfig, ca: bytes | None) -> dict[str, Any]:
+    cluster: dict[str, Any] = {"server": config.server.url}
+    if config.tls.server_name:
+        cluster["tls-server-name"] = config.tls.server_name
+    if config.tls.insecure:
+        cluster["insecure-skip-tls-verify"] = True
+    if ca:
+        cluster["certificate-authority-data"] = base64.b64encode(ca).decode("ascii")
+    if config.proxy_url:
+        cluster["proxy-url"] = config.proxy_url.reveal()
+    if config.disable_compression:
+        cluster["disable-compression"] = True
+    cluster["config"] = config.exec_extension
+    return cluster
+
+
+def parse_exec_credential(output: bytes, api_version: str) -> Credential:
+    """Read a plugin's standard output, JSON or YAML.
+
+    Raises:
+        CredentialError: it is no ExecCredential of that version, or it holds no credential.
+    """
+    try:
+        answer = decode(output)
+    except DecodeError:
+        raise _failed(
+            "decoding stdout: it is neither JSON nor YAML",
+            hint="The plugin must print one ExecCredential and nothing else; messages belong on "
+            "stderr.",
+        ) from None
+    if not isinstance(answer, dict):
+        raise _failed("decoding stdout: it is no ExecCredential")
+    _check_version(answer, api_version)
+    status = answer.get("status")
+    if not isinstance(status, dict):
+        raise _failed("exec plugin didn't return a status field")
+    token = _text(status, "token")
+    chain, key = _text(status, "clientCertificateData"), _text(status, "clientKeyData")
+    if not (token or chain or key):
+        raise _failed("exec plugin didn't return a token or cert/key pair")
+    if bool(chain) != bool(key):
+        raise _failed("exec plugin returned only certificate or key, not both")
+    expires_at = _expiry(status.get("expirationTimestamp"))
+    certificate = None
+    if chain:
+        certificate, not_after = _certificate(chain, key)
+        expires_at = min(expires_at or not_after, not_after)
+    return Credential(
+        kind="exec",
+        authorization=_authorization(token) if token else None,
+        certificate=certificate,
+        expires_at=expires_at,
+    )
+
+
+def _check_version(answer: dict[str, Value], wanted: str) -> None:
+    if answer.get("kind", "ExecCredential") != "ExecCredential":
+        raise _failed("decoding stdout: its kind is not ExecCredential")
+    returned = answer.get("apiVersion") or "client.authentication.k8s.io/__internal"
+    if returned != wanted:
+        raise _failed(
+            f"exec plugin is configured to use API version {wanted}, plugin returned version "
+            f"{returned if isinstance(returned, str) else 'of another type'}",
+            hint="Let apiVersion in the user's exec section be what the plugin speaks.",
+        )
+
+
+def _text(status: dict[str, Value], key: str) -> str:
+    match status.get(key):
+        case None:
+            return ""
+        case str() as text:
+            return text
+        case Scalar(text=text):
+            return text
+        case _:
+            raise _failed(f"decoding stdout: status.{key} is no string")
+
+
+def _expiry(value: Value) -> float | None:
+    """RFC 3339, as ``metav1.Time`` wants it; null is no expiry."""
+    if value is None:
+        return None
+    if isinstance(value, str) and _RFC3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).timestamp()
+        except (ValueError, OverflowError):
+            pass
+    raise _failed("decoding stdout: status.expirationTimestamp is no RFC 3339 time")
+
+
+def _certificate(chain: str, key: str) -> tuple[ClientCertificate, float]:
+    certificate = ClientCertificate(chain=chain.encode(), key=Secret(key))
+    try:
+        check_certificate(certificate)
+    except ConfigError as error:
+        raise _failed(f"failed parsing client key/certificate: {error.message}") from None
+    info = certificate_info(certificate.chain)
+    return certificate, info.not_after if info else float("inf")
+
+
+def _authorization(token: str) -> Secret:
+    try:
+        return bearer(token, "the plugin")
+    except ConfigError as error:
+        raise _failed(error.message) from None
+
+
+def _failed(message: str, *, hint: str = "") -> CredentialError:
+    return CredentialError(f"getting credentials: {message}", hint=hint, cause="exec")

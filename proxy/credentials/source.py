@@ -1,0 +1,84 @@
+"""Which source serves a user."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from ..kubeconfig import DISK, ClientConfig, FileReader
+from .exec_plugin import ExecPlugin, relay_to_stderr
+from .oidc import OidcProvider, issuer_tls
+from .oidc_http import IssuerHttp
+from .refresh import RefreshingSource
+from .static import StaticSource, read_certificate
+from .values import CredentialSource
+
+ATTENDED_TIME_LIMIT = 300.0
+"""Seconds for a plugin while someone sits at the terminal: logins in a browser take minutes."""
+UNATTENDED_TIME_LIMIT = 60.0
+
+
+def source_for(
+    config: ClientConfig,
+    *,
+    exec_timeout: float | None = None,
+    has_terminal: bool | None = None,
+    environ: Mapping[str, str] | None = None,
+    files: FileReader = DISK,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+    relay: Callable[[bytes], None] = relay_to_stderr,
+) -> CredentialSource:
+    """Build the source for the chosen user. Nothing is run or asked before it is needed.
+
+    Args:
+        config: the chosen cluster and user.
+        exec_timeout: seconds for one run of a plugin; ``None`` is five minutes at a terminal
+            and one elsewhere.
+        has_terminal: whether plugins may use standard input; ``None`` is to look.
+        environ: what plugins inherit; ``None`` is ours.
+        files: reads tokens, certificates and CAs.
+        clock: seconds since the epoch.
+        monotonic: seconds that only grow.
+        relay: is given a plugin's stderr, piece by piece.
+
+    Raises:
+        ConfigError: a file or setting that cannot be used, or a plugin that may not run.
+    """
+    environ = os.environ if environ is None else environ
+    user = config.user
+    if user.plugin is not None:
+        if has_terminal is None:
+            has_terminal = sys.stdin is not None and sys.stdin.isatty()
+        usual = ATTENDED_TIME_LIMIT if has_terminal else UNATTENDED_TIME_LIMIT
+        plugin = ExecPlugin(
+            config=config,
+            plugin=user.plugin,
+            environ=environ,
+            files=files,
+            has_terminal=has_terminal,
+            time_limit=usual if exec_timeout is None else exec_timeout,
+            relay=relay,
+        )
+        plugin.check()
+        return RefreshingSource(
+            "exec", plugin, detail=user.plugin.command, clock=clock, monotonic=monotonic
+        )
+    if user.auth_provider is not None and not (user.token or user.token_file or user.username):
+        provider = OidcProvider(
+            user,
+            user.auth_provider,
+            IssuerHttp(issuer_tls(user.auth_provider), environ),
+            save_to=user.origin if config.source == "kubeconfig" else "",
+            certificate=lambda: read_certificate(user, files),
+            clock=clock,
+        )
+        return RefreshingSource(
+            "oidc",
+            provider,
+            initial=provider.initial(),
+            detail=user.auth_provider.get("idp-issuer-url"),
+            clock=clock,
+            monotonic=monotonic,
+        )
+    return StaticSource(user, files=files, monotonic=monotonic)

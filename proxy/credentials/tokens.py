@@ -1,0 +1,43 @@
+"""From a token or a password to the value of an ``Authorization`` header."""
+
+import base64
+import binascii
+import json
+
+from ..errors import ConfigError
+from ..secret import Secret
+
+
+def bearer(token: str, where: str) -> Secret:
+    """The header value for a bearer token, white space around it left out.
+
+    Raises:
+        ConfigError: the token is empty, or holds what no header may hold.
+    """
+    token = token.strip()
+    if not token:
+        raise ConfigError(f"read empty token from {where}")
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError(f"the token from {where} holds a character that no HTTP header may hold")
+    return Secret(f"Bearer {token}")
+
+
+def basic(username: str, password: str) -> Secret:
+    """The header value for a user name and a password (RFC 7617, in UTF-8)."""
+    pair = f"{username}:{password}".encode()
+    return Secret(f"Basic {base64.b64encode(pair).decode('ascii')}")
+
+
+def jwt_expiry(token: Secret | None) -> float | None:
+    """The ``exp`` of a token that is a JWT, in seconds since the epoch; it is not verified."""
+    if token is None:
+        return None
+    parts = token.reveal().removeprefix("Bearer ").split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError):
+        return None
+    expiry = claims.get("exp") if isinstance(claims, dict) else None
+    return float(expiry) if isinstance(expiry, int | float) else None

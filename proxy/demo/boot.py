@@ -1,0 +1,120 @@
+"""Puts the demo together: certificates, objects, controllers, listener.
+
+Imported only when a demo is started, since ``cryptography`` and aiohttp are heavy.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from dataclasses import dataclass
+
+from ..secret import Secret
+from .access import DemoAccess
+from .api import Api
+from .arrivals import OnRequest
+from .authentication import AUTHENTICATED, User
+from .certificates import Authority, server_context
+from .content import VIEWER, seed
+from .controllers import Controllers
+from .http import HttpServer
+from .rbac import MASTERS
+from .registry import Registry
+from .store import Store
+
+_ADMIN = "demo-admin"
+_BACKLOG = 4096
+"""A thousand clients may connect at once; a short queue makes them wait for SYN retries."""
+_TLS_SHUTDOWN = 1.0
+"""Seconds that a closing connection waits for its peer's close_notify."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """As :class:`.server.DemoServer` documents them."""
+
+    host: str
+    port: int
+    on_request: OnRequest | None
+    log_interval: float
+    start_delay: float
+    history: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A demo that listens."""
+
+    access: DemoAccess
+    http: HttpServer
+    listener: asyncio.Server
+    controllers: asyncio.Task[None]
+
+    async def stop(self) -> None:
+        """End it, and leave nothing behind."""
+        self.listener.close()
+        self.controllers.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.controllers
+        await self.http.close()
+        await self.listener.wait_closed()
+
+
+async def boot(options: Options) -> Running:
+    """Start a demo.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    authority = Authority()
+    names = ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc", options.host]
+    context = server_context(authority, list(dict.fromkeys(names)))
+    listening = _listen(options.host, options.port)
+    access = _access(authority, _url(listening))
+    registry = Registry(store=Store(history=options.history))
+    controllers = Controllers(
+        registry, start_delay=options.start_delay, ca_pem=authority.certificate_pem
+    )
+    seed(registry, controllers)
+    tokens = (
+        (access.admin_token, User(name=_ADMIN, groups=(MASTERS, AUTHENTICATED))),
+        (access.viewer_token, User(name=VIEWER, groups=(AUTHENTICATED,))),
+    )
+    api = Api(registry, tokens, server=access.server, log_interval=options.log_interval)
+    http = HttpServer(api, options.on_request)
+    listener = await asyncio.get_running_loop().create_server(
+        http.protocol,
+        sock=listening,
+        ssl=context,
+        backlog=_BACKLOG,
+        ssl_shutdown_timeout=_TLS_SHUTDOWN,
+    )
+    return Running(
+        access=access,
+        http=http,
+        listener=listener,
+        controllers=asyncio.create_task(controllers.run(), name="demo-controllers"),
+    )
+
+
+def _access(authority: Authority, server: str) -> DemoAccess:
+    admin = authority.issue_client(_ADMIN, (MASTERS,))
+    return DemoAccess(
+        server=server,
+        ca_pem=authority.certificate_pem,
+        admin_certificate_pem=admin.certificate_pem,
+        admin_key_pem=admin.key_pem,
+        admin_token=Secret(secrets.token_urlsafe(32)),
+        viewer_token=Secret(secrets.token_urlsafe(32)),
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound
+    return f"https://[{reachable}]:{port}" if ":" in reachable else f"https://{reachable}:{port}"

@@ -1,0 +1,158 @@
+"""One call of the API: the request with all that was found out about it, and how it is answered."""
+
+import gzip
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from aiohttp import web
+
+from . import protobuf, status
+from .arrivals import Arrival
+from .authentication import User
+from .paths import Target
+from .resources import Resource
+from .status import Object
+
+JSON = "application/json"
+_YAML = "application/yaml"
+_GZIP_FLOOR = 128 * 1024
+"""Bytes; smaller answers are not worth compressing (apiserver ``defaultGzipThresholdBytes``)."""
+_SERVED = "application/json"
+_KINDS = frozenset(
+    {"Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList"}
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A request in the course of being answered."""
+
+    request: web.BaseRequest
+    arrival: Arrival
+    target: Target
+    user: User
+    resource: Resource | None = None
+
+    @property
+    def kind(self) -> Resource:
+        """The resource that is asked for."""
+        if self.resource is None:
+            raise status.no_such_path()
+        return self.resource
+
+    @property
+    def namespace(self) -> str:
+        """Where objects are looked for; a Namespace itself is in none, whatever its path says."""
+        return self.target.namespace if self.kind.namespaced else ""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether ``dryRun=All`` was asked for.
+
+        Raises:
+            StatusError: 400 for any other value.
+        """
+        values = self.target.query.get("dryRun", [])
+        if any(value != "All" for value in values):
+            raise status.bad_request(f"unsupported dryRun value {values}; only All is supported")
+        return bool(values)
+
+    @property
+    def representation(self) -> str:
+        """Which transformation the client prefers: one of ``_KINDS``, or empty for none.
+
+        Raises:
+            StatusError: 406 when it takes nothing that is served.
+        """
+        accept = ",".join(self.request.headers.getall("Accept", [])) or "*/*"
+        for clause in accept.split(","):
+            media_type, *parameters = (part.strip() for part in clause.split(";"))
+            if media_type not in {JSON, "*/*", "application/*"}:
+                continue
+            wanted = dict(part.partition("=")[::2] for part in parameters)
+            transformation = wanted.get("as", "")
+            if not transformation or (transformation in _KINDS and wanted.get("v") in {"v1", "v2"}):
+                return transformation
+        raise status.not_acceptable(_SERVED)
+
+    async def json(self) -> Any:
+        """The body, decoded from JSON, YAML or protobuf.
+
+        Raises:
+            StatusError: 400, 413 or 415.
+        """
+        media_type = self.content_type
+        if media_type == protobuf.MEDIA_TYPE:
+            return protobuf.decode(await self.arrival.body())
+        if media_type not in {"", JSON, _YAML} and not media_type.endswith("+json"):
+            raise status.unsupported_media_type(f"{JSON}, {_YAML}, {protobuf.MEDIA_TYPE}")
+        body = await self.arrival.body()
+        try:
+            return yaml.safe_load(body) if media_type == _YAML else json.loads(body)
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise status.bad_request(f"couldn't get version/kind; json parse error: {error}") from (
+                error
+            )
+
+    async def object(self) -> Object:
+        """The body as one object.
+
+        Raises:
+            StatusError: as :meth:`json`, and 400 for anything else than an object.
+        """
+        body = await self.json()
+        if not isinstance(body, dict):
+            raise status.bad_request("the body of the request is not an object")
+        return body
+
+    @property
+    def content_type(self) -> str:
+        """The body's media type, without parameters."""
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def response_headers(request: web.BaseRequest) -> dict[str, str]:
+    """What every answer of the API server carries."""
+    given = request.headers.get("Audit-ID", "")
+    audit_id = given if re.fullmatch(r"[\w-]{1,64}", given) else str(uuid.uuid4())
+    return {"Audit-Id": audit_id, "Cache-Control": "no-cache, private", "Server": "kubelatch-demo"}
+
+
+def json_response(
+    request: web.BaseRequest, obj: Object, code: int = 200, headers: Mapping[str, str] = {}
+) -> web.Response:
+    """An object as JSON, compressed when it is large and the client takes gzip."""
+    body = json.dumps(obj, separators=(",", ":")).encode() + b"\n"
+    out = response_headers(request) | {"Content-Type": JSON, **headers}
+    if len(body) > _GZIP_FLOOR and takes_gzip(request):
+        body = gzip.compress(body, compresslevel=1)
+        out |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return web.Response(status=code, body=body, headers=out)
+
+
+def text_response(request: web.BaseRequest, text: str, code: int = 200) -> web.Response:
+    """Plain text, as health checks and unknown paths answer."""
+    headers = response_headers(request) | {
+        "Content-Type": "text/plain; charset=utf-8",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return web.Response(status=code, text=text, headers=headers)
+
+
+def error_response(request: web.BaseRequest, error: status.StatusError) -> web.Response:
+    """The Status of a failed call."""
+    return json_response(request, error.body(), error.code)
+
+
+def takes_gzip(request: web.BaseRequest) -> bool:
+    """Whether ``Accept-Encoding`` names gzip, and not with a weight of nothing."""
+    for clause in ",".join(request.headers.getall("Accept-Encoding", [])).split(","):
+        coding, _, weight = clause.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return weight not in {"0", "0.0", "0.00", "0.000"}
+    return False

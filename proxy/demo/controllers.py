@@ -1,0 +1,170 @@
+"""The loop that makes the demo alive.
+
+Level-triggered: each pass looks at what is in the store and takes the next step towards what
+should be, until a pass changes nothing; then it sleeps until the next change or deadline.
+"""
+
+import asyncio
+import contextlib
+
+from .kubelet import Kubelet
+from .recorder import Recorder
+from .registry import Registry
+from .resources import (
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    NAMESPACES,
+    PODS,
+    RESOURCES,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    Resource,
+)
+from .selectors import matches_labels
+from .status import Object
+from .store import Store
+from .workloads import Workloads
+
+_LEASE_INTERVAL = 10.0
+"""Seconds between node heartbeats, the kubelet's default."""
+
+
+class Controllers:
+    """Everything in a cluster that is not the API server.
+
+    Args:
+        registry: where to write.
+        start_delay: see :class:`.kubelet.Kubelet`.
+        ca_pem: goes into each namespace's ``kube-root-ca.crt``.
+    """
+
+    def __init__(self, registry: Registry, *, start_delay: float, ca_pem: str) -> None:
+        self.recorder = Recorder(registry.store)
+        self._registry = registry
+        self._store: Store = registry.store
+        self._workloads = Workloads(registry, self.recorder)
+        self._kubelet = Kubelet(registry.store, self.recorder, start_delay=start_delay)
+        self._ca_pem = ca_pem
+        self._wake = asyncio.Event()
+        self._store.on_change(self._wake.set)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        loop = asyncio.get_running_loop()
+        lease_at = loop.time()
+        while True:
+            self._wake.clear()
+            if loop.time() >= lease_at:
+                self._kubelet.renew_leases()
+                lease_at = loop.time() + _LEASE_INTERVAL
+            self.settle(loop.time())
+            deadline = min(lease_at, self._kubelet.deadline or lease_at)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self._wake.wait()
+
+    def settle(self, now: float | None) -> None:
+        """Step until nothing changes; ``None`` means that every delay is over."""
+        before = None
+        while before != self._store.revision:
+            before = self._store.revision
+            self._namespaces()
+            self._garbage()
+            self._workloads.settle()
+            self._kubelet.settle(now)
+            self._endpoint_slices()
+
+    def _namespaces(self) -> None:
+        for namespace in self._store.list(NAMESPACES):
+            name = namespace["metadata"]["name"]
+            if not namespace["metadata"].get("deletionTimestamp"):
+                self._ensure(SERVICE_ACCOUNTS, name, "default", {})
+                self._ensure(
+                    CONFIG_MAPS, name, "kube-root-ca.crt", {"data": {"ca.crt": self._ca_pem}}
+                )
+                continue
+            content = [(row, obj) for row in RESOURCES for obj in self._namespaced(row, name)]
+            for resource, obj in content:
+                self._registry.delete(resource, obj)
+            if not content:
+                self._store.remove(NAMESPACES, namespace)
+
+    def _namespaced(self, resource: Resource, namespace: str) -> list[Object]:
+        return self._store.list(resource, namespace) if resource.namespaced else []
+
+    def _ensure(self, resource: Resource, namespace: str, name: str, obj: Object) -> None:
+        if self._store.get(resource, namespace, name) is None:
+            metadata = {"name": name, "namespace": namespace}
+            self._store.create(resource, obj | {"metadata": metadata})
+
+    def _garbage(self) -> None:
+        """Delete what lost all its owners."""
+        objects = [(row, obj) for row in RESOURCES for obj in self._store.list(row)]
+        alive = {obj["metadata"]["uid"] for _, obj in objects}
+        for resource, obj in objects:
+            owners = obj["metadata"].get("ownerReferences") or []
+            if owners and not any(owner.get("uid") in alive for owner in owners):
+                self._registry.delete(resource, obj)
+
+    def _endpoint_slices(self) -> None:
+        for service in self._store.list(SERVICES):
+            metadata, selector = service["metadata"], service["spec"].get("selector")
+            namespace = metadata["namespace"]
+            pods = [
+                pod
+                for pod in self._store.list(PODS, namespace)
+                if pod["status"].get("podIP")
+                and matches_labels({"matchLabels": selector}, pod["metadata"].get("labels") or {})
+            ]
+            if not selector:
+                continue
+            desired = _endpoint_slice(service, pods)
+            stored = self._store.get(ENDPOINT_SLICES, namespace, desired["metadata"]["name"])
+            if stored is None:
+                self._store.create(ENDPOINT_SLICES, desired)
+            else:
+                desired["metadata"] = stored["metadata"]
+                self._store.replace(ENDPOINT_SLICES, stored | desired)
+
+
+def _endpoint_slice(service: Object, pods: list[Object]) -> Object:
+    metadata = service["metadata"]
+    return {
+        "metadata": {
+            "name": f"{metadata['name']}-endpoints",
+            "namespace": metadata["namespace"],
+            "labels": {"kubernetes.io/service-name": metadata["name"]},
+            "ownerReferences": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "Service",
+                    "name": metadata["name"],
+                    "uid": metadata["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "addressType": "IPv4",
+        "endpoints": [_endpoint(pod) for pod in pods],
+        "ports": [
+            {"name": port.get("name", ""), "port": port["port"], "protocol": port["protocol"]}
+            for port in service["spec"].get("ports") or []
+        ],
+    }
+
+
+def _endpoint(pod: Object) -> Object:
+    metadata = pod["metadata"]
+    serving = not metadata.get("deletionTimestamp")
+    return {
+        "addresses": [pod["status"]["podIP"]],
+        "conditions": {"ready": serving, "serving": True, "terminating": not serving},
+        "nodeName": pod["spec"]["nodeName"],
+        "targetRef": {
+            "kind": "Pod",
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        },
+    }

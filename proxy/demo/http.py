@@ -1,0 +1,116 @@
+"""aiohttp's low-level server, and the record of its connections.
+
+One place that knows aiohttp's connection class: which connection is the how-manyth, and how all of
+them end.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+
+from .api import Api, canned
+from .arrivals import BODY_LIMIT, Arrival, OnRequest
+from .calls import error_response
+from .status import StatusError
+
+_FIELD_LIMIT = 64 * 1024
+"""Bytes of the request line and of one header; long tokens and impersonation extras fit."""
+_GRACE = 0.2
+"""Seconds in which answers that are nearly done may end by themselves."""
+
+_log = logging.getLogger(__name__)
+
+
+class HttpServer(web.Server):
+    """Hands each request to the hook, then to the API.
+
+    Args:
+        api: answers requests.
+        on_request: sees them first.
+    """
+
+    def __init__(self, api: Api, on_request: OnRequest | None) -> None:
+        super().__init__(
+            self._handle,
+            request_factory=self._request,
+            handler_cancellation=True,
+            access_log=None,
+            logger=_log,
+            auto_decompress=False,
+            max_line_size=_FIELD_LIMIT,
+            max_field_size=_FIELD_LIMIT,
+        )
+        self._api = api
+        self._on_request = on_request
+        self._accepted = 0
+        self._transports: dict[RequestHandler, tuple[int, asyncio.Transport]] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def protocol(self) -> RequestHandler:
+        """A protocol for a new connection."""
+        return self()
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a connection."""
+        self._accepted += 1
+        self._empty.clear()
+        self._transports[handler] = (self._accepted, transport)
+        super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget a connection."""
+        self._transports.pop(handler, None)
+        if not self._transports:
+            self._empty.set()
+        super().connection_lost(handler, exc)
+
+    async def close(self) -> None:
+        """End everything: watches and logs cleanly, then all that is left by force."""
+        self._api.close()
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        await self.shutdown(_GRACE)
+        for _, transport in list(self._transports.values()):
+            transport.abort()
+        await self._empty.wait()
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        if task is not None:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        number, _ = self._transports.get(request.protocol, (0, None))
+        arrival = Arrival(request, number)
+        if self._on_request is not None:
+            try:
+                answer = await self._on_request(arrival)
+                if answer is not None:
+                    return await canned(request, answer)
+            except StatusError as error:
+                return error_response(request, error)
+        with contextlib.suppress(ConnectionError):
+            return await self._api.handle(request, arrival)
+        return web.Response(status=499)

@@ -1,0 +1,137 @@
+"""Container logs: made up, but always the same ones.
+
+A container writes a line every ``interval`` seconds since it started. Which lines there are follows
+from the clock alone, so nothing is stored, and every reader sees the same.
+"""
+
+import asyncio
+import datetime as dt
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from . import status
+from .paths import Target
+from .status import Object
+
+_KEPT = 1000
+"""Lines that a container's log reaches back, as if it were rotated."""
+_REQUESTS = (
+    ("GET", "/", 200),
+    ("GET", "/cart", 200),
+    ("POST", "/cart", 201),
+    ("GET", "/orders/17", 200),
+    ("GET", "/favicon.ico", 404),
+    ("POST", "/orders", 201),
+    ("GET", "/healthz", 200),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The log of one container."""
+
+    container: str
+    started: dt.datetime
+    interval: float
+
+    def line(self, number: int, *, timestamps: bool) -> bytes:
+        """Line ``number``, counted from the start of the container."""
+        method, path, code = _REQUESTS[number % len(_REQUESTS)]
+        if number == 0:
+            text = f"{self.container}: started"
+        else:
+            text = f'{self.container}: request {number} "{method} {path}" {code}'
+        stamp = self.moment(number).strftime("%Y-%m-%dT%H:%M:%S.%f000Z ") if timestamps else ""
+        return f"{stamp}{text}\n".encode()
+
+    def moment(self, number: int) -> dt.datetime:
+        """When a line was written."""
+        return self.started + dt.timedelta(seconds=number * self.interval)
+
+    def count(self, at: dt.datetime) -> int:
+        """How many lines there are at a moment."""
+        return max(0, math.floor((at - self.started).total_seconds() / self.interval) + 1)
+
+
+def log_of(pod: Object, container: str, interval: float) -> Log:
+    """The log of a running container of ``pod``.
+
+    Raises:
+        StatusError: 400 for an unknown, ambiguous or not yet running container.
+    """
+    name = pod["metadata"]["name"]
+    container = container_of(pod, container)
+    for row in pod["status"].get("containerStatuses") or []:
+        if row["name"] == container:
+            started = dt.datetime.fromisoformat(row["state"]["running"]["startedAt"])
+            return Log(container=container, started=started, interval=interval)
+    raise status.bad_request(
+        f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating'
+    )
+
+
+def container_of(pod: Object, container: str) -> str:
+    """The container that is meant; a pod's only one need not be named.
+
+    Raises:
+        StatusError: 400, as ``pod/strategy.go`` words it.
+    """
+    name = pod["metadata"]["name"]
+    names = [row["name"] for row in pod["spec"]["containers"]]
+    if container in names:
+        return container
+    if container:
+        raise status.bad_request(f"container {container} is not valid for pod {name}")
+    if len(names) > 1:
+        raise status.bad_request(
+            f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
+        )
+    return str(names[0])
+
+
+async def read(log: Log, target: Target) -> AsyncIterator[bytes]:
+    """The lines that ``kubectl logs`` asked for; without end with ``follow``."""
+    now = dt.datetime.now(dt.UTC)
+    number = log.count(now)
+    timestamps = target.flag("timestamps")
+    limit = int(target.option("limitBytes", "0")) or math.inf
+    for index in range(_first(log, target, now), number):
+        line = log.line(index, timestamps=timestamps)
+        yield line[: int(min(limit, len(line)))]
+        limit -= len(line)
+        if limit <= 0:
+            return
+    while target.flag("follow"):
+        wait = (log.moment(number) - dt.datetime.now(dt.UTC)).total_seconds()
+        await asyncio.sleep(max(0.0, wait))
+        yield log.line(number, timestamps=timestamps)
+        number += 1
+
+
+def check(target: Target, pod: Object, container: str) -> None:
+    """Raise StatusError for options that cannot be served."""
+    for name in ("tailLines", "sinceSeconds", "limitBytes"):
+        text = target.option(name, "0")
+        if not (text.isascii() and text.isdigit()):
+            raise status.bad_request(f"{name}: {text!r} is not a number")
+    if target.flag("previous"):
+        raise status.bad_request(
+            f'previous terminated container "{container}" in pod '
+            f'"{pod["metadata"]["name"]}" not found'
+        )
+
+
+def _first(log: Log, target: Target, now: dt.datetime) -> int:
+    number = log.count(now)
+    first = max(0, number - _KEPT)
+    if "tailLines" in target.query:
+        first = max(first, number - int(target.option("tailLines")))
+    if seconds := int(target.option("sinceSeconds", "0")):
+        first = max(first, log.count(now - dt.timedelta(seconds=seconds)))
+    if since := target.option("sinceTime"):
+        try:
+            first = max(first, log.count(dt.datetime.fromisoformat(since)))
+        except (ValueError, TypeError) as error:
+            raise status.bad_request(f"sinceTime: {error}") from error
+    return first

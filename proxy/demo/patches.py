@@ -1,0 +1,230 @@
+"""The three patch formats that are served: JSON, merge, strategic merge.
+
+Pure functions from object and patch to a new object; neither argument is changed. Server-side
+apply is not here: without field ownership it would be a merge under a false name.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from .status import Object, StatusError, bad_request
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+
+_MERGE_KEYS: dict[str, tuple[str, ...]] = {
+    "conditions": ("type",),
+    "containers": ("name",),
+    "env": ("name",),
+    "ephemeralContainers": ("name",),
+    "hostAliases": ("ip",),
+    "imagePullSecrets": ("name",),
+    "initContainers": ("name",),
+    "ownerReferences": ("uid",),
+    "podIPs": ("ip",),
+    "ports": ("containerPort", "port"),
+    "secrets": ("name",),
+    "taints": ("key",),
+    "topologySpreadConstraints": ("topologyKey",),
+    "volumeDevices": ("devicePath",),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
+}
+"""``patchMergeKey`` of k8s.io/api, by field name; ``ports`` has two."""
+
+_MERGED_SCALARS = frozenset({"finalizers"})
+_ORDER = "$setElementOrder/"
+_DELETE_SCALARS = "$deleteFromPrimitiveList/"
+_RETAIN = "$retainKeys"
+_DIRECTIVE = "$patch"
+
+
+def apply(media_type: str, obj: Object, patch: Any) -> Object:
+    """``obj`` after ``patch``.
+
+    Raises:
+        StatusError: 400 for a malformed patch, 422 for one that does not fit the object.
+    """
+    if media_type == JSON_PATCH:
+        if not isinstance(patch, list):
+            raise bad_request("a JSON patch is a list of operations")
+        result = json_patch(obj, patch)
+    else:
+        if not isinstance(patch, dict):
+            raise bad_request("a merge patch is an object")
+        merge = merge_patch if media_type == MERGE_PATCH else strategic_merge
+        result = merge(obj, patch)
+    if not isinstance(result, dict):
+        raise bad_request("the patch leaves no object")
+    return result
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def json_patch(target: Any, operations: list[Any]) -> Any:
+    """RFC 6902: all operations, or none."""
+    document = {"": copy.deepcopy(target)}
+    for operation in operations:
+        try:
+            _operate(document, operation)
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            message = f"the server rejected our request due to an error in our request: {error}"
+            raise StatusError(422, "Invalid", message, {}) from error
+    return document[""]
+
+
+def strategic_merge(target: Any, patch: Object) -> Object:
+    """Kubernetes' own merge: lists are merged by their key (apimachinery ``strategicpatch``)."""
+    if patch.get(_DIRECTIVE) == "replace":
+        return dict(_without_directives(patch))
+    result = dict(target) if isinstance(target, dict) else {}
+    if isinstance(retained := patch.get(_RETAIN), list):
+        result = {key: value for key, value in result.items() if key in retained}
+    for key, value in patch.items():
+        if key.startswith(_DELETE_SCALARS):
+            name = key.removeprefix(_DELETE_SCALARS)
+            result[name] = [item for item in result.get(name) or [] if item not in value]
+        elif key in {_DIRECTIVE, _RETAIN} or key.startswith(_ORDER):
+            continue
+        elif value is None or (isinstance(value, dict) and value.get(_DIRECTIVE) == "delete"):
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            result[key] = strategic_merge(result.get(key), value)
+        elif isinstance(value, list):
+            order = patch.get(f"{_ORDER}{key}")
+            result[key] = _merge_list(key, result.get(key) or [], value, order)
+        else:
+            result[key] = value
+    for key, order in patch.items():
+        name = key.removeprefix(_ORDER)
+        if key.startswith(_ORDER) and name in result and name not in patch:
+            result[name] = _in_order(_merge_key(name, result[name]), result[name], order)
+    return result
+
+
+def _merge_list(name: str, current: list[Any], patch: list[Any], order: Any) -> list[Any]:
+    if name in _MERGED_SCALARS:
+        return list(dict.fromkeys([*current, *patch]))
+    merge_key = _merge_key(name, [*patch, *current])
+    if merge_key is None or {_DIRECTIVE: "replace"} in patch:
+        return [_without_directives(item) for item in patch if item != {_DIRECTIVE: "replace"}]
+    result = list(current)
+    for item in patch:
+        places = [i for i, old in enumerate(result) if old.get(merge_key) == item.get(merge_key)]
+        if item.get(_DIRECTIVE) == "delete":
+            result = [old for old in result if old.get(merge_key) != item.get(merge_key)]
+        elif places:
+            result[places[0]] = strategic_merge(result[places[0]], item)
+        else:
+            result.append(_without_directives(item))
+    return _in_order(merge_key, result, order)
+
+
+def _merge_key(name: str, items: list[Any]) -> str | None:
+    if not items or not all(isinstance(item, dict) for item in items):
+        return None
+    candidates = _MERGE_KEYS.get(name, ())
+    return next((key for key in candidates if any(key in item for item in items)), None)
+
+
+def _in_order(merge_key: str | None, items: list[Any], order: Any) -> list[Any]:
+    """Put items into the order that the client asked for; others stay behind, as they were."""
+    if merge_key is None or not isinstance(order, list):
+        return items
+    wanted = [entry.get(merge_key) if isinstance(entry, dict) else entry for entry in order]
+    last = len(wanted)
+    place: Callable[[Any], int] = lambda item: (  # noqa: E731
+        wanted.index(item[merge_key]) if item.get(merge_key) in wanted else last
+    )
+    return sorted(items, key=place)
+
+
+def _without_directives(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_directives(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _without_directives(item)
+        for key, item in value.items()
+        if not key.startswith("$") and item is not None
+    }
+
+
+def _operate(document: Object, operation: Object) -> None:
+    """Carry out one operation in place; the document sits under the key ``""``."""
+    verb, path = operation["op"], operation["path"]
+    if verb in {"copy", "move"}:
+        value = copy.deepcopy(_value_at(document, operation["from"]))
+        if verb == "move":
+            _remove(document, operation["from"])
+        _add(document, path, value)
+    elif verb == "remove":
+        _remove(document, path)
+    elif verb == "add":
+        _add(document, path, copy.deepcopy(operation["value"]))
+    elif verb == "replace":
+        _value_at(document, path)
+        parent, key = _locate(document, path)
+        parent[_index(parent, key)] = copy.deepcopy(operation["value"])
+    elif verb == "test":
+        if _value_at(document, path) != operation["value"]:
+            raise ValueError(f"testing value {path} failed")
+    else:
+        raise ValueError(f"unknown operation {verb!r}")
+
+
+def _tokens(pointer: str) -> list[str]:
+    if pointer and not pointer.startswith("/"):
+        raise ValueError(f"{pointer!r} is not a JSON pointer")
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")]
+
+
+def _locate(document: Object, pointer: str) -> tuple[Any, str]:
+    value: Any = document
+    *parents, last = _tokens(pointer)
+    for token in parents:
+        value = value[_index(value, token)]
+    return value, last
+
+
+def _index(parent: Any, token: str) -> Any:
+    if not isinstance(parent, list):
+        return token
+    if not (token.isascii() and token.isdigit()):
+        raise ValueError(f"{token!r} is not an index")
+    return int(token)
+
+
+def _value_at(document: Object, pointer: str) -> Any:
+    parent, key = _locate(document, pointer)
+    return parent[_index(parent, key)]
+
+
+def _remove(document: Object, pointer: str) -> None:
+    parent, key = _locate(document, pointer)
+    del parent[_index(parent, key)]
+
+
+def _add(document: Object, pointer: str, value: Any) -> None:
+    parent, key = _locate(document, pointer)
+    if not isinstance(parent, list):
+        parent[key] = value
+        return
+    place = len(parent) if key == "-" else _index(parent, key)
+    if place > len(parent):
+        raise IndexError(f"index {place} is out of range")
+    parent.insert(place, value)

@@ -1,0 +1,124 @@
+"""Role-based access control, evaluated on the roles and bindings in the store.
+
+A change of a binding is in force with the next request. Only ``system:masters`` stands above the
+rules. Escalation checks are left out: whoever may write roles may write any role.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .authentication import User
+from .resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from .status import Object, StatusError, forbidden
+from .store import Store
+
+MASTERS = "system:masters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What is asked for: a resource, or a path when ``path`` is set."""
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+    @property
+    def full_resource(self) -> str:
+        """``pods`` or ``pods/log``."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+
+def is_allowed(store: Store, user: User, attributes: Attributes) -> bool:
+    """Whether ``user`` may do it."""
+    if MASTERS in user.groups:
+        return True
+    return any(_covers(rule, attributes) for rule in rules_for(store, user, attributes.namespace))
+
+
+def refusal(user: User, attributes: Attributes) -> StatusError:
+    """The 403 in the API server's words (apiserver ``responsewriters.Forbidden``)."""
+    if attributes.path:
+        message = f'User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
+        return forbidden(f"forbidden: {message}")
+    message = (
+        f'User "{user.name}" cannot {attributes.verb} resource "{attributes.full_resource}" '
+        f'in API group "{attributes.group}" '
+    )
+    if attributes.namespace:
+        message += f'in the namespace "{attributes.namespace}"'
+    else:
+        message += "at the cluster scope"
+    kind = attributes.resource
+    if attributes.group:
+        kind += f".{attributes.group}"
+    prefix = f'{kind} "{attributes.name}"' if attributes.name else kind
+    details: Object = {"name": attributes.name} if attributes.name else {}
+    if attributes.group:
+        details["group"] = attributes.group
+    details["kind"] = attributes.resource
+    return forbidden(f"{prefix} is forbidden: {message}", details)
+
+
+def rules_for(store: Store, user: User, namespace: str) -> Iterator[Object]:
+    """Every rule that holds for ``user`` in ``namespace``."""
+    if MASTERS in user.groups:
+        yield {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+        yield {"verbs": ["*"], "nonResourceURLs": ["*"]}
+    bindings = store.list(CLUSTER_ROLE_BINDINGS)
+    if namespace:
+        bindings = bindings + store.list(ROLE_BINDINGS, namespace)
+    for binding in bindings:
+        if any(_is_subject(subject, user) for subject in binding.get("subjects") or []):
+            yield from _rules(store, binding)
+
+
+def _rules(store: Store, binding: Object) -> list[Object]:
+    reference = binding["roleRef"]
+    if reference["kind"] == "ClusterRole":
+        role = store.get(CLUSTER_ROLES, "", reference["name"])
+    else:
+        role = store.get(ROLES, binding["metadata"]["namespace"], reference["name"])
+    return (role or {}).get("rules") or []
+
+
+def _is_subject(subject: Object, user: User) -> bool:
+    match subject["kind"]:
+        case "User":
+            return bool(subject["name"] == user.name)
+        case "Group":
+            return subject["name"] in user.groups
+        case "ServiceAccount":
+            account = f"system:serviceaccount:{subject['namespace']}:{subject['name']}"
+            return account == user.name
+        case _:
+            return False
+
+
+def _covers(rule: Object, attributes: Attributes) -> bool:
+    if not _in(attributes.verb, rule.get("verbs")):
+        return False
+    if attributes.path:
+        return any(_path_matches(row, attributes.path) for row in rule.get("nonResourceURLs") or [])
+    resources = rule.get("resources") or []
+    names = rule.get("resourceNames") or []
+    return (
+        _in(attributes.group, rule.get("apiGroups"))
+        and (
+            _in(attributes.full_resource, resources)
+            or (bool(attributes.subresource) and f"*/{attributes.subresource}" in resources)
+        )
+        and (not names or attributes.name in names)
+    )
+
+
+def _in(value: str, allowed: list[str] | None) -> bool:
+    return allowed is not None and ("*" in allowed or value in allowed)
+
+
+def _path_matches(pattern: str, path: str) -> bool:
+    return pattern == path or (pattern.endswith("*") and path.startswith(pattern[:-1]))

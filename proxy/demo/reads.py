@@ -1,0 +1,247 @@
+"""Get, list and watch."""
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiohttp import web
+
+from . import status, tables
+from .calls import JSON, Call, json_response, response_headers
+from .resources import Resource
+from .selectors import Predicate, field_predicate, label_predicate
+from .status import Object, StatusError
+from .store import Change, Store, Subscription
+
+_BOOKMARK_INTERVAL = 60.0
+_WATCH_TIMEOUT = 1800.0
+"""Seconds; the API server's ``--min-request-timeout``."""
+_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+def get_response(call: Call, obj: Object, code: int = 200) -> web.Response:
+    """One object in the form that the client prefers."""
+    representation = call.representation
+    if representation == "Table":
+        include = call.target.option("includeObject", "Metadata")
+        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        rows = [tables.row(call.kind, obj, include)]
+        obj = tables.table(call.kind, rows, metadata)
+    elif representation == "PartialObjectMetadata":
+        obj = tables.partial(obj)
+    return json_response(call.request, obj, code)
+
+
+def list_response(store: Store, call: Call) -> web.Response:
+    """A list: selected, in pages if asked for, in the form that the client prefers."""
+    resource, selects = call.kind, _selection(call)
+    selected = [obj for obj in store.list(resource, call.namespace) if selects(obj)]
+    revision = store.revision
+    if token := call.target.option("continue"):
+        revision, start = _read_continue(token, store)
+        selected = [obj for obj in selected if _sort_key(obj) >= start]
+    metadata: Object = {"resourceVersion": str(revision)}
+    limit = _integer(call, "limit", 0)
+    if 0 < limit < len(selected):
+        metadata["continue"] = _write_continue(revision, selected[limit])
+        if not (call.target.option("labelSelector") or call.target.option("fieldSelector")):
+            metadata["remainingItemCount"] = len(selected) - limit
+        selected = selected[:limit]
+    return json_response(call.request, _list(call, selected, metadata))
+
+
+def collection(store: Store, call: Call) -> list[Object]:
+    """What a deletecollection is about."""
+    selects = _selection(call)
+    return [obj for obj in store.list(call.kind, call.namespace) if selects(obj)]
+
+
+def plain_list(resource: Resource, objects: list[Object], metadata: Object) -> Object:
+    """A ``PodList`` or the like; its items do not repeat the kind."""
+    hidden = {"kind", "apiVersion"}
+    items = [{k: v for k, v in obj.items() if k not in hidden} for obj in objects]
+    return {
+        "kind": f"{resource.kind}List",
+        "apiVersion": resource.api_version,
+        "metadata": metadata,
+        "items": items,
+    }
+
+
+async def watch(store: Store, call: Call) -> web.StreamResponse:
+    """A watch: one JSON event a line, until the time is up or the client leaves."""
+    resource = call.kind
+    selects = _selection(call)
+    encoder = _EventEncoder(call)
+    response = web.StreamResponse(headers=response_headers(call.request) | {"Content-Type": JSON})
+    response.enable_chunked_encoding()
+    given = call.target.option("resourceVersion")
+    since = _integer(call, "resourceVersion", 0)
+    initial = not since or call.target.flag("sendInitialEvents")
+    try:
+        subscription = store.subscribe(resource, None if initial else since)
+    except StatusError as error:
+        await response.prepare(call.request)
+        await response.write(encoder.line("ERROR", error.body()))
+        return response
+    try:
+        first = store.list(resource, call.namespace) if initial else []
+        await response.prepare(call.request)
+        for obj in filter(selects, first):
+            await response.write(encoder.event("ADDED", obj))
+        if call.target.flag("sendInitialEvents") and call.target.flag("allowWatchBookmarks"):
+            revision = given if since > store.revision else str(store.revision)
+            await response.write(encoder.bookmark(revision, {_INITIAL_EVENTS_END: "true"}))
+        async for line in _follow(store, call, subscription, selects, encoder):
+            await response.write(line)
+    finally:
+        store.unsubscribe(subscription)
+    return response
+
+
+async def _follow(
+    store: Store,
+    call: Call,
+    subscription: Subscription,
+    selects: Predicate,
+    encoder: "_EventEncoder",
+) -> AsyncIterator[bytes]:
+    """Lines of what happens; bookmarks in between, if the client wants them."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + (_integer(call, "timeoutSeconds", 0) or _WATCH_TIMEOUT)
+    bookmarks = call.target.flag("allowWatchBookmarks")
+    while True:
+        now = loop.time()
+        if now >= end:
+            if bookmarks:
+                yield encoder.bookmark(str(store.revision), {})
+            return
+        try:
+            async with asyncio.timeout_at(min(end, now + _BOOKMARK_INTERVAL)):
+                change = await subscription.next()
+        except TimeoutError:
+            if bookmarks and loop.time() < end:
+                yield encoder.bookmark(str(store.revision), {})
+            continue
+        if change is None:
+            return
+        if (event := _event(change, call.namespace, selects)) is not None:
+            yield encoder.event(*event)
+
+
+def _event(change: Change, namespace: str, selects: Predicate) -> tuple[str, Object] | None:
+    """What a change means to a watcher who sees a selection only."""
+    if namespace and change.object["metadata"].get("namespace") != namespace:
+        return None
+    before = change.previous is not None and selects(change.previous)
+    after = change.kind != "DELETED" and selects(change.object)
+    if not before and not after:
+        return None
+    kind = "DELETED" if not after else ("MODIFIED" if before else "ADDED")
+    return kind, change.object
+
+
+class _EventEncoder:
+    """Writes watch events in the form that the client prefers."""
+
+    def __init__(self, call: Call) -> None:
+        self._resource = call.kind
+        self._representation = call.representation
+        self._include = call.target.option("includeObject", "Metadata")
+        self._headers = True
+
+    def event(self, kind: str, obj: Object) -> bytes:
+        return self.line(kind, self._shape(obj))
+
+    def bookmark(self, revision: str, annotations: Object) -> bytes:
+        metadata: Object = {"resourceVersion": revision, "creationTimestamp": None}
+        if annotations:
+            metadata["annotations"] = annotations
+        if self._representation == "Table":
+            bare = self._bare(metadata)
+            rows = [{"cells": [], "object": bare}] if annotations else []
+            table = tables.table(self._resource, rows, metadata, headers=False)
+            return self.line("BOOKMARK", table)
+        return self.line("BOOKMARK", self._bare(metadata))
+
+    def line(self, kind: str, obj: Object) -> bytes:
+        return json.dumps({"type": kind, "object": obj}, separators=(",", ":")).encode() + b"\n"
+
+    def _bare(self, metadata: Object) -> Object:
+        return {
+            "kind": self._resource.kind,
+            "apiVersion": self._resource.api_version,
+            "metadata": metadata,
+        }
+
+    def _shape(self, obj: Object) -> Object:
+        if self._representation == "Table":
+            rows = [tables.row(self._resource, obj, self._include)]
+            metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+            headers, self._headers = self._headers, False
+            return tables.table(self._resource, rows, metadata, headers=headers)
+        if self._representation.startswith("PartialObjectMetadata"):
+            return tables.partial(obj)
+        return obj
+
+
+def _list(call: Call, objects: list[Object], metadata: Object) -> Object:
+    representation = call.representation
+    if representation == "Table":
+        include = call.target.option("includeObject", "Metadata")
+        rows = [tables.row(call.kind, obj, include) for obj in objects]
+        return tables.table(call.kind, rows, metadata)
+    if representation == "PartialObjectMetadataList":
+        return {
+            "kind": representation,
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata,
+            "items": [tables.partial(obj) for obj in objects],
+        }
+    return plain_list(call.kind, objects, metadata)
+
+
+def _selection(call: Call) -> Predicate:
+    labels = label_predicate(call.target.option("labelSelector"))
+    fields = field_predicate(call.target.option("fieldSelector"), call.kind)
+    name = call.target.name
+    return lambda obj: labels(obj) and fields(obj) and (not name or obj["metadata"]["name"] == name)
+
+
+def _integer(call: Call, name: str, default: int) -> int:
+    text = call.target.option(name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise status.bad_request(f'{name}: Invalid value: "{text}": must be a number')
+    return int(text)
+
+
+def _sort_key(obj: Object) -> list[str]:
+    return [obj["metadata"].get("namespace", ""), obj["metadata"]["name"]]
+
+
+def _write_continue(revision: int, following: Object) -> str:
+    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": _sort_key(following)}
+    return base64.urlsafe_b64encode(json.dumps(token).encode()).decode().rstrip("=")
+
+
+def _read_continue(token: str, store: Store) -> tuple[int, list[str]]:
+    """Revision of the first page and key of the next object.
+
+    Later pages show the present, not the past: with the first page's revision a watch catches up.
+    """
+    try:
+        read: Any = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        revision, start = int(read["rv"]), [str(part) for part in read["start"]]
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise status.bad_request(f"continue key is not valid: {error}") from error
+    if revision < store.forgotten:
+        raise status.expired(
+            "The provided continue parameter is too old to display a consistent list result. You "
+            "must start a new list without the continue parameter."
+        )
+    return revision, start

@@ -1,0 +1,85 @@
+"""The demo's face: start it, get its address and credentials, stop it.
+
+It runs inside the process and the event loop of whoever starts it, listens on loopback, and knows
+nothing of a proxy in front of it. Importing this costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .access import DemoAccess
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .arrivals import OnRequest
+    from .boot import Running
+
+
+class DemoServer:
+    """A Kubernetes API server in a box.
+
+    Args:
+        host: the address to listen on.
+        port: the port; 0 lets the system choose.
+        on_request: called before each request is handled; see :mod:`.arrivals`.
+        log_interval: seconds between two lines of a container's log.
+        start_delay: seconds until a scheduled pod runs, and until a deleted one is gone.
+        history: how many changes a watch can resume over; older ones answer 410.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        on_request: OnRequest | None = None,
+        log_interval: float = 2.0,
+        start_delay: float = 0.5,
+        history: int = 2048,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._on_request = on_request
+        self._log_interval = log_interval
+        self._start_delay = start_delay
+        self._history = history
+        self._running: Running | None = None
+
+    async def start(self) -> DemoAccess:
+        """Listen, and say how to get in.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        from .boot import Options, boot  # noqa: PLC0415 - heavy, and needed from here on only
+
+        self._running = await boot(
+            Options(
+                host=self._host,
+                port=self._port,
+                on_request=self._on_request,
+                log_interval=self._log_interval,
+                start_delay=self._start_delay,
+                history=self._history,
+            )
+        )
+        return self._running.access
+
+    async def stop(self) -> None:
+        """Stop listening, end watches and streams, leave no task behind. May be called twice."""
+        running, self._running = self._running, None
+        if running is not None:
+            await running.stop()
+
+    async def __aenter__(self) -> DemoAccess:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()

@@ -1,0 +1,191 @@
+"""Objects, their versions, and who is told of a change.
+
+One revision counter for everything, as in etcd. Stored objects are never changed in place: a
+change replaces the whole object, so that readers need no copies. The last changes are kept, for
+watches that resume; whoever asks for older ones must list again.
+"""
+
+import asyncio
+import datetime as dt
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from .resources import Resource
+from .status import Object, expired
+
+Key = tuple[str, str]
+"""Namespace (empty for cluster scope) and name."""
+
+FIRST_REVISION = 1000
+_QUEUE_LIMIT = 4096
+"""Events a watcher may lag behind before it is let go, as the API server does with slow ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of one object."""
+
+    kind: Literal["ADDED", "MODIFIED", "DELETED"]
+    resource: Resource
+    object: Object
+    previous: Object | None
+    revision: int
+
+
+class Subscription:
+    """The changes of one resource from some revision on; bounded, and closed when it lags."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self._queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        self._closed = False
+
+    def offer(self, change: Change) -> None:
+        """Hand over a change; a full queue closes the subscription instead."""
+        if self._closed:
+            return
+        if self._queue.qsize() >= _QUEUE_LIMIT:
+            self.close()
+        else:
+            self._queue.put_nowait(change)
+
+    def close(self) -> None:
+        """No more changes after those already queued."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put_nowait(None)
+
+    async def next(self) -> Change | None:
+        """The next change, or None once closed."""
+        return await self._queue.get()
+
+
+class Store:
+    """All objects of the demo.
+
+    Args:
+        history: how many changes are kept for watches that resume.
+    """
+
+    def __init__(self, *, history: int = 2048) -> None:
+        self.revision = FIRST_REVISION
+        self.clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+        self._objects: dict[Resource, dict[Key, Object]] = {}
+        self._history: deque[Change] = deque(maxlen=history)
+        self.forgotten = FIRST_REVISION
+        self._subscriptions: set[Subscription] = set()
+        self._listeners: list[Callable[[], None]] = []
+
+    def now(self) -> str:
+        """The time as objects write it."""
+        return timestamp(self.clock())
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """One object, or None."""
+        return self._objects.get(resource, {}).get((namespace, name))
+
+    def list(self, resource: Resource, namespace: str = "") -> list[Object]:
+        """All objects of a resource, of one namespace if one is named, in key order."""
+        rows = self._objects.get(resource, {})
+        return [rows[key] for key in sorted(rows) if not namespace or key[0] == namespace]
+
+    def create(self, resource: Resource, obj: Object) -> Object:
+        """Store a new object; uid and creation time are given to it here."""
+        metadata = obj["metadata"] | {"uid": str(uuid.uuid4()), "creationTimestamp": self.now()}
+        return self._put("ADDED", resource, obj | {"metadata": metadata}, None)
+
+    def replace(self, resource: Resource, obj: Object) -> Object:
+        """Store the next version of an object; one without any change keeps its version."""
+        previous = self._objects[resource][_key(obj)]
+        if _without_version(obj) == _without_version(previous):
+            return previous
+        return self._put("MODIFIED", resource, obj, previous)
+
+    def remove(self, resource: Resource, obj: Object) -> None:
+        """Forget an object."""
+        previous = self._objects.get(resource, {}).pop(_key(obj), None)
+        if previous is not None:
+            self._publish("DELETED", resource, previous, previous)
+
+    def subscribe(self, resource: Resource, since: int | None) -> Subscription:
+        """Changes after revision ``since``, or from now on.
+
+        Raises:
+            StatusError: 410 when changes since then are no longer known.
+        """
+        subscription = Subscription(resource)
+        if since is not None:
+            if since < self.forgotten:
+                raise expired(f"too old resource version: {since} ({self.forgotten})")
+            for change in self._history:
+                if change.revision > since and change.resource == resource:
+                    subscription.offer(change)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop telling of changes."""
+        self._subscriptions.discard(subscription)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after every change."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    def _put(
+        self,
+        kind: Literal["ADDED", "MODIFIED"],
+        resource: Resource,
+        obj: Object,
+        previous: Object | None,
+    ) -> Object:
+        metadata = obj["metadata"] | {"resourceVersion": str(self.revision + 1)}
+        stored = {"kind": resource.kind, "apiVersion": resource.api_version} | obj
+        stored |= {"metadata": metadata}
+        self._objects.setdefault(resource, {})[_key(stored)] = stored
+        self._publish(kind, resource, stored, previous)
+        return stored
+
+    def _publish(
+        self,
+        kind: Literal["ADDED", "MODIFIED", "DELETED"],
+        resource: Resource,
+        obj: Object,
+        previous: Object | None,
+    ) -> None:
+        self.revision += 1
+        if kind == "DELETED":
+            obj = obj | {"metadata": obj["metadata"] | {"resourceVersion": str(self.revision)}}
+        change = Change(
+            kind=kind, resource=resource, object=obj, previous=previous, revision=self.revision
+        )
+        if len(self._history) == self._history.maxlen:
+            self.forgotten = self._history[0].revision
+        self._history.append(change)
+        for subscription in self._subscriptions:
+            if subscription.resource == resource:
+                subscription.offer(change)
+        for listener in self._listeners:
+            listener()
+
+
+def timestamp(moment: dt.datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, as ``metav1.Time`` writes it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _key(obj: Object) -> Key:
+    metadata = obj["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def _without_version(obj: Object) -> Object:
+    metadata = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
+    return obj | {"metadata": metadata}

@@ -1,0 +1,1 @@
+"""Upgraded connections: exec, attach and port-forward over WebSocket and SPDY."""

@@ -1,0 +1,292 @@
+"""Runs commands in a container that does not exist.
+
+Nothing here ever starts a process of the machine it runs on. There is a fixed set of commands, in
+:mod:`.commands`, and a shell that combines them.
+"""
+
+import asyncio
+import contextlib
+import posixpath
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from .files import FileSystem
+from .pipe import CHUNK, Pipe, Sink
+from .script import Command, Pipeline, SyntaxProblem, parse
+
+INTERRUPTED = 130
+_BROKEN_PIPE = 141
+_NOT_FOUND = 127
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """Where commands run."""
+
+    hostname: str
+    environment: Mapping[str, str]
+    files: FileSystem
+
+
+@dataclass(slots=True, kw_only=True)
+class Process:
+    """One running command: its words, its streams, and the state it shares with its shell."""
+
+    container: Container
+    arguments: list[str]
+    stdin: Pipe
+    stdout: Sink
+    stderr: Sink
+    terminal: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+    directory: str = "/"
+    foreground: asyncio.Task[int] | None = None
+
+    @property
+    def files(self) -> FileSystem:
+        """The container's files."""
+        return self.container.files
+
+    def path(self, name: str) -> str:
+        """An absolute, normal path; ``..`` stops at the root."""
+        return posixpath.normpath("/" + posixpath.join(self.directory, name).lstrip("/"))
+
+    async def complain(self, text: str) -> int:
+        """Write to stderr; the exit code of failure."""
+        await self.stderr.write(f"{self.arguments[0]}: {text}\n".encode())
+        return 1
+
+
+class Exit(Exception):  # noqa: N818 - not an error: the shell's way out
+    """The shell ends."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+CommandFunction = Callable[[Process], Awaitable[int]]
+COMMANDS: dict[str, CommandFunction] = {}
+"""All there is to run, by name; filled by :mod:`.commands`."""
+
+
+def command(*names: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Make a function a command."""
+
+    def register(function: CommandFunction) -> CommandFunction:
+        COMMANDS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def is_command(name: str) -> bool:
+    """Whether there is such a command, named plainly or by a path in a ``bin``."""
+    return _lookup(name) is not None
+
+
+async def run(process: Process) -> int:
+    """Run one command and give its exit code."""
+    name = process.arguments[0]
+    function = _lookup(name)
+    if function is None:
+        await process.stderr.write(f"sh: {name}: not found\n".encode())
+        return _NOT_FOUND
+    try:
+        return await function(process)
+    except BrokenPipeError:
+        return _BROKEN_PIPE
+    except OSError as error:
+        if isinstance(error, ConnectionError):
+            raise
+        return await process.complain(f"{error.filename}: {error.strerror}")
+
+
+@command("sh", "bash", "ash")
+async def shell(process: Process) -> int:
+    """``sh -c SCRIPT``, ``sh FILE``, or lines from stdin; with a prompt on a terminal."""
+    arguments = process.arguments[1:]
+    try:
+        if arguments[:1] == ["-c"] and len(arguments) > 1:
+            return await _script(process, arguments[1])
+        scripts = [word for word in arguments if not word.startswith("-")]
+        if scripts:
+            text = process.files.read(process.path(scripts[0])).decode("utf-8", "replace")
+            return await _script(process, text)
+        return await _interactive(process)
+    except Exit as end:
+        return end.code
+
+
+async def _interactive(process: Process) -> int:
+    code = 0
+    while True:
+        if process.terminal:
+            await process.stdout.write(f"{process.directory} # ".encode())
+        line = await process.stdin.read_line()
+        if not line:
+            return code
+        process.foreground = asyncio.ensure_future(
+            _script(process, line.decode("utf-8", "replace"))
+        )
+        try:
+            code = await process.foreground
+        except asyncio.CancelledError:
+            if not process.foreground.cancelled() or _is_cancelling():
+                process.foreground.cancel()
+                raise
+            code = INTERRUPTED
+        finally:
+            process.foreground = None
+        process.environment["?"] = str(code)
+
+
+def _is_cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _script(process: Process, text: str) -> int:
+    """Run a script, pipeline by pipeline."""
+    code = int(process.environment.get("?", "0"))
+    for line in _lines(text):
+        try:
+            pipelines = parse(line, lambda name: process.environment.get(name, ""))
+        except SyntaxProblem as problem:
+            await process.stderr.write(f"sh: {problem}\n".encode())
+            return 2
+        for pipeline in pipelines:
+            skipped = {"&&": code != 0, "||": code == 0}.get(pipeline.operator, False)
+            if not skipped:
+                code = await _pipeline(process, pipeline)
+                process.environment["?"] = str(code)
+    return code
+
+
+def _lines(text: str) -> list[str]:
+    """Lines are parsed one by one, so that a variable set on one is seen on the next."""
+    return [text] if "'" in text or '"' in text else text.split("\n")
+
+
+async def _pipeline(process: Process, pipeline: Pipeline) -> int:
+    *before, last = pipeline.commands
+    source, tasks = process.stdin, []
+    async with asyncio.TaskGroup() as group:
+        for row in before:
+            pipe = Pipe()
+            tasks.append(group.create_task(_piped(process, row, source, pipe)))
+            source = pipe
+        code = await _one(process, last, source, process.stdout)
+        if before:
+            source.abandon()
+    return code
+
+
+async def _piped(process: Process, row: Command, source: Pipe, pipe: Pipe) -> None:
+    """A command whose output is another's input; each runs in a shell of its own."""
+    child = _child(process, [], source, pipe)
+    try:
+        with contextlib.suppress(Exit):
+            await _one(child, row, source, pipe)
+    finally:
+        pipe.end()
+        if source is not process.stdin:
+            source.abandon()
+
+
+async def _one(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int:
+    try:
+        if row.input:
+            data = process.files.read(process.path(row.input))
+            stdin = Pipe()
+            feeder = asyncio.ensure_future(_feed(stdin, data))
+        else:
+            feeder = None
+        target = None
+        if row.output:
+            target = _FileSink(process, process.path(row.output), append=row.append)
+            stdout = target
+    except OSError as error:
+        await process.stderr.write(f"sh: {error.filename}: {error.strerror}\n".encode())
+        return 1
+    try:
+        return await _builtin_or_run(process, row, stdin, stdout)
+    finally:
+        if feeder is not None:
+            feeder.cancel()
+        if target is not None:
+            target.close()
+
+
+async def _builtin_or_run(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int:
+    name, *arguments = row.words
+    match name:
+        case "exit":
+            text = arguments[0] if arguments else process.environment.get("?", "0")
+            raise Exit(int(text) & 255 if text.isdigit() else 2)
+        case "cd":
+            path = process.path(arguments[0] if arguments else "/root")
+            if not process.files.is_directory(path):
+                await process.stderr.write(f"sh: cd: can't cd to {path}\n".encode())
+                return 2
+            process.directory = process.environment["PWD"] = path
+            return 0
+        case "export":
+            for word in arguments:
+                key, _, value = word.partition("=")
+                process.environment[key] = value
+            return 0
+    if "=" in name and name.partition("=")[0].isidentifier() and not arguments:
+        key, _, value = name.partition("=")
+        process.environment[key] = value
+        return 0
+    child = _child(process, row.words, stdin, stdout)
+    if row.merge_errors:
+        child.stderr = stdout
+    return await run(child)
+
+
+def _child(process: Process, words: list[str], stdin: Pipe, stdout: Sink) -> Process:
+    return Process(
+        container=process.container,
+        arguments=words,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=process.stderr,
+        terminal=process.terminal and stdout is process.stdout,
+        environment=dict(process.environment),
+        directory=process.directory,
+    )
+
+
+def _lookup(name: str) -> CommandFunction | None:
+    directory, base = posixpath.split(name)
+    return COMMANDS.get(base) if directory in {"", "/bin", "/usr/bin", "/usr/local/bin"} else None
+
+
+async def _feed(pipe: Pipe, data: bytes) -> None:
+    for start in range(0, len(data), CHUNK):
+        await pipe.write(data[start : start + CHUNK])
+    pipe.end()
+
+
+class _FileSink:
+    """Output redirected to a file; the file is there from the start and full at the end."""
+
+    def __init__(self, process: Process, path: str, *, append: bool) -> None:
+        self._files = process.files
+        self._path = path
+        self._null = path == "/dev/null"
+        self._data = bytearray()
+        if append and path in self._files.walk("/"):
+            self._data += self._files.read(path)
+        self.close()
+
+    async def write(self, data: bytes) -> None:
+        if not self._null:
+            self._files.check_room(len(self._data) + len(data), self._path)
+            self._data += data
+
+    def close(self) -> None:
+        if not self._null:
+            self._files.write(self._path, bytes(self._data))

@@ -1,0 +1,236 @@
+"""Deployments and replica sets: the two controllers that own pods.
+
+A rollout surges fully: the new replica set starts whole, and the old one goes when the new one is
+ready. Nothing here waits; :class:`.controllers.Controllers` calls again until all is settled.
+"""
+
+import hashlib
+import json
+
+from .recorder import Recorder
+from .registry import Registry
+from .resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
+from .status import Object
+from .store import Store
+
+_HASH = "pod-template-hash"
+_REVISION = "deployment.kubernetes.io/revision"
+
+
+class Workloads:
+    """Keeps replica sets as deployments want them, and pods as replica sets do."""
+
+    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+        self._registry = registry
+        self._store: Store = registry.store
+        self._recorder = recorder
+
+    def settle(self) -> None:
+        """Take one step for every workload."""
+        for deployment in self._store.list(DEPLOYMENTS):
+            if not deployment["metadata"].get("deletionTimestamp"):
+                self._deployment(deployment)
+        for replica_set in self._store.list(REPLICA_SETS):
+            if not replica_set["metadata"].get("deletionTimestamp"):
+                self._replica_set(replica_set)
+
+    def _deployment(self, deployment: Object) -> None:
+        spec = deployment["spec"]
+        owned = self._owned(REPLICA_SETS, deployment)
+        digest = _digest(spec["template"])
+        current = next((rs for rs in owned if rs["metadata"]["labels"].get(_HASH) == digest), None)
+        if spec.get("paused"):
+            return
+        if current is None:
+            current = self._new_replica_set(deployment, digest, owned)
+            owned.append(current)
+        self._scale(deployment, current, spec["replicas"])
+        ready = (current.get("status") or {}).get("readyReplicas", 0)
+        if ready >= spec["replicas"]:
+            for old in owned:
+                if old is not current:
+                    self._scale(deployment, old, 0)
+        self._deployment_status(deployment, owned, current)
+
+    def _new_replica_set(self, deployment: Object, digest: str, owned: list[Object]) -> Object:
+        spec, metadata = deployment["spec"], deployment["metadata"]
+        revision = str(
+            1 + max((int(rs["metadata"]["annotations"][_REVISION]) for rs in owned), default=0)
+        )
+        template = spec["template"]
+        labels = template["metadata"]["labels"] | {_HASH: digest}
+        selector = spec["selector"]
+        match_labels = (selector.get("matchLabels") or {}) | {_HASH: digest}
+        annotations = {
+            _REVISION: revision,
+            "deployment.kubernetes.io/desired-replicas": str(spec["replicas"]),
+        }
+        replica_set: Object = {
+            "metadata": {
+                "name": f"{metadata['name']}-{digest}",
+                "namespace": metadata["namespace"],
+                "labels": labels,
+                "annotations": annotations,
+                "ownerReferences": [_owner(DEPLOYMENTS, deployment)],
+                "generation": 1,
+            },
+            "spec": {
+                "replicas": 0,
+                "selector": selector | {"matchLabels": match_labels},
+                "template": template | {"metadata": template["metadata"] | {"labels": labels}},
+            },
+            "status": {"replicas": 0},
+        }
+        annotated = (metadata.get("annotations") or {}) | {_REVISION: revision}
+        self._store.replace(
+            DEPLOYMENTS, deployment | {"metadata": metadata | {"annotations": annotated}}
+        )
+        return self._store.create(REPLICA_SETS, replica_set)
+
+    def _scale(self, deployment: Object, replica_set: Object, replicas: int) -> None:
+        before = replica_set["spec"]["replicas"]
+        if before == replicas:
+            return
+        metadata = replica_set["metadata"]
+        self._store.replace(
+            REPLICA_SETS,
+            replica_set
+            | {
+                "metadata": metadata | {"generation": metadata["generation"] + 1},
+                "spec": replica_set["spec"] | {"replicas": replicas},
+            },
+        )
+        direction = "up" if replicas > before else "down"
+        message = f"Scaled {direction} replica set {metadata['name']} from {before} to {replicas}"
+        self._recorder.record(
+            DEPLOYMENTS, deployment, "ScalingReplicaSet", message, component="deployment-controller"
+        )
+
+    def _deployment_status(self, deployment: Object, owned: list[Object], current: Object) -> None:
+        name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
+        stored = self._store.get(DEPLOYMENTS, namespace, name)
+        if stored is None:
+            return
+        total = sum((rs.get("status") or {}).get("replicas", 0) for rs in owned)
+        ready = sum((rs.get("status") or {}).get("readyReplicas", 0) for rs in owned)
+        updated = (current.get("status") or {}).get("replicas", 0)
+        wanted = stored["spec"]["replicas"]
+        status: Object = {"observedGeneration": stored["metadata"]["generation"]}
+        counts = {
+            "replicas": total,
+            "updatedReplicas": updated,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "unavailableReplicas": max(0, max(wanted, total) - ready),
+        }
+        status |= {key: count for key, count in counts.items() if count}
+        available = ready >= wanted
+        complete = available and updated == wanted and total == wanted
+        old = (stored.get("status") or {}).get("conditions") or []
+        set_name = current["metadata"]["name"]
+        status["conditions"] = [
+            self._condition(
+                old,
+                "Available",
+                available,
+                "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable",
+                f"Deployment {'has' if available else 'does not have'} minimum availability.",
+            ),
+            self._condition(
+                old,
+                "Progressing",
+                True,
+                "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated",
+                f'ReplicaSet "{set_name}" '
+                f"{'has successfully progressed' if complete else 'is progressing'}.",
+            ),
+        ]
+        self._store.replace(DEPLOYMENTS, stored | {"status": status})
+
+    def _condition(
+        self, old: list[Object], kind: str, held: bool, reason: str, message: str
+    ) -> Object:
+        """A condition whose times change only when it does."""
+        value = "True" if held else "False"
+        previous = next((row for row in old if row["type"] == kind), {})
+        if previous.get("reason") == reason and previous.get("status") == value:
+            return previous
+        now = self._store.now()
+        moved = previous.get("lastTransitionTime") if previous.get("status") == value else now
+        return {
+            "type": kind,
+            "status": value,
+            "lastUpdateTime": now,
+            "lastTransitionTime": moved,
+            "reason": reason,
+            "message": message,
+        }
+
+    def _replica_set(self, replica_set: Object) -> None:
+        metadata, spec = replica_set["metadata"], replica_set["spec"]
+        pods = [pod for pod in self._owned(PODS, replica_set) if _is_active(pod)]
+        for _ in range(spec["replicas"] - len(pods)):
+            template = spec["template"]
+            pod = self._registry.create(
+                PODS,
+                metadata["namespace"],
+                {
+                    "metadata": template["metadata"]
+                    | {
+                        "generateName": f"{metadata['name']}-",
+                        "ownerReferences": [_owner(REPLICA_SETS, replica_set)],
+                    },
+                    "spec": template["spec"],
+                },
+            )
+            self._recorder.record(
+                REPLICA_SETS,
+                replica_set,
+                "SuccessfulCreate",
+                f"Created pod: {pod['metadata']['name']}",
+                component="replicaset-controller",
+            )
+        pods.sort(key=lambda pod: (_is_ready(pod), pod["metadata"]["creationTimestamp"]))
+        for pod in pods[: max(0, len(pods) - spec["replicas"])]:
+            self._registry.delete(PODS, pod)
+        pods = [pod for pod in self._owned(PODS, replica_set) if _is_active(pod)]
+        ready = sum(_is_ready(pod) for pod in pods)
+        status: Object = {"observedGeneration": metadata["generation"], "replicas": len(pods)}
+        if pods:
+            status["fullyLabeledReplicas"] = len(pods)
+        if ready:
+            status |= {"readyReplicas": ready, "availableReplicas": ready}
+        self._store.replace(REPLICA_SETS, replica_set | {"status": status})
+
+    def _owned(self, resource: Resource, owner: Object) -> list[Object]:
+        uid = owner["metadata"]["uid"]
+        return [
+            obj
+            for obj in self._store.list(resource, owner["metadata"]["namespace"])
+            if any(ref.get("uid") == uid for ref in obj["metadata"].get("ownerReferences") or [])
+        ]
+
+
+def _digest(template: Object) -> str:
+    text = json.dumps(template, sort_keys=True).encode()
+    return hashlib.sha256(text).hexdigest()[:10]
+
+
+def _owner(resource: Resource, owner: Object) -> Object:
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _is_active(pod: Object) -> bool:
+    return not pod["metadata"].get("deletionTimestamp")
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions") or []
+    return any(row["type"] == "Ready" and row["status"] == "True" for row in conditions)

@@ -1,0 +1,183 @@
+"""Create, update, patch and delete, with their subresources, and the self reviews."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from . import patches, rbac, status
+from .calls import Call, json_response
+from .reads import collection, get_response, plain_list
+from .registry import Registry
+from .resources import PODS, SELF_SUBJECT_REVIEWS, SELF_SUBJECT_RULES_REVIEWS, Resource
+from .status import Object, StatusError
+
+Change = Callable[[Object], Object]
+
+_PATCHES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_MERGE_PATCH)
+
+
+async def create(registry: Registry, call: Call) -> web.Response:
+    """POST: an object, an eviction, or a review of oneself."""
+    obj = await call.object()
+    resource, target = call.kind, call.target
+    if not resource.stored:
+        return json_response(call.request, _review(registry, call, obj), 201)
+    if target.name:
+        if (resource, target.subresource) != (PODS, "eviction"):
+            raise status.method_not_allowed()
+        pod = registry.get(PODS, call.namespace, target.name)
+        registry.delete(PODS, pod, dry_run=call.dry_run)
+        return json_response(call.request, status.success(), 201)
+    if resource.namespaced and not call.namespace:
+        raise status.bad_request("an empty namespace may not be set during creation")
+    created = registry.create(resource, call.namespace, obj, dry_run=call.dry_run)
+    return get_response(call, created, 201)
+
+
+async def update(registry: Registry, call: Call) -> web.Response:
+    """PUT."""
+    obj = await call.object()
+    return _change(registry, call, lambda _: obj)
+
+
+async def patch(registry: Registry, call: Call) -> web.Response:
+    """PATCH, in three formats."""
+    media_type = call.content_type
+    if media_type not in _PATCHES:
+        raise status.unsupported_media_type(", ".join(_PATCHES))
+    body = await call.json()
+    return _change(registry, call, lambda stored: patches.apply(media_type, stored, body))
+
+
+async def delete(registry: Registry, call: Call) -> web.Response:
+    """DELETE of one object."""
+    target = call.target
+    options = await _delete_options(call)
+    obj = registry.get(call.kind, call.namespace, target.name)
+    _check_preconditions(call.kind, obj, options.get("preconditions") or {})
+    deleted = _delete(registry, call, obj, options)
+    if registry.store.get(call.kind, call.namespace, target.name) is not None:
+        return get_response(call, deleted)
+    details: Object = {"name": target.name}
+    if call.kind.group:
+        details["group"] = call.kind.group
+    details |= {"kind": call.kind.plural, "uid": obj["metadata"]["uid"]}
+    return json_response(call.request, status.success(details))
+
+
+async def delete_collection(registry: Registry, call: Call) -> web.Response:
+    """DELETE of all that is selected."""
+    options = await _delete_options(call)
+    deleted = [_delete(registry, call, obj, options) for obj in collection(registry.store, call)]
+    metadata = {"resourceVersion": str(registry.store.revision)}
+    return json_response(call.request, plain_list(call.kind, deleted, metadata))
+
+
+def scale_of(obj: Object) -> Object:
+    """The ``autoscaling/v1`` Scale of a workload."""
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    labels = (obj["spec"]["selector"].get("matchLabels") or {}).items()
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: obj["metadata"][key] for key in kept},
+        "spec": {"replicas": obj["spec"]["replicas"]},
+        "status": {
+            "replicas": (obj.get("status") or {}).get("replicas", 0),
+            "selector": ",".join(f"{key}={value}" for key, value in sorted(labels)),
+        },
+    }
+
+
+def _change(registry: Registry, call: Call, change: Change) -> web.Response:
+    target = call.target
+    scaling = target.subresource == "scale"
+    changed = registry.update(
+        call.kind,
+        call.namespace,
+        target.name,
+        _through_scale(change) if scaling else change,
+        subresource=target.subresource,
+        dry_run=call.dry_run,
+    )
+    if scaling:
+        return json_response(call.request, scale_of(changed))
+    return get_response(call, changed)
+
+
+def _through_scale(change: Change) -> Change:
+    """A change of a workload's Scale as a change of the workload."""
+
+    def apply(stored: Object) -> Object:
+        scale = change(scale_of(stored))
+        replicas = (scale.get("spec") or {}).get("replicas", 0)
+        version = (scale.get("metadata") or {}).get("resourceVersion")
+        metadata = stored["metadata"] | ({"resourceVersion": version} if version else {})
+        return stored | {"metadata": metadata, "spec": stored["spec"] | {"replicas": replicas}}
+
+    return apply
+
+
+async def _delete_options(call: Call) -> Object:
+    options: Object = await call.object() if await call.arrival.body() else {}
+    query = call.target
+    if query.option("propagationPolicy"):
+        options["propagationPolicy"] = query.option("propagationPolicy")
+    if (grace := query.option("gracePeriodSeconds")).isdigit():
+        options["gracePeriodSeconds"] = int(grace)
+    options["dryRun"] = call.dry_run or bool(options.get("dryRun"))
+    return options
+
+
+def _check_preconditions(resource: Resource, obj: Object, wanted: Object) -> None:
+    for key, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        actual = obj["metadata"][key]
+        if wanted.get(key) not in {None, actual}:
+            why = (
+                f"Precondition failed: {label} in precondition: {wanted[key]}, "
+                f"{label} in object meta: {actual}"
+            )
+            raise status.conflict(resource, obj["metadata"]["name"], why)
+
+
+def _delete(registry: Registry, call: Call, obj: Object, options: Object) -> Object:
+    if options.get("propagationPolicy") == "Orphan" and not options["dryRun"]:
+        registry.orphan(obj)
+    return registry.delete(
+        call.kind, obj, grace=options.get("gracePeriodSeconds"), dry_run=options["dryRun"]
+    )
+
+
+def _review(registry: Registry, call: Call, obj: Object) -> Object:
+    """Answer a self review truthfully, with the same code that decides on requests."""
+    resource, user = call.kind, call.user
+    spec = obj.get("spec") or {}
+    answer = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": {}}
+    if resource == SELF_SUBJECT_REVIEWS:
+        return answer | {"status": {"userInfo": user.as_object()}}
+    answer["spec"] = spec
+    if resource == SELF_SUBJECT_RULES_REVIEWS:
+        rules = list(rbac.rules_for(registry.store, user, spec.get("namespace") or "default"))
+        reviewed = {
+            "resourceRules": [rule for rule in rules if "resources" in rule],
+            "nonResourceRules": [rule for rule in rules if "nonResourceURLs" in rule],
+            "incomplete": False,
+        }
+        return answer | {"status": reviewed}
+    return answer | {"status": {"allowed": rbac.is_allowed(registry.store, user, _asked(spec))}}
+
+
+def _asked(spec: Object) -> rbac.Attributes:
+    if path := spec.get("nonResourceAttributes"):
+        return rbac.Attributes(verb=path.get("verb", ""), path=path.get("path", "/"))
+    asked = spec.get("resourceAttributes")
+    if not isinstance(asked, dict):
+        raise _missing_attributes()
+    known = ("verb", "group", "resource", "subresource", "namespace", "name")
+    return rbac.Attributes(**{key: asked[key] for key in known if key in asked})
+
+
+def _missing_attributes() -> StatusError:
+    return status.bad_request(
+        "spec.resourceAttributes or spec.nonResourceAttributes must be specified"
+    )

@@ -1,0 +1,36 @@
+"""The gate: nothing passes that should not, and people can say what should.
+
+A pure function from a request's method, target, headers and the proxy's settings to a decision.
+``gate.py`` has the rules in the order in which they are asked; each of the other modules is one
+of them.
+"""
+
+from .decision import Allowed, Answer, Decision, Refusal, ResponseHeaders, Static
+from .gate import Gate
+from .patterns import split_patterns
+from .settings import (
+    DEFAULT_ACCEPT_HOSTS,
+    DEFAULT_ACCEPT_PATHS,
+    DEFAULT_REJECT_METHODS,
+    DEFAULT_REJECT_PATHS,
+    GateSettings,
+)
+from .target import Target, parse_target
+
+__all__ = [
+    "DEFAULT_ACCEPT_HOSTS",
+    "DEFAULT_ACCEPT_PATHS",
+    "DEFAULT_REJECT_METHODS",
+    "DEFAULT_REJECT_PATHS",
+    "Allowed",
+    "Answer",
+    "Decision",
+    "Gate",
+    "GateSettings",
+    "Refusal",
+    "ResponseHeaders",
+    "Static",
+    "Target",
+    "parse_target",
+    "split_patterns",
+]

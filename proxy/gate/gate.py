@@ -1,0 +1,263 @@
+"""The gate itself: every rule, in the order in which it is asked.
+
+A request first has to have one meaning (framing, method, target), then to come from someone who
+may ask (host, origin), then to go where it may go (kubectl's filter, identity, ``--read-only``,
+``--allow-rules``). Who may ask comes before what is asked, so that a hostile page gets one and
+the same answer to whatever it tries. The gate keeps no state but small caches, and does no I/O.
+"""
+
+import re
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote
+
+from ..request_info import RequestInfo, request_info
+from .browser import OriginRule, cors_headers, preflight
+from .decision import (
+    Allowed,
+    Answer,
+    Decision,
+    Refusal,
+    ResponseHeaders,
+    Static,
+    forbidden,
+    malformed,
+)
+from .head import Found, HeadReader, RawHeaders, check_framing, requested_upgrade
+from .hosts import HostRule
+from .identity import judge_identity
+from .patterns import PatternList
+from .readonly import judge_read_only
+from .rules import judge_rules
+from .settings import GateSettings, mount_points, warnings_about
+from .target import Malformed, Moved, Target, parse_target, strip_prefix
+
+_COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# Go reads a query of more than 10,000 parameters as empty (net/url, urlmaxqueryparams), and so a
+# dry run as a write; no honest request comes near that.
+_MOST_PARAMETERS: Final = 1000
+
+
+class Gate:
+    """Decides what becomes of each request.
+
+    Args:
+        settings: what the flags say.
+
+    Attributes:
+        warnings: what to tell the user at start.
+
+    Raises:
+        UsageError: a pattern is not RE2, or a prefix cannot be one.
+    """
+
+    def __init__(self, settings: GateSettings) -> None:
+        self._settings = settings
+        self.warnings = warnings_about(settings)
+        self._api_prefix, self._www_prefix = mount_points(settings)
+        # kubectl mounts a prefix that begins with /api without stripping it (NewServer).
+        self._stripped = "/" if self._api_prefix.startswith("/api") else self._api_prefix
+        self._bare_mounts = {
+            prefix[:-1] for prefix in (self._api_prefix, self._www_prefix) if prefix
+        } - {""}
+        self._accept_paths = PatternList("--accept-paths", settings.accept_paths)
+        self._reject_paths = PatternList("--reject-paths", settings.reject_paths)
+        self._reject_methods = PatternList("--reject-methods", settings.reject_methods)
+        self._hosts = HostRule(
+            PatternList("--accept-hosts", settings.accept_hosts, ignore_case=True)
+        )
+        self._origins = OriginRule(
+            PatternList("--accept-origins", settings.accept_origins, whole=True)
+        )
+        self._heads = HeadReader()
+        self._needs_info = settings.read_only != "off" or settings.allow_rules is not None
+
+    def decide(
+        self,
+        method: str,
+        target: str,
+        headers: RawHeaders,
+        version: tuple[int, int] = (1, 1),
+    ) -> Decision:
+        """Decide what becomes of a request.
+
+        Args:
+            method: as received, case kept.
+            target: the request target as received; bytes that are not UTF-8 as surrogate escapes.
+            headers: all header lines as received, in order, without hop-by-hop cleaning.
+            version: the request's HTTP version.
+        """
+        found = self._heads.read(headers)
+        if isinstance(found, Refusal):
+            return found
+        refusal = check_framing(found, version)
+        if refusal is None and method not in _COMMON_METHODS:
+            refusal = _judge_method(method)
+        if refusal is not None:
+            return refusal
+
+        parsed = Target("*", "*", "") if target == "*" else parse_target(target, self._stripped)
+        if isinstance(parsed, Malformed):
+            return malformed("target", parsed.message)
+
+        host = found["host"][0][1].decode("latin-1") if "host" in found else ""
+        if not self._settings.disable_filter:
+            refusal = self._hosts.judge(host)
+            if refusal is None and parsed.authority is not None:
+                refusal = self._hosts.judge(parsed.authority)
+            if refusal is not None:
+                return refusal
+        origin = self._origins.judge(found, host if parsed.authority is None else parsed.authority)
+        if isinstance(origin, Refusal):
+            return origin
+
+        if isinstance(parsed, Moved):
+            return _redirect(method, parsed.location)
+        decision = self._route(method, parsed, found, version, origin)
+        response_headers = (
+            self._origins.headers_without_origin if origin is None else cors_headers(origin)
+        )
+        return _with_headers(decision, response_headers) if response_headers else decision
+
+    def _route(
+        self,
+        method: str,
+        target: Target,
+        found: Found,
+        version: tuple[int, int],
+        origin: str | None,
+    ) -> Decision:
+        """Static files, the API, or neither: the longer prefix wins, as in Go's ServeMux."""
+        if target.path == "*":
+            if method != "OPTIONS":
+                return malformed("target", "only OPTIONS can ask about '*'")
+            return Answer(status=200, headers=(), rule="options")
+        api, www = self._api_prefix, self._www_prefix
+        if target.path in self._bare_mounts:
+            query = f"?{target.query}" if target.query else ""
+            return _redirect(method, f"{target.path}/{query}")
+        if (
+            www is not None
+            and target.raw.startswith(www)
+            and (len(www) > len(api) or not target.raw.startswith(api))
+        ):
+            return Static(target, target.path[len(www) :])
+        if not target.raw.startswith(api):
+            return Refusal(
+                status=404,
+                reason="NotFound",
+                message=f"nothing is served here; the API is at {api}",
+                rule="not-found",
+            )
+        if origin is not None and method == "OPTIONS":
+            answer = preflight(found, origin)
+            if answer is not None:
+                return answer
+        return self._judge_api(method, strip_prefix(target, self._stripped), found, version)
+
+    def _judge_api(
+        self, method: str, target: Target, found: Found, version: tuple[int, int]
+    ) -> Decision:
+        """What may reach the API server, and as what."""
+        settings = self._settings
+        if not settings.disable_filter:
+            refusal = self._filter(method, target.path)
+            if refusal is not None:
+                return refusal
+        upgrade = requested_upgrade(found, method, version) if "upgrade" in found else None
+        if isinstance(upgrade, Refusal):
+            return upgrade
+        identity = judge_identity(
+            found,
+            client_auth=settings.client_auth,
+            impersonation_configured=settings.impersonation_configured,
+        )
+        if isinstance(identity, Refusal):
+            return identity
+        info: RequestInfo | None = None
+        if self._needs_info:
+            info = request_info(method, target.path, target.query)
+            refusal = self._judge_info(info, found, method, target.query, upgrade)
+            if refusal is not None:
+                return refusal
+        return Allowed(target, upgrade, identity.strip, identity.client_authorization, (), info)
+
+    def _judge_info(
+        self, info: RequestInfo, found: Found, method: str, query: str, upgrade: str | None
+    ) -> Refusal | None:
+        """The rules that know what a request asks of Kubernetes."""
+        if query.count("&") >= _MOST_PARAMETERS:
+            return malformed("query", f"the query has more than {_MOST_PARAMETERS} parameters")
+        mode, rules = self._settings.read_only, self._settings.allow_rules
+        if mode != "off":
+            refusal = judge_read_only(
+                info,
+                found,
+                method=method,
+                query=query,
+                upgrade=upgrade,
+                secrets=mode == "with-secrets",
+            )
+            if refusal is not None:
+                return refusal
+        return None if rules is None else judge_rules(rules, info, found)
+
+    def _filter(self, method: str, path: str) -> Refusal | None:
+        """kubectl's filter, in kubectl's order (proxy_server.go, FilterServer.accept)."""
+        pattern = self._reject_paths.first_match(path)
+        if pattern is not None:
+            return forbidden(
+                "reject-paths",
+                f"the path {path!r} matches the pattern {pattern!r} of --reject-paths",
+                "start the proxy with --reject-paths='', or with a list without this pattern; "
+                "exec and attach are refused unless that is done",
+            )
+        pattern = self._reject_methods.first_match(method)
+        if pattern is not None:
+            return forbidden(
+                "reject-methods",
+                f"the method {method} matches the pattern {pattern!r} of --reject-methods",
+                "start the proxy with a --reject-methods list without this pattern",
+            )
+        if self._accept_paths.matches_all or self._accept_paths.first_match(path) is not None:
+            return None
+        return forbidden(
+            "accept-paths",
+            f"the path {path!r} matches no pattern of --accept-paths",
+            "start the proxy with an --accept-paths list that has a pattern for it",
+        )
+
+
+def _judge_method(method: str) -> Refusal | None:
+    """Methods that no proxy of this kind forwards, and what is no method.
+
+    TRACE would show the client the credential that the proxy adds; CONNECT asks for another
+    kind of proxy (RFC 9110 sections 9.3.6 and 9.3.8).
+    """
+    if method.upper() in {"TRACE", "CONNECT"}:
+        return Refusal(
+            status=405,
+            reason="MethodNotAllowed",
+            message=f"this proxy does not forward {method}",
+            rule="method",
+            close=True,
+        )
+    if not _TOKEN.fullmatch(method):
+        return malformed("method", "the request's method is not a token", close=True)
+    return None
+
+
+def _redirect(method: str, location: str) -> Answer:
+    """301 as kubectl, or 308 where a 301 would turn the method into GET (RFC 9110 15.4.2)."""
+    status = 301 if method in ("GET", "HEAD") else 308
+    safe = quote(location, safe="!#$%&'()*+,/:;<=>?@[]^_`{|}~-.\"", errors="surrogateescape")
+    return Answer(status=status, headers=(("Location", safe),), rule="redirect")
+
+
+def _with_headers(decision: Decision, headers: ResponseHeaders) -> Decision:
+    if isinstance(decision, Allowed):
+        return decision._replace(response_headers=headers)
+    if isinstance(decision, Refusal):
+        return replace(decision, headers=headers)
+    return decision

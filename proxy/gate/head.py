@@ -1,0 +1,152 @@
+"""The header lines of a request, read once for the whole gate.
+
+One pass sorts out the few lines that any rule asks for, so that a rule never scans again. It
+also refuses what frames a message in two ways: the HTTP parser before us is strict, but whether
+a request ends here or there must not rest on one guard.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from .decision import Refusal, malformed
+
+RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
+Found: TypeAlias = dict[str, list[tuple[bytes, bytes]]]
+
+# RFC 9110 section 5.5: in a field value no control bytes but HTAB.
+_CONTROL: Final = bytes([*range(9), *range(10, 32), 127])
+_DIGITS: Final = re.compile(rb"[0-9]{1,19}")
+_REMEMBERED: Final = 1024
+
+_EXACT: Final = frozenset(
+    {
+        b"host",
+        b"connection",
+        b"upgrade",
+        b"content-length",
+        b"transfer-encoding",
+        b"origin",
+        b"sec-fetch-site",
+        b"access-control-request-method",
+        b"access-control-request-headers",
+        b"authorization",
+        b"sec-websocket-protocol",
+    }
+)
+
+
+class HeadReader:
+    """Sorts header lines by name; remembers names, so that a common one costs one lookup."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, str] = {}
+
+    def read(self, headers: RawHeaders) -> Found | Refusal:
+        """The lines the gate cares about, by kind; a kind that is absent has no key.
+
+        The kind is the name in lower case, ``impersonate`` for ``Impersonate-*``,
+        ``disguised-impersonate`` where underscores stand in for dashes, and ``x-remote`` for
+        ``X-Remote-*`` in any spelling.
+        """
+        found: Found = {}
+        known = self._known
+        for line in headers:
+            kind = known.get(line[0])
+            if kind is None:
+                kind = self._classify(line[0])
+            if kind:
+                found.setdefault(kind, []).append(line)
+        values = b"".join([value for _, value in headers])
+        if len(values.translate(None, _CONTROL)) != len(values):
+            return malformed("framing", "a header value has a control character in it", close=True)
+        return found
+
+    def _classify(self, name: bytes) -> str:
+        lower = name.lower()
+        dashed = lower.replace(b"_", b"-")
+        if lower in _EXACT:
+            kind = lower.decode()
+        elif dashed.startswith(b"x-remote-"):
+            kind = "x-remote"
+        elif lower.startswith(b"impersonate-"):
+            kind = "impersonate"
+        elif dashed.startswith(b"impersonate-"):
+            kind = "disguised-impersonate"
+        else:
+            kind = ""
+        if len(self._known) < _REMEMBERED and len(name) <= 64:
+            self._known[name] = kind
+        return kind
+
+
+def check_framing(found: Found, version: tuple[int, int]) -> Refusal | None:
+    """Refuse a head that frames its message, or names its host, in more than one way.
+
+    RFC 9112 sections 3.2, 6.1 and 6.3. The connection is closed: where the next request begins
+    is not certain.
+    """
+    hosts = found.get("host", ())
+    if len(hosts) > 1:
+        return _broken("the request has more than one Host header")
+    if not hosts and version >= (1, 1):
+        return _broken("the request has no Host header")
+    lengths = found.get("content-length", ())
+    encodings = found.get("transfer-encoding", ())
+    if lengths and encodings:
+        return _broken("the request has both Content-Length and Transfer-Encoding")
+    if len(lengths) > 1 or (lengths and not _DIGITS.fullmatch(lengths[0][1])):
+        return _broken("the request's Content-Length is not one number")
+    if encodings:
+        if version < (1, 1):
+            return _broken("an HTTP/1.0 request cannot have Transfer-Encoding")
+        if len(encodings) > 1 or encodings[0][1].strip().lower() != b"chunked":
+            return _broken("the request has a Transfer-Encoding other than chunked")
+    return None
+
+
+def has_body(found: Found) -> bool:
+    """Whether a body follows the head."""
+    if "transfer-encoding" in found:
+        return True
+    return any(value.strip(b"0") for _, value in found.get("content-length", ()))
+
+
+def requested_upgrade(found: Found, method: str, version: tuple[int, int]) -> str | Refusal | None:
+    """The protocol to which the client asks to upgrade, if it is one that the proxy tunnels.
+
+    ``Connection`` must name the token ``upgrade``, and ``Upgrade`` exactly one protocol (RFC 9110
+    section 7.8). Any other, such as the h2c that some clients offer with each request, is
+    ignored: the request is a plain one. A body with an upgrade is refused, for a server that
+    switches early would read it as the new protocol.
+    """
+    lines = found.get("upgrade")
+    if not lines or version < (1, 1):
+        return None
+    protocols = {value.strip().lower() for value in _elements(lines)}
+    options = {value.strip().lower() for value in _elements(found.get("connection", []))}
+    if b"upgrade" not in options:
+        return None
+    if protocols == {b"websocket"}:
+        protocol, methods = "websocket", {"GET"}
+    elif protocols == {b"spdy/3.1"}:
+        protocol, methods = "SPDY/3.1", {"GET", "POST"}
+    else:
+        return None
+    if method not in methods:
+        return malformed(
+            "upgrade", f"an upgrade to {protocol} cannot be asked for with {method}", close=True
+        )
+    if has_body(found):
+        return malformed("upgrade", "a request to upgrade cannot have a body", close=True)
+    return protocol
+
+
+def _elements(lines: list[tuple[bytes, bytes]]) -> list[bytes]:
+    return [element for _, value in lines for element in value.split(b",") if element.strip()]
+
+
+def _broken(message: str) -> Refusal:
+    return malformed("framing", message, close=True)

@@ -1,0 +1,166 @@
+"""Lists of regular expressions in kubectl's dialect: RE2, split at commas, searched unanchored.
+
+Patterns come from flags and are matched against what clients send, so they run in linear time
+(RE2) and never see a newline, which ``.`` does not match. Nothing here knows what a pattern is
+for.
+"""
+
+import re
+from itertools import pairwise
+from typing import Final
+
+import re2
+
+from ..errors import UsageError
+
+# The patterns that need no engine: literals and `.*`, anchored or not. kubectl's defaults are
+# such, and a search for a literal costs a tenth of one in RE2.
+_SIMPLE: Final = re.compile(r"\^?(?:[A-Za-z0-9/_-]|\\[.\[\]/-]|\.\*)*\$?")
+_LOW_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def split_patterns(value: str) -> tuple[str, ...]:
+    """A flag's value as kubectl splits it: at each comma, without escapes; empty is no pattern.
+
+    (kubectl/pkg/proxy/proxy_server.go, MakeRegexpArray.)
+    """
+    return tuple(value.split(",")) if value else ()
+
+
+def split_warnings(flag: str, patterns: tuple[str, ...]) -> list[str]:
+    """What looks as if the split at commas had cut it: a repetition, or an empty pattern."""
+    found = []
+    for left, right in pairwise(patterns):
+        if re.search(r"\{\d+\Z", left) and re.match(r"\d*\}", right):
+            found.append(
+                f"{flag} is split at commas: {left!r} and {right!r} are two patterns; "
+                "write the repetition without a comma"
+            )
+    if "" in patterns:
+        found.append(f"{flag} has an empty pattern between its commas: it matches everything")
+    return found
+
+
+class PatternList:
+    """Patterns of one flag, compiled.
+
+    Args:
+        flag: the flag they come from, for messages.
+        patterns: one regular expression each.
+        ignore_case: whether ASCII and Unicode case is ignored.
+        whole: whether a pattern must match the whole text, not just some of it.
+
+    Raises:
+        UsageError: a pattern is not RE2.
+    """
+
+    __slots__ = ("_engine", "_engine_patterns", "_simple", "matches_all", "patterns")
+
+    def __init__(
+        self,
+        flag: str,
+        patterns: tuple[str, ...],
+        *,
+        ignore_case: bool = False,
+        whole: bool = False,
+    ) -> None:
+        self.patterns = patterns
+        self.matches_all = any(pattern in ("", "^", ".*", "^.*") for pattern in patterns) and not (
+            whole or ignore_case
+        )
+        self._simple: list[tuple[str, _Literals]] = []
+        self._engine_patterns: list[str] = []
+        options = re2.Options()
+        options.log_errors = False
+        options.case_sensitive = not ignore_case
+        self._engine = re2.Set.SearchSet(options)
+        for pattern in patterns:
+            source = rf"\A(?:{pattern})\z" if whole else pattern
+            _check(flag, pattern, source, options)
+            if not (whole or ignore_case) and _SIMPLE.fullmatch(pattern):
+                self._simple.append((pattern, _Literals(pattern)))
+            else:
+                self._engine.Add(source)
+                self._engine_patterns.append(pattern)
+        if self._engine_patterns:
+            self._engine.Compile()
+
+    def first_match(self, text: str) -> str | None:
+        """A pattern that matches, or None.
+
+        Args:
+            text: without newlines. A surrogate escape stands for one byte that is not UTF-8, and
+                matches as Go's regexp takes such a byte: as U+FFFD.
+        """
+        for pattern, literals in self._simple:
+            if literals.match(text):
+                return pattern
+        if not self._engine_patterns:
+            return None
+        if not text.isascii():
+            text = _LOW_SURROGATE.sub("\ufffd", text)
+        found = self._engine.Match(text)
+        return self._engine_patterns[min(found)] if found else None
+
+
+def _check(flag: str, pattern: str, source: str, options: re2.Options) -> None:
+    # Alone first: `a)|(b` is no pattern, though it is one between parentheses.
+    for text in (pattern, source):
+        try:
+            re2.compile(text, options)
+        except re2.error as error:
+            detail = error.args[0] if error.args else ""
+            if isinstance(detail, bytes):
+                detail = detail.decode("utf-8", "replace")
+            raise UsageError(
+                f"{flag}: Error compiling re {pattern!r}: error parsing regexp: {detail}",
+                hint="patterns are RE2 (https://github.com/google/re2/wiki/Syntax) "
+                "and are split at every comma",
+                cause="pattern",
+            ) from None
+
+
+class _Literals:
+    """A simple pattern as the literals between its ``.*``: found in order, or not at all."""
+
+    __slots__ = ("_end", "_parts", "_start")
+
+    def __init__(self, pattern: str) -> None:
+        body = pattern.removeprefix("^")
+        self._start = body is not pattern and pattern.startswith("^")
+        self._end = body.endswith("$")
+        parts = re.split(r"(?<!\\)\.\*", body.removesuffix("$"))
+        self._parts = [re.sub(r"\\(.)", r"\1", part) for part in parts]
+
+    def match(self, text: str) -> bool:
+        """Whether the pattern is found in a text without newlines.
+
+        The leftmost place for each literal leaves the most room for the next, so there is no
+        need to try another.
+        """
+        parts = self._parts
+        if len(parts) == 1:
+            return self._match_one(parts[0], text)
+        first, last = parts[0], parts[-1]
+        if self._start:
+            if not text.startswith(first):
+                return False
+            position = len(first)
+        else:
+            position = text.find(first)
+            if position < 0:
+                return False
+            position += len(first)
+        for part in parts[1:-1]:
+            position = text.find(part, position)
+            if position < 0:
+                return False
+            position += len(part)
+        if self._end:
+            return text.endswith(last) and len(text) - len(last) >= position
+        return text.find(last, position) >= 0
+
+    def _match_one(self, part: str, text: str) -> bool:
+        if self._start:
+            return text == part if self._end else text.startswith(part)
+        return text.endswith(part) if self._end else part in text

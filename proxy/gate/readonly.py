@@ -1,0 +1,115 @@
+"""``--read-only``: look, do not touch.
+
+What passes is what the API server is known not to act on: reads, reviews, and dry runs that it
+honours. ``exec`` and its kin are refused although they are a ``GET`` to the API server, and so
+is ``proxy``, for nobody knows what a ``GET`` does to the application behind it. Secrets are not
+readable, since a bearer token read from one undoes the whole restriction; ``with-secrets`` is for
+those who need them all the same.
+"""
+
+from typing import Final
+
+from ..request_info import RequestInfo, query_values
+from .decision import Refusal, forbidden
+from .head import Found, has_body
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# Handed to a Connecter (kubernetes/pkg/registry/core/{pod,service,node}/rest): no verb is safe.
+_CONNECTS: Final = frozenset({"exec", "attach", "portforward", "proxy"})
+# They answer a question and store nothing (kubernetes/pkg/registry/{authorization,authentication}).
+_REVIEWS: Final = frozenset(
+    {
+        ("authorization.k8s.io", "localsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectrulesreviews"),
+        ("authorization.k8s.io", "subjectaccessreviews"),
+        ("authentication.k8s.io", "selfsubjectreviews"),
+        ("authentication.k8s.io", "tokenreviews"),
+    }
+)
+# Subresources whose writes honour dryRun in the query. serviceaccounts/token does not, nor do the
+# actions that some aggregated servers offer as subresources.
+_DRY_RUNNABLE: Final = frozenset(
+    {
+        "",
+        "approval",
+        "binding",
+        "ephemeralcontainers",
+        "eviction",
+        "finalize",
+        "resize",
+        "scale",
+        "status",
+    }
+)
+_WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_HINT: Final = "the proxy was started with --read-only"
+
+
+def judge_read_only(
+    info: RequestInfo,
+    found: Found,
+    *,
+    method: str,
+    query: str,
+    upgrade: str | None,
+    secrets: bool,
+) -> Refusal | None:
+    """Refuse a request that may change something, or that reads a Secret.
+
+    Args:
+        info: the request in the API server's terms.
+        found: the request's headers.
+        method: as sent.
+        query: as sent.
+        upgrade: the protocol to upgrade to, if any. Only a watch may: what a client sends over
+            it is ignored (apiserver/pkg/endpoints/handlers/watch.go).
+        secrets: Secrets may be read.
+    """
+    if info.is_resource and (info.subresource in _CONNECTS or info.verb == "proxy"):
+        return _refuse(info, f"{info.subresource or info.verb} is not a read")
+    if upgrade is not None and info.verb != "watch":
+        return _refuse(info, f"an upgrade to {upgrade} is not a read, except for a watch")
+    if not secrets and info.resource == "secrets" and not info.group:
+        return forbidden(
+            "read-only",
+            "Secrets cannot be read through this proxy",
+            f"{_HINT}; --read-only=with-secrets lets them be read",
+            info,
+        )
+    if method in _READS or _is_review(info, method):
+        return None
+    return _judge_dry_run(info, found, method, query)
+
+
+def _is_review(info: RequestInfo, method: str) -> bool:
+    return (
+        method == "POST"
+        and info.verb == "create"
+        and not info.name
+        and not info.subresource
+        and (info.group, info.resource) in _REVIEWS
+    )
+
+
+def _judge_dry_run(info: RequestInfo, found: Found, method: str, query: str) -> Refusal | None:
+    """Let a write pass if the API server will only pretend to make it.
+
+    A delete takes its options from its body, if it has one, and then does not look at the query
+    (apiserver/pkg/endpoints/handlers/delete.go); the gate does not read bodies.
+    """
+    values = query_values(query).get("dryRun", [])
+    if not values or any(value != "All" for value in values):
+        return _refuse(info, f"{method} may change something")
+    if not info.is_resource or info.verb not in _WRITES or info.subresource not in _DRY_RUNNABLE:
+        return _refuse(info, "the API server has no dry run of this request")
+    if method == "DELETE" and has_body(found):
+        return _refuse(
+            info,
+            "a delete with a body takes its options from there, and dryRun in the query is void",
+        )
+    return None
+
+
+def _refuse(info: RequestInfo, why: str) -> Refusal:
+    return forbidden("read-only", why, _HINT, info)

@@ -1,0 +1,186 @@
+"""``--allow-rules``: RBAC rules, enforced here as the API server's authorizer would there.
+
+The rules are those of ordinary Roles and ClusterRoles. Every client of the proxy has all of them:
+a Role as if bound in its own namespace, a ClusterRole as if bound in the whole cluster. What no
+rule allows is refused. This module compares; ``manifests.py`` reads the files.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from ..request_info import RequestInfo
+from .decision import Refusal, forbidden
+from .head import Found
+
+# Reached through pods/rest/subresources.go, ensureAuthorizedForVerb: since Kubernetes 1.35 these
+# need create in addition to the verb of the method, since a WebSocket is opened with GET.
+_NEED_CREATE: Final = frozenset({"exec", "attach", "portforward"})
+# apiserver/pkg/authentication/serviceaccount/util.go, SplitUsername
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_SERVICE_ACCOUNT: Final = re.compile(
+    rf"system:serviceaccount:((?=[^:]{{1,63}}:){_LABEL}):((?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One ``PolicyRule`` of a Role or ClusterRole.
+
+    Attributes:
+        source: file, document, object and number of the rule, for people.
+        namespace: the only namespace it applies in; None for a ClusterRole's.
+    """
+
+    source: str
+    namespace: str | None
+    verbs: frozenset[str]
+    groups: frozenset[str] = frozenset()
+    resources: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    urls: tuple[str, ...] = ()
+
+    def allows(self, info: RequestInfo) -> bool:
+        """Whether it allows the request (plugin/pkg/auth/authorizer/rbac/rbac.go, RuleAllows)."""
+        if self.namespace is not None and self.namespace != info.namespace:
+            return False
+        if info.verb not in self.verbs and "*" not in self.verbs:
+            return False
+        if not info.is_resource:
+            return self._has_url(info.path)
+        return (
+            (info.group in self.groups or "*" in self.groups)
+            and self._has_resource(info.resource, info.subresource)
+            and (not self.names or info.name in self.names)
+        )
+
+    def _has_resource(self, resource: str, subresource: str) -> bool:
+        """pkg/apis/rbac/v1/evaluation_helpers.go, ResourceMatches."""
+        if "*" in self.resources:
+            return True
+        if not subresource:
+            return resource in self.resources
+        return f"{resource}/{subresource}" in self.resources or f"*/{subresource}" in self.resources
+
+    def _has_url(self, path: str) -> bool:
+        """pkg/apis/rbac/v1/evaluation_helpers.go, NonResourceURLMatches."""
+        return any(
+            url in ("*", path) or (url.endswith("*") and path.startswith(url.rstrip("*")))
+            for url in self.urls
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """All rules in force, in the order of their files."""
+
+    rules: tuple[Rule, ...]
+
+    def allowing(self, info: RequestInfo) -> Rule | None:
+        """The first rule that allows a request, or None."""
+        for rule in self.rules:
+            if rule.allows(info):
+                return rule
+        return None
+
+
+def judge_rules(rules: RuleSet, info: RequestInfo, found: Found) -> Refusal | None:
+    """Refuse what no rule allows: the request, and each identity that it would take on.
+
+    Args:
+        rules: those in force.
+        info: the request in the API server's terms.
+        found: the request's headers.
+    """
+    if "impersonate" in found:
+        for needed in _impersonations(found):
+            if rules.allowing(needed) is None:
+                return _refuse(needed)
+    for needed in required(info):
+        if rules.allowing(needed) is None:
+            return _refuse(needed)
+    return None
+
+
+def required(info: RequestInfo) -> tuple[RequestInfo, ...]:
+    """What must be allowed for a request to pass: itself, and for some another verb too."""
+    if (
+        info.subresource in _NEED_CREATE
+        and info.resource == "pods"
+        and not info.group
+        and info.verb != "create"
+    ):
+        return info, info._replace(verb="create")
+    return (info,)
+
+
+def _impersonations(found: Found) -> Iterator[RequestInfo]:
+    """What the API server authorizes before it lets a request take on an identity.
+
+    (apiserver/pkg/endpoints/filters/impersonation, buildImpersonationRequests)
+    """
+    for name, raw in found["impersonate"]:
+        kind = name.decode("latin-1").lower().removeprefix("impersonate-")
+        value = raw.decode("utf-8", "surrogateescape").strip()
+        if kind == "user" and value:
+            account = _SERVICE_ACCOUNT.fullmatch(value)
+            if account is not None:
+                yield _impersonate("", "serviceaccounts", account[2], namespace=account[1])
+            else:
+                yield _impersonate("", "users", value)
+        elif kind == "group":
+            yield _impersonate("", "groups", value)
+        elif kind == "uid" and value:
+            yield _impersonate("authentication.k8s.io", "uids", value)
+        elif kind.startswith("extra-"):
+            key = kind.removeprefix("extra-")
+            if not _BAD_ESCAPE.search(key):
+                key = unquote(key, errors="surrogateescape")
+            yield _impersonate("authentication.k8s.io", "userextras", value, subresource=key)
+
+
+def _impersonate(
+    group: str, resource: str, name: str, *, namespace: str = "", subresource: str = ""
+) -> RequestInfo:
+    return RequestInfo(
+        True,
+        "impersonate",
+        "",
+        group=group,
+        namespace=namespace,
+        resource=resource,
+        subresource=subresource,
+        name=name,
+    )
+
+
+def _refuse(info: RequestInfo) -> Refusal:
+    return forbidden(
+        "allow-rules",
+        forbidden_message(info),
+        "a rule in a file given with --allow-rules must allow it",
+        info,
+    )
+
+
+def forbidden_message(info: RequestInfo) -> str:
+    """The API server's own sentence for a request that it does not authorize, with our reason.
+
+    (apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage, inside
+    apimachinery/pkg/api/errors, NewForbidden)
+    """
+    who, why = "a client of this proxy", "no rule of --allow-rules allows it"
+    if not info.is_resource:
+        return f'forbidden: {who} cannot {info.verb} path "{info.path}": {why}'
+    subject = f"{info.resource}.{info.group}" if info.group else info.resource
+    if info.name:
+        subject += f' "{info.name}"'
+    resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    where = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
+    return (
+        f'{subject} is forbidden: {who} cannot {info.verb} resource "{resource}" '
+        f'in API group "{info.group}" {where}: {why}'
+    )

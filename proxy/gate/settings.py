@@ -1,0 +1,110 @@
+"""What the gate is told at start, and what flags alone already show to be wrong."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from ..errors import UsageError
+from .identity import ClientAuth
+from .patterns import split_warnings
+from .rules import RuleSet
+
+ReadOnly: TypeAlias = Literal["off", "on", "with-secrets"]
+
+# kubectl/pkg/proxy/proxy_server.go
+DEFAULT_ACCEPT_HOSTS: Final = r"^localhost$,^127\.0\.0\.1$,^\[::1\]$"
+DEFAULT_ACCEPT_PATHS: Final = "^.*"
+DEFAULT_REJECT_PATHS: Final = "^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach"
+DEFAULT_REJECT_METHODS: Final = "^$"
+
+_DISABLED: Final = (
+    "Request filter disabled, your proxy is vulnerable to XSRF attacks, please be cautious"
+)
+_RELAXED: Final = (
+    "Request filter has been relaxed, your proxy may be vulnerable to attacks, please be cautious"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """The gate's settings; the defaults are kubectl's.
+
+    Attributes:
+        accept_paths: patterns after ``split_patterns``; so are the three that follow.
+        disable_filter: take kubectl's filter away: paths, methods and hosts. The checks that
+            kubectl does not have stay: who disables the filter so that others can reach a
+            dashboard has not asked to let every web site in.
+        accept_origins: patterns that match a whole origin.
+        impersonation_configured: the proxy itself sends ``Impersonate-*``.
+        allow_rules: None when no ``--allow-rules`` is given.
+        api_prefix: where the API is mounted; a final slash is added if missing.
+        www_prefix: where static files are mounted; None when there are none.
+        unix_socket: the proxy listens on a unix socket, which a browser cannot reach.
+    """
+
+    accept_paths: tuple[str, ...] = tuple(DEFAULT_ACCEPT_PATHS.split(","))
+    reject_paths: tuple[str, ...] = tuple(DEFAULT_REJECT_PATHS.split(","))
+    accept_hosts: tuple[str, ...] = tuple(DEFAULT_ACCEPT_HOSTS.split(","))
+    reject_methods: tuple[str, ...] = tuple(DEFAULT_REJECT_METHODS.split(","))
+    disable_filter: bool = False
+    accept_origins: tuple[str, ...] = ()
+    read_only: ReadOnly = "off"
+    client_auth: ClientAuth = "pass"
+    impersonation_configured: bool = False
+    allow_rules: RuleSet | None = None
+    api_prefix: str = "/"
+    www_prefix: str | None = None
+    unix_socket: bool = False
+
+
+def warnings_about(settings: GateSettings) -> tuple[str, ...]:
+    """What to tell the user at start; the first two sentences are kubectl's own."""
+    found = []
+    if settings.disable_filter:
+        if not settings.unix_socket:
+            found.append(_DISABLED)
+    elif not settings.reject_paths or not settings.reject_methods:
+        found.append(_RELAXED)
+    for flag, patterns in (
+        ("--accept-paths", settings.accept_paths),
+        ("--reject-paths", settings.reject_paths),
+        ("--accept-hosts", settings.accept_hosts),
+        ("--reject-methods", settings.reject_methods),
+        ("--accept-origins", settings.accept_origins),
+    ):
+        found += split_warnings(flag, patterns)
+    return tuple(found)
+
+
+def mount_points(settings: GateSettings) -> tuple[str, str | None]:
+    """The API's and the static files' prefix, each with a slash at both ends.
+
+    Raises:
+        UsageError: a prefix that no request could have, or both the same.
+    """
+    api = _prefix("--api-prefix", settings.api_prefix)
+    if settings.www_prefix is None:
+        return api, None
+    www = _prefix("--www-prefix", settings.www_prefix)
+    if www == api:
+        raise UsageError(
+            f"--api-prefix and --www-prefix are both {api!r}",
+            hint="mount one of them elsewhere, e.g. --api-prefix=/api/ or --www-prefix=/static/",
+            cause="prefix",
+        )
+    return api, www
+
+
+def _prefix(flag: str, value: str) -> str:
+    prefix = value if value.endswith("/") else value + "/"
+    if not prefix.startswith("/"):
+        raise UsageError(
+            f"{flag}={value}: it must begin with a slash", hint=f"{flag}=/{value}", cause="prefix"
+        )
+    if not re.fullmatch(r"/(?:(?!\.{1,2}/)[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*", prefix):
+        raise UsageError(
+            f"{flag}={value}: not a plain path",
+            hint="use letters, digits and any of -._~!$&'()*+,;=:@ between single slashes",
+            cause="prefix",
+        )
+    return prefix

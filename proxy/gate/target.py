@@ -1,0 +1,189 @@
+"""One reading of the request target, for the gate and for the API server.
+
+The gate judges the path that the API server will see: percent-decoded once, cleaned of nothing.
+A target whose meaning could change on the way (by a load balancer that resolves dot segments, by
+a server that decodes twice, by a browser's idea of a backslash) is refused or sent back to its
+clean form, never repaired in silence; one that is accepted goes upstream byte for byte. This
+module knows paths only: no hosts, no policy.
+"""
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+
+class Target(NamedTuple):
+    """A request target with one meaning.
+
+    Attributes:
+        raw: origin-form, as the client sent it, for the upstream request line. Bytes that are not
+            UTF-8 are surrogate escapes.
+        path: the path of ``raw``, percent-decoded once.
+        query: what follows the question mark, as sent.
+        authority: host and port of an absolute-form target, else None.
+    """
+
+    raw: str
+    path: str
+    query: str
+    authority: str | None = None
+
+
+class Moved(NamedTuple):
+    """A target that has a clean form: the client is sent there, as Go's ServeMux does."""
+
+    location: str
+    authority: str | None = None
+
+
+class Malformed(NamedTuple):
+    """A target that is refused; ``message`` says why."""
+
+    message: str
+
+
+_ABSOLUTE = re.compile(r"http://([^/?#@\\]*)(?=[/?#]|\Z)", re.IGNORECASE)
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What a second decoding would turn into a control byte, dot, slash, backslash or DEL.
+_SECOND_READING = re.compile(r"%(?:[01][0-9A-Fa-f]|2[EeFf]|5[Cc]|7[Ff])")
+# `;` starts a path parameter: some servers drop it and resolve the dots that are left.
+_DOTS = re.compile(r"(?:^|/)\.\.?(?:;[^/]*)?(?:/|$)")
+# The API server hands what follows to the proxied application
+# (kubernetes/pkg/registry/core/{pod,service,node}/rest, and the old verb in requestinfo.go).
+_PROXY_SUBRESOURCE = re.compile(
+    r"/api/v1/(?:(?:namespaces/<name>/(?:pods|services)|nodes)/<name>/proxy"
+    r"|proxy/(?:namespaces/<name>/(?:pods|services)|nodes)/<name>)(?=/)"
+    # One segment as sent and as decoded: an encoded slash would make it two.
+    .replace("<name>", "(?:[^/%]|%(?!2[Ff]))+")
+)
+
+
+def parse_target(raw: str, prefix: str = "/") -> Target | Moved | Malformed:
+    """Read a request target.
+
+    Accepted are origin-form and absolute-form with the scheme ``http`` (RFC 9112 section 3.2);
+    ``*`` and the authority-form of CONNECT are for the caller to recognise.
+
+    Args:
+        raw: the request target as received.
+        prefix: where the API is mounted (``--api-prefix``); it only says where to look for a
+            ``proxy`` subresource. The result still contains it.
+    """
+    authority = None
+    if raw[:1] != "/":
+        match = _ABSOLUTE.match(raw)
+        if match is None:
+            return Malformed("the request target is neither a path nor an http:// URL")
+        authority = match[1]
+        raw = raw[match.end() :]
+        if raw[:1] != "/":
+            raw = "/" + raw
+    path, _, query = raw.partition("?")
+    if "//" in path or "/." in path or "%" in path or "\\" in path or not _is_plain(raw):
+        return _parse_unusual(raw, path, query, authority, prefix)
+    return Target(raw, path, query, authority)
+
+
+def strip_prefix(target: Target, prefix: str) -> Target:
+    """The target as seen below ``prefix``, with which ``target.raw`` begins.
+
+    Args:
+        target: outside escapes of the prefix, what is left keeps its own; kubectl decodes it.
+        prefix: ends with a slash and has no escapes.
+    """
+    if prefix == "/":
+        return target
+    cut = len(prefix) - 1
+    return target._replace(raw=target.raw[cut:], path=target.path[cut:])
+
+
+def _is_plain(raw: str) -> bool:
+    return raw.isascii() and raw.isprintable() and "#" not in raw and " " not in raw
+
+
+def _parse_unusual(
+    raw: str, path: str, query: str, authority: str | None, prefix: str
+) -> Target | Moved | Malformed:
+    if "#" in raw:
+        return Malformed("the request target has a fragment ('#')")
+    if _CONTROL.search(raw) or " " in raw:
+        return Malformed("the request target has a control character or a space in it")
+    if _BAD_ESCAPE.search(path):
+        return Malformed("the path has a percent sign without two hexadecimal digits after it")
+    decoded = _decode(path)
+    if _CONTROL.search(decoded):
+        return Malformed("the path has an encoded control character in it")
+    if "\\" in decoded:
+        return Malformed("the path has a backslash in it")
+    head = _end_of_head(path, prefix)
+    if _hides_dots(path):
+        return Malformed("the path has encoded or parameterised dot segments")
+    if _needs_cleaning(path, head):
+        query_part = raw[len(path) :]
+        return Moved(_clean(path, head) + query_part, authority)
+    decoded_head = decoded if head == len(path) else _decode(path[:head])
+    if "//" in decoded_head:
+        return Malformed("the path has an encoded slash beside another slash")
+    if _SECOND_READING.search(decoded_head):
+        return Malformed("the path is percent-encoded twice")
+    return Target(raw, decoded, query, authority)
+
+
+def _decode(path: str) -> str:
+    raw = unquote_to_bytes(path.encode("utf-8", "surrogateescape"))
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _end_of_head(path: str, prefix: str) -> int:
+    """Where the API server's own part of the path ends and a proxied application's begins."""
+    if not path.startswith(prefix):
+        return len(path)
+    match = _PROXY_SUBRESOURCE.match(path, len(prefix) - 1)
+    return match.end() if match else len(path)
+
+
+def _hides_dots(path: str) -> bool:
+    """Whether decoding brings forth a dot segment that was not one as sent.
+
+    This holds behind a ``proxy`` subresource too: the API server joins that path to the
+    application's and resolves the dots, and so would any hop before it. No browser sends such a
+    path, since to them ``%2e%2e`` is ``..`` (WHATWG URL, "double-dot URL path segment").
+    """
+    for segment in path.split("/"):
+        if segment in (".", ".."):
+            continue
+        if _DOTS.search(_decode(segment) if "%" in segment else segment):
+            return True
+    return False
+
+
+def _needs_cleaning(path: str, head: int) -> bool:
+    if "//" in path[:head]:
+        return True
+    return any(segment in (".", "..") for segment in path.split("/"))
+
+
+def _clean(path: str, head: int) -> str:
+    """The path without empty and dot segments, escapes kept (Go's ServeMux, cleanPath).
+
+    Behind a ``proxy`` subresource empty segments are kept. If the dots lead out of there they
+    are dropped like all others; the result never begins with two slashes, which a browser would
+    take for another host.
+    """
+    fixed = [segment for segment in path[:head].split("/") if segment not in ("", ".", "..")]
+    kept: list[str] = []
+    segments = path[1:].split("/")
+    depth = path[:head].count("/")
+    for index, segment in enumerate(segments):
+        if segment == "..":
+            del kept[-1:]
+        elif segment != "." and (segment or index >= depth):
+            kept.append(segment)
+    inside = head < len(path) and kept[: len(fixed)] == fixed
+    if not inside:
+        kept = [segment for segment in kept if segment]
+    elif kept[-1:] == [""]:
+        kept.pop()
+    cleaned = "/" + "/".join(kept)
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned

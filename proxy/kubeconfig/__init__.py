@@ -1,0 +1,43 @@
+"""Kubeconfig: from files, environment and flags to the one cluster and user that were meant.
+
+Pure: no event loop, no sockets, no TLS. Files are read through a reader that can be replaced.
+What comes out is a :class:`ClientConfig`, validated, with paths absolute and secrets wrapped;
+what authenticates *now* is the business of the credentials room.
+"""
+
+from .files import DISK, FileReader, FileSignature, MemoryFiles, signatures
+from .load import load, load_mapping
+from .proxies import ProxyAddress, environment_proxy, proxy_for
+from .values import (
+    AuthProvider,
+    ClientConfig,
+    ExecConfig,
+    ExecRule,
+    Impersonation,
+    Overrides,
+    ServerAddress,
+    TlsConfig,
+    UserConfig,
+)
+
+__all__ = [
+    "DISK",
+    "AuthProvider",
+    "ClientConfig",
+    "ExecConfig",
+    "ExecRule",
+    "FileReader",
+    "FileSignature",
+    "Impersonation",
+    "MemoryFiles",
+    "Overrides",
+    "ProxyAddress",
+    "ServerAddress",
+    "TlsConfig",
+    "UserConfig",
+    "environment_proxy",
+    "load",
+    "load_mapping",
+    "proxy_for",
+    "signatures",
+]

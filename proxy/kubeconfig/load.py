@@ -1,0 +1,188 @@
+"""The way from flags and files to a :class:`ClientConfig`, step by step.
+
+Find and merge the files, choose, or fall back to the pod's service account, lay the flags over,
+validate, build. Each step is a function of its own; this module only says in which order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import ConfigError
+from ..goflags import parse_duration
+from . import in_cluster
+from .choose import Chosen, apply, choose
+from .decode import DecodeError, from_python
+from .entries import from_value
+from .files import DISK, FileReader
+from .kuberc import exec_rules
+from .merge import Loaded, load_files
+from .server import parse_server
+from .usable import usable_auth
+from .validate import problems
+from .values import ClientConfig, Overrides, Source, TlsConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What the first half of the way found."""
+
+    source: Source
+    files: tuple[str, ...]
+    chosen: Chosen
+
+
+def load(
+    overrides: Overrides, *, environ: Mapping[str, str], files: FileReader = DISK
+) -> ClientConfig:
+    """Load the cluster and user that flags, environment and files ask for.
+
+    Raises:
+        ConfigError: a file, an entry or a flag that cannot be used, or no cluster at all.
+    """
+    return _build(_find(overrides, environ, files), overrides, environ, files)
+
+
+def load_mapping(
+    config: Mapping[str, Any],
+    overrides: Overrides | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    files: FileReader = DISK,
+) -> ClientConfig:
+    """Load a kubeconfig that a program holds in memory, of the same shape as the file.
+
+    Paths in it are relative to the working directory. Raises ConfigError.
+    """
+    overrides = overrides or Overrides()
+    try:
+        entries = from_value(from_python(config), "in memory")
+    except DecodeError as error:
+        raise ConfigError(f"error loading config: {error}") from None
+    found = _Found(source="memory", files=(), chosen=choose(entries, overrides))
+    return _build(found, overrides, environ or {}, files)
+
+
+def parse_timeout(text: str) -> float:
+    """A ``--request-timeout`` in seconds, 0 for none: a number, or a Go duration such as 1m30s.
+
+    Raises:
+        ConfigError: anything else, in kubectl's words.
+    """
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return parse_duration(text) if text else 0.0
+    except ValueError:
+        raise ConfigError(
+            "Invalid timeout value. Timeout must be a single integer in seconds, or an integer "
+            "followed by a corresponding time unit (e.g. 1s | 2m | 3h)",
+            hint="Look at --request-timeout.",
+        ) from None
+
+
+def _find(overrides: Overrides, environ: Mapping[str, str], files: FileReader) -> _Found:
+    if overrides.in_cluster:
+        _refuse_names_in_cluster(overrides)
+        return _Found(source="in-cluster", files=(), chosen=in_cluster.chosen(environ, files))
+    loaded = load_files(overrides.kubeconfig, environ, files)
+    chosen = choose(loaded.merged, overrides)
+    nothing_named = not (chosen.context or chosen.cluster_name or chosen.user_name)
+    if nothing_named and overrides.in_cluster is None and in_cluster.possible(environ, files):
+        return _Found(
+            source="in-cluster", files=loaded.files, chosen=in_cluster.chosen(environ, files)
+        )
+    if not (chosen.cluster.server or overrides.server):
+        server = environ.get("KUBERNETES_MASTER", "")
+        if not server:
+            raise _no_cluster(loaded, chosen)
+        chosen = replace(chosen, cluster=replace(chosen.cluster, server=server))
+    return _Found(source="kubeconfig", files=loaded.files, chosen=chosen)
+
+
+def _build(
+    found: _Found, overrides: Overrides, environ: Mapping[str, str], files: FileReader
+) -> ClientConfig:
+    timeout = parse_timeout(overrides.request_timeout)
+    chosen = apply(overrides, found.chosen)
+    if wrong := problems(chosen, files):
+        raise _invalid(wrong, chosen)
+    cluster, auth = chosen.cluster, chosen.user.auth
+    server, warnings = parse_server(cluster.server, where=_cluster_words(chosen))
+    auth, more = usable_auth(auth, secure=server.scheme == "https", files=files)
+    rules, rule_files = exec_rules(overrides, environ, files) if auth.plugin else ((), ())
+    ca_files = (cluster.ca_file,) if cluster.ca_file else ()
+    return ClientConfig(
+        source=found.source,
+        files=(*found.files, *ca_files, *rule_files),
+        context=chosen.context,
+        cluster_name=chosen.cluster_name,
+        user_name=chosen.user_name,
+        namespace=chosen.namespace or "default",
+        server=server,
+        tls=TlsConfig(
+            ca_data=cluster.ca_data,
+            ca_file=cluster.ca_file,
+            insecure=cluster.insecure,
+            server_name=cluster.tls_server_name,
+        ),
+        user=auth,
+        impersonation=chosen.user.impersonation or None,
+        proxy_url=cluster.proxy_url,
+        disable_compression=cluster.disable_compression,
+        request_timeout=timeout,
+        exec_rules=rules,
+        exec_extension=cluster.exec_extension,
+        explicit_kubeconfig=overrides.kubeconfig,
+        warnings=(*warnings, *more),
+    )
+
+
+def _refuse_names_in_cluster(overrides: Overrides) -> None:
+    names = {
+        "--kubeconfig": overrides.kubeconfig,
+        "--context": overrides.context,
+        "--cluster": overrides.cluster,
+        "--user": overrides.user,
+    }
+    if given := [flag for flag, value in names.items() if value]:
+        raise ConfigError(
+            f"--in-cluster cannot be combined with {' and '.join(given)}",
+            hint="--in-cluster reads no kubeconfig.",
+        )
+
+
+def _no_cluster(loaded: Loaded, chosen: Chosen) -> ConfigError:
+    looked = ", ".join(loaded.files)
+    if not loaded.found:
+        message = f"no cluster configured: there is no kubeconfig at {looked}"
+    elif chosen.cluster_name:
+        message = f'no server found for cluster "{chosen.cluster_name}" in {looked}'
+    else:
+        message = f"no cluster configured: {looked} has no current-context"
+    names = ", ".join(sorted(loaded.merged.contexts)[:20])
+    choices = (
+        f"Choose one with --context: {names}."
+        if names and not chosen.context
+        else ("Name a file with --kubeconfig or $KUBECONFIG, or a server with --server.")
+    )
+    return ConfigError(
+        message, hint=f"{choices} To try without a cluster: kubelatch --demo.", cause="no-cluster"
+    )
+
+
+def _cluster_words(chosen: Chosen) -> str:
+    return f'cluster "{chosen.cluster_name}"' if chosen.cluster_name else "the cluster"
+
+
+def _invalid(wrong: list[str], chosen: Chosen) -> ConfigError:
+    origins = dict.fromkeys(
+        origin for origin in (chosen.user.auth.origin, chosen.cluster.origin) if origin
+    )
+    where = f" (in {' and '.join(origins)})" if origins else ""
+    what = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
+    return ConfigError(
+        f"invalid configuration: {what}{where}",
+        hint=f'Correct the entry of {_cluster_words(chosen)} or of user "{chosen.user_name}", or '
+        "the flags laid over it.",
+    )

@@ -1,0 +1,178 @@
+"""Through which proxy the API server is reached: a pure decision.
+
+A ``proxy-url`` in the kubeconfig decides for everything, loopback included. Without one, the
+environment decides as in Go's ``golang.org/x/net/http/httpproxy``, which differs from Python's
+rules: no ``ALL_PROXY``, loopback is never proxied, ``NO_PROXY`` knows networks and ports.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from ..errors import ConfigError
+from ..secret import Secret
+from .values import ClientConfig
+
+ProxyScheme = Literal["http", "https", "socks5"]
+
+_DEFAULT_PORTS: dict[ProxyScheme, int] = {"http": 80, "https": 443, "socks5": 1080}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyAddress:
+    """A proxy to dial through. Host names are resolved by a socks5 proxy, not by us."""
+
+    scheme: ProxyScheme
+    host: str
+    port: int
+    username: str = ""
+    password: Secret | None = None
+
+    def url(self) -> str:
+        """The address with user and password: a secret if it has any."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if not (self.username or self.password):
+            return f"{self.scheme}://{host}:{self.port}"
+        password = quote(self.password.reveal(), safe="") if self.password else ""
+        return f"{self.scheme}://{quote(self.username, safe='')}:{password}@{host}:{self.port}"
+
+
+def proxy_for(
+    target_url: str, config: ClientConfig, environ: Mapping[str, str]
+) -> ProxyAddress | None:
+    """The proxy for that URL, or ``None`` for a direct connection.
+
+    Raises:
+        ConfigError: the proxy that would apply is not usable.
+    """
+    if config.proxy_url:
+        return _address(config.proxy_url.reveal(), "proxy-url")
+    return environment_proxy(target_url, environ)
+
+
+def environment_proxy(target_url: str, environ: Mapping[str, str]) -> ProxyAddress | None:
+    """Go's ``ProxyFromEnvironment`` for that URL. Raises ConfigError."""
+    target = urlsplit(target_url)
+    name = "HTTPS_PROXY" if target.scheme == "https" else "HTTP_PROXY"
+    text = _either(environ, name)
+    if not text:
+        return None
+    if name == "HTTP_PROXY" and environ.get("REQUEST_METHOD"):
+        raise ConfigError(
+            "refusing to use HTTP_PROXY value in CGI environment",
+            hint="REQUEST_METHOD is set, so HTTP_PROXY may have come from a client's header.",
+        )
+    host = (target.hostname or "").lower().rstrip(".")
+    port = target.port or (443 if target.scheme == "https" else 80)
+    if not _wants_proxy(host, port, _either(environ, "NO_PROXY")):
+        return None
+    return _address(text if "://" in text else f"http://{text}", f"${name}")
+
+
+def proxy_url_problem(text: str) -> tuple[str, str]:
+    """What is wrong with a kubeconfig's ``proxy-url``, and how to show it; ('', ...) if nothing.
+
+    client-go's ``parseProxyURL`` (``tools/clientcmd/helpers.go``): http, https and socks5 only.
+    """
+    parts = _split(text)
+    if parts is None:
+        return "could not parse", "***" if "@" in text else text
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    if parts.scheme not in _DEFAULT_PORTS:
+        problem = f'unsupported scheme "{parts.scheme}", must be http, https, or socks5'
+        return problem, shown
+    return ("" if parts.hostname else "it has no host"), shown
+
+
+def _address(text: str, where: str) -> ProxyAddress:
+    parts = _split(text)
+    if parts is None or not parts.hostname:
+        raise ConfigError(f"the proxy in {where} cannot be parsed", hint="Write http://host:port.")
+    scheme: ProxyScheme
+    match parts.scheme:
+        case "http":
+            scheme = "http"
+        case "https":
+            scheme = "https"
+        case "socks5" | "socks5h":
+            scheme = "socks5"
+        case other:
+            raise ConfigError(
+                f'the proxy in {where} has the unsupported scheme "{other}"',
+                hint="It must be http, https or socks5.",
+            )
+    return ProxyAddress(
+        scheme=scheme,
+        host=parts.hostname,
+        port=parts.port or _DEFAULT_PORTS[scheme],
+        username=unquote(parts.username or ""),
+        password=Secret(unquote(parts.password)) if parts.password is not None else None,
+    )
+
+
+def _split(text: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _either(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name) or environ.get(name.lower()) or ""
+
+
+def _wants_proxy(host: str, port: int, exceptions: str) -> bool:
+    address = _ip(host)
+    if host == "localhost" or (address and address.is_loopback):
+        return False
+    entries = (entry.strip().lower() for entry in exceptions.split(","))
+    return not any(_matches(entry, host, port, address) for entry in entries if entry)
+
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _matches(entry: str, host: str, port: int, address: _Address | None) -> bool:
+    if entry == "*":
+        return True
+    if "/" in entry and (network := _network(entry)):
+        return address is not None and address in network
+    name, wanted_port = _host_and_port(entry)
+    if wanted_port and wanted_port != str(port):
+        return False
+    if listed := _ip(name):
+        return address == listed
+    if address or not name:
+        return False
+    name = name.removeprefix("*")
+    suffix = name if name.startswith(".") else f".{name}"
+    return host.endswith(suffix) or host == name
+
+
+def _host_and_port(entry: str) -> tuple[str, str]:
+    """Go's ``net.SplitHostPort``, or the whole entry as the host where that fails."""
+    if entry.startswith("["):
+        host, _, rest = entry[1:].partition("]")
+        return host, rest.removeprefix(":")
+    host, colon, port = entry.rpartition(":")
+    return (host, port) if colon and ":" not in host else (entry, "")
+
+
+def _ip(text: str) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None

@@ -1,0 +1,125 @@
+"""What is wrong with the chosen cluster and user, in kubectl's words.
+
+client-go's ``validateClusterInfo`` and ``validateAuthInfo`` (``tools/clientcmd/validation.go``).
+All problems are collected; only what was chosen is looked at. Files are opened to see that they
+can be, because a proxy had better say so when it starts.
+"""
+
+from collections.abc import Iterator
+
+from .choose import Chosen
+from .entries import Cluster
+from .files import FileReader, explain_os_error
+from .proxies import proxy_url_problem
+from .values import ExecConfig, Impersonation, UserConfig
+
+_INTERACTIVE_MODES = ("Never", "IfAvailable", "Always")
+
+
+def problems(chosen: Chosen, files: FileReader) -> list[str]:
+    """Everything that keeps the chosen entries from being used."""
+    return [
+        *_user(chosen.user_name, chosen.user.auth, files),
+        *_impersonation(chosen.user_name, chosen.user.impersonation),
+        *_cluster(chosen.cluster_name, chosen.cluster, files),
+    ]
+
+
+def _cluster(name: str, cluster: Cluster, files: FileReader) -> Iterator[str]:
+    if not cluster.server:
+        yield (
+            f'no server found for cluster "{name}"'
+            if name
+            else ("default cluster has no server defined")
+        )
+    if cluster.proxy_url:
+        problem, shown = proxy_url_problem(cluster.proxy_url.reveal())
+        if problem:
+            yield f'invalid \'proxy-url\' "{shown}" for cluster "{name}": {problem}'
+    if cluster.ca_file and cluster.ca_data:
+        yield (
+            f"certificate-authority-data and certificate-authority are both specified for {name}. "
+            "certificate-authority-data will override."
+        )
+    if cluster.insecure and (cluster.ca_file or cluster.ca_data):
+        yield "specifying a root certificates file with the insecure flag is not allowed"
+    yield from _readable("certificate-authority", cluster.ca_file, name, files)
+
+
+def _user(name: str, user: UserConfig, files: FileReader) -> Iterator[str]:
+    yield from _certificate(name, user, files)
+    if user.exec:
+        yield from _exec(name, user.exec)
+        if user.auth_provider:
+            yield f"authProvider cannot be provided in combination with an exec plugin for {name}"
+    basic = user.username or user.password
+    if user.token and basic:
+        yield (
+            f"more than one authentication method found for {name}; found [token basicAuth], "
+            "only one is allowed"
+        )
+    elif user.token_file and user.username:
+        yield "username/password or bearer token may be set, but not both"
+    for field, text in (("token", user.token), ("username", user.username)):
+        if text and not _fits_header(text if isinstance(text, str) else text.reveal().strip()):
+            yield f"{field} for {name} holds a character that no HTTP header may hold"
+
+
+def _certificate(name: str, user: UserConfig, files: FileReader) -> Iterator[str]:
+    if not (user.certificate_data or user.certificate_file):
+        return
+    if user.certificate_data and user.certificate_file:
+        yield (
+            f"client-cert-data and client-cert are both specified for {name}. "
+            "client-cert-data will override."
+        )
+    if user.key_data and user.key_file:
+        yield (
+            f"client-key-data and client-key are both specified for {name}; "
+            "client-key-data will override"
+        )
+    if not (user.key_data or user.key_file):
+        yield (
+            f"client-key-data or client-key must be specified for {name} to use the clientCert "
+            "authentication method."
+        )
+    yield from _readable("client-cert", user.certificate_file, name, files)
+    yield from _readable("client-key", user.key_file, name, files)
+
+
+def _exec(name: str, plugin: ExecConfig) -> Iterator[str]:
+    needs = f"must be specified for {name} to use exec authentication plugin"
+    if not plugin.command:
+        yield f"command {needs}"
+    if not plugin.api_version:
+        yield f"apiVersion {needs}"
+    for variable, _ in plugin.env:
+        if not variable:
+            yield f"env variable name {needs}"
+    if not plugin.interactive_mode:
+        yield f"interactiveMode {needs}"
+    elif plugin.interactive_mode not in _INTERACTIVE_MODES:
+        yield f'invalid interactiveMode for {name}: "{plugin.interactive_mode}"'
+
+
+def _impersonation(name: str, wanted: Impersonation) -> Iterator[str]:
+    if wanted and not wanted.user:
+        yield f"requesting uid, groups or user-extra for {name} without impersonating a user"
+    values = (value for _, values in wanted.extra for value in values)
+    for value in (wanted.user, wanted.uid, *wanted.groups, *values):
+        if not _fits_header(value):
+            yield f"impersonation for {name} holds a character that no HTTP header may hold"
+
+
+def _readable(what: str, path: str, name: str, files: FileReader) -> Iterator[str]:
+    if not path:
+        return
+    try:
+        files.read(path)
+    except OSError as error:
+        yield f"unable to read {what} {path} for {name} due to {explain_os_error(error, path)}"
+
+
+def _fits_header(text: str) -> bool:
+    """Go's ``httpguts.ValidHeaderFieldValue``: no control characters but the tab."""
+    return all(char == "\t" or (char >= " " and char != "\x7f") for char in text)

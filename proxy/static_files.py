@@ -1,0 +1,359 @@
+"""``--www``: files from a directory, as Go's ``http.FileServer`` serves them.
+
+Only regular files and directories below the given one are served: the path is walked one name at
+a time, from directory to directory, and no name on it may be a symbolic link, unless the user
+says otherwise. So what is checked is what is opened, whatever happens to the tree meanwhile. All
+file work is done in threads; nothing here may block the event loop. Who may ask is the gate's to
+decide.
+"""
+
+import asyncio
+import errno
+import html
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from mimetypes import MimeTypes
+from pathlib import Path
+from typing import Final, TypeAlias
+from urllib.parse import quote
+
+from aiohttp import web
+
+_CHUNK: Final = 256 * 1024
+# One range: RFC 9110 section 14.1.2. Of several the whole file is sent, as section 14.2 allows.
+_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.IGNORECASE)
+# A symbolic link where none may be is ELOOP, or ENOTDIR where a directory is expected.
+_ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+# What web pages are made of, and Python's own table lacks in some supported version.
+_TYPES: Final = MimeTypes()
+for _suffix, _type in (
+    (".js", "text/javascript"),
+    (".map", "application/json"),
+    (".md", "text/markdown"),
+    (".mjs", "text/javascript"),
+    (".wasm", "application/wasm"),
+    (".webp", "image/webp"),
+    (".woff", "font/woff"),
+    (".woff2", "font/woff2"),
+):
+    _TYPES.add_type(_type, _suffix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """An open regular file; who holds it closes it."""
+
+    descriptor: int
+    name: str
+    size: int
+    modified_ns: int
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.modified_ns:x}-{self.size:x}"'
+
+    @property
+    def modified(self) -> int:
+        """Seconds: no header can say it more finely."""
+        return self.modified_ns // 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The names in a directory; those of directories end with a slash."""
+
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """The same thing under its proper name, relative to the path asked for."""
+
+    location: str
+
+
+_Found: TypeAlias = _File | _Listing | _Elsewhere
+
+
+class StaticFiles:
+    """Serves one directory.
+
+    Args:
+        directory: looked up anew for each request, so it may appear later.
+        prefix: where it is mounted, for messages only.
+        follow_symlinks: also serve what symbolic links in it point to, wherever that is.
+
+    Attributes:
+        warnings: what to tell the user at start, in kubectl's words.
+    """
+
+    def __init__(self, directory: str, prefix: str, *, follow_symlinks: bool = False) -> None:
+        self._directory = directory
+        self._prefix = prefix
+        self._follow = follow_symlinks
+        self.warnings: tuple[str, ...] = ()
+        try:
+            status = Path(directory).stat()
+        except OSError as error:
+            problem = (error.strerror or "unknown error").lower()
+            self.warnings = (
+                f"Failed to stat static file directory {directory}: stat {directory}: {problem}",
+            )
+        else:
+            if not stat.S_ISDIR(status.st_mode):
+                self.warnings = (f"Static file directory {directory} is not a directory",)
+
+    def __repr__(self) -> str:
+        return f"<StaticFiles {self._directory} at {self._prefix}>"
+
+    async def respond(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Answer a request for a file.
+
+        Args:
+            request: its method and conditional headers count, its path does not.
+            path: percent-decoded, below the prefix, without a leading slash.
+        """
+        if request.method not in ("GET", "HEAD"):
+            return _text(405, "405 method not allowed", {"Allow": "GET, HEAD"})
+        try:
+            found = await self._find_in_thread(path)
+        except PermissionError:
+            return _text(403, "403 Forbidden")
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return _text(404, "404 page not found")
+            return _text(500, "500 Internal Server Error")
+        if isinstance(found, _Elsewhere):
+            query = request.raw_path.partition("?")[2]
+            location = f"{found.location}?{query}" if query else found.location
+            return _text(301, "", {"Location": location})
+        if isinstance(found, _Listing):
+            return web.Response(
+                body=_list(found.names),
+                headers={"X-Content-Type-Options": "nosniff"},
+                content_type="text/html",
+                charset="utf-8",
+            )
+        try:
+            return await _send(request, found)
+        finally:
+            os.close(found.descriptor)
+
+    async def _find_in_thread(self, path: str) -> _Found:
+        future = asyncio.get_running_loop().run_in_executor(None, self._find, path)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # The thread goes on; what it opens is closed when it is done.
+            future.add_done_callback(_discard)
+            raise
+
+    def _find(self, path: str) -> _Found:
+        """What is at *path*, by the rules of Go's ``serveFile`` (net/http/fs.go).
+
+        Raises:
+            OSError: nothing that may be served.
+        """
+        *parents, last = path.split("/")
+        if last == "index.html":
+            return _Elsewhere("./")
+        # A trailing slash belongs to a directory; on a file's name it is a mistake to mend.
+        entry = last or (parents.pop() if parents else "")
+        parent = os.open(self._directory, _FLAGS | os.O_DIRECTORY)
+        try:
+            for name in parents:
+                parent = self._enter(parent, name)
+            if entry:
+                is_directory = stat.S_ISDIR(self._status(parent, entry).st_mode)
+                if is_directory != (not last):
+                    reference = _reference(entry)
+                    return _Elsewhere(f"{reference}/" if is_directory else f"../{reference}")
+                if not is_directory:
+                    return self._open_file(parent, entry)
+                parent = self._enter(parent, entry)
+            try:
+                return self._open_file(parent, "index.html")
+            except FileNotFoundError:
+                return _Listing(self._names(parent))
+        finally:
+            os.close(parent)
+
+    def _enter(self, parent: int, name: str) -> int:
+        """Open a directory in *parent* and close *parent*."""
+        child = self._open(parent, name, os.O_DIRECTORY)
+        os.close(parent)
+        return child
+
+    def _open(self, parent: int, name: str, extra: int = 0) -> int:
+        follow = 0 if self._follow else os.O_NOFOLLOW
+        return os.open(_checked(name), _FLAGS | follow | extra, dir_fd=parent)
+
+    def _status(self, parent: int, name: str) -> os.stat_result:
+        return os.stat(_checked(name), dir_fd=parent, follow_symlinks=self._follow)
+
+    def _open_file(self, parent: int, name: str) -> _File:
+        # Looked at before it is opened: merely opening a device or a pipe has effects. Looked at
+        # again when it is open: then it cannot be exchanged any more.
+        if not stat.S_ISREG(self._status(parent, name).st_mode):
+            raise _absent(name)
+        descriptor = self._open(parent, name)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise _absent(name)
+        return _File(
+            descriptor=descriptor,
+            name=name,
+            size=status.st_size,
+            modified_ns=status.st_mtime_ns,
+        )
+
+    def _names(self, directory: int) -> list[str]:
+        """What can be served of a directory, sorted as Go sorts."""
+        names = []
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=self._follow):
+                    names.append(entry.name + "/")
+                elif entry.is_file(follow_symlinks=self._follow):
+                    names.append(entry.name)
+        return sorted(names, key=lambda name: os.fsencode(name.removesuffix("/")))
+
+
+def _checked(name: str) -> str:
+    """A name that stays in its directory.
+
+    Raises:
+        FileNotFoundError: it does not.
+    """
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise _absent(name)
+    return name
+
+
+def _absent(name: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _discard(future: asyncio.Future[_Found]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        found = future.result()
+        if isinstance(found, _File):
+            os.close(found.descriptor)
+
+
+async def _send(request: web.BaseRequest, file: _File) -> web.StreamResponse:
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Type": _content_type(file.name),
+        "ETag": file.etag,
+        "Last-Modified": formatdate(file.modified, usegmt=True),
+        "X-Content-Type-Options": "nosniff",
+    }
+    failed = _precondition(request, file)
+    if failed:
+        del headers["Content-Type"]
+        return web.Response(status=failed, headers=headers)
+    start, end = 0, file.size
+    status = 200
+    wanted = _wanted_range(request, file)
+    if wanted is not None:
+        start, end = wanted
+        if start >= end:
+            return _text(
+                416, "416 range not satisfiable", {"Content-Range": f"bytes */{file.size}"}
+            )
+        status = 206
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = end - start
+    await response.prepare(request)
+    loop = asyncio.get_running_loop()
+    while request.method == "GET" and start < end:
+        chunk = await loop.run_in_executor(
+            None, os.pread, file.descriptor, min(_CHUNK, end - start), start
+        )
+        if not chunk:
+            # The file has shrunk. A cut connection says so; a short body would say it is whole.
+            if request.transport is not None:
+                request.transport.abort()
+            break
+        await response.write(chunk)
+        start += len(chunk)
+    return response
+
+
+def _precondition(request: web.BaseRequest, file: _File) -> int | None:
+    """The status that the conditional headers demand instead of the file.
+
+    RFC 9110 section 13.2.2, in its order.
+    """
+    tags = request.if_match
+    if tags is not None:
+        if not any(tag.value in ("*", file.etag.strip('"')) and not tag.is_weak for tag in tags):
+            return 412
+    elif request.if_unmodified_since and file.modified > request.if_unmodified_since.timestamp():
+        return 412
+    tags = request.if_none_match
+    if tags is not None:
+        if any(tag.value in ("*", file.etag.strip('"')) for tag in tags):
+            return 304
+    elif request.if_modified_since and file.modified <= request.if_modified_since.timestamp():
+        return 304
+    return None
+
+
+def _wanted_range(request: web.BaseRequest, file: _File) -> tuple[int, int] | None:
+    """The one range asked for, end excluded; empty if there is nothing of it in the file."""
+    match = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if match is None or request.method != "GET":
+        return None
+    validator = request.headers.get("If-Range")
+    if validator not in (None, file.etag, formatdate(file.modified, usegmt=True)):
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        return max(0, file.size - int(suffix)), file.size
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(int(last) + 1, file.size) if last else file.size
+
+
+def _content_type(name: str) -> str:
+    kind, encoding = _TYPES.guess_type(name)
+    if encoding is not None:
+        # An archive, which must arrive as it is: `Content-Encoding` would unpack it.
+        return "application/gzip" if encoding == "gzip" else "application/octet-stream"
+    if kind is None:
+        return "application/octet-stream"
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+
+
+def _reference(name: str) -> str:
+    """A name as a relative URL, as Go writes ``url.URL{Path: name}``."""
+    quoted = quote(os.fsencode(name), safe="$&+,/:;=@")
+    return f"./{quoted}" if ":" in quoted else quoted
+
+
+def _list(names: list[str]) -> bytes:
+    """A directory's listing, byte for byte Go's ``dirList``."""
+    lines = ["<!doctype html>", '<meta name="viewport" content="width=device-width">', "<pre>"]
+    for name in names:
+        shown = html.escape(name).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+        lines.append(f'<a href="{_reference(name)}">{shown}</a>')
+    return os.fsencode("\n".join([*lines, "</pre>", ""]))
+
+
+def _text(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status,
+        text=f"{text}\n" if text else "",
+        headers={"X-Content-Type-Options": "nosniff", **(headers or {})},
+    )

@@ -1,0 +1,1 @@
+"""The gate: every rule, and the properties that hold for all inputs."""

@@ -1,0 +1,1 @@
+"""Static files, over real sockets and beside the real kubectl."""

@@ -11,6 +11,7 @@ import os
 import platform
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from . import __version__
@@ -19,15 +20,18 @@ from .credentials import CredentialSource, impersonation_headers, source_for
 from .dispatch import Dispatcher
 from .gate import Gate, GateSettings, split_patterns
 from .kubeconfig import ClientConfig, load, load_mapping
-from .listeners import Listener, listen_tcp, listen_unix
+from .listeners import BACKLOG, Listener, listen_tcp, listen_unix
 from .outbound import Policy
 from .record import Record
+from .reload import Reloader, SeenFiles
+from .secret import Secret
 from .settings import Settings
 from .tls import ClientCertificate, client_context, explain
 from .upstream.generation import Generation, Upstream
 
 if TYPE_CHECKING:
     from .demo import DemoServer
+    from .static_files import StaticFiles
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +57,8 @@ class App:
         self._settings = settings
         self._environ = environ
         self._demo: DemoServer | None = None
-        self._generation: Generation | None = None
+        self._demo_config: Mapping[str, Any] = {}
+        self._reloader: Reloader | None = None
         self._listener: Listener | None = None
         self._server: asyncio.Server | None = None
         self._http: ClientServer | None = None
@@ -72,45 +77,80 @@ class App:
             KubelatchError: a flag, a file or an address is no good.
         """
         settings = self._settings
-        config = await self._configuration()
-        gate = _gate(settings, config)
-        for warning in (*settings.notes, *config.warnings, *gate.warnings):
+        for note in settings.notes:
+            log.warning("%s", note)
+        if settings.demo:
+            await self._start_demo()
+        static = self._static_files()
+        self._reloader = Reloader(self._build)
+        gate = make_gate(settings, self._reloader.current())
+        for warning in (*gate.warnings, *(static.warnings if static else ())):
             log.warning("%s", warning)
-        if config.server.path and not settings.append_server_path:
-            log.warning(
-                "Your kube context contains a server path %s, use --append-server-path to "
-                "automatically append the path to each request",
-                config.server.path,
-            )
-        static = None
-        if settings.www:
-            from .static_files import StaticFiles  # noqa: PLC0415 -- seldom used
-
-            static = StaticFiles(
-                settings.www, settings.www_prefix, follow_symlinks=settings.www_symlinks
-            )
-            for warning in static.warnings:
-                log.warning("%s", warning)
-        self._generation = build_generation(config, source_for(config), settings)
         self._dispatcher = Dispatcher(
             gate,
-            self._generation,
-            Policy(user_agent=user_agent(), compression=not config.disable_compression),
+            self._reloader,
+            Policy(user_agent=user_agent()),
             self._record,
             static=static,
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
         await self._listen(self._dispatcher)
+        self._reloader.start()
 
-    async def _configuration(self) -> ClientConfig:
-        settings = self._settings
-        if not settings.demo:
-            return load(settings.overrides, environ=self._environ)
+    def reload(self) -> None:
+        """Read kubeconfig and its files again."""
+        if self._reloader is not None:
+            self._reloader.reload()
+
+    def _load(self, files: SeenFiles) -> ClientConfig:
+        settings, environ = self._settings, self._environ
+        if settings.demo:
+            config = load_mapping(self._demo_config, settings.overrides, environ=environ)
+        else:
+            config = load(settings.overrides, environ=environ, files=files)
+        if settings.proxy_url:
+            config = replace(config, proxy_url=Secret(settings.proxy_url))
+        return config
+
+    def _build(self, files: SeenFiles) -> Generation:
+        """The generation that the files describe; the gate follows it."""
+        config = self._load(files)
+        if config.tls.ca_file:
+            files.look(config.tls.ca_file)
+        generation = build_generation(config, self._credentials(config), self._settings)
+        for warning in config.warnings:
+            log.warning("%s", warning)
+        if config.server.path and not self._settings.append_server_path:
+            log.warning(
+                "Your kube context contains a server path %s, use --append-server-path to "
+                "automatically append the path to each request",
+                config.server.path,
+            )
+        for path in self._settings.allow_rules:
+            files.look(path)
+        if self._dispatcher is not None:
+            self._dispatcher.gate = make_gate(self._settings, generation)
+        return generation
+
+    def _credentials(self, config: ClientConfig) -> CredentialSource:
+        return source_for(
+            config, exec_timeout=self._settings.exec_timeout or None, environ=self._environ
+        )
+
+    async def _start_demo(self) -> None:
         from .demo import DemoServer  # noqa: PLC0415 -- a proxy to a cluster does not need it
 
         self._demo = DemoServer()
         access = await self._demo.start()
-        return load_mapping(access.kubeconfig(), settings.overrides, environ=self._environ)
+        self._demo_config = access.kubeconfig()
+
+    def _static_files(self) -> "StaticFiles | None":
+        settings = self._settings
+        if not settings.www:
+            return None
+        from .static_files import StaticFiles  # noqa: PLC0415 -- seldom used
+
+        return StaticFiles(settings.www, settings.www_prefix, follow_symlinks=settings.www_symlinks)
 
     async def _listen(self, dispatcher: Dispatcher) -> None:
         settings, loop = self._settings, asyncio.get_running_loop()
@@ -125,11 +165,13 @@ class App:
         )
         if settings.unix_socket:
             self._listener = listen_unix(settings.unix_socket)
-            self._server = await loop.create_unix_server(self._http, sock=self._listener.socket)
+            self._server = await loop.create_unix_server(
+                self._http, sock=self._listener.socket, backlog=BACKLOG
+            )
         else:
             self._listener = listen_tcp(settings.address, settings.port)
             self._server = await loop.create_server(
-                self._http, sock=self._listener.socket, backlog=4096
+                self._http, sock=self._listener.socket, backlog=BACKLOG
             )
 
     async def drain(self) -> None:
@@ -149,16 +191,16 @@ class App:
         """Cut what is left and close everything. May be repeated."""
         if self._http is not None:
             await self._http.shutdown(0)
+            self._http = None
         if self._server is not None:
             self._server.close()
             self._server = None
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        if self._generation is not None:
-            self._generation.close()
-            await self._generation.credentials.close()
-            self._generation = None
+        if self._reloader is not None:
+            await self._reloader.stop()
+            self._reloader = None
         if self._demo is not None:
             await self._demo.stop()
             self._demo = None
@@ -200,6 +242,7 @@ async def run(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, app.reload)
     try:
         await app.start()
         announce(app.name)
@@ -236,6 +279,7 @@ def build_generation(
             context=context if secure else None,
             explain_tls=lambda error, name: explain(error, server_name=name),
             identity=identity,
+            compression=not config.disable_compression,
         ),
         credentials,
     )
@@ -252,7 +296,18 @@ def user_agent() -> bytes:
     return f"kubelatch/{__version__} ({platform.system().lower()}/{machine})".encode()
 
 
-def _gate(settings: Settings, config: ClientConfig) -> Gate:
+def make_gate(settings: Settings, generation: Generation) -> Gate:
+    """The gate that the flags describe.
+
+    Raises:
+        UsageError: a pattern or a prefix is no good.
+        ConfigError: a file of rules cannot be used.
+    """
+    rules = None
+    if settings.allow_rules:
+        from .gate.manifests import load_rules  # noqa: PLC0415 -- YAML, seldom used
+
+        rules = load_rules(settings.allow_rules)
     return Gate(
         GateSettings(
             accept_paths=split_patterns(settings.accept_paths),
@@ -260,7 +315,11 @@ def _gate(settings: Settings, config: ClientConfig) -> Gate:
             accept_hosts=split_patterns(settings.accept_hosts),
             reject_methods=split_patterns(settings.reject_methods),
             disable_filter=settings.disable_filter,
-            impersonation_configured=bool(config.impersonation),
+            accept_origins=split_patterns(settings.accept_origins),
+            read_only=settings.read_only,
+            client_auth=settings.client_auth,
+            allow_rules=rules,
+            impersonation_configured=generation.impersonating,
             api_prefix=settings.api_prefix,
             www_prefix=settings.www_prefix if settings.www else None,
             unix_socket=bool(settings.unix_socket),

@@ -106,7 +106,7 @@ class Reloader:
             # What was read is remembered all the same, so that it is reported once.
             self._files = files
             self.last_error = error
-            log.error("the changed configuration is not used: %s", error)  # noqa: TRY400
+            log.error("the changed configuration is not used: %s", error)
             return False
         old, self._generation, self._files = self._generation, generation, files
         self.last_error = None

@@ -5,9 +5,9 @@ documentation, so that they cannot drift apart. Names, shorthands, defaults and 
 first groups are kubectl's (kubectl pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .errors import UsageError
 from .goflags import Flag, FlagSet, parse_bool, parse_duration, parse_int
@@ -23,6 +23,45 @@ _IGNORED: Final = "Accepted for kubectl's sake, without effect"
 
 def _repeated(text: str) -> tuple[str, ...]:
     return (text,)
+
+
+def _commas(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            msg = f"must be one of {', '.join(choices)}"
+            raise ValueError(msg)
+        return text
+
+    return parse
+
+
+def _read_only(text: str) -> str:
+    if text == "with-secrets":
+        return text
+    try:
+        return "on" if parse_bool(text) else "off"
+    except ValueError:
+        msg = "must be true, false or with-secrets"
+        raise ValueError(msg) from None
+
+
+def _clients(text: str) -> frozenset[int] | Literal["any", "same-user"]:
+    if text == "any":
+        return "any"
+    if text == "same-user":
+        return "same-user"
+    try:
+        return frozenset(int(part) for part in _commas(text))
+    except ValueError:
+        msg = "must be any, same-user, or user ids with commas"
+        raise ValueError(msg) from None
+
+
+_client_auth = _one_of("pass", "replace", "refuse")
 
 
 def _flag(name: str, help_text: str, *, default: str = "", **more: Any) -> Flag:
@@ -58,6 +97,20 @@ FLAGS: Final = (
           "'POST,PUT,PATCH,DELETE'.", default="^$", group=_FILTER),
     _switch("disable-filter", "Refuse nothing by path, method or host. Dangerous.",
             group=_FILTER),
+    _flag("accept-origins", "Regular expressions for the origins of web pages to let in, each "
+          "matched as a whole, e.g. 'http://localhost:3000'.", group=_FILTER),
+    Flag(name="read-only", default="off", bare="on", parse=_read_only, group=_FILTER,
+         help="Let only requests through that change nothing, and no secrets; "
+              "--read-only=with-secrets lets secrets be read."),
+    Flag(name="allow-rules", default=(), parse=_repeated, repeat=True, group=_FILTER,
+         help="A file of Role and ClusterRole manifests that say what may pass, and nothing "
+              "else may; may be repeated."),
+    _flag("client-auth", "What becomes of a client's own Authorization: pass, replace or refuse.",
+          default="pass", parse=_client_auth, group=_FILTER),
+    Flag(name="clients", default="any", parse=_clients, group=_FILTER,
+         help="Whose processes may connect: any, same-user, or user ids with commas."),
+    _flag("client-token-file", "A file with a secret that clients must send, as a bearer token "
+          "or as the password of basic authentication.", group=_FILTER),
     _flag("kubeconfig", "The kubeconfig file to use.", group=_CLUSTER),
     _flag("context", "The kubeconfig context to use.", group=_CLUSTER),
     _flag("cluster", "The kubeconfig cluster to use.", group=_CLUSTER),
@@ -81,6 +134,19 @@ FLAGS: Final = (
          help="An extra field KEY=VALUE to impersonate; may be repeated."),
     Flag(name="disable-compression", default=None, parse=parse_bool, bare=True, group=_CLUSTER,
          help="Do not ask the server for compressed answers."),
+    _flag("proxy-url", "The proxy through which to reach the API server (http, https, socks5).",
+          group=_CLUSTER),
+    _flag("request-timeout", "How long a request may take, e.g. 30s; watches, logs and tunnels "
+          "are exempt; 0 is for ever.", default="0", group=_CLUSTER),
+    _flag("kuberc", "kubectl's preferences, for its policy on exec plugins.", group=_CLUSTER),
+    Flag(name="in-cluster", default=None, parse=parse_bool, bare=True, group=_CLUSTER,
+         help="Use the pod's service account and no kubeconfig; --in-cluster=false: never."),
+    _switch("no-in-cluster", "The same as --in-cluster=false.", group=_CLUSTER),
+    Flag(name="exec-allow", default=(), parse=_commas, repeat=True, group=_CLUSTER,
+         help="The exec plugins that may run, by name or path; may be repeated."),
+    _switch("no-exec", "Run no exec plugin.", group=_CLUSTER),
+    Flag(name="exec-timeout", default=0.0, parse=parse_duration, group=_CLUSTER,
+         help="How long an exec plugin may take; 0: five minutes at a terminal, else one."),
     _switch("demo", "Start an API server of our own with a small demo cluster, and serve that.",
             group=_OWN),
     _switch("www-symlinks", "Follow symbolic links out of the --www directory.", group=_OWN),
@@ -132,6 +198,14 @@ class Settings:
     accept_hosts: str
     reject_methods: str
     disable_filter: bool
+    accept_origins: str
+    read_only: Literal["off", "on", "with-secrets"]
+    allow_rules: tuple[str, ...]
+    client_auth: Literal["pass", "replace", "refuse"]
+    clients: frozenset[int] | Literal["any", "same-user"]
+    client_token_file: str
+    proxy_url: str
+    exec_timeout: float
     demo: bool
     drain_timeout: float
     loop: str
@@ -183,6 +257,7 @@ def from_values(values: Mapping[str, Any]) -> Settings:
         impersonate_groups=values["as_group"],
         impersonate_uid=values["as_uid"],
         impersonate_user_extra=values["as_user_extra"],
+        in_cluster=False if values["no_in_cluster"] else values["in_cluster"],
         token=Secret(values["token"]) if values["token"] else None,
         password=Secret(values["password"]) if values["password"] else None,
         **{name: values[name] for name in _OVERRIDES},
@@ -204,4 +279,8 @@ _OVERRIDES: Final = (
     "insecure_skip_tls_verify",
     "tls_server_name",
     "disable_compression",
+    "request_timeout",
+    "kuberc",
+    "exec_allow",
+    "no_exec",
 )

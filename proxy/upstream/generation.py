@@ -5,8 +5,10 @@ began with. The only thing that moves within one is the credential, whose certif
 has one, decides which connections may carry it.
 """
 
+import asyncio
+import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +33,7 @@ class Upstream:
         context: makes the TLS context for a client certificate; None for plain HTTP.
         explain_tls: turns an error of TLS into one people can act on.
         identity: finished ``Impersonate-*`` lines, each with its line end.
+        compression: gzip may be asked for on behalf of clients that do not choose.
     """
 
     host: str
@@ -41,6 +44,7 @@ class Upstream:
     context: ContextFactory | None
     explain_tls: TlsErrorExplainer
     identity: bytes = b""
+    compression: bool = True
 
 
 class Generations(Protocol):
@@ -68,6 +72,9 @@ class Generation:
         self._credential: Credential | None = None
         self._authorization = b""
         self._closed = False
+        # Exchanges that wait for a credential just now.
+        self._waiting = 0
+        self._quiet = asyncio.Event()
 
     def current(self) -> "Generation":
         """Itself: a proxy that never reloads has one generation."""
@@ -99,11 +106,54 @@ class Generation:
                 self._authorization = b"Authorization: %b\r\n" % value
         return self._authorization
 
-    def close(self) -> None:
-        """Close idle connections; those in use close when their exchange ends."""
+    @property
+    def impersonating(self) -> bool:
+        """Requests are made in another user's name."""
+        return bool(self.upstream.identity)
+
+    async def credential(self) -> Credential:
+        """What authenticates us now.
+
+        Raises:
+            CredentialError: nothing does, and why.
+        """
+        credential = self.credentials.peek()
+        if credential is None:
+            with self._waits():
+                credential = await self.credentials.obtain()
+        return credential
+
+    async def another_credential(self, rejected: Credential) -> Credential | None:
+        """Another one than the API server answered 401 to, or None if there is none."""
+        with self._waits():
+            return await self.credentials.reject(rejected)
+
+    async def retire(self) -> None:
+        """Close what is idle now, the rest when its exchange ends, and the credential's source
+        when nobody waits for it any more."""
         self._closed = True
         if self._pool is not None:
             self._pool.close()
+        while self._waiting:
+            self._quiet.clear()
+            await self._quiet.wait()
+        await self.credentials.close()
+
+    async def close(self) -> None:
+        """Close at once whatever is idle or waited for. May be repeated."""
+        self._closed = True
+        if self._pool is not None:
+            self._pool.close()
+        await self.credentials.close()
+
+    @contextlib.contextmanager
+    def _waits(self) -> Iterator[None]:
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._quiet.set()
 
     def _new_pool(self, certificate: ClientCertificate | None) -> Pool:
         up = self.upstream

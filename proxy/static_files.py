@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from mimetypes import MimeTypes
@@ -172,8 +173,9 @@ class StaticFiles:
             if entry:
                 is_directory = stat.S_ISDIR(self._status(parent, entry).st_mode)
                 if is_directory != (not last):
-                    reference = _reference(entry)
-                    return _Elsewhere(f"{reference}/" if is_directory else f"../{reference}")
+                    return _Elsewhere(
+                        _relative(entry + "/") if is_directory else f"../{_quoted(entry)}"
+                    )
                 if not is_directory:
                     return self._open_file(parent, entry)
                 parent = self._enter(parent, entry)
@@ -219,10 +221,12 @@ class StaticFiles:
         names = []
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=self._follow):
-                    names.append(entry.name + "/")
-                elif entry.is_file(follow_symlinks=self._follow):
-                    names.append(entry.name)
+                # A link that leads in a circle is neither.
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=self._follow):
+                        names.append(entry.name + "/")
+                    elif entry.is_file(follow_symlinks=self._follow):
+                        names.append(entry.name)
         return sorted(names, key=lambda name: os.fsencode(name.removesuffix("/")))
 
 
@@ -327,7 +331,8 @@ def _wanted_range(request: web.BaseRequest, file: _File) -> tuple[int, int] | No
 
 
 def _content_type(name: str) -> str:
-    kind, encoding = _TYPES.guess_type(name)
+    # With a directory, since mimetypes takes `data:text/html,x` for a URL.
+    kind, encoding = _TYPES.guess_type(f"./{name}")
     if encoding is not None:
         # An archive, which must arrive as it is: `Content-Encoding` would unpack it.
         return "application/gzip" if encoding == "gzip" else "application/octet-stream"
@@ -336,9 +341,14 @@ def _content_type(name: str) -> str:
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
-def _reference(name: str) -> str:
-    """A name as a relative URL, as Go writes ``url.URL{Path: name}``."""
-    quoted = quote(os.fsencode(name), safe="$&+,/:;=@")
+def _quoted(name: str) -> str:
+    """A name in a URL's path, with the characters that Go leaves alone (net/url, encodePath)."""
+    return quote(os.fsencode(name), safe="$&+,/:;=@")
+
+
+def _relative(name: str) -> str:
+    """A name as a relative URL, as Go writes ``url.URL{Path: name}``: `a:b` would be a scheme."""
+    quoted = _quoted(name)
     return f"./{quoted}" if ":" in quoted else quoted
 
 
@@ -347,7 +357,7 @@ def _list(names: list[str]) -> bytes:
     lines = ["<!doctype html>", '<meta name="viewport" content="width=device-width">', "<pre>"]
     for name in names:
         shown = html.escape(name).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
-        lines.append(f'<a href="{_reference(name)}">{shown}</a>')
+        lines.append(f'<a href="{_relative(name)}">{shown}</a>')
     return os.fsencode("\n".join([*lines, "</pre>", ""]))
 
 

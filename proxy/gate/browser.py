@@ -91,14 +91,18 @@ def cors_headers(origin: str) -> ResponseHeaders:
     )
 
 
-def preflight(found: Found, origin: str) -> Answer | None:
-    """The answer to a CORS preflight from *origin*, or None if the request is not one.
+def is_preflight(method: str, found: Found) -> bool:
+    """A browser asks what scripts of an origin may send (Fetch standard section 4.8). It brings
+    no credential, and its answer lets nothing through."""
+    return method == "OPTIONS" and "access-control-request-method" in found
+
+
+def preflight(found: Found, origin: str) -> Answer:
+    """The answer to a CORS preflight from *origin*.
 
     It promises nothing that the gate will not check again. ``Max-Age`` is ten minutes: long
     enough to halve the requests, short enough to forget a changed flag.
     """
-    if "access-control-request-method" not in found:
-        return None
     wanted = ", ".join(
         value.decode("latin-1") for _, value in found.get("access-control-request-headers", ())
     )

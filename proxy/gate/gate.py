@@ -12,7 +12,8 @@ from typing import Final
 from urllib.parse import quote
 
 from ..request_info import RequestInfo, request_info
-from .browser import OriginRule, cors_headers, preflight
+from .browser import OriginRule, cors_headers, is_preflight, preflight
+from .clients import judge_token
 from .decision import (
     Allowed,
     Answer,
@@ -29,9 +30,10 @@ from .identity import judge_identity
 from .patterns import PatternList
 from .readonly import judge_read_only
 from .rules import judge_rules
-from .settings import GateSettings, mount_points, warnings_about
+from .settings import DEFAULT_REJECT_PATHS, GateSettings, mount_points, warnings_about
 from .target import Malformed, Moved, Target, parse_target, strip_prefix
 
+_DEFAULT_REJECT_PATHS: Final = DEFAULT_REJECT_PATHS.split(",")
 _COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Go reads a query of more than 10,000 parameters as empty (net/url, urlmaxqueryparams), and so a
@@ -111,6 +113,11 @@ class Gate:
         origin = self._origins.judge(found, host if parsed.authority is None else parsed.authority)
         if isinstance(origin, Refusal):
             return origin
+        token = self._settings.client_token
+        if token is not None and not (origin is not None and is_preflight(method, found)):
+            refusal = judge_token(found, token)
+            if refusal is not None:
+                return refusal if origin is None else _with_headers(refusal, cors_headers(origin))
 
         if isinstance(parsed, Moved):
             return _redirect(method, parsed.location)
@@ -150,10 +157,8 @@ class Gate:
                 message=f"nothing is served here; the API is at {api}",
                 rule="not-found",
             )
-        if origin is not None and method == "OPTIONS":
-            answer = preflight(found, origin)
-            if answer is not None:
-                return answer
+        if origin is not None and is_preflight(method, found):
+            return preflight(found, origin)
         return self._judge_api(method, strip_prefix(target, self._stripped), found, version)
 
     def _judge_api(
@@ -170,7 +175,7 @@ class Gate:
             return upgrade
         identity = judge_identity(
             found,
-            client_auth=settings.client_auth,
+            client_auth="replace" if settings.client_token is not None else settings.client_auth,
             impersonation_configured=settings.impersonation_configured,
         )
         if isinstance(identity, Refusal):
@@ -210,8 +215,10 @@ class Gate:
             return forbidden(
                 "reject-paths",
                 f"the path {path!r} matches the pattern {pattern!r} of --reject-paths",
-                "start the proxy with --reject-paths='', or with a list without this pattern; "
-                "exec and attach are refused unless that is done",
+                "exec and attach are refused by default; start the proxy with --reject-paths='' "
+                "to allow them"
+                if pattern in _DEFAULT_REJECT_PATHS
+                else "start the proxy with a --reject-paths list without this pattern",
             )
         pattern = self._reject_methods.first_match(method)
         if pattern is not None:
@@ -259,5 +266,5 @@ def _with_headers(decision: Decision, headers: ResponseHeaders) -> Decision:
     if isinstance(decision, Allowed):
         return decision._replace(response_headers=headers)
     if isinstance(decision, Refusal):
-        return replace(decision, headers=headers)
+        return replace(decision, headers=decision.headers + headers)
     return decision

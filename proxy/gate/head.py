@@ -48,7 +48,7 @@ class HeadReader:
         """The lines the gate cares about, by kind; a kind that is absent has no key.
 
         The kind is the name in lower case, ``impersonate`` for ``Impersonate-*``,
-        ``disguised-impersonate`` where underscores stand in for dashes, and ``x-remote`` for
+        ``disguised-impersonate`` where underscores stand in for its dashes, and ``x-remote`` for
         ``X-Remote-*`` in any spelling.
         """
         found: Found = {}
@@ -71,10 +71,10 @@ class HeadReader:
             kind = lower.decode()
         elif dashed.startswith(b"x-remote-"):
             kind = "x-remote"
-        elif lower.startswith(b"impersonate-"):
-            kind = "impersonate"
         elif dashed.startswith(b"impersonate-"):
-            kind = "disguised-impersonate"
+            # The key that follows "Impersonate-Extra-" may have underscores of its own.
+            plain = lower == dashed or lower.startswith(b"impersonate-extra-")
+            kind = "impersonate" if plain else "disguised-impersonate"
         else:
             kind = ""
         if len(self._known) < _REMEMBERED and len(name) <= 64:

@@ -23,6 +23,9 @@ class Identity(NamedTuple):
 
 
 _OURS = Identity()
+_KINDS = frozenset(
+    {"authorization", "sec-websocket-protocol", "x-remote", "impersonate", "disguised-impersonate"}
+)
 
 
 def judge_identity(
@@ -36,10 +39,10 @@ def judge_identity(
             does (client-go/transport/round_trippers.go); ``replace`` drops it; ``refuse`` refuses.
         impersonation_configured: the proxy itself impersonates (``--as`` or kubeconfig ``as``).
     """
-    strip: set[bytes] = set()
-    for name, _ in found.get("x-remote", ()):
-        # A front proxy's claim; only the API server's own aggregator may make it.
-        strip.add(name)
+    if _KINDS.isdisjoint(found):
+        return _OURS
+    # A front proxy's claim, which only the API server's own aggregator may make.
+    strip = {name for name, _ in found.get("x-remote", ())}
     refusal = _judge_impersonation(found, impersonation_configured)
     if refusal is not None:
         return refusal
@@ -58,8 +61,6 @@ def judge_identity(
         _BEARER_PROTOCOL in value for _, value in found.get("sec-websocket-protocol", ())
     ):
         return _no_client_credential("a bearer token in Sec-WebSocket-Protocol")
-    if not strip and not passes:
-        return _OURS
     return Identity(frozenset(strip), passes)
 
 

@@ -117,10 +117,9 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 class _Place(NamedTuple):
-    """Where in a manifest: file and document, the object there, and the field."""
+    """Where in a manifest: file and document, and the field in it."""
 
     document: str
-    role: str = ""
     field: str = ""
 
     def __truediv__(self, field: str | int) -> "_Place":

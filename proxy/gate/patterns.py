@@ -6,6 +6,7 @@ for.
 """
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
@@ -16,7 +17,8 @@ from ..errors import UsageError
 # The patterns that need no engine: literals and `.*`, anchored or not. kubectl's defaults are
 # such, and a search for a literal costs a tenth of one in RE2.
 _SIMPLE: Final = re.compile(r"\^?(?:[A-Za-z0-9/_-]|\\[.\[\]/-]|\.\*)*\$?")
-_LOW_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_NOT_UTF8: Final = re.compile("[\ud800-\udfff]")
+_MATCH_ALL: Final = frozenset({"", "^", ".*", "^.*"})
 
 
 def split_patterns(value: str) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ class PatternList:
         UsageError: a pattern is not RE2.
     """
 
-    __slots__ = ("_engine", "_engine_patterns", "_simple", "matches_all", "patterns")
+    __slots__ = ("_tests", "matches_all", "patterns")
 
     def __init__(
         self,
@@ -65,59 +67,53 @@ class PatternList:
         whole: bool = False,
     ) -> None:
         self.patterns = patterns
-        self.matches_all = any(pattern in ("", "^", ".*", "^.*") for pattern in patterns) and not (
-            whole or ignore_case
-        )
-        self._simple: list[tuple[str, _Literals]] = []
-        self._engine_patterns: list[str] = []
-        options = re2.Options()
-        options.log_errors = False
-        options.case_sensitive = not ignore_case
-        self._engine = re2.Set.SearchSet(options)
+        simple = not (ignore_case or whole)
+        self.matches_all = simple and not _MATCH_ALL.isdisjoint(patterns)
+        # One by one, not as an `re2.Set`: a set whose automaton runs out of memory says that
+        # nothing matches (re2/set.cc), where a single pattern takes a slower way.
+        self._tests: list[tuple[str, Callable[[str], object]]] = []
         for pattern in patterns:
-            source = rf"\A(?:{pattern})\z" if whole else pattern
-            _check(flag, pattern, source, options)
-            if not (whole or ignore_case) and _SIMPLE.fullmatch(pattern):
-                self._simple.append((pattern, _Literals(pattern)))
-            else:
-                self._engine.Add(source)
-                self._engine_patterns.append(pattern)
-        if self._engine_patterns:
-            self._engine.Compile()
+            search = _compile(flag, pattern, ignore_case=ignore_case, whole=whole)
+            if simple and _SIMPLE.fullmatch(pattern):
+                search = _Literals(pattern).match
+            self._tests.append((pattern, search))
 
     def first_match(self, text: str) -> str | None:
-        """A pattern that matches, or None.
+        """The first pattern that matches, or None.
 
         Args:
             text: without newlines. A surrogate escape stands for one byte that is not UTF-8, and
                 matches as Go's regexp takes such a byte: as U+FFFD.
         """
-        for pattern, literals in self._simple:
-            if literals.match(text):
-                return pattern
-        if not self._engine_patterns:
-            return None
         if not text.isascii():
-            text = _LOW_SURROGATE.sub("\ufffd", text)
-        found = self._engine.Match(text)
-        return self._engine_patterns[min(found)] if found else None
+            text = _NOT_UTF8.sub("\ufffd", text)
+        for pattern, search in self._tests:
+            if search(text):
+                return pattern
+        return None
 
 
-def _check(flag: str, pattern: str, source: str, options: re2.Options) -> None:
-    # Alone first: `a)|(b` is no pattern, though it is one between parentheses.
-    for text in (pattern, source):
-        try:
-            re2.compile(text, options)
-        except re2.error as error:
-            detail = error.args[0] if error.args else ""
-            if isinstance(detail, bytes):
-                detail = detail.decode("utf-8", "replace")
-            raise UsageError(
-                f"{flag}: Error compiling re {pattern!r}: error parsing regexp: {detail}",
-                hint="patterns are RE2 (https://github.com/google/re2/wiki/Syntax) "
-                "and are split at every comma",
-                cause="pattern",
-            ) from None
+def _compile(flag: str, pattern: str, *, ignore_case: bool, whole: bool) -> Callable[[str], object]:
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    try:
+        # Alone first: `a)|(b` is no pattern, though it is one between parentheses.
+        compiled = re2.compile(pattern, options)
+        if whole:
+            compiled = re2.compile(rf"\A(?:{pattern})\z", options)
+    except re2.error as error:
+        detail = error.args[0] if error.args else ""
+        if isinstance(detail, bytes):
+            detail = detail.decode("utf-8", "replace")
+        raise UsageError(
+            f"{flag}: Error compiling re {pattern!r}: error parsing regexp: {detail}",
+            hint="patterns are RE2 (https://github.com/google/re2/wiki/Syntax) "
+            "and are split at every comma",
+            cause="pattern",
+        ) from None
+    search: Callable[[str], object] = compiled.search
+    return search
 
 
 class _Literals:
@@ -126,8 +122,8 @@ class _Literals:
     __slots__ = ("_end", "_parts", "_start")
 
     def __init__(self, pattern: str) -> None:
+        self._start = pattern.startswith("^")
         body = pattern.removeprefix("^")
-        self._start = body is not pattern and pattern.startswith("^")
         self._end = body.endswith("$")
         parts = re.split(r"(?<!\\)\.\*", body.removesuffix("$"))
         self._parts = [re.sub(r"\\(.)", r"\1", part) for part in parts]

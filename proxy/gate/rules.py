@@ -15,11 +15,11 @@ from ..request_info import RequestInfo
 from .decision import Refusal, forbidden
 from .head import Found
 
-# Reached through pods/rest/subresources.go, ensureAuthorizedForVerb: since Kubernetes 1.35 these
-# need create in addition to the verb of the method, since a WebSocket is opened with GET.
+# Since Kubernetes 1.35 these need create besides the verb of the method, for a WebSocket is opened
+# with GET (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb).
 _NEED_CREATE: Final = frozenset({"exec", "attach", "portforward"})
-# apiserver/pkg/authentication/serviceaccount/util.go, SplitUsername
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# apiserver/pkg/authentication/serviceaccount/util.go, SplitUsername
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SERVICE_ACCOUNT: Final = re.compile(
     rf"system:serviceaccount:((?=[^:]{{1,63}}:){_LABEL}):((?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*)"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from ..errors import UsageError
+from ..secret import Secret
 from .identity import ClientAuth
 from .patterns import split_warnings
 from .rules import RuleSet
@@ -35,6 +36,8 @@ class GateSettings:
             kubectl does not have stay: who disables the filter so that others can reach a
             dashboard has not asked to let every web site in.
         accept_origins: patterns that match a whole origin.
+        client_token: what clients must send to be let in; then their ``Authorization`` is for
+            the proxy, and never goes upstream.
         impersonation_configured: the proxy itself sends ``Impersonate-*``.
         allow_rules: None when no ``--allow-rules`` is given.
         api_prefix: where the API is mounted; a final slash is added if missing.
@@ -50,6 +53,7 @@ class GateSettings:
     accept_origins: tuple[str, ...] = ()
     read_only: ReadOnly = "off"
     client_auth: ClientAuth = "pass"
+    client_token: Secret | None = None
     impersonation_configured: bool = False
     allow_rules: RuleSet | None = None
     api_prefix: str = "/"

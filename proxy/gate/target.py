@@ -88,8 +88,10 @@ def parse_target(raw: str, prefix: str = "/") -> Target | Moved | Malformed:
 def strip_prefix(target: Target, prefix: str) -> Target:
     """The target as seen below ``prefix``, with which ``target.raw`` begins.
 
+    What is left keeps its escapes, where kubectl loses them.
+
     Args:
-        target: outside escapes of the prefix, what is left keeps its own; kubectl decodes it.
+        target: any.
         prefix: ends with a slash and has no escapes.
     """
     if prefix == "/":
@@ -117,11 +119,10 @@ def _parse_unusual(
     if "\\" in decoded:
         return Malformed("the path has a backslash in it")
     head = _end_of_head(path, prefix)
-    if _hides_dots(path):
+    if "." in decoded and _hides_dots(path):
         return Malformed("the path has encoded or parameterised dot segments")
     if _needs_cleaning(path, head):
-        query_part = raw[len(path) :]
-        return Moved(_clean(path, head) + query_part, authority)
+        return Moved(_clean(path, head) + raw[len(path) :], authority)
     decoded_head = decoded if head == len(path) else _decode(path[:head])
     if "//" in decoded_head:
         return Malformed("the path has an encoded slash beside another slash")
@@ -161,7 +162,7 @@ def _hides_dots(path: str) -> bool:
 def _needs_cleaning(path: str, head: int) -> bool:
     if "//" in path[:head]:
         return True
-    return any(segment in (".", "..") for segment in path.split("/"))
+    return "/." in path and any(segment in (".", "..") for segment in path.split("/"))
 
 
 def _clean(path: str, head: int) -> str:

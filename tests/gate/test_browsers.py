@@ -1,5 +1,7 @@
 """Browsers: whose pages may use the proxy."""
 
+from typing import Any
+
 import pytest
 
 from proxy.gate import Allowed, Decision
@@ -55,7 +57,7 @@ def test_the_user_and_our_own_pages_may(method: str, headers: list[tuple[str, st
 )
 @pytest.mark.parametrize("settings", [{}, {"disable_filter": True}, {"unix_socket": True}])
 def test_other_pages_may_not(
-    headers: list[tuple[str, str]], rule: str, settings: dict[str, bool]
+    headers: list[tuple[str, str]], rule: str, settings: dict[str, Any]
 ) -> None:
     refused(decide("GET", "/api", *headers, **settings), rule)
 

@@ -1,6 +1,7 @@
 """One reading of the request target: what is accepted, mended in the open, or refused."""
 
 import re
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -258,23 +259,22 @@ def test_a_prefix_without_its_slash_is_redirected() -> None:
         {"api_prefix": "/x/../y/"},
         {"api_prefix": "/x%20y/"},
         {"api_prefix": "/x?y"},
-        {"api_prefix": ""},
         {"www_prefix": "static"},
         {"www_prefix": "/"},
         {"www_prefix": "/same", "api_prefix": "/same/"},
     ],
 )
-def test_a_prefix_that_cannot_work_fails_the_start(settings: dict[str, str]) -> None:
-    if settings == {"api_prefix": ""}:
-        # `--api-prefix=` becomes "/", as kubectl's help says of a missing slash.
-        Gate(GateSettings(api_prefix=""))
-        return
+def test_a_prefix_that_cannot_work_fails_the_start(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="-prefix"):
-        Gate(GateSettings(**settings))  # type: ignore[arg-type]
+        Gate(GateSettings(**settings))
+
+
+def test_an_empty_prefix_is_the_root() -> None:
+    assert allowed(decide("GET", "/api", api_prefix="")).target.raw == "/api"
 
 
 def test_static_files_and_api_share_a_listener_the_longer_prefix_wins() -> None:
-    both = {"www_prefix": "/", "api_prefix": "/api/"}
+    both: dict[str, Any] = {"www_prefix": "/", "api_prefix": "/api/"}
     assert isinstance(decide("GET", "/api/v1", **both), Allowed)
     static = decide("GET", "/index%20a.html?x", **both)
     assert isinstance(static, Static)
@@ -287,7 +287,7 @@ def test_static_files_and_api_share_a_listener_the_longer_prefix_wins() -> None:
 
 
 def test_static_files_are_behind_host_and_origin_but_not_behind_path_patterns() -> None:
-    www = {"www_prefix": "/static/", "accept_paths": ("^/api/v1$",)}
+    www: dict[str, Any] = {"www_prefix": "/static/", "accept_paths": ("^/api/v1$",)}
     assert isinstance(decide("GET", "/static/a", **www), Static)
     refused(decide("GET", "/static/a", host="evil.example", **www), "accept-hosts")
     refused(decide("GET", "/static/a", ("Origin", "http://evil.example"), **www), "origin")

@@ -1,0 +1,103 @@
+"""A request of our own to the API server, with its whole answer: for checks, not for traffic."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import UpstreamError, UpstreamTimeoutError
+from .generation import Generation
+from .response import ResponseHead
+
+# A SelfSubjectReview or a version is below 4 KiB.
+_MAX_ANSWER: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and body."""
+
+    status: int
+    body: bytes
+
+
+async def fetch(
+    generation: Generation, method: str, target: str, body: bytes = b"", *, timeout: float = 10.0
+) -> Answer:
+    """Send one request with the generation's credential, on a connection of its own.
+
+    Args:
+        generation: where to, and as whom.
+        method: HTTP method.
+        target: path and query.
+        body: JSON, if any.
+        timeout: seconds for everything.
+
+    Raises:
+        CredentialError: there is no credential.
+        UpstreamError: there is no whole answer.
+    """
+    receiver = _Whole()
+    try:
+        async with asyncio.timeout(timeout):
+            credential = await generation.credential()
+            connection = await generation.pool(credential).dialer.dial()
+            try:
+                head = b"%b %b HTTP/1.1\r\n" % (method.encode(), target.encode())
+                head += generation.fixed_lines + generation.authorization(credential)
+                head += b"Accept: application/json\r\nContent-Type: application/json\r\n"
+                head += b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+                connection.start(receiver, head + body, head_only=False)
+                return await receiver.answer
+            finally:
+                connection.abort()
+    except TimeoutError as exc:
+        msg = f"no answer to {method} {target} within {timeout:g} s"
+        raise UpstreamTimeoutError(msg) from exc
+
+
+class _Whole:
+    """Gathers an answer."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._status = 0
+        self._body = bytearray()
+
+    def on_informational(self, head: ResponseHead) -> None:
+        """Not of interest."""
+
+    def on_head(self, head: ResponseHead) -> None:
+        self._status = head.status
+
+    def on_body(self, data: bytes) -> None:
+        self._body += data
+        if len(self._body) > _MAX_ANSWER:
+            self.on_error(
+                UpstreamError("the answer is over 1 MiB", cause="bad-answer"), stale=False
+            )
+
+    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(Answer(self._status, bytes(self._body)))
+
+    def on_flush(self) -> None:
+        """The end is what counts."""
+
+    def on_upgraded(self, head: ResponseHead, early: bytes) -> None:
+        self.on_error(UpstreamError("an answer with status 101", cause="bad-answer"), stale=False)
+
+    def on_tunnel_data(self, data: bytes) -> None:
+        """Never comes."""
+
+    def on_tunnel_eof(self) -> bool:
+        return False
+
+    def on_error(self, error: UpstreamError, *, stale: bool) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def on_pause_writing(self) -> None:
+        """The request is small."""
+
+    def on_resume_writing(self) -> None:
+        """See :meth:`on_pause_writing`."""

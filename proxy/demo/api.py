@@ -1,21 +1,24 @@
 """The HTTP side: who asks, may they, what do they want, and who answers it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from ..secret import Secret
-from . import discovery, logs, rbac, reads, status, writes
-from .arrivals import Answer, Arrival
+from . import discovery, rbac, reads, status, writes
+from .arrivals import Arrival
 from .authentication import User, authenticate, impersonation
 from .calls import Call, error_response, json_response, response_headers, text_response
+from .connect import Connector
 from .paths import Target, parse
 from .registry import Registry
-from .resources import NAMESPACES, PODS, Resource, find
+from .resources import NAMESPACES, Resource, find
 from .status import StatusError
 
 _PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2"
+_STREAMS = frozenset({"attach", "exec", "portforward"})
+_CONNECTS = _STREAMS | {"log", "proxy"}
 _HEALTH = frozenset({"healthz", "livez", "readyz"})
 
 
@@ -40,7 +43,7 @@ class Api:
         self._store = registry.store
         self._tokens = tokens
         self._server = server
-        self._log_interval = log_interval
+        self._connector = Connector(registry, log_interval=log_interval)
 
     async def handle(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
         """Answer one request."""
@@ -89,19 +92,9 @@ class Api:
 
     def _authorize(self, call: Call) -> None:
         wanted = [call.target.attributes]
-        connects = call.target.subresource in {"exec", "attach", "portforward"}
-        if connects and call.target.verb == "get":
+        if call.target.subresource in _STREAMS and call.target.verb == "get":
             # KEP-4006, since 1.35: opening a stream by GET needs what opening it by POST needs.
-            wanted.append(
-                rbac.Attributes(
-                    verb="create",
-                    group=call.target.group,
-                    resource=call.target.resource,
-                    subresource=call.target.subresource,
-                    namespace=call.target.namespace,
-                    name=call.target.name,
-                )
-            )
+            wanted.append(replace(wanted[0], verb="create"))
         for attributes in wanted:
             if not rbac.is_allowed(self._store, call.user, attributes):
                 raise rbac.refusal(call.user, attributes)
@@ -139,8 +132,8 @@ class Api:
         target, resource = call.target, call.kind
         if target.verb not in _verbs(resource, target):
             raise status.method_not_allowed()
-        if target.subresource == "log":
-            return await self._log(call)
+        if target.subresource in _CONNECTS:
+            return await self._connector.connect(call)
         match target.verb:
             case "get":
                 found = self._registry.get(resource, call.namespace, target.name)
@@ -163,31 +156,6 @@ class Api:
                 return await writes.delete_collection(self._registry, call)
             case _:
                 raise status.method_not_allowed()
-
-    async def _log(self, call: Call) -> web.StreamResponse:
-        pod = self._registry.get(PODS, call.namespace, call.target.name)
-        container = logs.container_of(pod, call.target.option("container"))
-        logs.check(call.target, pod, container)
-        log = logs.log_of(pod, container, self._log_interval)
-        headers = response_headers(call.request) | {"Content-Type": "text/plain"}
-        response = web.StreamResponse(headers=headers)
-        response.enable_chunked_encoding()
-        await response.prepare(call.request)
-        async for line in logs.read(log, call.target):
-            await response.write(line)
-        return response
-
-
-async def canned(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    """Give a hook's answer."""
-    headers = CIMultiDict(answer.headers)
-    if isinstance(answer.body, bytes):
-        return web.Response(status=answer.status, headers=headers, body=answer.body)
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    await response.prepare(request)
-    async for chunk in answer.body:
-        await response.write(chunk)
-    return response
 
 
 def _is_served(resource: Resource, target: Target) -> bool:

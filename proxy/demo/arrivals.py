@@ -23,6 +23,8 @@ class Arrival:
         self._request = request
         self.connection = connection
         """Which connection it came on, counted from 1 in the order of accepting."""
+        self.common_name = common_name(request.get_extra_info("peercert"))
+        """The common name of the client's certificate, or None without one."""
 
     @property
     def method(self) -> str:
@@ -38,11 +40,6 @@ class Arrival:
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The header lines, as sent, in their order."""
         return self._request.raw_headers
-
-    @property
-    def common_name(self) -> str | None:
-        """The common name of the client's certificate, or None without one."""
-        return common_name(self._request.get_extra_info("peercert"))
 
     def header(self, name: str) -> list[str]:
         """All values of one header."""

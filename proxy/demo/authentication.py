@@ -12,6 +12,7 @@ from ..secret import Secret
 from .status import Object, bad_request, unauthorized
 
 AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
 _IMPERSONATE_EXTRA = "impersonate-extra-"
 
 
@@ -35,7 +36,7 @@ class User:
         return info
 
 
-ANONYMOUS = User(name="system:anonymous", groups=("system:unauthenticated",))
+ANONYMOUS = User(name="system:anonymous", groups=(UNAUTHENTICATED,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,8 @@ from .store import Store
 _ADMIN = "demo-admin"
 _BACKLOG = 4096
 """A thousand clients may connect at once; a short queue makes them wait for SYN retries."""
+_TLS_HANDSHAKE = 10.0
+"""Seconds for a handshake; on loopback, a client that needs longer will never finish."""
 _TLS_SHUTDOWN = 1.0
 """Seconds that a closing connection waits for its peer's close_notify."""
 
@@ -57,7 +59,6 @@ class Running:
         with contextlib.suppress(asyncio.CancelledError):
             await self.controllers
         await self.http.close()
-        await self.listener.wait_closed()
 
 
 async def boot(options: Options) -> Running:
@@ -87,6 +88,7 @@ async def boot(options: Options) -> Running:
         sock=listening,
         ssl=context,
         backlog=_BACKLOG,
+        ssl_handshake_timeout=_TLS_HANDSHAKE,
         ssl_shutdown_timeout=_TLS_SHUTDOWN,
     )
     return Running(

@@ -7,6 +7,7 @@ it by the controllers, as in any cluster.
 import datetime as dt
 from typing import Any
 
+from .authentication import AUTHENTICATED, UNAUTHENTICATED
 from .controllers import Controllers
 from .rbac import MASTERS
 from .registry import Registry
@@ -27,7 +28,60 @@ from .status import Object
 
 VIEWER = "viewer"
 _AGE = dt.timedelta(days=3, hours=4)
+_NODE_CONDITIONS = (
+    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory"),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID"),
+    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+)
 _RBAC = "rbac.authorization.k8s.io"
+_READ = ("get", "list", "watch")
+_INFO_PATHS = ("/healthz", "/livez", "/readyz", "/version", "/version/")
+_DISCOVERY_PATHS = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
+
+
+def _rule(group: str, resources: str, *verbs: str) -> Object:
+    return {"apiGroups": [group], "resources": resources.split(), "verbs": list(verbs)}
+
+
+def _path_rule(*paths: str, verb: str = "get") -> Object:
+    return {"nonResourceURLs": list(paths), "verbs": [verb]}
+
+
+_ROLES: tuple[tuple[str, tuple[str, ...], tuple[Object, ...]], ...] = (
+    ("cluster-admin", (MASTERS,), (_rule("*", "*", "*"), _path_rule("*", verb="*"))),
+    (
+        "system:public-info-viewer",
+        (AUTHENTICATED, UNAUTHENTICATED),
+        (_path_rule(*_INFO_PATHS),),
+    ),
+    ("system:discovery", (AUTHENTICATED,), (_path_rule(*_DISCOVERY_PATHS, *_INFO_PATHS),)),
+    (
+        "system:basic-user",
+        (AUTHENTICATED,),
+        (
+            _rule(
+                "authorization.k8s.io",
+                "selfsubjectaccessreviews selfsubjectrulesreviews",
+                "create",
+            ),
+            _rule("authentication.k8s.io", "selfsubjectreviews", "create"),
+        ),
+    ),
+    (
+        "view",
+        (),
+        (
+            _rule("", "pods pods/log pods/status services configmaps events", *_READ),
+            _rule("apps", "deployments deployments/scale replicasets", *_READ),
+            _rule("discovery.k8s.io", "endpointslices", *_READ),
+        ),
+    ),
+)
+"""The bootstrap roles that matter here, who has them, and what they allow.
+
+``view`` is bound in the namespace ``shop`` to the viewer, who can read no secret.
+"""
 
 
 def seed(registry: Registry, controllers: Controllers) -> None:
@@ -35,14 +89,14 @@ def seed(registry: Registry, controllers: Controllers) -> None:
     store = registry.store
     present, store.clock = store.clock, lambda: dt.datetime.now(dt.UTC) - _AGE
     controllers.recorder.quiet = True
-    for resource, namespace, obj in _objects():
+    for resource, namespace, obj in _objects(store.now()):
         registry.create(resource, namespace, obj)
     controllers.settle(None)
     controllers.recorder.quiet = False
     store.clock = present
 
 
-def _objects() -> list[tuple[Resource, str, Object]]:
+def _objects(now: str) -> list[tuple[Resource, str, Object]]:
     rows: list[tuple[Resource, str, Object]] = [
         (NAMESPACES, "", {"metadata": {"name": name}})
         for name in ("default", "kube-system", "kube-public", "kube-node-lease", "shop")
@@ -53,7 +107,7 @@ def _objects() -> list[tuple[Resource, str, Object]]:
             ("demo-worker", {}),
         )
     ):
-        rows.append((NODES, "", _node(name, f"172.18.0.{number + 2}", labels)))
+        rows.append((NODES, "", _node(name, f"172.18.0.{number + 2}", labels, now)))
         lease = {"holderIdentity": name, "leaseDurationSeconds": 40}
         rows.append((LEASES, "kube-node-lease", {"metadata": {"name": name}, "spec": lease}))
     for namespace, name, image, replicas, port in (
@@ -87,24 +141,19 @@ def _named(name: str, rest: Object, labels: Object | None = None) -> Object:
     return {"metadata": metadata | ({"labels": labels} if labels else {})} | rest
 
 
-def _node(name: str, address: str, labels: Object) -> Object:
+def _node(name: str, address: str, labels: Object, now: str) -> Object:
     resources = {"cpu": "4", "memory": "16309868Ki", "pods": "110", "ephemeral-storage": "98Gi"}
     own: Object = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
     own["kubernetes.io/arch"] = "amd64"
-    calm = {
-        "KubeletHasSufficientMemory": "MemoryPressure",
-        "KubeletHasNoDiskPressure": "DiskPressure",
-    }
-    calm["KubeletHasSufficientPID"] = "PIDPressure"
+    times = {"lastHeartbeatTime": now, "lastTransitionTime": now}
     conditions = [
-        {"type": kind, "status": "False", "reason": reason, "message": "kubelet has enough"}
-        for reason, kind in calm.items()
+        {"type": kind, "status": value, "reason": reason, "message": message} | times
+        for kind, value, reason, message in _NODE_CONDITIONS
     ]
-    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
     status = {
         "capacity": resources,
         "allocatable": resources,
-        "conditions": [*conditions, ready | {"message": "kubelet is posting ready status"}],
+        "conditions": conditions,
         "addresses": [
             {"type": "InternalIP", "address": address},
             {"type": "Hostname", "address": name},
@@ -132,6 +181,8 @@ def _deployment(name: str, image: str, replicas: int, port: int) -> Object:
         "ports": [{"containerPort": port}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
     }
+    if name == "hello":
+        container["ports"].append({"containerPort": 7, "name": "echo"})
     if name == "cart":
         container["env"] = [{"name": "ORDERS_URL", "value": "http://orders:8080"}]
     containers = [container]
@@ -149,74 +200,9 @@ def _service(name: str, selector: Object, port: int) -> Object:
 
 
 def _roles() -> list[tuple[Resource, str, Object]]:
-    """The bootstrap roles that matter here, and the viewer, who may read the shop but no secret."""
-    everyone = ["system:authenticated", "system:unauthenticated"]
-    reads = ["get", "list", "watch"]
-    core = ["pods", "pods/log", "pods/status", "services", "configmaps", "events", "endpoints"]
-    roles: dict[str, tuple[list[Object], list[str]]] = {
-        "cluster-admin": (
-            [
-                {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-                {"nonResourceURLs": ["*"], "verbs": ["*"]},
-            ],
-            [MASTERS],
-        ),
-        "system:public-info-viewer": (
-            [
-                {
-                    "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"],
-                    "verbs": ["get"],
-                }
-            ],
-            everyone,
-        ),
-        "system:discovery": (
-            [
-                {
-                    "nonResourceURLs": [
-                        *("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"),
-                        *("/healthz", "/livez", "/readyz", "/version", "/version/"),
-                    ],
-                    "verbs": ["get"],
-                }
-            ],
-            everyone[:1],
-        ),
-        "system:basic-user": (
-            [
-                {
-                    "apiGroups": ["authorization.k8s.io"],
-                    "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
-                    "verbs": ["create"],
-                },
-                {
-                    "apiGroups": ["authentication.k8s.io"],
-                    "resources": ["selfsubjectreviews"],
-                    "verbs": ["create"],
-                },
-            ],
-            everyone[:1],
-        ),
-        "view": (
-            [
-                {"apiGroups": [""], "resources": core, "verbs": reads},
-                {
-                    "apiGroups": ["apps"],
-                    "resources": ["deployments", "deployments/scale", "replicasets"],
-                    "verbs": reads,
-                },
-                {
-                    "apiGroups": ["discovery.k8s.io"],
-                    "resources": ["endpointslices"],
-                    "verbs": reads,
-                },
-            ],
-            [],
-        ),
-    }
     rows: list[tuple[Resource, str, Object]] = []
-    for name, (rules, groups) in roles.items():
-        rows.append((CLUSTER_ROLES, "", _named(name, {"rules": rules})))
+    for name, groups, rules in _ROLES:
+        rows.append((CLUSTER_ROLES, "", _named(name, {"rules": list(rules)})))
         if groups:
             subjects = [{"kind": "Group", "apiGroup": _RBAC, "name": group} for group in groups]
             binding = {"roleRef": _reference(name), "subjects": subjects}

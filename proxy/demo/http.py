@@ -13,9 +13,10 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict
 
-from .api import Api, canned
-from .arrivals import BODY_LIMIT, Arrival, OnRequest
+from .api import Api
+from .arrivals import BODY_LIMIT, Answer, Arrival, OnRequest
 from .calls import error_response
 from .status import StatusError
 
@@ -23,6 +24,8 @@ _FIELD_LIMIT = 64 * 1024
 """Bytes of the request line and of one header; long tokens and impersonation extras fit."""
 _GRACE = 0.2
 """Seconds in which answers that are nearly done may end by themselves."""
+_CLIENT_GONE = 499
+"""The status of an answer that can no longer be sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +78,8 @@ class HttpServer(web.Server):
     async def close(self) -> None:
         """End everything: watches and logs cleanly, then all that is left by force."""
         self._api.close()
+        if self._running:
+            await asyncio.wait(self._running, timeout=_GRACE)
         for task in self._running:
             task.cancel()
         if self._running:
@@ -104,13 +109,25 @@ class HttpServer(web.Server):
             task.add_done_callback(self._running.discard)
         number, _ = self._transports.get(request.protocol, (0, None))
         arrival = Arrival(request, number)
-        if self._on_request is not None:
+        with contextlib.suppress(ConnectionError):
             try:
-                answer = await self._on_request(arrival)
+                answer = await self._on_request(arrival) if self._on_request else None
                 if answer is not None:
-                    return await canned(request, answer)
+                    return await _canned(request, answer)
+                if request.transport is not None and not request.transport.is_closing():
+                    return await self._api.handle(request, arrival)
             except StatusError as error:
                 return error_response(request, error)
-        with contextlib.suppress(ConnectionError):
-            return await self._api.handle(request, arrival)
-        return web.Response(status=499)
+        return web.Response(status=_CLIENT_GONE)
+
+
+async def _canned(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    """Give a hook's answer."""
+    headers = CIMultiDict(answer.headers)
+    if isinstance(answer.body, bytes):
+        return web.Response(status=answer.status, headers=headers, body=answer.body)
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    await response.prepare(request)
+    async for chunk in answer.body:
+        await response.write(chunk)
+    return response

@@ -14,7 +14,7 @@ from . import status
 from .paths import Target
 from .status import Object
 
-_KEPT = 1000
+_KEPT = 100
 """Lines that a container's log reaches back, as if it were rotated."""
 _REQUESTS = (
     ("GET", "/", 200),
@@ -90,19 +90,29 @@ def container_of(pod: Object, container: str) -> str:
     return str(names[0])
 
 
-async def read(log: Log, target: Target) -> AsyncIterator[bytes]:
-    """The lines that ``kubectl logs`` asked for; without end with ``follow``."""
-    now = dt.datetime.now(dt.UTC)
-    number = log.count(now)
+async def read(log: Log, target: Target, first: int) -> AsyncIterator[bytes]:
+    """The lines that ``kubectl logs`` asked for, from ``first`` on; without end with ``follow``."""
+    number = log.count(dt.datetime.now(dt.UTC))
     timestamps = target.flag("timestamps")
     limit = int(target.option("limitBytes", "0")) or math.inf
-    for index in range(_first(log, target, now), number):
+    for index in range(first, number):
         line = log.line(index, timestamps=timestamps)
         yield line[: int(min(limit, len(line)))]
         limit -= len(line)
         if limit <= 0:
             return
-    while target.flag("follow"):
+    if target.flag("follow"):
+        async for line in follow(log, timestamps=timestamps, number=number):
+            yield line
+
+
+async def follow(
+    log: Log, *, timestamps: bool = False, number: int | None = None
+) -> AsyncIterator[bytes]:
+    """Lines as they are written, from ``number`` on, or from now on."""
+    if number is None:
+        number = log.count(dt.datetime.now(dt.UTC))
+    while True:
         wait = (log.moment(number) - dt.datetime.now(dt.UTC)).total_seconds()
         await asyncio.sleep(max(0.0, wait))
         yield log.line(number, timestamps=timestamps)
@@ -122,7 +132,13 @@ def check(target: Target, pod: Object, container: str) -> None:
         )
 
 
-def _first(log: Log, target: Target, now: dt.datetime) -> int:
+def first_line(log: Log, target: Target) -> int:
+    """The first line to show.
+
+    Raises:
+        StatusError: 400 for a ``sinceTime`` that is no time.
+    """
+    now = dt.datetime.now(dt.UTC)
     number = log.count(now)
     first = max(0, number - _KEPT)
     if "tailLines" in target.query:

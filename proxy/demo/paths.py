@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, unquote
 from .rbac import Attributes
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_SPECIAL_WITHOUT_SUBRESOURCE = frozenset({"proxy"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,8 @@ _MESSAGES = {
     "6 ports ContainerPort[], 7 env EnvVar[], 8 resources ResourceRequirements, "
     "13 terminationMessagePath str, 14 imagePullPolicy str, 16 stdin bool, 17 stdinOnce bool, "
     "18 tty bool, 20 terminationMessagePolicy str",
-    "ContainerPort": "1 name str, 2 hostPort int, 3 containerPort int, 4 protocol str, 5 hostIP str",
+    "ContainerPort": "1 name str, 2 hostPort int, 3 containerPort int, 4 protocol str, "
+    "5 hostIP str",
     "EnvVar": "1 name str, 2 value str",
     "ResourceRequirements": "1 limits Quantity{}, 2 requests Quantity{}",
     "Role": _ROLE,
@@ -88,7 +89,8 @@ _MESSAGES = {
     "ResourceAttributes": "1 namespace str, 2 verb str, 3 group str, 4 version str, "
     "5 resource str, 6 subresource str, 7 name str",
     "NonResourceAttributes": "1 path str, 2 verb str",
-    "SubjectAccessReviewStatus": "1 allowed bool, 2 reason str, 3 evaluationError str, 4 denied bool",
+    "SubjectAccessReviewStatus": "1 allowed bool, 2 reason str, 3 evaluationError str, "
+    "4 denied bool",
     "SelfSubjectRulesReview": "1 metadata ObjectMeta, 2 spec SelfSubjectRulesReviewSpec, "
     "3 status SubjectRulesReviewStatus",
     "SelfSubjectRulesReviewSpec": "1 namespace str",
@@ -114,9 +116,9 @@ def decode(body: bytes) -> Object:
         if kind not in _MESSAGES:
             raise bad_request(f"{kind} is not read from protobuf here; send application/json")
         decoded = _message(kind, envelope.get("raw", b""))
-    except (IndexError, KeyError, ValueError) as error:
+    except (IndexError, KeyError, OSError, OverflowError, ValueError) as error:
         raise bad_request(f"malformed protobuf: {error}") from error
-    return envelope["typeMeta"] | decoded
+    return {**envelope["typeMeta"], **decoded}
 
 
 def _message(name: str, data: bytes) -> Object:
@@ -131,8 +133,8 @@ def _message(name: str, data: bytes) -> Object:
         if kind.endswith("[]"):
             result.setdefault(key, []).append(_value(kind[:-2], value))
         elif kind.endswith("{}"):
-            entry = dict(_read(value))
-            text = bytes(entry.get(1, b"")).decode()
+            entry = dict(_read(_value("raw", value)))
+            text = _value("str", entry.get(1, b""))
             result.setdefault(key, {})[text] = _value(kind[:-2], entry.get(2, b""))
         else:
             decoded = _value(kind.removesuffix("?"), value)
@@ -147,9 +149,11 @@ def _fields(name: str) -> dict[int, tuple[str, str]]:
 
 
 def _value(kind: str, value: Any) -> Any:
+    if isinstance(value, int) is not (kind in {"int", "bool"}):
+        raise ValueError(f"a {kind} has the wrong wire type")
     match kind:
         case "str":
-            return bytes(value).decode()
+            return value.decode()
         case "bytes":
             return base64.b64encode(value).decode()
         case "raw":
@@ -158,19 +162,17 @@ def _value(kind: str, value: Any) -> Any:
             return bool(value)
         case "int":
             return value - (1 << 64) if value >> 63 else value
-    decoded = _message(kind, value)
-    match kind:
         case "Quantity":
-            return decoded.get("string", "0")
+            return _message(kind, value).get("string", "0")
         case "IntOrString":
-            return decoded.get("strVal", "") if decoded.get("type") else decoded.get("intVal", 0)
+            either = _message(kind, value)
+            return either.get("strVal", "") if either.get("type") else either.get("intVal", 0)
         case "Time":
-            seconds = decoded.get("seconds")
-            if seconds is None or seconds < 0:
-                return None
-            return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            seconds = _message(kind, value).get("seconds", -1)
+            moment = dt.datetime.fromtimestamp(max(0, seconds), dt.UTC)
+            return None if seconds < 0 else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         case _:
-            return decoded
+            return _message(kind, value)
 
 
 def _read(data: bytes) -> Iterator[tuple[int, Any]]:

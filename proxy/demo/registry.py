@@ -11,12 +11,22 @@ from typing import Any
 
 from . import status
 from .defaults import validate, validate_name, with_defaults
-from .resources import NAMESPACES, PODS, RESOURCES, SERVICES, Resource
+from .resources import (
+    DEPLOYMENTS,
+    NAMESPACES,
+    PODS,
+    REPLICA_SETS,
+    RESOURCES,
+    SERVICES,
+    Resource,
+)
 from .status import Object
 from .store import Store
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and no look-alikes: k8s.io/apimachinery ``util/rand``."""
+_CONTROLLED = frozenset({PODS, SERVICES, DEPLOYMENTS, REPLICA_SETS})
+"""Resources whose status is only ever written by controllers: what a client creates has none."""
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -55,8 +65,9 @@ class Registry:
         validate_name(resource, metadata.get("name", ""))
         if namespace:
             self._require_namespace(resource, namespace)
-        obj = with_defaults(resource, obj | {"metadata": metadata})
-        validate(resource, obj)
+        if resource in _CONTROLLED:
+            obj = {key: value for key, value in obj.items() if key != "status"}
+        obj = _prepared(resource, obj | {"metadata": metadata})
         name = metadata["name"]
         if self.store.get(resource, namespace, name) is not None:
             raise status.already_exists(resource, name)
@@ -67,7 +78,7 @@ class Registry:
             obj["spec"].setdefault("clusterIPs", [address])
         if resource == NAMESPACES:
             self._new_namespace(obj)
-        return _preview(obj, None) if dry_run else self.store.create(resource, obj)
+        return self.store.stamp(obj) if dry_run else self.store.create(resource, obj)
 
     def update(
         self,
@@ -159,14 +170,13 @@ class Registry:
         return "".join(letters)
 
     def _updated_spec(self, resource: Resource, stored: Object, obj: Object) -> Object:
-        obj = with_defaults(resource, obj)
+        obj = _prepared(resource, obj)
         if "status" in resource.subresources and "status" in stored:
             obj["status"] = stored["status"]
         if resource == SERVICES:
             for key in ("clusterIP", "clusterIPs"):
                 if key in stored["spec"]:
                     obj["spec"].setdefault(key, stored["spec"][key])
-        validate(resource, obj)
         generation = stored["metadata"].get("generation")
         if generation is not None:
             changed = obj.get("spec") != stored.get("spec")
@@ -216,10 +226,25 @@ class Registry:
         return f"10.96.{high}.{low + 1}"
 
 
-def _preview(obj: Object, stored: Object | None) -> Object:
-    """What a write would have stored, for a dry run."""
-    if stored is None:
-        return obj
-    return obj | {
-        "metadata": obj["metadata"] | {"resourceVersion": stored["metadata"]["resourceVersion"]}
-    }
+def _preview(obj: Object, stored: Object) -> Object:
+    """What an update would have stored, for a dry run."""
+    version = {"resourceVersion": stored["metadata"]["resourceVersion"]}
+    return obj | {"metadata": obj["metadata"] | version}
+
+
+def _prepared(resource: Resource, obj: Object) -> Object:
+    """The object with its defaults, if it has the shape of its kind.
+
+    Raises:
+        StatusError: 400 or 422.
+    """
+    for key in ("spec", "status"):
+        if not isinstance(obj.get(key) or {}, dict):
+            raise status.bad_request(f"{resource.kind}.{key} is not an object")
+    try:
+        obj = with_defaults(resource, obj)
+        validate(resource, obj)
+    except (AttributeError, KeyError, TypeError) as error:
+        message = f"the object does not have the shape of a {resource.kind}: {error}"
+        raise status.bad_request(message) from error
+    return obj

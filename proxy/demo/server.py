@@ -52,7 +52,10 @@ class DemoServer:
 
         Raises:
             OSError: the address cannot be listened on.
+            RuntimeError: it is running already.
         """
+        if self._running is not None:
+            raise RuntimeError("the demo is running already")
         from .boot import Options, boot  # noqa: PLC0415 - heavy, and needed from here on only
 
         self._running = await boot(

@@ -38,14 +38,15 @@ class Change:
 class Subscription:
     """The changes of one resource from some revision on; bounded, and closed when it lags."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, since: int) -> None:
         self.resource = resource
+        self._since = since
         self._queue: asyncio.Queue[Change | None] = asyncio.Queue()
         self._closed = False
 
     def offer(self, change: Change) -> None:
         """Hand over a change; a full queue closes the subscription instead."""
-        if self._closed:
+        if self._closed or change.revision <= self._since:
             return
         if self._queue.qsize() >= _QUEUE_LIMIT:
             self.close()
@@ -93,9 +94,13 @@ class Store:
         return [rows[key] for key in sorted(rows) if not namespace or key[0] == namespace]
 
     def create(self, resource: Resource, obj: Object) -> Object:
-        """Store a new object; uid and creation time are given to it here."""
+        """Store a new object."""
+        return self._put("ADDED", resource, self.stamp(obj), None)
+
+    def stamp(self, obj: Object) -> Object:
+        """Give a new object its uid and creation time."""
         metadata = obj["metadata"] | {"uid": str(uuid.uuid4()), "creationTimestamp": self.now()}
-        return self._put("ADDED", resource, obj | {"metadata": metadata}, None)
+        return obj | {"metadata": metadata}
 
     def replace(self, resource: Resource, obj: Object) -> Object:
         """Store the next version of an object; one without any change keeps its version."""
@@ -116,12 +121,12 @@ class Store:
         Raises:
             StatusError: 410 when changes since then are no longer known.
         """
-        subscription = Subscription(resource)
+        subscription = Subscription(resource, self.revision if since is None else since)
         if since is not None:
             if since < self.forgotten:
                 raise expired(f"too old resource version: {since} ({self.forgotten})")
             for change in self._history:
-                if change.revision > since and change.resource == resource:
+                if change.resource == resource:
                     subscription.offer(change)
         self._subscriptions.add(subscription)
         return subscription

@@ -36,56 +36,58 @@ class Workloads:
 
     def _deployment(self, deployment: Object) -> None:
         spec = deployment["spec"]
-        owned = self._owned(REPLICA_SETS, deployment)
-        digest = _digest(spec["template"])
-        current = next((rs for rs in owned if rs["metadata"]["labels"].get(_HASH) == digest), None)
         if spec.get("paused"):
             return
-        if current is None:
-            current = self._new_replica_set(deployment, digest, owned)
-            owned.append(current)
+        owned = self._owned(REPLICA_SETS, deployment)
+        digest = _digest(spec["template"])
+        found = [rs for rs in owned if rs["metadata"]["name"].endswith(f"-{digest}")]
+        last = max((_revision(rs) for rs in owned if rs not in found), default=0)
+        current = found[0] if found else self._new_replica_set(deployment, digest)
+        current = self._promote(deployment, current, last)
+        owned = [rs for rs in owned if rs not in found]
         self._scale(deployment, current, spec["replicas"])
         ready = (current.get("status") or {}).get("readyReplicas", 0)
         if ready >= spec["replicas"]:
             for old in owned:
-                if old is not current:
-                    self._scale(deployment, old, 0)
-        self._deployment_status(deployment, owned, current)
+                self._scale(deployment, old, 0)
+        self._deployment_status(deployment, [*owned, current], current)
 
-    def _new_replica_set(self, deployment: Object, digest: str, owned: list[Object]) -> Object:
+    def _new_replica_set(self, deployment: Object, digest: str) -> Object:
         spec, metadata = deployment["spec"], deployment["metadata"]
-        revision = str(
-            1 + max((int(rs["metadata"]["annotations"][_REVISION]) for rs in owned), default=0)
-        )
-        template = spec["template"]
+        template, selector = spec["template"], spec["selector"]
         labels = template["metadata"]["labels"] | {_HASH: digest}
-        selector = spec["selector"]
         match_labels = (selector.get("matchLabels") or {}) | {_HASH: digest}
-        annotations = {
-            _REVISION: revision,
-            "deployment.kubernetes.io/desired-replicas": str(spec["replicas"]),
-        }
-        replica_set: Object = {
-            "metadata": {
-                "name": f"{metadata['name']}-{digest}",
-                "namespace": metadata["namespace"],
-                "labels": labels,
-                "annotations": annotations,
-                "ownerReferences": [_owner(DEPLOYMENTS, deployment)],
-                "generation": 1,
+        return self._store.create(
+            REPLICA_SETS,
+            {
+                "metadata": {
+                    "name": f"{metadata['name']}-{digest}",
+                    "namespace": metadata["namespace"],
+                    "labels": labels,
+                    "annotations": {"deployment.kubernetes.io/desired-replicas": "0"},
+                    "ownerReferences": [_owner(DEPLOYMENTS, deployment)],
+                    "generation": 1,
+                },
+                "spec": {
+                    "replicas": 0,
+                    "selector": selector | {"matchLabels": match_labels},
+                    "template": template | {"metadata": template["metadata"] | {"labels": labels}},
+                },
+                "status": {"replicas": 0},
             },
-            "spec": {
-                "replicas": 0,
-                "selector": selector | {"matchLabels": match_labels},
-                "template": template | {"metadata": template["metadata"] | {"labels": labels}},
-            },
-            "status": {"replicas": 0},
-        }
-        annotated = (metadata.get("annotations") or {}) | {_REVISION: revision}
-        self._store.replace(
-            DEPLOYMENTS, deployment | {"metadata": metadata | {"annotations": annotated}}
         )
-        return self._store.create(REPLICA_SETS, replica_set)
+
+    def _promote(self, deployment: Object, current: Object, last: int) -> Object:
+        """Give the wanted replica set the highest revision; the deployment carries the same."""
+        if _revision(current) > last:
+            return current
+        for resource, obj in ((DEPLOYMENTS, deployment), (REPLICA_SETS, current)):
+            metadata = obj["metadata"]
+            annotations = (metadata.get("annotations") or {}) | {_REVISION: str(last + 1)}
+            current = self._store.replace(
+                resource, obj | {"metadata": metadata | {"annotations": annotations}}
+            )
+        return current
 
     def _scale(self, deployment: Object, replica_set: Object, replicas: int) -> None:
         before = replica_set["spec"]["replicas"]
@@ -225,6 +227,11 @@ def _owner(resource: Resource, owner: Object) -> Object:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def _revision(replica_set: Object) -> int:
+    text = str((replica_set["metadata"].get("annotations") or {}).get(_REVISION, ""))
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _is_active(pod: Object) -> bool:

@@ -8,7 +8,7 @@ import posixpath
 import stat
 from collections.abc import AsyncIterator
 
-from .pipe import CHUNK, copy
+from .pipe import CHUNK
 from .shell import COMMANDS, Process, command
 
 _ZEROS = bytes(CHUNK)

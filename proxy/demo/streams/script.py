@@ -5,30 +5,50 @@ pipelines out. What is not understood is refused, not guessed at.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\r]+|\#[^\n]*)|(?P<operator>&&|\|\||>>|2>&1|[;|<>\n&()])|(?P<word>)""",
+    r"""(?P<space>[ \t\r]+|\#[^\n]*)|(?P<operator>&&|\|\||>>|2>&1|1?>&2|[;|<>\n&()])""",
     re.VERBOSE,
 )
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+|\?))")
 _REFUSED = frozenset("&()`")
 
 
-class SyntaxProblem(ValueError):
+class ScriptError(ValueError):
     """A script that is not understood."""
+
+
+class Variable(NamedTuple):
+    """A variable's place in a word; filled in when the command runs."""
+
+    name: str
+
+
+Word = tuple[str | Variable, ...]
+
+
+def fill(word: Word, environment: Mapping[str, str]) -> str:
+    """A word with its variables filled in; an unset one is empty."""
+    return "".join(
+        environment.get(part.name, "") if isinstance(part, Variable) else part for part in word
+    )
 
 
 @dataclass(slots=True, kw_only=True)
 class Command:
     """One command: its words, and where its input and output go."""
 
-    words: list[str] = field(default_factory=list)
-    input: str = ""
-    output: str = ""
+    words: list[Word] = field(default_factory=list)
+    input: Word = ()
+    output: Word = ()
     append: bool = False
     merge_errors: bool = False
+    """``2>&1``"""
+    to_errors: bool = False
+    """``>&2``"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +59,17 @@ class Pipeline:
     commands: list[Command]
 
 
-def parse(text: str, variable: Callable[[str], str]) -> list[Pipeline]:
+def parse(text: str) -> list[Pipeline]:
     """Take a script apart.
 
     Raises:
-        SyntaxProblem: the script is not understood.
+        ScriptError: the script is not understood.
     """
     pipelines: list[Pipeline] = []
-    commands, command, operator, target = [Command()], Command(), ";", ""
+    command, operator, target = Command(), ";", ""
     commands = [command]
-    for kind, value in [*_tokens(text, variable), ("operator", ";")]:
-        if kind == "word":
+    for value in [*_tokens(text), ";"]:
+        if not isinstance(value, str):
             if target == "<":
                 command.input = value
             elif target:
@@ -58,69 +78,74 @@ def parse(text: str, variable: Callable[[str], str]) -> list[Pipeline]:
                 command.words.append(value)
             target = ""
         elif target:
-            raise SyntaxProblem(f"syntax error: unexpected {value!r}")
+            raise ScriptError(f"syntax error: unexpected {value!r}")
         elif value in {"<", ">", ">>"}:
             target = value
         elif value == "2>&1":
             command.merge_errors = True
+        elif value in {">&2", "1>&2"}:
+            command.to_errors = True
         elif value == "|":
             if not command.words:
-                raise SyntaxProblem("syntax error: unexpected '|'")
+                raise ScriptError("syntax error: unexpected '|'")
             command = Command()
             commands.append(command)
         else:
             if commands[-1].words:
                 pipelines.append(Pipeline(operator=operator, commands=commands))
             elif len(commands) > 1 or value in {"&&", "||"}:
-                raise SyntaxProblem(f"syntax error: unexpected {value!r}")
+                raise ScriptError(f"syntax error: unexpected {value!r}")
             command = Command()
             commands = [command]
             operator = ";" if value == "\n" else value
     if operator in {"&&", "||"} and not pipelines:
-        raise SyntaxProblem("syntax error: unexpected end")
+        raise ScriptError("syntax error: unexpected end")
     return pipelines
 
 
-def _tokens(text: str, variable: Callable[[str], str]) -> list[tuple[str, str]]:
-    tokens: list[tuple[str, str]] = []
+def _tokens(text: str) -> list[str | Word]:
+    """Operators as strings, words as tuples."""
+    tokens: list[str | Word] = []
     place = 0
     while place < len(text):
         match = _TOKEN.match(text, place)
-        if match is not None and match.lastgroup == "space":
-            place = match.end()
-        elif match is not None and match.lastgroup == "operator":
+        if match is None:
+            word, place = _word(text, place)
+            tokens.append(word)
+            continue
+        place = match.end()
+        if match.lastgroup == "operator":
             if match.group() in _REFUSED:
-                raise SyntaxProblem(f"syntax error: {match.group()!r} is not supported here")
-            tokens.append(("operator", match.group()))
-            place = match.end()
-        else:
-            word, place = _word(text, place, variable)
-            tokens.append(("word", word))
+                raise ScriptError(f"syntax error: {match.group()!r} is not supported here")
+            tokens.append(match.group())
     return tokens
 
 
-def _word(text: str, place: int, variable: Callable[[str], str]) -> tuple[str, int]:
-    """One word from ``place`` on, unquoted and with its variables filled in."""
-    parts: list[str] = []
+def _word(text: str, place: int) -> tuple[Word, int]:
+    """The word at ``place``, and where it ends."""
+    parts: list[str | Variable] = []
     while place < len(text) and text[place] not in " \t\r\n;|<>&()":
         letter = text[place]
-        if letter in "'\"":
+        if letter == "'":
             end = _closing(text, place)
-            inner = text[place + 1 : end]
-            parts.append(inner if letter == "'" else _double_quoted(inner, variable))
+            parts.append(text[place + 1 : end])
+            place = end + 1
+        elif letter == '"':
+            end = _closing(text, place)
+            parts += _double_quoted(text[place + 1 : end])
             place = end + 1
         elif letter == "\\" and place + 1 < len(text):
             parts.append(text[place + 1])
             place += 2
         elif letter == "`" or text.startswith("$(", place):
-            raise SyntaxProblem("syntax error: command substitution is not supported here")
+            raise ScriptError("syntax error: command substitution is not supported here")
         elif match := _VARIABLE.match(text, place):
-            parts.append(variable(match.group(1) or match.group(2)))
+            parts.append(Variable(match.group(1) or match.group(2)))
             place = match.end()
         else:
             parts.append(letter)
             place += 1
-    return "".join(parts), place
+    return tuple(parts), place
 
 
 def _closing(text: str, place: int) -> int:
@@ -128,12 +153,23 @@ def _closing(text: str, place: int) -> int:
     while end < len(text) and text[end] != quote:
         end += 2 if text[end] == "\\" and quote == '"' else 1
     if end >= len(text):
-        raise SyntaxProblem("syntax error: unterminated quoted string")
+        raise ScriptError("syntax error: unterminated quoted string")
     return end
 
 
-def _double_quoted(text: str, variable: Callable[[str], str]) -> str:
+def _double_quoted(text: str) -> list[str | Variable]:
     if "`" in text or "$(" in text:
-        raise SyntaxProblem("syntax error: command substitution is not supported here")
-    filled = _VARIABLE.sub(lambda match: variable(match.group(1) or match.group(2)), text)
-    return re.sub(r"\\([\\\"$`])", r"\1", filled)
+        raise ScriptError("syntax error: command substitution is not supported here")
+    parts: list[str | Variable] = []
+    place = 0
+    while place < len(text):
+        if text[place] == "\\" and text[place + 1 : place + 2] in set('\\"$`'):
+            parts.append(text[place + 1])
+            place += 2
+        elif match := _VARIABLE.match(text, place):
+            parts.append(Variable(match.group(1) or match.group(2)))
+            place = match.end()
+        else:
+            parts.append(text[place])
+            place += 1
+    return parts

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 from .files import FileSystem
 from .pipe import CHUNK, Pipe, Sink
-from .script import Command, Pipeline, SyntaxProblem, parse
+from .script import Command, Pipeline, ScriptError, fill, parse
 
 INTERRUPTED = 130
 _BROKEN_PIPE = 141
+SHELLS = ("sh", "bash", "ash")
 _NOT_FOUND = 127
 
 
@@ -102,7 +103,7 @@ async def run(process: Process) -> int:
         return await process.complain(f"{error.filename}: {error.strerror}")
 
 
-@command("sh", "bash", "ash")
+@command(*SHELLS)
 async def shell(process: Process) -> int:
     """``sh -c SCRIPT``, ``sh FILE``, or lines from stdin; with a prompt on a terminal."""
     arguments = process.arguments[1:]
@@ -126,9 +127,7 @@ async def _interactive(process: Process) -> int:
         line = await process.stdin.read_line()
         if not line:
             return code
-        process.foreground = asyncio.ensure_future(
-            _script(process, line.decode("utf-8", "replace"))
-        )
+        process.foreground = asyncio.create_task(_script(process, line.decode("utf-8", "replace")))
         try:
             code = await process.foreground
         except asyncio.CancelledError:
@@ -149,44 +148,45 @@ def _is_cancelling() -> bool:
 async def _script(process: Process, text: str) -> int:
     """Run a script, pipeline by pipeline."""
     code = int(process.environment.get("?", "0"))
-    for line in _lines(text):
-        try:
-            pipelines = parse(line, lambda name: process.environment.get(name, ""))
-        except SyntaxProblem as problem:
-            await process.stderr.write(f"sh: {problem}\n".encode())
-            return 2
-        for pipeline in pipelines:
-            skipped = {"&&": code != 0, "||": code == 0}.get(pipeline.operator, False)
-            if not skipped:
-                code = await _pipeline(process, pipeline)
-                process.environment["?"] = str(code)
+    try:
+        pipelines = parse(text)
+    except ScriptError as error:
+        await process.stderr.write(f"sh: {error}\n".encode())
+        return 2
+    for pipeline in pipelines:
+        skipped = {"&&": code != 0, "||": code == 0}.get(pipeline.operator, False)
+        if not skipped:
+            code = await _pipeline(process, pipeline)
+            process.environment["?"] = str(code)
     return code
-
-
-def _lines(text: str) -> list[str]:
-    """Lines are parsed one by one, so that a variable set on one is seen on the next."""
-    return [text] if "'" in text or '"' in text else text.split("\n")
 
 
 async def _pipeline(process: Process, pipeline: Pipeline) -> int:
     *before, last = pipeline.commands
-    source, tasks = process.stdin, []
+    if not before:
+        return await _one(process, last, process.stdin, process.stdout)
+    source = process.stdin
     async with asyncio.TaskGroup() as group:
         for row in before:
             pipe = Pipe()
-            tasks.append(group.create_task(_piped(process, row, source, pipe)))
+            group.create_task(_piped(process, row, source, pipe))
             source = pipe
-        code = await _one(process, last, source, process.stdout)
-        if before:
+        try:
+            child = _child(process, [], source, process.stdout)
+            return await _one(child, last, source, process.stdout)
+        except Exit as end:
+            return end.code
+        except ConnectionError:
+            return _BROKEN_PIPE
+        finally:
             source.abandon()
-    return code
 
 
 async def _piped(process: Process, row: Command, source: Pipe, pipe: Pipe) -> None:
     """A command whose output is another's input; each runs in a shell of its own."""
     child = _child(process, [], source, pipe)
     try:
-        with contextlib.suppress(Exit):
+        with contextlib.suppress(Exit, ConnectionError):
             await _one(child, row, source, pipe)
     finally:
         pipe.end()
@@ -197,14 +197,15 @@ async def _piped(process: Process, row: Command, source: Pipe, pipe: Pipe) -> No
 async def _one(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int:
     try:
         if row.input:
-            data = process.files.read(process.path(row.input))
+            data = process.files.read(process.path(fill(row.input, process.environment)))
             stdin = Pipe()
-            feeder = asyncio.ensure_future(_feed(stdin, data))
+            feeder = asyncio.create_task(_feed(stdin, data))
         else:
             feeder = None
         target = None
         if row.output:
-            target = _FileSink(process, process.path(row.output), append=row.append)
+            path = process.path(fill(row.output, process.environment))
+            target = _FileSink(process, path, append=row.append)
             stdout = target
     except OSError as error:
         await process.stderr.write(f"sh: {error.filename}: {error.strerror}\n".encode())
@@ -219,7 +220,8 @@ async def _one(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int
 
 
 async def _builtin_or_run(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int:
-    name, *arguments = row.words
+    words = [fill(word, process.environment) for word in row.words]
+    name, *arguments = words
     match name:
         case "exit":
             text = arguments[0] if arguments else process.environment.get("?", "0")
@@ -236,13 +238,22 @@ async def _builtin_or_run(process: Process, row: Command, stdin: Pipe, stdout: S
                 key, _, value = word.partition("=")
                 process.environment[key] = value
             return 0
+        case _:
+            child = _child(process, words, stdin, stdout)
+            if row.merge_errors:
+                child.stderr = stdout
+            if row.to_errors:
+                child.stdout = process.stderr
+            return await _assign_or_run(process, child)
+
+
+async def _assign_or_run(process: Process, child: Process) -> int:
+    """``NAME=VALUE`` alone sets a variable of the shell; all else is run."""
+    name, *arguments = child.arguments
     if "=" in name and name.partition("=")[0].isidentifier() and not arguments:
         key, _, value = name.partition("=")
         process.environment[key] = value
         return 0
-    child = _child(process, row.words, stdin, stdout)
-    if row.merge_errors:
-        child.stderr = stdout
     return await run(child)
 
 

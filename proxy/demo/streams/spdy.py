@@ -13,21 +13,22 @@ from collections.abc import AsyncIterator
 from .pipe import CHUNK, Pipe
 from .wire import Wire
 
-_DATA, _SYN_STREAM, _SYN_REPLY, _RST_STREAM, _PING, _GOAWAY, _HEADERS = 0, 1, 2, 3, 6, 7, 8
+_DATA, _SYN_STREAM, _SYN_REPLY, _RST_STREAM = 0, 1, 2, 3
+_PING, _GOAWAY, _HEADERS = 6, 7, 8
 _VERSION = 3
 _CONTROL = 0x8000
 _FIN = 0x01
 _PROTOCOL_ERROR, _INVALID_STREAM = 1, 2
 _NAMES = (
-    "options head post put delete trace accept accept-charset accept-encoding accept-language "
-    "accept-ranges age allow authorization cache-control connection content-base "
-    "content-encoding content-language content-length content-location content-md5 "
-    "content-range content-type date etag expect expires from host if-match if-modified-since "
-    "if-none-match if-range if-unmodified-since last-modified location max-forwards pragma "
-    "proxy-authenticate proxy-authorization range referer retry-after server te trailer "
-    "transfer-encoding upgrade user-agent vary via warning www-authenticate method get status"
-).split()
-_MORE_NAMES = "200 OK,version,HTTP/1.1,url,public,set-cookie,keep-alive,origin".split(",")
+    "options,head,post,put,delete,trace,accept,accept-charset,accept-encoding,accept-language,"
+    "accept-ranges,age,allow,authorization,cache-control,connection,content-base,"
+    "content-encoding,content-language,content-length,content-location,content-md5,"
+    "content-range,content-type,date,etag,expect,expires,from,host,if-match,if-modified-since,"
+    "if-none-match,if-range,if-unmodified-since,last-modified,location,max-forwards,pragma,"
+    "proxy-authenticate,proxy-authorization,range,referer,retry-after,server,te,trailer,"
+    "transfer-encoding,upgrade,user-agent,vary,via,warning,www-authenticate,method,get,status,"
+    "200 OK,version,HTTP/1.1,url,public,set-cookie,keep-alive,origin"
+)
 _TAIL = (
     "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505"
     "203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request"
@@ -37,10 +38,14 @@ _TAIL = (
     "application/xml,application/xhtml+xml,text/plain,text/javascript,publicprivatemax-age=gzip,"
     "deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0."
 )
-DICTIONARY = (
-    b"".join(struct.pack(">I", len(name)) + name.encode() for name in (*_NAMES, *_MORE_NAMES))
-    + _TAIL.encode()
-)
+
+
+def _dictionary(names: str, tail: str) -> bytes:
+    entries = (struct.pack(">I", len(name)) + name.encode() for name in names.split(","))
+    return b"".join(entries) + tail.encode()
+
+
+DICTIONARY = _dictionary(_NAMES, _TAIL)
 """The compression dictionary of SPDY/3, section 2.6.10.1 of the draft."""
 
 
@@ -118,7 +123,7 @@ class SpdyConnection:
         await self._control(_GOAWAY, 0, struct.pack(">II", last, 0))
 
     async def _frames(self) -> AsyncIterator[tuple[int, int, bytes]]:
-        """Frames as (type, flags, body); a data frame's body begins with its stream."""
+        """Type, flags and body of each frame; that of a data frame begins with its stream."""
         while True:
             if not await self._fill(8):
                 return

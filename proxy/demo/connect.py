@@ -1,0 +1,165 @@
+"""The subresources that lead into a pod: log, exec, attach, portforward, proxy."""
+
+from aiohttp import web
+
+from . import logs, pages, status
+from .calls import Call, response_headers
+from .registry import Registry
+from .resources import PODS, SERVICES
+from .selectors import matches_labels
+from .status import Object
+from .streams import channels, portforward, spdy_sessions
+from .streams.files import FileSystem
+from .streams.sessions import Session, attach_session, exec_session
+from .streams.shell import Container
+
+_OS_RELEASE = 'NAME="Demo Linux"\nID=demo\nPRETTY_NAME="Demo Linux"\n'
+
+
+class Connector:
+    """Leads calls into pods.
+
+    Args:
+        log_interval: seconds between two lines of a container's log.
+    """
+
+    def __init__(self, registry: Registry, *, log_interval: float) -> None:
+        self._registry = registry
+        self._log_interval = log_interval
+        self._files: dict[tuple[str, str], FileSystem] = {}
+
+    async def connect(self, call: Call) -> web.StreamResponse:
+        """Answer one call.
+
+        Raises:
+            StatusError: 400, 403, 404 or 503.
+        """
+        if call.target.subresource == "proxy":
+            return self._proxy(call)
+        pod = self._registry.get(PODS, call.namespace, call.target.name)
+        match call.target.subresource:
+            case "log":
+                return await self._log(call, pod)
+            case "portforward":
+                return await self._port_forward(call, pod)
+            case _:
+                return await self._session(call, pod)
+
+    async def _log(self, call: Call, pod: Object) -> web.StreamResponse:
+        container = logs.container_of(pod, call.target.option("container"))
+        logs.check(call.target, pod, container)
+        log = logs.log_of(pod, container, self._log_interval)
+        first = logs.first_line(log, call.target)
+        response = web.StreamResponse(
+            headers=response_headers(call.request) | {"Content-Type": "text/plain"}
+        )
+        response.enable_chunked_encoding()
+        await response.prepare(call.request)
+        async for line in logs.read(log, call.target, first):
+            await response.write(line)
+        return response
+
+    async def _session(self, call: Call, pod: Object) -> web.StreamResponse:
+        """Exec and attach."""
+        target = call.target
+        container = logs.container_of(pod, target.option("container"))
+        log = logs.log_of(pod, container, self._log_interval)
+        terminal = target.flag("tty")
+        wanted = {name for name in ("stdin", "stdout", "stderr") if target.flag(name)}
+        if not wanted:
+            raise status.bad_request("you must specify at least 1 of stdin, stdout, stderr")
+        if terminal:
+            wanted.discard("stderr")
+        session: Session
+        if target.subresource == "attach":
+            session = attach_session(logs.follow(log))
+        else:
+            arguments = target.query.get("command", [])
+            if not arguments or not arguments[0]:
+                raise status.bad_request("you must specify at least 1 command for the container")
+            inside = self._container(pod, container)
+            session = exec_session(inside, arguments, terminal=terminal)
+        headers = response_headers(call.request)
+        if _upgrade(call) == "websocket":
+            stdin = "stdin" in wanted
+            return await channels.serve(call.request, headers, session, stdin=stdin)
+        if terminal:
+            wanted.add("resize")
+        return await spdy_sessions.serve(call.request, headers, session, wanted)
+
+    async def _port_forward(self, call: Call, pod: Object) -> web.StreamResponse:
+        logs.log_of(pod, pod["spec"]["containers"][0]["name"], self._log_interval)
+        headers = response_headers(call.request)
+        if _upgrade(call) == "websocket":
+            return await portforward.serve_websocket(call.request, headers, pod)
+        return await portforward.serve_spdy(call.request, headers, pod)
+
+    def _container(self, pod: Object, name: str) -> Container:
+        metadata = pod["metadata"]
+        spec = next(row for row in pod["spec"]["containers"] if row["name"] == name)
+        environment = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOSTNAME": metadata["name"],
+            "HOME": "/root",
+            "PWD": "/",
+            "KUBERNETES_SERVICE_HOST": "10.96.0.1",
+            "KUBERNETES_SERVICE_PORT": "443",
+        }
+        environment |= {row["name"]: str(row.get("value", "")) for row in spec.get("env") or []}
+        return Container(
+            hostname=metadata["name"],
+            environment=environment,
+            files=self._file_system(pod, name),
+        )
+
+    def _file_system(self, pod: Object, container: str) -> FileSystem:
+        """The files of a container; they go with its pod."""
+        alive = {row["metadata"]["uid"] for row in self._registry.store.list(PODS)}
+        self._files = {key: files for key, files in self._files.items() if key[0] in alive}
+        key = (pod["metadata"]["uid"], container)
+        if key not in self._files:
+            files = {"/etc/hostname": f"{pod['metadata']['name']}\n"}
+            self._files[key] = FileSystem(files | {"/etc/os-release": _OS_RELEASE})
+        return self._files[key]
+
+    def _proxy(self, call: Call) -> web.Response:
+        """``pods/proxy`` and ``services/proxy``: the application's page."""
+        target, request = call.target, call.request
+        words = target.name.split(":")
+        # NAME, NAME:PORT or SCHEME:NAME:PORT
+        name = words[1] if len(words) == 3 else words[0]
+        if call.kind == PODS:
+            pod = self._registry.get(PODS, call.namespace, name)
+        else:
+            pod = self._behind(call, name)
+        path = f"/{target.rest}" + (f"?{target.raw_query}" if target.raw_query else "")
+        if not target.rest and not request.raw_path.partition("?")[0].endswith("/"):
+            location = request.raw_path.partition("?")[0] + "/"
+            headers = response_headers(request) | {"Location": location}
+            return web.Response(status=301, headers=headers)
+        headers = response_headers(request) | {"Content-Type": pages.CONTENT_TYPE}
+        return web.Response(body=pages.page(pod, request.method, path), headers=headers)
+
+    def _behind(self, call: Call, name: str) -> Object:
+        service = self._registry.get(SERVICES, call.namespace, name)
+        selector = {"matchLabels": service["spec"].get("selector") or {}}
+        for pod in self._registry.store.list(PODS, call.namespace):
+            labels = pod["metadata"].get("labels") or {}
+            running = pod["status"].get("phase") == "Running"
+            if running and selector["matchLabels"] and matches_labels(selector, labels):
+                return pod
+        raise status.unavailable(f'no endpoints available for service "{name}"')
+
+
+def _upgrade(call: Call) -> str:
+    """``websocket`` or ``spdy/3.1``.
+
+    Raises:
+        StatusError: 400 for anything else.
+    """
+    headers = call.request.headers
+    upgrade = headers.get("Upgrade", "").lower()
+    asks = "upgrade" in headers.get("Connection", "").lower()
+    if not asks or upgrade not in {"websocket", "spdy/3.1"}:
+        raise status.bad_request("Upgrade request required")
+    return upgrade

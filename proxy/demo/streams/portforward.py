@@ -1,0 +1,168 @@
+"""Port-forward, over three wires, and what answers on the ports.
+
+A container's port 80 or 8080 answers HTTP with one page; any other declared port sends back what it
+gets. A port that no container declares refuses, as it would.
+"""
+
+import asyncio
+import contextlib
+import struct
+
+from aiohttp import WSMsgType, web
+
+from ..pages import http_answer
+from ..status import Object
+from .channels import V4, open_socket
+from .pipe import Pipe, Sink, copy
+from .sessions import cancel
+from .spdy import SpdyConnection, SpdyStream
+from .spdy_sessions import switch
+from .wire import WebSocketWire
+
+SPDY_PROTOCOL = "portforward.k8s.io"
+TUNNEL_PROTOCOL = f"SPDY/3.1+{SPDY_PROTOCOL}"
+_HTTP_PORTS = frozenset({80, 8080})
+_HEAD_LIMIT = 64 * 1024
+
+
+async def serve_spdy(
+    request: web.BaseRequest, headers: dict[str, str], pod: Object
+) -> web.StreamResponse:
+    """Over plain SPDY/3.1."""
+    wire = switch(request, headers, (SPDY_PROTOCOL,))
+    try:
+        await _serve(SpdyConnection(wire), pod)
+    finally:
+        wire.close()
+    return web.Response()
+
+
+async def serve_websocket(
+    request: web.BaseRequest, headers: dict[str, str], pod: Object
+) -> web.StreamResponse:
+    """Over SPDY in a WebSocket (KEP-4006), or over the older pairs of channels."""
+    socket = await open_socket(request, (TUNNEL_PROTOCOL, V4), headers)
+    if socket.ws_protocol == TUNNEL_PROTOCOL:
+        await _serve(SpdyConnection(WebSocketWire(socket)), pod)
+    else:
+        ports = [int(port) for port in request.query.getall("ports", []) if port.isdigit()]
+        await _Channels(socket, pod, ports).run()
+    await socket.close()
+    return socket
+
+
+async def _serve(connection: SpdyConnection, pod: Object) -> None:
+    """Pair the streams that belong together, and serve each pair."""
+    reading = asyncio.create_task(connection.run())
+    waiting: dict[str, SpdyStream] = {}
+    tasks: set[asyncio.Task[None]] = set()
+    try:
+        while (stream := await connection.accept()) is not None:
+            request_id = stream.headers.get("requestid", "")
+            other = waiting.pop(request_id, None)
+            if other is None:
+                waiting[request_id] = stream
+                continue
+            error, data = sorted((stream, other), key=lambda s: s.headers["streamtype"] != "error")
+            task = asyncio.create_task(_pair(connection, pod, error, data))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+    finally:
+        for task in list(tasks):
+            await cancel(task)
+        await cancel(reading)
+
+
+async def _pair(
+    connection: SpdyConnection, pod: Object, error: SpdyStream, data: SpdyStream
+) -> None:
+    port = data.headers.get("port", "")
+    with contextlib.suppress(ConnectionError):
+        if (refusal := refused(pod, port)) is not None:
+            await error.write(refusal.encode())
+        else:
+            await answer(pod, int(port), data.inbound, data)
+        await data.finish()
+        await error.finish()
+    connection.forget(data)
+    connection.forget(error)
+
+
+def refused(pod: Object, port: str) -> str | None:
+    """Why a port cannot be connected to, or None."""
+    declared = {
+        str(row["containerPort"])
+        for container in pod["spec"]["containers"]
+        for row in container.get("ports") or []
+    }
+    if port in declared:
+        return None
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    return (
+        f"error forwarding port {port} to pod {name}, uid {uid}: "
+        f"dial tcp4 127.0.0.1:{port}: connect: connection refused"
+    )
+
+
+async def answer(pod: Object, port: int, source: Pipe, sink: Sink) -> None:
+    """Be the application on one port, for one connection."""
+    if port not in _HTTP_PORTS:
+        await copy(source, sink)
+        return
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < _HEAD_LIMIT:
+        if not (data := await source.read()):
+            return
+        head += data
+    method, _, rest = head.partition(b" ")
+    target = rest.split(b" ", 1)[0].decode("latin-1")
+    await sink.write(http_answer(pod, method.decode("latin-1"), target))
+    source.abandon()
+
+
+class _Channels:
+    """The protocol of before KEP-4006: two channels a port, data and error, on one WebSocket.
+
+    Each begins with a message that carries its port; one connection a port.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, pod: Object, ports: list[int]) -> None:
+        self._socket = socket
+        self._pod = pod
+        self._ports = ports
+        self._inbound = [Pipe() for _ in ports]
+
+    async def run(self) -> None:
+        """Serve all ports until the client leaves."""
+        for index, port in enumerate(self._ports):
+            for channel in (2 * index, 2 * index + 1):
+                await self._socket.send_bytes(bytes([channel]) + struct.pack("<H", port))
+        tasks = [asyncio.create_task(self._port(index)) for index in range(len(self._ports))]
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message.type is not WSMsgType.BINARY:
+                    return
+                index, odd = divmod(message.data[0], 2) if message.data else (0, 1)
+                if not odd and index < len(self._inbound):
+                    with contextlib.suppress(BrokenPipeError):
+                        await self._inbound[index].write(message.data[1:])
+        finally:
+            for task in tasks:
+                await cancel(task)
+
+    async def _port(self, index: int) -> None:
+        port = self._ports[index]
+        if (refusal := refused(self._pod, str(port))) is not None:
+            await self._socket.send_bytes(bytes([2 * index + 1]) + refusal.encode())
+            return
+        await answer(self._pod, port, self._inbound[index], _Data(self._socket, 2 * index))
+
+
+class _Data:
+    def __init__(self, socket: web.WebSocketResponse, channel: int) -> None:
+        self._socket = socket
+        self._prefix = bytes([channel])
+
+    async def write(self, data: bytes) -> None:
+        await self._socket.send_bytes(self._prefix + data)

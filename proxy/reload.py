@@ -9,7 +9,7 @@ token file for one, is its source's own business.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from .errors import KubelatchError
@@ -44,6 +44,12 @@ class SeenFiles:
         """See ``FileReader``."""
         self.look(path)
         return self._seen[path]
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """Of all that was read, only these matter: the others have somebody who follows them,
+        as a credential's source does with its token file."""
+        wanted = set(paths)
+        self._seen = {path: seen for path, seen in self._seen.items() if path in wanted}
 
     def now(self) -> Mapping[str, FileSignature]:
         """What they are like now."""

@@ -6,6 +6,7 @@ time, runs one attempt at a time however many wait, and keeps the last good cred
 nothing of requests.
 """
 
+from .describe import Description, describe, expiry_warnings
 from .impersonation import impersonation_headers
 from .source import source_for
 from .values import Credential, CredentialSource, SourceStatus
@@ -13,7 +14,10 @@ from .values import Credential, CredentialSource, SourceStatus
 __all__ = [
     "Credential",
     "CredentialSource",
+    "Description",
     "SourceStatus",
+    "describe",
+    "expiry_warnings",
     "impersonation_headers",
     "source_for",
 ]

@@ -1,5 +1,6 @@
 """One run of an exec plugin, from the user's ``exec`` section to a credential or a clear error."""
 
+import asyncio
 import contextlib
 import errno
 import re
@@ -52,11 +53,12 @@ class ExecPlugin:
     time_limit: float
     relay: Callable[[bytes], None] = relay_to_stderr
 
-    def check(self) -> None:
-        """See that the rules let the plugin run. Raises ConfigError."""
+    def check(self) -> str | None:
+        """See that the rules let the plugin run, and find it. Raises ConfigError."""
         path = self.environ.get("PATH")
         resolved = look_up(self.plugin.command, path)
         check_allowed(self.plugin.command, resolved, self.config.exec_rules, path)
+        return resolved
 
     async def __call__(self) -> Credential:
         """Run the plugin. Raises CredentialError."""
@@ -84,13 +86,14 @@ class ExecPlugin:
             raise self._exited(finished)
         if len(finished.stdout) > STDOUT_LIMIT:
             raise _failed("decoding stdout: it does not end")
-        return parse_exec_credential(finished.stdout, self.plugin.api_version)
+        # A certificate among it is read by a library that takes a while to import.
+        return await asyncio.to_thread(
+            parse_exec_credential, finished.stdout, self.plugin.api_version
+        )
 
     def _executable(self) -> str:
-        path = self.environ.get("PATH")
-        resolved = look_up(self.plugin.command, path)
         try:
-            check_allowed(self.plugin.command, resolved, self.config.exec_rules, path)
+            resolved = self.check()
         except ConfigError as error:
             raise _failed(error.message, hint=error.hint, cause=error.cause) from None
         if resolved is None:

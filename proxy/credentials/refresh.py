@@ -7,6 +7,7 @@ which the failure itself is the answer.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -14,6 +15,8 @@ from typing import TypeAlias
 from ..errors import CredentialError
 from ..tls import certificate_info
 from .values import Credential, Kind, SourceStatus
+
+_log = logging.getLogger(__name__)
 
 AHEAD = 60.0
 """Renew at most this many seconds before expiry, and at most a tenth of the lifetime."""
@@ -169,6 +172,8 @@ class RefreshingSource:
         except CredentialError as error:
             self._error = error
             self._failing.lengthen()
+            if self._credential is not None:
+                _log.warning("%s; the last credential serves until it expires", error.message)
             return error
         except asyncio.CancelledError:
             if not self._closed:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from ..kubeconfig import DISK, ClientConfig, FileReader
+from ..kubeconfig import DISK, AuthProvider, ClientConfig, FileReader
 from .exec_plugin import ExecPlugin, relay_to_stderr
 from .oidc import OidcProvider, issuer_tls
 from .oidc_http import IssuerHttp
@@ -61,24 +61,33 @@ def source_for(
             relay=relay,
         )
         plugin.check()
-        return RefreshingSource(
-            "exec", plugin, detail=user.plugin.command, clock=clock, monotonic=monotonic
-        )
+        command = user.plugin.command
+        return RefreshingSource("exec", plugin, detail=command, clock=clock, monotonic=monotonic)
     if user.auth_provider is not None and not (user.token or user.token_file or user.username):
-        provider = OidcProvider(
-            user,
-            user.auth_provider,
-            IssuerHttp(issuer_tls(user.auth_provider), environ),
-            save_to=user.origin if config.source == "kubeconfig" else "",
-            certificate=lambda: read_certificate(user, files),
-            clock=clock,
-        )
+        oidc = _oidc_provider(config, user.auth_provider, environ, files, clock)
         return RefreshingSource(
             "oidc",
-            provider,
-            initial=provider.initial(),
+            oidc,
+            initial=oidc.initial(),
             detail=user.auth_provider.get("idp-issuer-url"),
             clock=clock,
             monotonic=monotonic,
         )
     return StaticSource(user, files=files, monotonic=monotonic)
+
+
+def _oidc_provider(
+    config: ClientConfig,
+    provider: AuthProvider,
+    environ: Mapping[str, str],
+    files: FileReader,
+    clock: Callable[[], float],
+) -> OidcProvider:
+    return OidcProvider(
+        config.user,
+        provider,
+        IssuerHttp(issuer_tls(provider), environ),
+        save_to=config.user.origin if config.source == "kubeconfig" else "",
+        certificate=lambda: read_certificate(config.user, files),
+        clock=clock,
+    )

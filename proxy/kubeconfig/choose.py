@@ -1,9 +1,8 @@
 """From all entries to the one cluster and the one user, with the flags applied.
 
-client-go's ``DirectClientConfig`` (``tools/clientcmd/client_config.go``), and in four places
-more than it: an explicit ``--token`` beats a token file, an explicit ``=false`` is heard, a
-context that names an absent cluster or user is an error, and impersonation composes with
-everything.
+client-go's ``DirectClientConfig`` (``tools/clientcmd/client_config.go``), and in three places
+more than it: an explicit ``--token`` beats a token file, an explicit ``=false`` is heard, and a
+context that names an absent cluster is an error.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,18 @@ from .values import Impersonation, Overrides, UserConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The entries that count, by name, with the flags applied."""
+    """The entries that count, by name, with the flags applied.
+
+    ``user_missing`` says that the context names a user that no file has. That is an error only
+    where credentials are needed and no flag brings any.
+    """
 
     context: str = ""
     namespace: str = ""
     cluster_name: str = ""
     cluster: Cluster = field(default_factory=Cluster)
     user_name: str = ""
+    user_missing: bool = False
     user: User = field(default_factory=User)
 
 
@@ -54,14 +58,13 @@ def choose(merged: KubeFile, overrides: Overrides) -> Chosen:
     user = merged.users.get(user_name)
     if user is None and overrides.user:
         raise _unknown(f'auth info "{user_name}" does not exist', merged.users)
-    if user is None and user_name and not _brings_credentials(overrides):
-        raise _unknown(f'user "{user_name}" was not found for context "{name}"', merged.users)
     return Chosen(
         context=name,
         namespace=context.namespace,
         cluster_name=cluster_name,
         cluster=cluster or Cluster(origin=context.origin),
         user_name=user_name,
+        user_missing=user is None and bool(user_name),
         user=user or User(auth=UserConfig(name=user_name, origin=context.origin)),
     )
 
@@ -138,10 +141,6 @@ def _extra(pairs: tuple[str, ...]) -> dict[str, list[str]]:
             )
         extra.setdefault(key, []).append(value)
     return extra
-
-
-def _brings_credentials(flags: Overrides) -> bool:
-    return bool(flags.token or flags.username or flags.client_certificate)
 
 
 def _unknown(

@@ -8,6 +8,7 @@ wants text can take it as it was written. Errors give the place and never the co
 
 import base64
 import binascii
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ _TAG = "tag:yaml.org,2002:"
 # go-yaml v2 resolve.go: ParseInt with base 0, then a float, both with underscores taken out.
 _NUMBER = re.compile(
     r"""^(?:[-+]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+
-        |(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?
+        |(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?
         |\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))$""",
     re.VERBOSE,
 )
@@ -74,6 +75,7 @@ def decode(content: bytes) -> Value:
     Raises:
         DecodeError: the text is neither.
     """
+    content = content.removeprefix(codecs.BOM_UTF8)
     if content.lstrip()[:1] == b"{":
         try:
             return decode_json(content)
@@ -83,10 +85,9 @@ def decode(content: bytes) -> Value:
 
 
 def decode_json(content: bytes) -> Value:
-    """Decode strict JSON, a byte order mark allowed. Raises ValueError."""
-    text = content.decode("utf-8-sig")
+    """Decode strict JSON. Raises ValueError."""
     return from_python(
-        json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_number)
+        json.loads(content, parse_int=_number, parse_float=_number, parse_constant=_number)
     )
 
 
@@ -103,7 +104,9 @@ def decode_all(content: bytes) -> list[Value]:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise DecodeError(f"yaml: {line}{error.problem}") from None
+        # A problem may quote what it met, and that may be a secret.
+        problem = re.sub(r"'[^'<]{3,}'", "it", str(error.problem))
+        raise DecodeError(f"yaml: {line}{problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise DecodeError("yaml: not a text in UTF-8 or UTF-16") from None
     except RecursionError:

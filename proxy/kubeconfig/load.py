@@ -4,7 +4,7 @@ Find and merge the files, choose, or fall back to the pod's service account, lay
 validate, build. Each step is a function of its own; this module only says in which order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..goflags import parse_duration
 from . import in_cluster
 from .choose import Chosen, apply, choose
 from .decode import DecodeError, from_python
-from .entries import from_value
+from .entries import Cluster, from_value
 from .files import DISK, FileReader
 from .kuberc import exec_rules
 from .merge import Loaded, load_files
@@ -109,6 +109,11 @@ def _build(
         raise _invalid(wrong, chosen)
     cluster, auth = chosen.cluster, chosen.user.auth
     server, warnings = parse_server(cluster.server, where=_cluster_words(chosen))
+    if server.scheme == "https" and chosen.user_missing and not auth.can_identify:
+        raise ConfigError(
+            f'user "{chosen.user_name}" was not found for context "{chosen.context}"',
+            hint="Add the user to the kubeconfig, or choose one with --user.",
+        )
     auth, more = usable_auth(auth, secure=server.scheme == "https", files=files)
     rules, rule_files = exec_rules(overrides, environ, files) if auth.plugin else ((), ())
     ca_files = (cluster.ca_file,) if cluster.ca_file else ()
@@ -134,8 +139,15 @@ def _build(
         exec_rules=rules,
         exec_extension=cluster.exec_extension,
         explicit_kubeconfig=overrides.kubeconfig,
-        warnings=(*warnings, *more),
+        warnings=(*warnings, *more, *_trust_warnings(found, overrides, cluster)),
     )
+
+
+def _trust_warnings(found: _Found, overrides: Overrides, cluster: Cluster) -> Iterator[str]:
+    if cluster.insecure:
+        yield "the server is not verified: anyone between here and there can read and change it all"
+    if found.source == "in-cluster" and overrides.server:
+        yield f"the pod's own service account is used with {overrides.server}"
 
 
 def _refuse_names_in_cluster(overrides: Overrides) -> None:

@@ -84,6 +84,7 @@ def _shown(text: str) -> str:
 
 def _unusable(text: str, where: str, problem: str) -> ConfigError:
     return ConfigError(
-        f'host must be a URL or a host:port pair: "{_shown(text)}", the server of {where}: {problem}',
+        f'host must be a URL or a host:port pair: "{_shown(text)}", the server of {where}: '
+        f"{problem}",
         hint="A server looks like https://192.0.2.1:6443.",
     )

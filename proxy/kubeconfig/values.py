@@ -201,3 +201,8 @@ class ClientConfig:
     explicit_kubeconfig: str = ""
     """The one file that was asked for by flag, so that plugins can be told of it."""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def tls_name(self) -> str:
+        """The name to ask for by SNI and to verify: as Go does, without the dot at its end."""
+        return self.tls.server_name or self.server.host.removesuffix(".")

@@ -8,12 +8,13 @@ import os
 import shutil
 import socket
 import ssl
+import string
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from proxy.secret import Secret
 from proxy.tls import client_context
 
 from ..support.certificates import Authority, Identity
+from .cases import Case
 
 KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent))
 INTERESTING = ("authorization", "impersonate-")
@@ -181,11 +183,10 @@ async def _get(config: ClientConfig, environ: Mapping[str, str]) -> None:
     server = config.server
     connection: http.client.HTTPConnection
     if server.scheme == "https":
-        name = config.tls.server_name or server.host
         context = client_context(config.tls, credential.certificate)
         connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
         connection.connect()
-        connection.sock = context.wrap_socket(connection.sock, server_hostname=name)
+        connection.sock = context.wrap_socket(connection.sock, server_hostname=config.tls_name)
     else:
         connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
     connection.putrequest("GET", "/api", skip_host=True, skip_accept_encoding=True)
@@ -199,6 +200,31 @@ async def _get(config: ClientConfig, environ: Mapping[str, str]) -> None:
         connection.getresponse().read()
     finally:
         connection.close()
+
+
+def fill(text: str, world: World, words: dict[str, str]) -> str:
+    return string.Template(text).substitute(words, dir=world.directory)
+
+
+async def ask_both(
+    case: Case, world: World, words: dict[str, str], *, after: Callable[[], None] = lambda: None
+) -> tuple[Outcome, Outcome]:
+    """Lay out the case's files, then let kubectl go first; *after* is called after each."""
+    for name, text in case.files.items():
+        path = world.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A script that uses the shell's own variables is left as it is.
+        verbatim = text.startswith("#!") and "cat <<" not in text
+        path.write_text(text if verbatim else fill(text, world, words))
+        path.chmod(0o755 if text.startswith("#!") else 0o600)
+    environ = {"HOME": "${dir}/home", "KUBECONFIG": "${dir}/config", **case.environ}
+    world.environ = {key: fill(value, world, words) for key, value in environ.items()}
+    flags = [fill(flag, world, words) for flag in case.flags]
+    theirs = world.ask_kubectl(flags)
+    after()
+    ours = await world.ask_us(overrides_of(flags))
+    after()
+    return theirs, ours
 
 
 def overrides_of(flags: Sequence[str]) -> Overrides:
@@ -221,4 +247,5 @@ def overrides_of(flags: Sequence[str]) -> Overrides:
                 values[name.replace("-", "_")] = text != "false"
             case _:
                 values[name.replace("-", "_")] = text
-    return Overrides(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return replace(Overrides(), **{**values, **lists})

@@ -1,0 +1,230 @@
+"""Tokens, passwords and certificates from data and from files that are replaced."""
+
+import base64
+import logging
+from pathlib import Path
+
+import pytest
+
+from proxy.credentials import Credential, source_for
+from proxy.errors import ConfigError
+
+from ..support.certificates import Authority, Identity
+from .support import Clock, config_for
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def write(directory: Path, identity: Identity) -> dict[str, str]:
+    """Put certificate and key into files, and give the user that names them."""
+    paths = directory / "tls.crt", directory / "tls.key"
+    paths[0].write_text(identity.certificate)
+    paths[1].write_text(identity.key)
+    return {"client-certificate": str(paths[0]), "client-key": str(paths[1])}
+
+
+def revealed(credential: Credential | None) -> str:
+    assert credential is not None
+    return credential.authorization.reveal() if credential.authorization else ""
+
+
+def test_peek_gives_the_same_object_every_time(authority: Authority) -> None:
+    alice = authority.client("alice")
+    data = {
+        "client-certificate-data": encoded(alice.certificate),
+        "client-key-data": encoded(alice.key),
+        "token": "abc",
+    }
+    source = source_for(config_for(data))
+
+    credential = source.peek()
+
+    assert credential is not None
+    assert credential is source.peek()
+    assert credential.certificate is not None
+    assert revealed(credential) == "Bearer abc"
+
+
+async def test_no_credential_is_a_credential_too() -> None:
+    source = source_for(config_for({}))
+    assert source.peek() == await source.obtain() == Credential(kind="anonymous")
+    assert await source.reject(Credential(kind="anonymous")) is None
+
+
+async def test_a_rejected_token_is_not_tried_again() -> None:
+    source = source_for(config_for({"token": "abc"}))
+    assert await source.reject(await source.obtain()) is None
+
+
+class TestTokenFile:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "token"
+        path.write_text("one\n")
+        return path
+
+    def test_a_new_token_is_used_a_second_later(self, path: Path, clock: Clock) -> None:
+        source = source_for(config_for({"tokenFile": str(path)}), monotonic=clock)
+        path.write_text("two\n")
+        assert revealed(source.peek()) == "Bearer one"
+        clock.now += 1
+        assert revealed(source.peek()) == "Bearer two"
+
+    def test_an_unchanged_file_is_not_read_again(self, path: Path, clock: Clock) -> None:
+        source = source_for(config_for({"tokenFile": str(path)}), monotonic=clock)
+        before = source.peek()
+        clock.now += 100
+        assert source.peek() is before
+
+    @pytest.mark.parametrize("content", ["", " \n", "a\nb", None])
+    def test_a_broken_file_leaves_the_old_token(
+        self, path: Path, clock: Clock, content: str | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        source = source_for(config_for({"tokenFile": str(path)}), monotonic=clock)
+        before = source.peek()
+        path.unlink()
+        if content is not None:
+            path.write_text(content)
+        for _ in range(3):
+            clock.now += 1
+            assert source.peek() is before
+        assert str(path) in source.describe().last_error
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+        path.write_text("three")
+        clock.now += 1
+        assert revealed(source.peek()) == "Bearer three"
+        assert source.describe().last_error == ""
+
+    async def test_a_401_reads_it_at_once(self, path: Path, clock: Clock) -> None:
+        source = source_for(config_for({"tokenFile": str(path)}), monotonic=clock)
+        rejected = await source.obtain()
+        assert await source.reject(rejected) is None
+        path.write_text("two")
+
+        fresh = await source.reject(rejected)
+
+        assert fresh is not None
+        assert revealed(fresh) == "Bearer two"
+        assert source.peek() is fresh
+        assert await source.reject(fresh) is None
+
+    def test_the_inline_token_serves_until_the_file_is_there(
+        self, path: Path, clock: Clock
+    ) -> None:
+        path.unlink()
+        user = {"tokenFile": str(path), "token": "inline"}
+        source = source_for(config_for(user), monotonic=clock)
+        assert revealed(source.peek()) == "Bearer inline"
+        path.write_text("from-file")
+        clock.now += 1
+        assert revealed(source.peek()) == "Bearer from-file"
+
+    def test_a_projected_volume_is_followed(self, tmp_path: Path, clock: Clock) -> None:
+        for name in ("v1", "v2"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "projected").write_text(name)
+        data = tmp_path / "..data"
+        data.symlink_to("v1")
+        (tmp_path / "projected").symlink_to("..data/projected")
+        user = {"tokenFile": str(tmp_path / "projected")}
+        source = source_for(config_for(user), monotonic=clock)
+
+        fresh = tmp_path / "..tmp"
+        fresh.symlink_to("v2")
+        fresh.replace(data)
+        clock.now += 1
+
+        assert revealed(source.peek()) == "Bearer v2"
+
+    def test_its_expiry_is_told_where_the_token_tells_it(self, path: Path) -> None:
+        claims = base64.urlsafe_b64encode(b'{"exp": 1700000000}').decode().rstrip("=")
+        path.write_text(f"e30.{claims}.sig")
+        source = source_for(config_for({"tokenFile": str(path)}))
+        assert source.describe().expires_at == 1_700_000_000
+
+
+class TestCertificateFiles:
+    def test_a_new_pair_is_a_new_certificate(
+        self, tmp_path: Path, authority: Authority, clock: Clock
+    ) -> None:
+        user = write(tmp_path, authority.client("alice"))
+        source = source_for(config_for(user), monotonic=clock)
+        before = source.peek()
+        write(tmp_path, authority.client("bob"))
+        assert source.peek() is before
+        clock.now += 1
+
+        after = source.peek()
+
+        assert before is not None
+        assert after is not None
+        assert after.certificate is not before.certificate
+        status = source.describe()
+        assert status.certificate is not None
+        assert status.certificate.common_name == "bob"
+
+    def test_between_the_two_files_the_old_pair_stays(
+        self, tmp_path: Path, authority: Authority, clock: Clock
+    ) -> None:
+        user = write(tmp_path, authority.client("alice"))
+        source = source_for(config_for(user), monotonic=clock)
+        before, bob = source.peek(), authority.client("bob")
+        (tmp_path / "tls.crt").write_text(bob.certificate)
+        clock.now += 1
+        assert source.peek() is before
+        assert "does not match" in source.describe().last_error
+        (tmp_path / "tls.key").write_text(bob.key)
+        clock.now += 1
+        assert source.peek() is not before
+        assert source.describe().last_error == ""
+
+    def test_a_broken_certificate_does_not_hold_back_the_token(
+        self, tmp_path: Path, authority: Authority, clock: Clock
+    ) -> None:
+        token = tmp_path / "token"
+        token.write_text("one")
+        user = {**write(tmp_path, authority.client("alice")), "tokenFile": str(token)}
+        source = source_for(config_for(user), monotonic=clock)
+        before = source.peek()
+        (tmp_path / "tls.crt").write_text("broken")
+        token.write_text("two")
+        clock.now += 1
+
+        after = source.peek()
+
+        assert before is not None
+        assert after is not None
+        assert revealed(after) == "Bearer two"
+        assert after.certificate is before.certificate
+
+    def test_a_new_token_keeps_the_certificate_object(
+        self, tmp_path: Path, authority: Authority, clock: Clock
+    ) -> None:
+        token = tmp_path / "token"
+        token.write_text("one")
+        user = {**write(tmp_path, authority.client("alice")), "tokenFile": str(token)}
+        source = source_for(config_for(user), monotonic=clock)
+        before = source.peek()
+        token.write_text("two")
+        clock.now += 1
+        after = source.peek()
+        assert before is not None
+        assert after is not None
+        assert before.certificate is after.certificate
+
+    def test_a_pair_that_does_not_belong_together_is_an_error_at_start(
+        self, tmp_path: Path, authority: Authority
+    ) -> None:
+        user = write(tmp_path, authority.client("alice"))
+        (tmp_path / "tls.key").write_text(authority.client("bob").key)
+        with pytest.raises(ConfigError, match="private key does not match public key"):
+            source_for(config_for(user))
+
+
+def test_no_secret_shows() -> None:
+    source = source_for(config_for({"token": "hunter2"}))
+    assert "hunter2" not in f"{source.peek()!r}{source.describe()!r}"
+    assert revealed(source.peek()) == "Bearer hunter2"

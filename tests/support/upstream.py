@@ -48,6 +48,8 @@ class Connection:
     number: int
     requests: list[Request] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    client_name: str = ""
+    """The common name of the client's certificate."""
 
     async def head(self) -> Request:
         """Read one request head; raises IncompleteReadError when the connection ends."""
@@ -81,10 +83,10 @@ class Connection:
 async def read_chunked(reader: asyncio.StreamReader) -> bytes:
     """A chunked body without its trailers."""
     body = b""
-    while size := int((await reader.readline()).split(b";")[0], 16):
+    while size := int((await reader.readuntil(b"\n")).split(b";")[0], 16):
         body += await reader.readexactly(size)
         await reader.readexactly(2)
-    while (await reader.readline()).strip():
+    while (await reader.readuntil(b"\n")).strip():
         pass
     return body
 
@@ -153,17 +155,31 @@ class ScriptedUpstream:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, len(self.connections))
+        connection.client_name = _common_name(writer)
         self.connections.append(connection)
         try:
             await self._script(connection)
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
+        except RuntimeError as exc:
+            # uvloop's word for a connection that is gone.
+            if "handler is closed" not in str(exc):
+                self.errors.append(exc)
+                raise
         except BaseException as exc:
             self.errors.append(exc)
             raise
         finally:
             connection.closed.set()
             writer.close()
+
+
+def _common_name(writer: asyncio.StreamWriter) -> str:
+    certificate = writer.get_extra_info("peercert") or {}
+    names = [
+        value for rdn in certificate.get("subject", ()) for key, value in rdn if key == "commonName"
+    ]
+    return names[0] if names else ""
 
 
 def server_context(

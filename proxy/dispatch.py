@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import web
 
 from . import headers, status
-from .client_connection import ClientConnection
+from .client_connection import ClientConnection, Sent
 from .errors import ClientRequestError, KubelatchError
 from .exchange import Exchange
 from .gate import Allowed, Answer, Gate, Refusal, Static
@@ -28,24 +28,6 @@ log = logging.getLogger(__name__)
 
 # Fields of a refused upgrade's answer that do not pass: its framing is made anew.
 _DROP_FRAMING: Final = headers.HOP_BY_HOP | {b"content-length"}
-
-
-class Sent(web.StreamResponse):
-    """Tells aiohttp that the answer is on its way already, and whether the connection goes on."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._goes_on = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._goes_on
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing is left to prepare."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
 
 
 class Dispatcher:
@@ -70,7 +52,7 @@ class Dispatcher:
         static: "StaticFiles | None" = None,
         tunnel_keepalive: float = 15.0,
     ) -> None:
-        self._gate = gate
+        self.gate = gate
         self._generations = generations
         self._policy = policy
         self._recorder = recorder
@@ -84,6 +66,9 @@ class Dispatcher:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         client = cast("ClientConnection", request.protocol)
+        if client.writing_paused:
+            # Who pipelines requests and does not read the answers gets no further.
+            await client.drained()
         loop = asyncio.get_running_loop()
         record = Record(
             method=request.method,
@@ -93,11 +78,13 @@ class Dispatcher:
         )
         self.in_flight.add(record)
         try:
-            return await self._answer(client, request, record)
+            response = await self._answer(client, request, record)
+            if client.writing_paused:
+                await client.drained()
         except Refused as refused:
-            return self._relay_refusal(client, request, refused, record)
+            response = self._relay_refusal(client, refused, record)
         except KubelatchError as error:
-            return self._tell(client, request, error, record)
+            response = self._tell(client, request, error, record)
         except asyncio.CancelledError:
             record.cause = record.cause or "client-gone"
             raise
@@ -105,17 +92,24 @@ class Dispatcher:
             record.ended = loop.time()
             self.in_flight.discard(record)
             self._recorder(record)
+        if response is self._close and not request.content.is_eof():
+            client.end_writing()
+        return response
 
     async def _answer(
         self, client: ClientConnection, request: web.BaseRequest, record: Record
     ) -> web.StreamResponse:
-        decision = self._gate.decide(
+        decision = self.gate.decide(
             request.method, request.raw_path, request.raw_headers, request.version
         )
-        if isinstance(decision, Allowed):
-            return await self._forward(client, request, decision, record)
         if isinstance(decision, Refusal):
             return self._refuse(client, request, decision, record)
+        tunnelled = isinstance(decision, Allowed) and decision.upgrade
+        if client.holding and not tunnelled:
+            # The client offers a protocol that is none of ours, such as h2c.
+            client.continue_http()
+        if isinstance(decision, Allowed):
+            return await self._forward(client, request, decision, record)
         record.rule = decision.rule if isinstance(decision, Answer) else "www"
         if isinstance(decision, Static) and self._static is not None:
             response = await self._static.respond(request, decision.path)
@@ -141,21 +135,19 @@ class Dispatcher:
             return self._send(
                 client, request, 417, status.body(417, "BadRequest", "unknown expectation"), record
             )
+        generation = self._generations.current()
         outbound = Outbound(
             request.method,
             allowed.target.raw.encode("utf-8", "surrogateescape"),
             fields,
             peer=client.peer,
             policy=self._policy,
+            compression=generation.upstream.compression,
             # BaseRequest shows no such field of its own.
             chunked=request._message.chunked,
             upgrade=(allowed.upgrade or "").encode(),
         )
-        generation = self._generations.current()
         if allowed.upgrade:
-            if client.bytes_lost:
-                msg = "an upgrade request cannot follow a request's body in one packet"
-                raise ClientRequestError(msg)
             record.protocol = allowed.upgrade
             tunnel = Tunnel(
                 client,
@@ -170,8 +162,6 @@ class Dispatcher:
         if self.draining:
             exchange.keep_alive = False
         await exchange.run(generation)
-        # The client may have offered another protocol, which HTTP/1.1 lets us ignore.
-        client.continue_http()
         return self._go_on if exchange.keep_alive else self._close
 
     def _refuse(
@@ -240,7 +230,6 @@ class Dispatcher:
     def _relay_refusal(
         self,
         client: ClientConnection,
-        request: web.BaseRequest,
         refused: Refused,
         record: Record,
     ) -> web.StreamResponse:

@@ -14,11 +14,41 @@ from .errors import UsageError
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-_INT: Final = re.compile(r"[+-]?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]+|[0-9][0-9_]*)")
+# strconv.underscoreOK: an underscore may stand between digits, and behind the base.
+_INT: Final = re.compile(
+    r"[+-]?(?:(?P<hex>0[xX](?:_?[0-9a-fA-F])+)|(?P<bin>0[bB](?:_?[01])+)"
+    r"|(?P<oct>0[oO]?(?:_?[0-7])+)|(?P<dec>0|[1-9](?:_?[0-9])*))"
+)
+_BASES: Final = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
+_LEVEL: Final = re.compile(r"[+-]?[0-9]+")
 _UNITS: Final = {
-    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
+    "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
+    "h": 3600 * 10**9,
 }  # fmt: skip
-_DURATION_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]+)?")
+_DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
+_ESCAPES: Final = {
+    "\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v",
+    "\\": r"\\", '"': r"\"",
+}  # fmt: skip
+
+
+def quote(text: str) -> str:
+    """``strconv.Quote``: in double quotes, and in one line."""
+    return f'"{"".join(map(_escape, text))}"'
+
+
+def _escape(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char.isprintable():
+        return char
+    if "\udc80" <= char <= "\udcff":
+        # A byte of the command line that is not UTF-8, as Python holds it.
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    code = ord(char)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def parse_bool(text: str) -> bool:
@@ -27,24 +57,37 @@ def parse_bool(text: str) -> bool:
         return True
     if text in _FALSE:
         return False
-    msg = f'strconv.ParseBool: parsing "{text}": invalid syntax'
-    raise ValueError(msg)
+    raise _syntax("ParseBool", text)
 
 
 def parse_int(text: str) -> int:
     """``strconv.ParseInt`` with base 0 and 64 bits."""
-    if not _INT.fullmatch(text):
-        msg = f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        raise ValueError(msg)
-    digits = text.lstrip("+-")
-    # Go reads a leading zero as octal, which Python spells 0o.
-    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
-        digits = "0o" + digits[1:]
-    value = int(digits, 0) * (-1 if text.startswith("-") else 1)
-    if not -(2**63) <= value < 2**63:
-        msg = f'strconv.ParseInt: parsing "{text}": value out of range'
+    match = _INT.fullmatch(text)
+    if match is None or match.lastgroup is None:
+        raise _syntax("ParseInt", text)
+    kind = match.lastgroup
+    # Python reads the prefixes 0x, 0b and 0o where they fit the base, and 017 in base 8.
+    value = int(match[kind].replace("_", ""), _BASES[kind])
+    return _bounded(text, value, bits=64)
+
+
+def parse_level(text: str) -> int:
+    """A log level: ``strconv.ParseInt`` with base 10 and 32 bits (klog ``Level.Set``)."""
+    if not _LEVEL.fullmatch(text):
+        raise _syntax("ParseInt", text)
+    return _bounded(text, int(text.lstrip("+-")), bits=32)
+
+
+def _bounded(text: str, value: int, *, bits: int) -> int:
+    value = -value if text.startswith("-") else value
+    if not -(1 << bits - 1) <= value < 1 << bits - 1:
+        msg = f"strconv.ParseInt: parsing {quote(text)}: value out of range"
         raise ValueError(msg)
     return value
+
+
+def _syntax(function: str, text: str) -> ValueError:
+    return ValueError(f"strconv.{function}: parsing {quote(text)}: invalid syntax")
 
 
 def parse_duration(text: str) -> float:
@@ -52,24 +95,35 @@ def parse_duration(text: str) -> float:
     rest = text[1:] if text[:1] in {"+", "-"} else text
     if rest == "0":
         return 0.0
-    total, position = 0.0, 0
+    total, position = 0, 0
     while position < len(rest):
         part = _DURATION_PART.match(rest, position)
-        if part is None:
+        if part is None or not (part[1] or part[2]):
             break
-        number, unit = part.groups()
+        whole, fraction, unit = part[1] or "0", part[2] or "", part[3]
         if not unit:
-            msg = f'time: missing unit in duration "{text}"'
+            msg = f"time: missing unit in duration {_quote_bytes(text)}"
             raise ValueError(msg)
         if unit not in _UNITS:
-            msg = f'time: unknown unit "{unit}" in duration "{text}"'
+            msg = f"time: unknown unit {_quote_bytes(unit)} in duration {_quote_bytes(text)}"
             raise ValueError(msg)
-        total += float(number) * _UNITS[unit]
+        total += int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction)
         position = part.end()
-    if not rest or position < len(rest):
-        msg = f'time: invalid duration "{text}"'
+    negative = text.startswith("-")
+    if not rest or position < len(rest) or total > (1 << 63) - (not negative):
+        msg = f"time: invalid duration {_quote_bytes(text)}"
         raise ValueError(msg)
-    return -total if text.startswith("-") else total
+    return (-total if negative else total) / 1e9
+
+
+def _quote_bytes(text: str) -> str:
+    """The time package's own quoting: what is not ASCII goes byte by byte."""
+    return '"' + "".join(
+        (f"\\{char}" if char in '"\\' else char)
+        if " " <= char < "\x80"
+        else "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
+        for char in text
+    ) + '"'  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,11 +234,11 @@ class FlagSet:
         try:
             value = flag.parse(text)
         except ValueError as exc:
-            shown = "***" if flag.secret else text
+            shown = quote("***" if flag.secret else text)
             raise self._error(
-                f'invalid value "{shown}" in ${where}: {exc}'
+                f"invalid value {shown} in ${where}: {exc}"
                 if where
-                else f'invalid argument "{shown}" for "{flag.label}" flag: {exc}'
+                else f'invalid argument {shown} for "{flag.label}" flag: {exc}'
             ) from exc
         values[flag.field] = values.get(flag.field, ()) + value if flag.repeat else value
 
@@ -192,7 +246,8 @@ class FlagSet:
         name, equals, text = argument[2:].partition("=")
         if not name or name[0] in "-=":
             raise self._error(f"bad flag syntax: {argument}")
-        flag = self._flags.get(name)
+        # k8s.io/component-base/cli/flag, WordSepNormalizeFunc.
+        flag = self._flags.get(name.replace("_", "-"))
         if flag is None:
             raise self._error(f"unknown flag: --{name}")
         if equals:
@@ -210,8 +265,8 @@ class FlagSet:
             letter, letters = letters[0], letters[1:]
             flag = self._shorthands.get(letter)
             if flag is None:
-                raise self._error(f"unknown shorthand flag: {letter!r} in {argument}")
-            if letters[:1] == "=":
+                raise self._error(f"unknown shorthand flag: {letter!r} in -{letter}{letters}")
+            if letters[:1] == "=" and len(letters) > 1:
                 found.append((flag, letters[1:]))
                 break
             if flag.bare is not None:
@@ -222,7 +277,7 @@ class FlagSet:
             elif rest:
                 found.append((flag, rest.pop(0)))
             else:
-                raise self._error(f"flag needs an argument: {letter!r} in {argument}")
+                raise self._error(f"flag needs an argument: {letter!r} in -{letter}")
             break
         return found
 

@@ -19,17 +19,24 @@ class CorruptError(ValueError):
 
 
 class Gunzip:
-    """A gzip stream of one or more members, as Go's ``compress/gzip`` reads it."""
+    """A gzip stream of one or more members, as Go's ``compress/gzip`` reads it.
 
-    __slots__ = ("_decoder", "_waiting")
+    Attributes:
+        waiting: compressed bytes that are not decoded yet.
+    """
+
+    __slots__ = ("_decoder", "_fresh", "waiting")
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(_GZIP_FRAMING)
-        self._waiting = b""
+        # Nothing has come; an empty stream is as good as a whole one.
+        self._fresh = True
+        self.waiting = b""
 
     def feed(self, data: bytes) -> None:
         """Add compressed bytes."""
-        self._waiting = self._waiting + data if self._waiting else data
+        self._fresh = False
+        self.waiting = self.waiting + data if self.waiting else data
 
     def slices(self) -> Iterator[bytes]:
         """Decoded bytes, a slice at a time; may be left early and begun again.
@@ -37,18 +44,18 @@ class Gunzip:
         Raises:
             CorruptError: the stream is broken.
         """
-        while self._waiting:
+        while self.waiting:
             if self._decoder.eof:
                 self._decoder = zlib.decompressobj(_GZIP_FRAMING)
             try:
-                out = self._decoder.decompress(self._waiting, _SLICE)
+                out = self._decoder.decompress(self.waiting, _SLICE)
             except zlib.error as exc:
                 raise CorruptError(str(exc)) from exc
-            self._waiting = self._decoder.unconsumed_tail or self._decoder.unused_data
+            self.waiting = self._decoder.unconsumed_tail or self._decoder.unused_data
             if out:
                 yield out
 
     @property
     def whole(self) -> bool:
         """All that was fed is decoded, and it ended where a member ends."""
-        return not self._waiting and self._decoder.eof
+        return self._fresh or (not self.waiting and self._decoder.eof)

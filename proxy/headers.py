@@ -28,8 +28,11 @@ HOP_BY_HOP: Final = frozenset(
 # Fields that this proxy sets itself, or that must not appear in a trailer section
 # (RFC 9110 section 6.5.1).
 _NO_TRAILER: Final = HOP_BY_HOP | {b"content-length", b"host", b"content-encoding", b"set-cookie"}
-# Naming one of these in ``Connection`` must not remove it: the parser has already acted on it.
-_NEVER_NAMED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+# Naming one of these in ``Connection`` must not remove it: without it the message would end
+# elsewhere, or be another.
+_NEVER_NAMED: Final = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"content-encoding", b"expect"}
+)
 _NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 
 
@@ -59,11 +62,11 @@ class ClientFields:
 
 
 def connection_options(headers: Pairs) -> frozenset[bytes]:
-    """The tokens of all ``Connection`` fields, lower case."""
+    """The names of fields that ``Connection`` says to drop, lower case."""
     values = [value for name, value in headers if len(name) == 10 and name.lower() == b"connection"]
     if not values:
         return _NO_OPTIONS
-    return frozenset(token.strip().lower() for value in values for token in value.split(b","))
+    return frozenset(_tokens(b",".join(values))) - _NEVER_NAMED
 
 
 def read_request(headers: Pairs, strip: frozenset[bytes]) -> ClientFields:
@@ -79,13 +82,14 @@ def read_request(headers: Pairs, strip: frozenset[bytes]) -> ClientFields:
     seen = ClientFields()
     kept = seen.kept
     named = connection_options(headers)
-    if named:
-        named -= _NEVER_NAMED
     for pair in headers:
         name = pair[0].lower()
-        if name in named or pair[0] in strip:
+        if name == b"te":
+            # Whoever sends it must name it in Connection (RFC 9110 section 10.1.4).
+            seen.trailers = seen.trailers or b"trailers" in _tokens(pair[1])
+        elif name in named or pair[0] in strip:
             continue
-        if name in _SPECIAL:
+        elif name in _SPECIAL:
             _read_special(seen, name, pair)
         else:
             kept.append(pair)
@@ -123,9 +127,13 @@ def _read_special(seen: ClientFields, name: bytes, pair: tuple[bytes, bytes]) ->
     elif name == b"x-forwarded-for":
         seen.forwarded_for.append(value)
     elif name == b"expect":
-        seen.expect = value.strip().lower()
-    elif name == b"te":
-        seen.trailers = seen.trailers or b"trailers" in value.lower()
+        # Two that agree are one.
+        seen.expect = b", ".join(dict.fromkeys(filter(None, (seen.expect, *_tokens(value)))))
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    """The elements of a list of tokens, lower case; parameters are no part of them."""
+    return [token.partition(b";")[0].strip().lower() for token in value.split(b",")]
 
 
 def forwarded_for(earlier: Iterable[bytes], peer: bytes) -> bytes:

@@ -35,12 +35,22 @@ class Listener:
     path: str = ""
     inode: int = 0
 
-    def close(self) -> None:
-        """Close it, and remove a unix socket's file if it is still ours."""
+    @property
+    def unix(self) -> bool:
+        """It is a unix socket."""
+        return self.socket.family == socket.AF_UNIX
+
+    def remove(self) -> None:
+        """Remove a unix socket's file if it is still ours: nobody new can come. May be
+        repeated."""
         if self.path:
             with contextlib.suppress(OSError):
                 if os.stat(self.path).st_ino == self.inode:
                     os.unlink(self.path)
+
+    def close(self) -> None:
+        """Close it, and remove a unix socket's file."""
+        self.remove()
         self.socket.close()
 
 
@@ -108,6 +118,15 @@ def listen_unix(path: str) -> Listener:
         raise ListenError(msg, hint=hint) from exc
     sock.setblocking(False)
     return Listener(sock, path, path, os.stat(path).st_ino)
+
+
+def adopt(sock: socket.socket) -> Listener:
+    """A listener of a socket that somebody else made, and may use again: its file stays."""
+    bound = sock.getsockname()
+    if sock.family != socket.AF_UNIX:
+        return Listener(sock, _join(bound[0], bound[1]))
+    # An abstract name comes as bytes that begin with a zero.
+    return Listener(sock, bound if isinstance(bound, str) else os.fsdecode(b"@" + bound[1:]))
 
 
 def _remove_stale(path: str) -> None:

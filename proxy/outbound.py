@@ -16,18 +16,19 @@ from .upstream.generation import Generation
 _NO_GZIP_METHODS: Final = frozenset({"HEAD"})
 
 
+_EXPECTS_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What of the settings shapes requests.
 
     Attributes:
         user_agent: our own name, for clients that give none.
-        compression: ask for gzip on behalf of clients that do not choose.
         replace_authorization: our credential replaces a client's (``--client-auth=replace``).
     """
 
     user_agent: bytes
-    compression: bool = True
     replace_authorization: bool = False
 
 
@@ -40,6 +41,7 @@ class Outbound:
         fields: the client's header fields, sorted.
         peer: the client's IP address, or empty.
         policy: what the settings say.
+        compression: gzip may be asked for on behalf of a client that does not choose.
         chunked: the request's body is chunked.
         upgrade: the protocol to switch to, as the client wrote it, or empty.
     """
@@ -63,6 +65,7 @@ class Outbound:
         *,
         peer: bytes,
         policy: Policy,
+        compression: bool,
         chunked: bool = False,
         upgrade: bytes = b"",
     ) -> None:
@@ -77,10 +80,7 @@ class Outbound:
         # False: the request carries a credential that the client brought.
         self.own_credential = not fields.authorization
         self.gzip = (
-            policy.compression
-            and not fields.encodings
-            and not upgrade
-            and method not in _NO_GZIP_METHODS
+            compression and not fields.encodings and not upgrade and method not in _NO_GZIP_METHODS
         )
         self._lines = self._own_lines(peer, chunked=chunked, upgrade=upgrade)
 
@@ -113,6 +113,9 @@ class Outbound:
             lines.append(b"Transfer-Encoding: chunked")
         elif fields.content_length is not None:
             lines.append(b"Content-Length: " + fields.content_length)
+        elif self.method in _EXPECTS_BODY and not upgrade:
+            # RFC 9110 section 8.6; some front ends answer 411 without it.
+            lines.append(b"Content-Length: 0")
         if upgrade:
             lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade]
         return lines

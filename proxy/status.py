@@ -59,7 +59,8 @@ def answer(
     lines = [
         f"HTTP/1.{0 if http10 else 1} {code} {_phrase(code)}",
         *([f"Content-Type: {content_type}"] if content_type else ()),
-        f"Content-Length: {len(content)}",
+        # RFC 9110 section 8.6: not in a 204.
+        *([f"Content-Length: {len(content)}"] if code != HTTPStatus.NO_CONTENT else ()),
         f"Date: {formatdate(usegmt=True)}",
         "X-Content-Type-Options: nosniff",
         *(f"{name}: {value}" for name, value in extra),

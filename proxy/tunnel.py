@@ -15,8 +15,9 @@ from .credentials import Credential
 from .errors import KubelatchError, UpstreamError
 from .outbound import Outbound
 from .record import Record
-from .upstream.connection import ResponseHead, UpstreamConnection
+from .upstream.connection import UpstreamConnection
 from .upstream.generation import Generation
+from .upstream.response import ResponseHead
 
 # Of an answer that refuses the upgrade, this much is relayed; a Status is below 2 KiB.
 _REFUSAL_LIMIT: Final = 1024 * 1024
@@ -98,14 +99,17 @@ class Tunnel:
             Refused: the upstream refused the upgrade with 400 or above.
             KubelatchError: nothing has been sent to the client; tell it this.
         """
-        source = generation.credentials
-        credential = source.peek() or await source.obtain()
+        began = self._loop.time()
+        try:
+            credential = await generation.credential()
+        finally:
+            self.record.credential_wait = self._loop.time() - began
         try:
             await self._attempt(generation, credential)
         except Refused as refused:
             if refused.head.status != 401 or not self._outbound.own_credential:
                 raise
-            newer = await source.reject(credential)
+            newer = await generation.another_credential(credential)
             if newer is None:
                 raise
             self.record.retries += 1
@@ -114,13 +118,19 @@ class Tunnel:
     async def _attempt(self, generation: Generation, credential: Credential) -> None:
         self.record.credential = credential.kind
         dialer = generation.pool(credential).dialer
-        connection = await dialer.dial(self._keepalive)
+        began = self._loop.time()
+        try:
+            connection = await dialer.dial(self._keepalive)
+        finally:
+            self.record.connects += 1
+            self.record.connect_wait += self._loop.time() - began
         self._reset()
         self._upstream = connection
         try:
             request = self._outbound.head(generation, credential)
             connection.start(self, request, head_only=False)
-            if not await self._switched:
+            # The upstream may have been lost right behind its 101.
+            if not await self._switched or self._failure is not None:
                 self._raise_failure()
             self._switch(connection)
             await self._done
@@ -165,7 +175,8 @@ class Tunnel:
         held = client.take_held()
         if held:
             self.on_client_data(held)
-        connection.resume_reading()
+        if not client.writing_paused:
+            connection.resume_reading()
         if self._upstream_ended:
             self._end_client()
 
@@ -176,6 +187,7 @@ class Tunnel:
 
     def on_head(self, head: ResponseHead) -> None:
         self._head = head
+        self.record.answer = head.headers
 
     def on_body(self, data: bytes) -> None:
         self._content += data
@@ -195,7 +207,7 @@ class Tunnel:
             msg = "the API server switched to another protocol than was asked for"
             self._fail(UpstreamError(msg, cause="bad-answer"))
             return
-        self._head = head
+        self.on_head(head)
         self._early = early
         # Until the client has been told of the switch, which is this loop's next step.
         if self._upstream is not None:
@@ -217,12 +229,12 @@ class Tunnel:
         if not self._open:
             self._fail(error)
             return
+        self._finish()
         if not self._upstream_ended:
             self.record.cause = error.cause
             self._client.cut(reset=True)
         elif self._client.transport is not None:
             self._client.transport.close()
-        self._finish()
 
     def on_pause_writing(self) -> None:
         if self._client.transport is not None:
@@ -254,7 +266,7 @@ class Tunnel:
             if exc is None or self._upstream_ended:
                 self._upstream.close()
             else:
-                self._upstream.abort()
+                self._upstream.reset()
         self._finish()
 
     def on_client_paused(self) -> None:
@@ -271,15 +283,16 @@ class Tunnel:
         """The upstream has said all: tell the client, and keep listening to it."""
         if self._client_ended:
             self._close_both()
-        elif self._client.transport is not None:
-            self._client.transport.write_eof()
+        else:
+            self._client.end_writing()
 
     def _close_both(self) -> None:
+        # First: the loss of the client would otherwise look like the reason.
+        self._finish()
         if self._upstream is not None:
             self._upstream.close()
         if self._client.transport is not None:
             self._client.transport.close()
-        self._finish()
 
     def _answer(self, *, switched: bool) -> None:
         if not self._switched.done():

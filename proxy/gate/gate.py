@@ -120,7 +120,7 @@ class Gate:
                 return refusal if origin is None else _with_headers(refusal, cors_headers(origin))
 
         if isinstance(parsed, Moved):
-            return _redirect(method, parsed.location)
+            return _redirect(parsed.location)
         decision = self._route(method, parsed, found, version, origin)
         response_headers = (
             self._origins.headers_without_origin if origin is None else cors_headers(origin)
@@ -143,7 +143,7 @@ class Gate:
         api, www = self._api_prefix, self._www_prefix
         if target.path in self._bare_mounts:
             query = f"?{target.query}" if target.query else ""
-            return _redirect(method, f"{target.path}/{query}")
+            return _redirect(f"{target.path}/{query}")
         if (
             www is not None
             and target.raw.startswith(www)
@@ -255,11 +255,10 @@ def _judge_method(method: str) -> Refusal | None:
     return None
 
 
-def _redirect(method: str, location: str) -> Answer:
-    """301 as kubectl, or 308 where a 301 would turn the method into GET (RFC 9110 15.4.2)."""
-    status = 301 if method in ("GET", "HEAD") else 308
+def _redirect(location: str) -> Answer:
+    """307, which keeps method and body, as Go's ServeMux answers since 1.26."""
     safe = quote(location, safe="!#$%&'()*+,/:;<=>?@[]^_`{|}~-.\"", errors="surrogateescape")
-    return Answer(status=status, headers=(("Location", safe),), rule="redirect")
+    return Answer(status=307, headers=(("Location", safe),), rule="redirect")
 
 
 def _with_headers(decision: Decision, headers: ResponseHeaders) -> Decision:

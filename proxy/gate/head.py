@@ -7,6 +7,7 @@ a request ends here or there must not rest on one guard.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from .decision import Refusal, malformed
@@ -18,6 +19,7 @@ Found: TypeAlias = dict[str, list[tuple[bytes, bytes]]]
 _CONTROL: Final = bytes([*range(9), *range(10, 32), 127])
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _REMEMBERED: Final = 1024
+_VERSIONS: Final = frozenset({(1, 0), (1, 1)})
 
 _EXACT: Final = frozenset(
     {
@@ -88,6 +90,10 @@ def check_framing(found: Found, version: tuple[int, int]) -> Refusal | None:
     RFC 9112 sections 3.2, 6.1 and 6.3. The connection is closed: where the next request begins
     is not certain.
     """
+    if version not in _VERSIONS:
+        # RFC 9110 section 15.6.6. Before 1.0 there were no answers with a status.
+        message = "the request's version is neither HTTP/1.1 nor HTTP/1.0"
+        return replace(_broken(message), status=505 if version >= (2, 0) else 400)
     hosts = found.get("host", ())
     if len(hosts) > 1:
         return _broken("the request has more than one Host header")

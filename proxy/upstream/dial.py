@@ -8,16 +8,19 @@ some configurations: kubernetes/kubernetes#138381).
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
 import aiohappyeyeballs
 
 from ..errors import UpstreamError, UpstreamTimeoutError
+from ..kubeconfig import ProxyAddress
 from .connection import UpstreamConnection
+from .route import ConnectRequest, connect_socks, proxy_context, proxy_error
 from .tls_transport import TlsTransport
 
 # kubectl's own limits (client-go transport/cache.go, net/http DefaultTransport).
@@ -42,15 +45,17 @@ class Address:
         port: TCP port.
         context: None for a server of plain HTTP.
         server_name: what its certificate must name.
+        proxy: the proxy through which it is reached, if any.
     """
 
     host: str
     port: int
     context: ssl.SSLContext | None
     server_name: str
+    proxy: ProxyAddress | None = None
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return _join(self.host, self.port)
 
 
 class Dialer:
@@ -87,20 +92,70 @@ class Dialer:
                 ``reset`` or ``tls-…``.
             UpstreamTimeoutError: connecting or the handshake took too long.
         """
-        loop = asyncio.get_running_loop()
-        sock = await self._connect(loop)
         connection = UpstreamConnection(self._explain)
+        context = self.address.context
+        if context is None:
+            await self._reach(connection, keepalive)
+            return connection
+        tls = TlsTransport(context, self.address.server_name, connection)
         try:
-            _set_options(sock, keepalive)
-            context = self.address.context
-            if context is None:
-                await loop.create_connection(lambda: connection, sock=sock)
-                return connection
-            tls = TlsTransport(context, self.address.server_name, connection)
-            await loop.create_connection(lambda: tls, sock=sock)
+            await self._reach(tls, keepalive)
+            await self._handshake(tls)
         except BaseException:
-            sock.close()
+            # Also when we are cancelled just as it succeeds.
+            tls.abort()
             raise
+        return connection
+
+    async def _reach(self, protocol: asyncio.Protocol, keepalive: float) -> None:
+        """Connect *protocol* to the API server, by the way that is configured."""
+        address, proxy = self.address, self.address.proxy
+        if proxy is None:
+            sock = await self._connect(address.host, address.port)
+            await _attach(protocol, sock, keepalive)
+        elif proxy.scheme == "socks5":
+            async with self._proxy_answers(proxy):
+                sock = await connect_socks(proxy, address.host, address.port)
+            await _attach(protocol, sock, keepalive)
+        else:
+            transport = await self._tunnel(proxy, keepalive)
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+
+    async def _tunnel(self, proxy: ProxyAddress, keepalive: float) -> asyncio.Transport:
+        """A transport to the API server through an HTTP proxy."""
+        request = ConnectRequest(proxy, self.address.host, self.address.port)
+        first: asyncio.Protocol = request
+        if proxy.scheme == "https":
+            first = TlsTransport(proxy_context(), proxy.host, request)
+        sock = await self._connect(proxy.host, proxy.port)
+        await _attach(first, sock, keepalive)
+        try:
+            async with self._proxy_answers(proxy):
+                if isinstance(first, TlsTransport):
+                    await first.ready
+                return await request.established
+        except BaseException:
+            request.abort()
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _proxy_answers(self, proxy: ProxyAddress) -> AsyncIterator[None]:
+        """The time that a proxy has, and its faults in our words."""
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                yield
+        except TimeoutError as exc:
+            msg = f"the proxy {proxy.host}:{proxy.port} has not connected us"
+            msg += f" within {self._connect_timeout:g} s"
+            raise UpstreamTimeoutError(msg, cause="proxy-timeout") from exc
+        except ssl.SSLError as exc:
+            error = self._explain_tls(exc, proxy.host)
+            raise proxy_error(proxy, f"cannot be used: {error.message}", error.hint) from exc
+        except OSError as exc:
+            raise proxy_error(proxy, "closed the connection") from exc
+
+    async def _handshake(self, tls: TlsTransport) -> None:
         try:
             async with asyncio.timeout(self._tls_timeout):
                 await tls.ready
@@ -112,16 +167,12 @@ class Dialer:
         except OSError as exc:
             msg = f"{self.address} closed the connection during the TLS handshake"
             raise UpstreamError(msg, cause="tls-closed") from exc
-        finally:
-            if not connection.transport:
-                tls.abort()
-        return connection
 
     def _explain(self, error: ssl.SSLError) -> UpstreamError:
         return self._explain_tls(error, self.address.server_name)
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
-        host, port = self.address.host, self.address.port
+    async def _connect(self, host: str, port: int) -> socket.socket:
+        loop, where = asyncio.get_running_loop(), _join(host, port)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -130,20 +181,36 @@ class Dialer:
                     happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY,
                 )
         except TimeoutError as exc:
-            msg = f"cannot connect to {self.address} within {self._connect_timeout:g} s"
+            msg = f"cannot connect to {where} within {self._connect_timeout:g} s"
             raise UpstreamTimeoutError(
                 msg, cause="connect-timeout", hint="is the API server reachable from here?"
             ) from exc
-        except socket.gaierror as exc:
-            msg = f"cannot resolve {host}: {exc.strerror}"
+        except (socket.gaierror, UnicodeError) as exc:
+            # A name that is no name at all fails at its encoding.
+            why = exc.strerror if isinstance(exc, OSError) else "not a host name"
+            msg = f"cannot resolve {host}: {why}"
             raise UpstreamError(
                 msg, cause="dns", hint="check the cluster's server in kubeconfig, and DNS"
             ) from exc
         except OSError as exc:
-            raise _connect_error(self.address, exc) from exc
+            raise _connect_error(where, exc) from exc
 
 
-def _connect_error(address: Address, exc: OSError) -> UpstreamError:
+async def _attach(protocol: asyncio.Protocol, sock: socket.socket, keepalive: float) -> None:
+    """Give a connected socket to a protocol."""
+    try:
+        _set_options(sock, keepalive)
+        await asyncio.get_running_loop().create_connection(lambda: protocol, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _connect_error(address: str, exc: OSError) -> UpstreamError:
     hint = "is the API server running, and is this the right context?"
     if exc.errno == errno.ECONNREFUSED or isinstance(exc, ConnectionRefusedError):
         return UpstreamError(f"connection to {address} refused", cause="refused", hint=hint)
@@ -159,9 +226,9 @@ def _connect_error(address: Address, exc: OSError) -> UpstreamError:
         return UpstreamTimeoutError(
             f"connecting to {address} timed out", cause="connect-timeout", hint=hint
         )
-    return UpstreamError(
-        f"cannot connect to {address}: {exc.strerror or exc}", cause="connect", hint=hint
-    )
+    # Not the error's own text: it holds the addresses behind the name.
+    why = os.strerror(exc.errno) if exc.errno else "no address answers"
+    return UpstreamError(f"cannot connect to {address}: {why}", cause="connect", hint=hint)
 
 
 def _set_options(sock: socket.socket, keepalive: float) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..credentials import Credential, CredentialSource
+from ..kubeconfig import ProxyAddress
 from ..tls import ClientCertificate
 from .dial import Address, Dialer, TlsErrorExplainer
 from .pool import Pool
@@ -33,6 +34,7 @@ class Upstream:
         context: makes the TLS context for a client certificate; None for plain HTTP.
         explain_tls: turns an error of TLS into one people can act on.
         identity: finished ``Impersonate-*`` lines, each with its line end.
+        proxy: the proxy through which it is reached, if any.
         compression: gzip may be asked for on behalf of clients that do not choose.
     """
 
@@ -45,6 +47,7 @@ class Upstream:
     explain_tls: TlsErrorExplainer
     identity: bytes = b""
     compression: bool = True
+    proxy: ProxyAddress | None = None
 
 
 class Generations(Protocol):
@@ -74,6 +77,7 @@ class Generation:
         self._closed = False
         # Exchanges that wait for a credential just now.
         self._waiting = 0
+        self._rejections: set[asyncio.Task[Credential | None]] = set()
         self._quiet = asyncio.Event()
 
     def current(self) -> "Generation":
@@ -128,6 +132,14 @@ class Generation:
         with self._waits():
             return await self.credentials.reject(rejected)
 
+    def reject_later(self, rejected: Credential) -> None:
+        """Say that the API server answered 401 to it, for the sake of the requests to come."""
+        task = asyncio.get_running_loop().create_task(
+            self.another_credential(rejected), name="kubelatch reject"
+        )
+        self._rejections.add(task)
+        task.add_done_callback(self._rejections.discard)
+
     async def retire(self) -> None:
         """Close what is idle now, the rest when its exchange ends, and the credential's source
         when nobody waits for it any more."""
@@ -144,6 +156,8 @@ class Generation:
         self._closed = True
         if self._pool is not None:
             self._pool.close()
+        for task in self._rejections:
+            task.cancel()
         await self.credentials.close()
 
     @contextlib.contextmanager
@@ -158,7 +172,9 @@ class Generation:
     def _new_pool(self, certificate: ClientCertificate | None) -> Pool:
         up = self.upstream
         context = up.context(certificate) if up.context is not None else None
-        address = Address(host=up.host, port=up.port, context=context, server_name=up.server_name)
+        address = Address(
+            host=up.host, port=up.port, context=context, server_name=up.server_name, proxy=up.proxy
+        )
         pool = Pool(Dialer(address, explain_tls=up.explain_tls))
         if self._closed:
             pool.close()

@@ -75,6 +75,12 @@ class ConnectRequest(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail("closed the connection")
 
+    def abort(self) -> None:
+        """Nobody waits any more."""
+        self.established.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
     def _fail(self, what: str, hint: str = "") -> None:
         if self.established.done():
             return
@@ -116,4 +122,4 @@ async def connect_socks(proxy: ProxyAddress, host: str, port: int) -> socket.soc
         raise proxy_error(proxy, f"will not connect to {host}:{port}") from exc
     except OSError as exc:
         raise proxy_error(proxy, f"cannot be reached: {exc.strerror or exc}") from exc
-    return cast("socket.socket", connected)
+    return connected

@@ -56,7 +56,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._eof_in = False
         self._eof_delivered = False
         self._eof_out = False
-        self._eof_wanted = False
         self._failure: Exception | None = None
         self.ready: asyncio.Future[None] = self._loop.create_future()
 
@@ -88,6 +87,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         error = self._failure or exc
         if not self.ready.done():
             self.ready.set_exception(error or ConnectionResetError("connection closed"))
+            # A dialler that gave up meanwhile asks no more: that is not worth a warning.
+            self.ready.exception()
         if self._connected:
             self._connected = False
             if error is None and not self._eof_in and not self._closing:
@@ -104,8 +105,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     # --- the transport of the inner protocol ------------------------------------------------
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast("asyncio.Protocol", protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._raw is None or self._eof_out or self._closing:
+        if self._raw is None or self._eof_out or self._closing or not data:
             return
         try:
             self._ssl.write(data)
@@ -116,8 +123,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def write_eof(self) -> None:
         """Send close_notify; what the peer still sends is delivered."""
-        self._eof_wanted = True
-        if not self._paused:
+        if self._connected and not self._eof_out and not self._closing:
             self._send_close_notify()
 
     def can_write_eof(self) -> bool:
@@ -148,7 +154,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._closing = True
         if self._raw is not None:
             if self._connected and not self._eof_out:
-                self._shutdown_ssl()
+                self._send_close_notify()
             self._raw.close()
 
     def abort(self) -> None:
@@ -192,7 +198,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _decrypt(self) -> None:
         """Deliver all that can be decrypted now, unless the receiver pauses us meanwhile."""
-        while not self._paused and self._connected:
+        while not (self._paused or self._closing):
             filled = self._fill_scratch()
             if filled:
                 self._protocol.data_received(bytes(_scratch[:filled]))
@@ -234,21 +240,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             return
         self._decrypt()
         # What was delivered may have paused us again, or ended the connection.
-        if not self._paused and self._raw is not None:  # type: ignore[redundant-expr]
-            if self._eof_wanted:
-                self._send_close_notify()
+        if not (self._paused or self._closing or self._raw is None):  # type: ignore[redundant-expr]
             self._raw.resume_reading()
 
     def _send_close_notify(self) -> None:
-        if self._raw is None or self._eof_out or self._closing:
-            return
-        self._shutdown_ssl()
-
-    def _shutdown_ssl(self) -> None:
         self._eof_out = True
+        # ``unwrap`` goes on to read the peer's close_notify, and treats data before it as a
+        # fatal error; so it finds nothing to read, and what has come is put back behind it.
+        unread = self._incoming.read()
         # Want-read is the rule: our close_notify is out, the peer's has not come.
         with contextlib.suppress(ssl.SSLError):
             self._ssl.unwrap()
+        if unread:
+            self._incoming.write(unread)
         self._flush()
 
     def _flush(self) -> None:

@@ -75,9 +75,9 @@ def test_an_accepted_target_goes_upstream_byte_for_byte(target: str) -> None:
     ],
 )
 def test_a_target_with_a_clean_form_is_redirected_there(target: str, location: str) -> None:
-    assert answered(decide("GET", target), 301) == {"Location": location}
-    assert answered(decide("HEAD", target), 301) == {"Location": location}
-    assert answered(decide("POST", target), 308) == {"Location": location}
+    assert answered(decide("GET", target), 307) == {"Location": location}
+    assert answered(decide("HEAD", target), 307) == {"Location": location}
+    assert answered(decide("POST", target), 307) == {"Location": location}
 
 
 @pytest.mark.parametrize(
@@ -245,9 +245,9 @@ def test_outside_the_api_prefix_there_is_nothing(target: str) -> None:
 
 
 def test_a_prefix_without_its_slash_is_redirected() -> None:
-    location = answered(decide("GET", "/custom?x=1", api_prefix="/custom/"), 301)
+    location = answered(decide("GET", "/custom?x=1", api_prefix="/custom/"), 307)
     assert location == {"Location": "/custom/?x=1"}
-    assert answered(decide("GET", "/static", www_prefix="/static"), 301) == {"Location": "/static/"}
+    assert answered(decide("GET", "/static", www_prefix="/static"), 307) == {"Location": "/static/"}
 
 
 @pytest.mark.parametrize(

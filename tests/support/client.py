@@ -74,6 +74,16 @@ class Client:
             answer.whole = False
         return answer
 
+    async def to_end(self) -> tuple[bytes, bool]:
+        """All bytes until the connection ends, and whether it ended cleanly, not by a reset."""
+        data = b""
+        try:
+            while piece := await self.reader.read(2**16):
+                data += piece
+        except ConnectionResetError:
+            return data, False
+        return data, True
+
     async def get(self, target: str, *fields: str, method: str = "GET") -> Answer:
         """Send a request without a body, and read its answer."""
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *fields]

@@ -1,0 +1,321 @@
+"""Reading HTTP/1.1 answers off a stream of bytes (RFC 9112), without any I/O.
+
+Heads and chunks are parsed by llhttp (httptools), strictly; a body of known length, or one that
+ends with the connection, is counted and not parsed. However the stream is cut into pieces, a
+:class:`Receiver` is told the same. It knows nothing of sockets, requests or clients.
+"""
+
+import enum
+import sys
+from typing import Final, Protocol
+
+import httptools
+
+from ..errors import UpstreamError
+
+# net/http's server limit for a request's head; Kubernetes' own heads are below 2 KiB. It holds
+# for whatever is no body: interim answers and the final head together, and trailers.
+MAX_HEAD_BYTES: Final = 1024 * 1024
+# RFC 9110 sections 15.3.5 and 15.4.5: these end with their head.
+_BODILESS: Final = frozenset({204, 304})
+
+
+class BodyKind(enum.Enum):
+    """How the end of an answer's body is found (RFC 9112 section 6.3)."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until-close"
+
+
+class ResponseHead:
+    """Status line and header fields of an answer, as they came."""
+
+    __slots__ = ("body", "headers", "reason", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = BodyKind.NONE
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of the field *name* (lower case), or None."""
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return None
+
+
+class Receiver(Protocol):
+    """Who takes an answer. No method may raise or block."""
+
+    def on_informational(self, head: ResponseHead) -> None:
+        """A 1xx answer other than 101."""
+
+    def on_head(self, head: ResponseHead) -> None:
+        """The final answer's head."""
+
+    def on_body(self, data: bytes) -> None:
+        """Body bytes, framing removed; never empty."""
+
+    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The answer is whole."""
+
+    def on_flush(self) -> None:
+        """All that one read brought has been told."""
+
+    def on_upgraded(self, head: ResponseHead, early: bytes) -> None:
+        """A 101; *early* are the first bytes of the new protocol."""
+
+    def on_tunnel_data(self, data: bytes) -> None:
+        """Bytes after a 101."""
+
+    def on_tunnel_eof(self) -> bool:
+        """The upstream's stream ended cleanly after a 101; True keeps ours open."""
+        ...
+
+    def on_error(self, error: UpstreamError, *, stale: bool) -> None:
+        """The answer will not come, or not come whole. *stale*: a reused connection died
+        before the first byte of an answer, so the request may be sent again if repeatable.
+        After a 101: the tunnel was cut."""
+
+    def on_pause_writing(self) -> None:
+        """The upstream takes no more bytes for now."""
+
+    def on_resume_writing(self) -> None:
+        """It takes bytes again."""
+
+
+class FramingError(ValueError):
+    """Something that llhttp lets pass and this proxy does not."""
+
+
+class ResponseReader:
+    """The answers of one connection, one after another.
+
+    Attributes:
+        head: the final answer's head, once it has come.
+        complete: the answer is whole, or none is awaited.
+        switched: a 101 has come; this reader's work is over.
+        persistent: the connection may carry another exchange after this one.
+        begun: a byte of the answer has come.
+    """
+
+    __slots__ = (
+        "_building",
+        "_chunked",
+        "_counted",
+        "_head_only",
+        "_length",
+        "_parser",
+        "_receiver",
+        "_remaining",
+        "_trailers",
+        "begun",
+        "complete",
+        "head",
+        "persistent",
+        "switched",
+    )
+
+    def __init__(self) -> None:
+        self.head: ResponseHead | None = None
+        self.complete = True
+        self.switched = False
+        self.persistent = True
+        self.begun = False
+        self._receiver: Receiver | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._building = ResponseHead()
+        self._head_only = False
+        self._chunked = False
+        # What the field says, less what the parser has delivered; -1 without one.
+        self._length = -1
+        # Body bytes to come that no parser needs to see.
+        self._remaining = 0
+        # Bytes since there was a byte of body.
+        self._counted = 0
+        self._trailers: list[tuple[bytes, bytes]] = []
+
+    def begin(self, receiver: Receiver, *, head_only: bool) -> None:
+        """Await an answer.
+
+        Args:
+            receiver: is told it.
+            head_only: the request is HEAD: the answer has no body whatever it says.
+        """
+        self._receiver = receiver
+        self._head_only = head_only
+        self._remaining = 0
+        self._counted = 0
+        self._trailers = []
+        self.head = None
+        self.complete = False
+        self.begun = False
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes, which are not empty.
+
+        Raises:
+            UpstreamError: they are not HTTP/1.1.
+        """
+        self.begun = True
+        if self._remaining:
+            self._count(data)
+        elif self._parser is not None:
+            self._parse(self._parser, data)
+        else:
+            # Behind a whole answer: not worth failing for, but this stream is out of step.
+            self.persistent = False
+
+    def end(self) -> bool:
+        """The stream ended cleanly; True if that makes the answer whole."""
+        self.persistent = False
+        if not self.complete and self.head is not None and self.head.body is BodyKind.UNTIL_CLOSE:
+            self._finish()
+        return self.complete
+
+    def _count(self, data: bytes) -> None:
+        if len(data) > self._remaining:
+            data = data[: self._remaining]
+            self.persistent = False
+        self._remaining -= len(data)
+        if self._receiver is not None:
+            self._receiver.on_body(data)
+        if not self._remaining:
+            self._finish()
+
+    def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        self._counted += len(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            self._switch(data[exc.args[0] :])
+            return
+        except httptools.HttpParserError as exc:
+            self._parser = None
+            self.persistent = False
+            if not self.complete:
+                raise _bad(exc) from exc
+            return
+        if self.complete:
+            return
+        if self.head is not None and self.head.body is not BodyKind.CHUNKED:
+            self._parser = None
+            self._remaining = sys.maxsize if self._length < 0 else self._length
+        elif self._counted > MAX_HEAD_BYTES:
+            msg = "the API server's response head or trailers are over 1 MiB"
+            raise UpstreamError(msg, cause="bad-answer")
+
+    def _switch(self, early: bytes) -> None:
+        head, self._parser = self._building, None
+        self.persistent = False
+        self.switched = self.complete = True
+        self.head = head
+        if self._receiver is not None:
+            self._receiver.on_upgraded(head, early)
+
+    def _finish(self) -> None:
+        self.complete = True
+        if self._receiver is not None:
+            self._receiver.on_end(self._trailers)
+
+    # --- httptools callbacks ----------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            msg = "bytes after the answer"
+            raise FramingError(msg)
+        self._building = ResponseHead()
+        self._length = -1
+        self._chunked = False
+
+    def on_status(self, reason: bytes) -> None:
+        self._building.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head is not None:
+            self._trailers.append((name, value))
+            return
+        self._building.headers.append((name, value))
+        size = len(name)
+        if size == len(b"content-length") and name.lower() == b"content-length":
+            self._length = int(value)  # llhttp let digits pass, once
+        elif size == len(b"transfer-encoding") and name.lower() == b"transfer-encoding":
+            if self._chunked or value.strip().lower() != b"chunked":
+                msg = "a transfer coding other than chunked"
+                raise FramingError(msg)
+            self._chunked = True
+
+    def on_headers_complete(self) -> None:
+        parser, receiver, head = self._parser, self._receiver, self._building
+        if parser is None or receiver is None:  # pragma: no cover -- called from feed_data only
+            return
+        head.status = status = parser.get_status_code()
+        if status < 200:
+            if status < 100:
+                msg = "an invalid status code"
+                raise FramingError(msg)
+            return
+        if self._chunked and parser.get_http_version() == "1.0":
+            # RFC 9112 section 6.1: the framing is faulty.
+            msg = "Transfer-Encoding in HTTP/1.0"
+            raise FramingError(msg)
+        if self._head_only or status in _BODILESS:
+            head.body = BodyKind.NONE
+        elif self._chunked:
+            head.body = BodyKind.CHUNKED
+        elif self._length >= 0:
+            head.body = BodyKind.LENGTH if self._length else BodyKind.NONE
+        else:
+            head.body = BodyKind.UNTIL_CLOSE
+        self.head = head
+        if self._head_only:
+            # llhttp would wait for the body that the fields announce for a GET.
+            self._parser = None
+            self.persistent = self.persistent and _keeps_alive(parser, head)
+            receiver.on_head(head)
+            self._finish()
+            return
+        self.persistent = self.persistent and parser.should_keep_alive()
+        receiver.on_head(head)
+
+    def on_body(self, data: bytes) -> None:
+        if self.complete or self._receiver is None:
+            self.persistent = False
+            return
+        if self.head is None:
+            msg = "an interim answer with a body"
+            raise FramingError(msg)
+        self._length -= len(data)
+        self._counted = 0
+        self._receiver.on_body(data)
+
+    def on_message_complete(self) -> None:
+        if self.complete or self._receiver is None:
+            return
+        if self.head is not None:
+            self._finish()
+        elif self._building.status != 101:
+            self._receiver.on_informational(self._building)
+
+
+def _bad(exc: httptools.HttpParserError) -> UpstreamError:
+    reason: BaseException = exc
+    if isinstance(exc, httptools.HttpParserCallbackError) and exc.__context__ is not None:
+        reason = exc.__context__
+        if not isinstance(reason, FramingError):
+            raise reason  # a fault of ours, not of the upstream's
+    return UpstreamError(f"the API server's answer is not HTTP/1.1: {reason}", cause="bad-answer")
+
+
+def _keeps_alive(parser: httptools.HttpResponseParser, head: ResponseHead) -> bool:
+    """``Connection`` alone decides for an answer to HEAD, whose end is never the connection's."""
+    options = b",".join(v for k, v in head.headers if k.lower() == b"connection").lower()
+    if parser.get_http_version() == "1.0":
+        return b"keep-alive" in options
+    return b"close" not in options

@@ -1,0 +1,230 @@
+"""The table of differences, proven: starting, stopping, files and sockets."""
+
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from ..support.certificates import Authority
+from ..support.kubeconfig import kubeconfig, write
+from .conftest import TOKEN
+from .differences import proves
+from .pairs import KUBECTL, KUBELATCH, ROOT, Running
+from .upstream import OK, Peer, Received, RecordingUpstream
+from .wire import Reply, ask, connect, read_reply, send
+
+Start: TypeAlias = Callable[..., Running]
+COMMANDS = {"kubectl": (KUBECTL, "proxy"), "kubelatch": KUBELATCH}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts one of both, by name; stopped at the test's end."""
+    running: list[Running] = []
+
+    def run(name: str, *flags: str, **environ: str) -> Running:
+        home = tmp_path / f"{name}{len(running)}"
+        running.append(Running(COMMANDS[name], flags, home, **environ))
+        return running[-1]
+
+    yield run
+    for proxy in running:
+        proxy.stop()
+
+
+def fails(name: str, *flags: str, home: Path) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a start that comes to nothing."""
+    done = subprocess.run(
+        [*COMMANDS[name], *flags],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={"HOME": str(home)},
+        cwd=ROOT,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def config(tmp_path: Path, authority: Authority, upstream: RecordingUpstream) -> Path:
+    """A kubeconfig of the recording API server."""
+    return write(tmp_path / "config", kubeconfig(upstream.url, authority, user={"token": TOKEN}))
+
+
+class Interrupted:
+    """A request that is in flight while its proxy gets a signal."""
+
+    def __init__(self, upstream: RecordingUpstream) -> None:
+        self.arrived = threading.Event()
+        self.go_on = threading.Event()
+        upstream.script = self._script
+
+    def _script(self, peer: Peer, _: Received) -> bool:
+        self.arrived.set()
+        self.go_on.wait(20)
+        peer.send(OK)
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@proves("signals")
+def test_signals(
+    start: Start, config: Path, upstream: RecordingUpstream, number: signal.Signals
+) -> None:
+    ends: dict[str, tuple[int, Reply | None]] = {}
+    for name in COMMANDS:
+        flight = Interrupted(upstream)
+        proxy = start(name, f"--kubeconfig={config}", "--port=0")
+        with connect(proxy.address) as client, client.makefile("rb") as stream:
+            client.sendall(ask("GET", "/api").data)
+            flight.arrived.wait(20)
+            proxy.process.send_signal(number)
+            if name == "kubectl":
+                proxy.wait()
+            else:
+                wait_until_refused(proxy.address)
+            flight.go_on.set()
+            reply = read_reply(stream)
+        ends[name] = proxy.wait(), reply
+    assert ends["kubectl"] == (-number, None)
+    code, reply = ends["kubelatch"]
+    assert code == 0
+    assert reply is not None
+    assert (reply.status, reply.body) == (200, b"{}")
+
+
+def wait_until_refused(address: str) -> None:
+    """Until nobody listens there any more: the signal has been heard."""
+    try:
+        while True:
+            connect(address).close()
+    except ConnectionError:
+        return
+
+
+@proves("kubeconfig-edited")
+def test_kubeconfig_edited(
+    start: Start, config: Path, authority: Authority, upstream: RecordingUpstream
+) -> None:
+    flags = (f"--kubeconfig={config}", "--port=0")
+    kubectl, kubelatch = start("kubectl", *flags), start("kubelatch", *flags)
+    for proxy in (kubectl, kubelatch):
+        assert proxy.address
+    write(config, kubeconfig(upstream.url, authority, user={"token": "another"}))
+
+    def token(proxy: Running) -> list[str]:
+        upstream.received.clear()
+        assert send(proxy.address, ask("GET", "/api"))
+        return upstream.received[0].values("authorization")
+
+    # The test's own time limit ends this.
+    while token(kubelatch) != ["Bearer another"]:
+        time.sleep(0.05)
+    assert token(kubectl) == [f"Bearer {TOKEN}"]
+
+
+@proves("kubeconfig-missing")
+def test_kubeconfig_missing(start: Start, tmp_path: Path) -> None:
+    kubectl = start("kubectl", "--port=0")
+    reply = send(kubectl.address, ask("GET", "/api"))
+    assert reply is not None
+    assert reply.status in {500, 404}
+    code, out, err = fails("kubelatch", "--port=0", home=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: no cluster configured")
+
+
+@proves("no-credentials")
+def test_no_credentials(
+    start: Start, tmp_path: Path, authority: Authority, upstream: RecordingUpstream
+) -> None:
+    flags = (f"--kubeconfig={write(tmp_path / 'c', kubeconfig(upstream.url, authority))}",)
+    code, out, err = fails("kubectl", "--port=0", *flags, home=tmp_path)
+    assert (code, out) == (1, "Please enter Username: ")
+    assert "EOF" in err
+    kubelatch = start("kubelatch", "--port=0", *flags)
+    upstream.received.clear()
+    assert send(kubelatch.address, ask("GET", "/api"))
+    assert upstream.received[0].values("authorization") == []
+    assert "anonymous" in kubelatch.stderr.lower()
+
+
+@pytest.mark.parametrize(
+    "flag", ["--accept-paths=(", "--reject-paths=(?!a)", "--accept-hosts=[", "--reject-methods=*"]
+)
+@proves("bad-pattern")
+def test_bad_pattern(config: Path, tmp_path: Path, flag: str) -> None:
+    flags = (f"--kubeconfig={config}", "--port=0", flag)
+    code, _, err = fails("kubectl", *flags, home=tmp_path)
+    assert code == 255
+    assert re.search(r"^F\d{4} .*error parsing regexp", err)
+    code, out, err = fails("kubelatch", *flags, home=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert flag.partition("=")[0] in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--www-prefix=/", "--api-prefix=/static/"])
+@proves("bad-prefix")
+def test_bad_prefix(config: Path, tmp_path: Path, flag: str) -> None:
+    flags = (f"--kubeconfig={config}", "--port=0", f"--www={tmp_path}", flag)
+    code, _, err = fails("kubectl", *flags, home=tmp_path)
+    assert code == 2
+    assert "panic: " in err
+    code, out, err = fails("kubelatch", *flags, home=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+@proves("socket-taken", "socket-left")
+def test_unix_socket(start: Start, config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    flags = (f"--kubeconfig={config}", f"--unix-socket={path}")
+    first = start("kubectl", *flags)
+    assert send(first.address, ask("GET", "/api"))
+    assert start("kubectl", *flags).address == first.address == str(path)
+    first.end()
+    code, _, err = fails("kubelatch", *flags, home=tmp_path)
+    assert code == 1
+    assert "address already in use" in err
+    for proxy in (start("kubectl", *flags), start("kubectl", *flags)):
+        assert proxy.address
+        proxy.end()
+        assert path.exists()
+    for_us = tmp_path / "t"
+    ours = start("kubelatch", f"--kubeconfig={config}", f"--unix-socket={for_us}")
+    assert send(ours.address, ask("GET", "/api"))
+    ours.end()
+    assert not for_us.exists()
+
+
+@proves("exit-codes")
+def test_exit_codes(config: Path, tmp_path: Path) -> None:
+    for flags, ours in ((("--nosuch",), 2), (("--context=nosuch",), 2), (("--port=99999",), 2)):
+        given = (f"--kubeconfig={config}", *flags)
+        assert fails("kubectl", *given, home=tmp_path)[0] == 1
+        assert fails("kubelatch", *given, home=tmp_path)[0] == ours
+
+
+@proves("address-v6")
+def test_address_of_version_6(start: Start, config: Path, tmp_path: Path) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    flags = (f"--kubeconfig={config}", "--port=0", "--address=::1")
+    code, _, err = fails("kubectl", *flags, home=tmp_path)
+    assert code == 1
+    assert "too many colons" in err
+    ours = start("kubelatch", *flags)
+    assert ours.address.startswith("[::1]:")
+    assert send(ours.address, ask("GET", "/api"))

@@ -1,0 +1,139 @@
+"""Opening connections: how long it may take, what its failures are called, what it leaves."""
+
+import asyncio
+import contextlib
+import gc
+import socket
+import ssl
+
+import pytest
+
+from proxy.errors import UpstreamError, UpstreamTimeoutError
+from proxy.kubeconfig import TlsConfig
+from proxy.tls import client_context, explain
+from proxy.upstream.dial import Address, Dialer
+from tests.support.certificates import Authority
+from tests.support.relay import eventually
+from tests.support.upstream import Connection, Script, ScriptedUpstream, server_context
+
+from .peer import TlsPeer
+
+
+def dialer(
+    port: int, context: ssl.SSLContext | None, *, name: str = "127.0.0.1", **limits: float
+) -> Dialer:
+    return Dialer(
+        Address(host="127.0.0.1", port=port, context=context, server_name=name),
+        explain_tls=lambda error, server: explain(error, server_name=server),
+        **limits,
+    )
+
+
+def trusting(authority: Authority) -> ssl.SSLContext:
+    return client_context(TlsConfig(ca_data=authority.pem.encode()))
+
+
+async def silent(connection: Connection) -> None:
+    await connection.reader.read()
+
+
+async def at_once(connection: Connection) -> None:
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "cause", "kind"),
+    [
+        pytest.param(silent, "tls-timeout", UpstreamTimeoutError, id="silent"),
+        pytest.param(at_once, "tls-closed", UpstreamError, id="closed"),
+    ],
+)
+async def test_a_handshake_that_does_not_end_well(
+    script: Script, cause: str, kind: type[UpstreamError], authority: Authority
+) -> None:
+    async with ScriptedUpstream(script) as upstream:
+        with pytest.raises(kind) as caught:
+            await dialer(upstream.port, trusting(authority), tls_timeout=0.1).dial()
+        assert caught.value.cause == cause
+        await upstream.connections[0].closed.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "cause"),
+    [
+        pytest.param("127.0.0.1", False, "tls-ca", id="another CA"),
+        pytest.param("elsewhere.test", True, "tls-name", id="another name"),
+    ],
+)
+async def test_a_certificate_that_is_not_the_servers(
+    name: str, trusted: bool, cause: str, authority: Authority
+) -> None:
+    context = trusting(authority if trusted else Authority())
+    async with ScriptedUpstream(silent, authority) as upstream:
+        with pytest.raises(UpstreamError) as caught:
+            await dialer(upstream.port, context, name=name).dial()
+        assert caught.value.cause == cause
+
+
+async def test_connecting_has_a_limit(authority: Authority) -> None:
+    """A listener whose queue is full takes no more connections."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        waiting = []
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+            waiting.append(sock)
+        with pytest.raises(UpstreamTimeoutError) as caught:
+            await dialer(port, None, connect_timeout=0.1).dial()
+        assert caught.value.cause == "connect-timeout"
+        for sock in waiting:
+            sock.close()
+
+
+async def test_giving_up_at_any_moment_leaves_no_connection(authority: Authority) -> None:
+    context = trusting(authority)
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, c: complaints.append(c))
+    async with ScriptedUpstream(silent, authority) as upstream:
+        for steps in range(25):
+            task = asyncio.ensure_future(dialer(upstream.port, context).dial())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if task.done():
+                task.result().abort()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        for connection in upstream.connections:
+            await asyncio.wait_for(connection.closed.wait(), 5)
+    gc.collect()
+    assert complaints == []
+
+
+async def test_a_connection_that_is_lost_before_its_use_says_why(authority: Authority) -> None:
+    """With TLS 1.3 a server refuses our certificate after the handshake has looked well."""
+    told: list[UpstreamError] = []
+
+    class Receiver:
+        def on_error(self, error: UpstreamError, *, stale: bool) -> None:
+            told.append(error)
+            assert not stale
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = TlsPeer(server_context(authority, require_certificate=True), reader, writer)
+        with contextlib.suppress(ssl.SSLError):
+            await peer.handshake()
+        await peer.send(peer.unsent())
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    connection = await dialer(port, trusting(authority)).dial()
+    await eventually(lambda: connection.closed)
+    connection.start(Receiver(), b"GET / HTTP/1.1\r\n\r\n", head_only=False)  # type: ignore[arg-type]
+    assert told[0].cause == "tls-client-cert"
+    server.close()

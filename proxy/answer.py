@@ -78,6 +78,7 @@ class Answer:
         "_http10",
         "_payload",
         "_record",
+        "_status",
         "_trailers",
         "_until_close",
         "done",
@@ -119,6 +120,7 @@ class Answer:
         self._held: list[bytes] | None = None
         self._gunzip: Gunzip | None = None
         self._begun = False
+        self._status = 0
         self._chunked = False
         self._until_close = False
         self._ended = False
@@ -237,7 +239,7 @@ class Answer:
     # --- to the client --------------------------------------------------------------------------
 
     def _tell_head(self, head: ResponseHead) -> None:
-        self._record.status = head.status
+        self._status = head.status
         if not self._payload.is_eof():
             # Answered before the request is whole: where the next one begins is not certain.
             self.keep_alive = False
@@ -259,6 +261,10 @@ class Answer:
             drop = _DROP_FRAMING
         if self._extra:
             drop |= {name.lower().encode() for name, _ in self._extra} - {b"vary"}
+            if b"access-control-allow-origin" in drop:
+                # Who may read an answer is said once.
+                names = (name.lower() for name, _ in head.headers)
+                drop |= {name for name in names if name.startswith(b"access-control-")}
             lines += [f"{name}: {value}".encode("latin-1") for name, value in self._extra]
         lines += headers.response_fields(head.headers, drop)
         if head.get(b"date") is None:
@@ -307,6 +313,7 @@ class Answer:
         parts = []
         if self._head_bytes:
             self._begun = True
+            self._record.status = self._status
             parts.append(self._head_bytes)
             self._head_bytes = b""
         if self._body:

@@ -24,6 +24,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from . import status
+from .peer import uid_of
 from .upstream.connection import linger_zero
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ WRITE_BUFFER_HIGH: Final = 256 * 1024
 _HELD_HIGH: Final = 64 * 1024
 # How often a client that is not read from is looked at, in seconds.
 _LOOK: Final = 0.5
+_UNASKED: Final = object()
 # Linux says when the peer has sent its end; elsewhere only a reset shows.
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
@@ -95,6 +97,7 @@ class ClientConnection(RequestHandler):
         "_holding",
         "_look_timer",
         "_peer",
+        "_uid",
         "tunnel",
         "writer",
     )
@@ -116,6 +119,7 @@ class ClientConnection(RequestHandler):
         self._held_paused = False
         self._look_timer: asyncio.TimerHandle | None = None
         self._peer: bytes | None = None
+        self._uid: object = _UNASKED
 
     # --- bytes in -------------------------------------------------------------------------
 
@@ -290,6 +294,15 @@ class ClientConnection(RequestHandler):
         """
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write_eof()
+
+    @property
+    def uid(self) -> int | None:
+        """The user id of the client's process, where the kernel knows it; asked for once, while
+        the client waits for its first answer and so is sure to be there."""
+        if self._uid is _UNASKED:
+            sock = self.transport.get_extra_info("socket") if self.transport else None
+            self._uid = uid_of(sock) if sock is not None else None
+        return cast("int | None", self._uid)
 
     @property
     def peer(self) -> bytes:

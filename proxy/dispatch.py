@@ -7,17 +7,20 @@ catch every error of ours; a fault never leaves a client without an answer or a 
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
 from . import headers, status
 from .client_connection import ClientConnection, Sent
-from .errors import ClientRequestError, KubelatchError
+from .errors import ClientRequestError, KubelatchError, UpstreamTimeoutError
 from .exchange import Exchange
 from .gate import Allowed, Answer, Gate, Refusal, Static
+from .gate.clients import judge_user
 from .outbound import Outbound, Policy
 from .record import Record, Recorder
+from .request_info import request_info
 from .tunnel import Refused, Tunnel
 from .upstream.generation import Generations
 
@@ -30,6 +33,11 @@ log = logging.getLogger(__name__)
 _DROP_FRAMING: Final = headers.HOP_BY_HOP | {b"content-length"}
 
 
+_INTERNAL_ERROR: Final = KubelatchError(
+    "internal error of the proxy", hint="its log says more; please report it"
+)
+
+
 class Dispatcher:
     """See the module.
 
@@ -39,6 +47,7 @@ class Dispatcher:
         policy: how requests are shaped.
         recorder: gets a record of each exchange when it has ended.
         static: serves ``--www``; None without it.
+        clients: the user ids whose processes may connect; None lets everybody.
         tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
     """
 
@@ -50,6 +59,7 @@ class Dispatcher:
         recorder: Recorder,
         *,
         static: "StaticFiles | None" = None,
+        clients: frozenset[int] | None = None,
         tunnel_keepalive: float = 15.0,
     ) -> None:
         self.gate = gate
@@ -57,6 +67,7 @@ class Dispatcher:
         self._policy = policy
         self._recorder = recorder
         self._static = static
+        self._clients = clients
         self._tunnel_keepalive = tunnel_keepalive
         self._go_on = Sent(keep_alive=True)
         self._close = Sent(keep_alive=False)
@@ -74,6 +85,9 @@ class Dispatcher:
             method=request.method,
             target=request.raw_path,
             client=client.peer.decode(),
+            uid=client.uid,
+            headers=request.raw_headers,
+            version=request.version,
             started=loop.time(),
         )
         self.in_flight.add(record)
@@ -88,6 +102,13 @@ class Dispatcher:
         except asyncio.CancelledError:
             record.cause = record.cause or "client-gone"
             raise
+        except ConnectionError:
+            # The client went while an answer of ours was on its way.
+            record.cause = record.cause or "client-gone"
+            response = self._close
+        except Exception:  # the boundary that no fault of ours may cross
+            log.exception("internal error")
+            response = self._tell(client, request, _INTERNAL_ERROR, record)
         finally:
             record.ended = loop.time()
             self.in_flight.discard(record)
@@ -99,6 +120,10 @@ class Dispatcher:
     async def _answer(
         self, client: ClientConnection, request: web.BaseRequest, record: Record
     ) -> web.StreamResponse:
+        if self._clients is not None:
+            refusal = judge_user(record.uid, self._clients)
+            if refusal is not None:
+                return self._refuse(client, request, refusal, record)
         decision = self.gate.decide(
             request.method, request.raw_path, request.raw_headers, request.version
         )
@@ -161,7 +186,11 @@ class Dispatcher:
         exchange = Exchange(client, request, outbound, record, extra=allowed.response_headers)
         if self.draining:
             exchange.keep_alive = False
-        await exchange.run(generation)
+        timeout = generation.upstream.request_timeout
+        if timeout and not _long_running(request.method, allowed):
+            await _within(timeout, exchange.run(generation))
+        else:
+            await exchange.run(generation)
         return self._go_on if exchange.keep_alive else self._close
 
     def _refuse(
@@ -189,6 +218,10 @@ class Dispatcher:
         record: Record,
     ) -> web.StreamResponse:
         record.cause = error.cause
+        if record.status:
+            # Something has been sent already: all that is left is not to let it look whole.
+            client.cut(reset=True)
+            return self._close
         extra = (("Retry-After", "1"),) if error.status == 503 else ()
         return self._failure(
             client,
@@ -283,6 +316,24 @@ class Dispatcher:
                 )
             )
         return self._go_on if keep_alive else self._close
+
+
+def _long_running(method: str, allowed: Allowed) -> bool:
+    """The API server exempts it from its own request timeout: a watch, a log."""
+    target = allowed.target
+    return (allowed.info or request_info(method, target.path, target.query)).long_running
+
+
+async def _within(seconds: float, exchange: Coroutine[None, None, None]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await exchange
+    except TimeoutError as exc:
+        raise UpstreamTimeoutError(
+            f"the API server has not answered within {seconds:g} s",
+            cause="request-timeout",
+            hint="--request-timeout sets the limit",
+        ) from exc
 
 
 def _prefers_text(request: web.BaseRequest) -> bool:

@@ -7,6 +7,7 @@ live one never (kubectl proxy takes it from the running proxy without a word).
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -39,6 +40,14 @@ class Listener:
     def unix(self) -> bool:
         """It is a unix socket."""
         return self.socket.family == socket.AF_UNIX
+
+    @property
+    def local(self) -> bool:
+        """Only processes of this machine can reach it."""
+        if self.unix:
+            return True
+        host = self.socket.getsockname()[0].partition("%")[0]
+        return ipaddress.ip_address(host).is_loopback
 
     def remove(self) -> None:
         """Remove a unix socket's file if it is still ours: nobody new can come. May be

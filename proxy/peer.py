@@ -11,7 +11,10 @@ import os
 import socket
 import struct
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
 _NETLINK_SOCK_DIAG: Final = 4
@@ -32,7 +35,7 @@ def can_tell(*, unix_socket: bool) -> bool:
     return hasattr(socket, "SO_PEERCRED") if unix_socket else sys.platform == "linux"
 
 
-def uid_of(sock: socket.socket) -> int | None:
+def uid_of(sock: "socket.socket | TransportSocket") -> int | None:
     """The user id of the process at the other end of an accepted connection.
 
     None if it cannot be known: the peer is on another machine, or already gone.
@@ -46,7 +49,7 @@ def uid_of(sock: socket.socket) -> int | None:
     return None
 
 
-def _unix_uid(sock: socket.socket) -> int | None:
+def _unix_uid(sock: "socket.socket | TransportSocket") -> int | None:
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None

@@ -35,6 +35,8 @@ class Upstream:
         explain_tls: turns an error of TLS into one people can act on.
         identity: finished ``Impersonate-*`` lines, each with its line end.
         proxy: the proxy through which it is reached, if any.
+        request_timeout: seconds that a request may take that is neither watch, log nor tunnel;
+            0 is for ever.
         compression: gzip may be asked for on behalf of clients that do not choose.
     """
 
@@ -48,6 +50,7 @@ class Upstream:
     identity: bytes = b""
     compression: bool = True
     proxy: ProxyAddress | None = None
+    request_timeout: float = 0.0
 
 
 class Generations(Protocol):

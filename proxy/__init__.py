@@ -3,6 +3,22 @@
 ``docs/architecture.md`` names the rooms of this package and who may import whom.
 """
 
-from ._version import __version__
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+from ._version import __version__
+from .errors import KubelatchError
+
+__all__ = ["KubelatchError", "Proxy", "__version__"]
+
+if TYPE_CHECKING:
+    from .embedding import Proxy
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "Proxy":
+            # The command's help and completion import this package too, and must answer at once.
+            from .embedding import Proxy  # noqa: PLC0415
+
+            return Proxy
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)

@@ -8,26 +8,33 @@ import asyncio
 import contextlib
 import logging
 import os
-import platform
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from . import __version__
+from .access_log import Sink
+from .assembly import (
+    allowed_clients,
+    build_generation,
+    load_configuration,
+    make_gate,
+    user_agent,
+)
 from .client_connection import ClientServer
-from .credentials import CredentialSource, impersonation_headers, source_for
+from .console import greeting
 from .dispatch import Dispatcher
-from .gate import Gate, GateSettings, split_patterns
-from .kubeconfig import ClientConfig, load, load_mapping
-from .listeners import BACKLOG, Listener, listen_tcp, listen_unix
+from .errors import KubelatchError
+from .kubeconfig import ClientConfig
+from .listeners import BACKLOG, Listener, adopt, listen_tcp, listen_unix
+from .observation import Observation
 from .outbound import Policy
 from .record import Record
 from .reload import Reloader, SeenFiles
-from .secret import Secret
 from .settings import Settings
-from .tls import ClientCertificate, client_context, explain
-from .upstream.generation import Generation, Upstream
+from .systemd import Notifier
+from .upstream.generation import Generation
 
 if TYPE_CHECKING:
     from .demo import DemoServer
@@ -43,6 +50,13 @@ _MAX_FIELDS: Final = 256
 _READ_BUFFER: Final = 256 * 1024
 # kubectl's flag says 0 is off, and means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
+# Who removes a unix socket's file is its listener's business. Python 3.13 would do it too, even
+# where the service manager owns the file.
+_KEEP_FILE: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+# Of the time that the service manager is asked for, what is left when the drain is over.
+_AFTER_DRAIN: Final = 5.0
+# aiohttp takes 0 seconds for no limit.
+_AT_ONCE: Final = 0.01
 
 
 class App:
@@ -51,24 +65,64 @@ class App:
     Args:
         settings: what the user wants.
         environ: the environment; kubeconfig and in-cluster discovery look there.
+        kubeconfig: a kubeconfig as a mapping, instead of files.
+        sockets: listen on these instead of what the settings say.
+        stderr: standard error, if it is ours to write to.
+        attended: a person at a terminal sees standard error.
+
+    Attributes:
+        chosen: the cluster and user in use.
+        quitting: somebody has asked on the admin address that it end.
     """
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        kubeconfig: Mapping[str, Any] | None = None,
+        sockets: Sequence[socket.socket] = (),
+        stderr: Sink | None = None,
+        attended: bool = False,
+    ) -> None:
         self._settings = settings
         self._environ = environ
+        self._sockets = sockets
+        self._stderr = stderr
+        self._attended = attended
+        self._observation: Observation | None = None
+        self.chosen: ClientConfig | None = None
+        self.quitting = asyncio.Event()
         self._demo: DemoServer | None = None
-        self._demo_config: Mapping[str, Any] = {}
+        self._config = kubeconfig
         self._reloader: Reloader | None = None
-        self._listener: Listener | None = None
-        self._server: asyncio.Server | None = None
+        self._listeners: list[Listener] = []
+        self._servers: list[asyncio.Server] = []
         self._http: ClientServer | None = None
         self._dispatcher: Dispatcher | None = None
         self._idle = asyncio.Event()
 
     @property
     def name(self) -> str:
-        """The address it serves on, as the start line says it."""
-        return self._listener.name if self._listener is not None else ""
+        """The address it serves on, as the start line says it; with several, the first."""
+        return self._listeners[0].name if self._listeners else ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All addresses it serves on."""
+        return tuple(listener.name for listener in self._listeners)
+
+    @property
+    def status(self) -> str:
+        """One line on what it does now."""
+        if self._dispatcher is None:
+            return "Starting"
+        if self._dispatcher.draining:
+            return f"Draining, {len(self._dispatcher.in_flight)} requests in flight"
+        serving = f"Serving on {', '.join(self.names)}"
+        if self._reloader is not None and self._reloader.last_error is not None:
+            return f"{serving}; the changed configuration is not used: {self._reloader.last_error}"
+        return serving
 
     async def start(self) -> None:
         """Begin to serve.
@@ -86,38 +140,66 @@ class App:
         gate = make_gate(settings, self._reloader.current())
         for warning in (*gate.warnings, *(static.warnings if static else ())):
             log.warning("%s", warning)
+        self._observation = Observation(
+            settings, self._environ, stderr=self._stderr, attended=self._attended
+        )
         self._dispatcher = Dispatcher(
             gate,
             self._reloader,
             Policy(user_agent=user_agent()),
             self._record,
             static=static,
+            clients=allowed_clients(settings),
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
         await self._listen(self._dispatcher)
+        await self._observation.start(self._dispatcher, self._reloader, self.quitting.set)
         self._reloader.start()
+
+    async def ready(self) -> None:
+        """Wait until a request could be authenticated.
+
+        Raises:
+            KubelatchError: none can, and why.
+        """
+        if self._reloader is not None:
+            await self._reloader.current().credential()
+
+    def greeting(self) -> str:
+        """What a person should know of it, in a few lines."""
+        if self._reloader is None or self.chosen is None:
+            return ""
+        return greeting(
+            self._settings,
+            self.chosen,
+            self._reloader.current().credentials.describe(),
+            name=self.name,
+            admin=self.admin_name,
+        )
+
+    @property
+    def reloads(self) -> int:
+        """How often a changed configuration has been taken up."""
+        return self._reloader.reloads if self._reloader is not None else 0
+
+    @property
+    def reload_error(self) -> KubelatchError | None:
+        """Why the changed configuration is not in use; None if it is."""
+        return self._reloader.last_error if self._reloader is not None else None
 
     def reload(self) -> None:
         """Read kubeconfig and its files again."""
         if self._reloader is not None:
             self._reloader.reload()
 
-    def _load(self, files: SeenFiles) -> ClientConfig:
-        settings, environ = self._settings, self._environ
-        if settings.demo:
-            config = load_mapping(self._demo_config, settings.overrides, environ=environ)
-        else:
-            config = load(settings.overrides, environ=environ, files=files)
-        if settings.proxy_url:
-            config = replace(config, proxy_url=Secret(settings.proxy_url))
-        return config
-
     def _build(self, files: SeenFiles) -> Generation:
         """The generation that the files describe; the gate follows it."""
-        config = self._load(files)
-        if config.tls.ca_file:
-            files.look(config.tls.ca_file)
-        generation = build_generation(config, self._credentials(config), self._settings)
+        config = load_configuration(self._settings, self._environ, files, self._config)
+        own = (config.tls.ca_file, *self._settings.allow_rules, self._settings.client_token_file)
+        for path in filter(None, own):
+            files.look(path)
+        files.keep((*config.files, *own))
+        generation = build_generation(config, self._settings, self._environ)
         for warning in config.warnings:
             log.warning("%s", warning)
         if config.server.path and not self._settings.append_server_path:
@@ -126,23 +208,17 @@ class App:
                 "automatically append the path to each request",
                 config.server.path,
             )
-        for path in self._settings.allow_rules:
-            files.look(path)
         if self._dispatcher is not None:
             self._dispatcher.gate = make_gate(self._settings, generation)
+        self.chosen = config
         return generation
-
-    def _credentials(self, config: ClientConfig) -> CredentialSource:
-        return source_for(
-            config, exec_timeout=self._settings.exec_timeout or None, environ=self._environ
-        )
 
     async def _start_demo(self) -> None:
         from .demo import DemoServer  # noqa: PLC0415 -- a proxy to a cluster does not need it
 
         self._demo = DemoServer()
         access = await self._demo.start()
-        self._demo_config = access.kubeconfig()
+        self._config = access.kubeconfig()
 
     def _static_files(self) -> "StaticFiles | None":
         settings = self._settings
@@ -153,7 +229,7 @@ class App:
         return StaticFiles(settings.www, settings.www_prefix, follow_symlinks=settings.www_symlinks)
 
     async def _listen(self, dispatcher: Dispatcher) -> None:
-        settings, loop = self._settings, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         self._http = ClientServer(
             dispatcher,
             access_log=None,
@@ -163,23 +239,48 @@ class App:
             max_headers=_MAX_FIELDS,
             read_bufsize=_READ_BUFFER,
         )
+        self._listeners = self._open()
+        self._warn_of_strangers()
+        for listener in self._listeners:
+            server = await (
+                loop.create_unix_server(
+                    self._http, sock=listener.socket, backlog=BACKLOG, **_KEEP_FILE
+                )
+                if listener.unix
+                else loop.create_server(self._http, sock=listener.socket, backlog=BACKLOG)
+            )
+            self._servers.append(server)
+
+    def _open(self) -> list[Listener]:
+        settings = self._settings
+        if self._sockets:
+            return [adopt(sock) for sock in self._sockets]
         if settings.unix_socket:
-            self._listener = listen_unix(settings.unix_socket)
-            self._server = await loop.create_unix_server(
-                self._http, sock=self._listener.socket, backlog=BACKLOG
-            )
-        else:
-            self._listener = listen_tcp(settings.address, settings.port)
-            self._server = await loop.create_server(
-                self._http, sock=self._listener.socket, backlog=BACKLOG
-            )
+            return [listen_unix(settings.unix_socket)]
+        return [listen_tcp(settings.address, settings.port)]
+
+    def _warn_of_strangers(self) -> None:
+        """Whoever reaches the port acts as the user."""
+        settings = self._settings
+        if settings.clients != "any" or settings.client_token_file:
+            return
+        for listener in self._listeners:
+            if not listener.local:
+                log.warning(
+                    "Whoever reaches %s acts with this proxy's credentials: it is open to other "
+                    "machines. Use --client-token-file, or listen on 127.0.0.1",
+                    listener.name,
+                )
 
     async def drain(self) -> None:
         """Accept no more, and let what is in flight finish within ``--drain-timeout``."""
-        if self._server is None or self._http is None or self._dispatcher is None:
+        if self._http is None or self._dispatcher is None:
             return
         self._dispatcher.draining = True
-        self._server.close()
+        for server in self._servers:
+            server.close()
+        for listener in self._listeners:
+            listener.remove()
         self._http.pre_shutdown()
         if self._dispatcher.in_flight:
             self._idle.clear()
@@ -190,36 +291,54 @@ class App:
     async def stop(self) -> None:
         """Cut what is left and close everything. May be repeated."""
         if self._http is not None:
-            await self._http.shutdown(0)
+            await self._http.shutdown(_AT_ONCE)
             self._http = None
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        while self._servers:
+            self._servers.pop().close()
+        while self._listeners:
+            self._listeners.pop().close()
         if self._reloader is not None:
             await self._reloader.stop()
             self._reloader = None
         if self._demo is not None:
             await self._demo.stop()
             self._demo = None
+        if self._observation is not None:
+            await self._observation.stop()
+            self._observation = None
 
     def _record(self, record: Record) -> None:
         if self._dispatcher is not None and not self._dispatcher.in_flight:
             self._idle.set()
-        if record.cause and record.cause != "client-gone":
-            log.warning(
-                "%s %s %d %s",
-                record.method,
-                record.target.split("?")[0],
-                record.status,
-                record.cause,
-            )
+        if self._observation is not None:
+            self._observation.ended(record)
+
+    @property
+    def admin_name(self) -> str:
+        """The address of the admin listener; empty without one."""
+        return self._observation.admin_name if self._observation is not None else ""
+
+    def reopen_log(self) -> None:
+        """Write the request log to a new file of the same name, after a rotation."""
+        if self._observation is not None:
+            self._observation.reopen()
+
+    def write_log(self) -> None:
+        """Write all that is known to the request log, before an end without further ado."""
+        if self._observation is not None:
+            self._observation.close_log()
 
 
 async def run(
-    settings: Settings, environ: Mapping[str, str], announce: Callable[[str], None]
+    settings: Settings,
+    environ: Mapping[str, str],
+    announce: Callable[[str], None],
+    *,
+    greet: Callable[[str], None] | None = None,
+    sockets: Sequence[socket.socket] = (),
+    notifier: Notifier | None = None,
+    stderr: Sink | None = None,
+    attended: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second one stops at once.
 
@@ -227,101 +346,48 @@ async def run(
         settings: what the user wants.
         environ: the environment.
         announce: is told the address when the socket accepts.
+        greet: is told what a person should know, after that.
+        sockets: listen on these instead of what the settings say.
+        notifier: tells the service manager how we are.
+        stderr: standard error, if it is ours to write to.
+        attended: a person at a terminal sees standard error.
 
     Raises:
         KubelatchError: it cannot start.
     """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    app = App(settings, environ)
+    notifier = notifier or Notifier()
+    app = App(settings, environ, sockets=sockets, stderr=stderr, attended=attended)
+    stop = app.quitting
 
     def on_signal() -> None:
         if stop.is_set():
+            app.write_log()
+            if stderr is not None:
+                stderr.close()
             os._exit(0)
         stop.set()
 
+    def on_reload() -> None:
+        notifier.reloading()
+        app.reload()
+        notifier.ready(app.status)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, app.reload)
+    loop.add_signal_handler(signal.SIGHUP, on_reload)
+    loop.add_signal_handler(signal.SIGUSR1, app.reopen_log)
     try:
         await app.start()
-        announce(app.name)
+        for name in app.names:
+            announce(name)
+        if greet is not None:
+            greet(app.greeting())
+        notifier.ready(app.status)
+        notifier.watch(lambda: app.status)
         await stop.wait()
+        notifier.stopping("Draining", settings.drain_timeout + _AFTER_DRAIN)
         await app.drain()
     finally:
         await app.stop()
-
-
-def build_generation(
-    config: ClientConfig, credentials: CredentialSource, settings: Settings
-) -> Generation:
-    """The generation that a configuration describes.
-
-    Raises:
-        ConfigError: its CA, certificate or key cannot be used.
-    """
-    server, tls = config.server, config.tls
-    secure = server.scheme == "https"
-
-    def context(certificate: ClientCertificate | None) -> Any:
-        return client_context(tls, certificate)
-
-    identity = b"".join(
-        b"%b: %b\r\n" % pair for pair in impersonation_headers(config.impersonation)
-    )
-    generation = Generation(
-        Upstream(
-            host=server.host,
-            port=server.port,
-            server_name=tls.server_name or server.host,
-            host_header=server.authority.encode(),
-            path_prefix=server.path.encode() if settings.append_server_path else b"",
-            context=context if secure else None,
-            explain_tls=lambda error, name: explain(error, server_name=name),
-            identity=identity,
-            compression=not config.disable_compression,
-        ),
-        credentials,
-    )
-    credential = credentials.peek()
-    if credential is not None:
-        # A certificate that cannot be used shows now rather than at the first request.
-        generation.pool(credential)
-    return generation
-
-
-def user_agent() -> bytes:
-    """Our own name, in the form of kubectl's."""
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return f"kubelatch/{__version__} ({platform.system().lower()}/{machine})".encode()
-
-
-def make_gate(settings: Settings, generation: Generation) -> Gate:
-    """The gate that the flags describe.
-
-    Raises:
-        UsageError: a pattern or a prefix is no good.
-        ConfigError: a file of rules cannot be used.
-    """
-    rules = None
-    if settings.allow_rules:
-        from .gate.manifests import load_rules  # noqa: PLC0415 -- YAML, seldom used
-
-        rules = load_rules(settings.allow_rules)
-    return Gate(
-        GateSettings(
-            accept_paths=split_patterns(settings.accept_paths),
-            reject_paths=split_patterns(settings.reject_paths),
-            accept_hosts=split_patterns(settings.accept_hosts),
-            reject_methods=split_patterns(settings.reject_methods),
-            disable_filter=settings.disable_filter,
-            accept_origins=split_patterns(settings.accept_origins),
-            read_only=settings.read_only,
-            client_auth=settings.client_auth,
-            allow_rules=rules,
-            impersonation_configured=generation.impersonating,
-            api_prefix=settings.api_prefix,
-            www_prefix=settings.www_prefix if settings.www else None,
-            unix_socket=bool(settings.unix_socket),
-        )
-    )
+        notifier.close()

@@ -1,25 +1,32 @@
-"""``kubelatch check``: which cluster, as whom, and does it work.
+"""``kubelatch check``: which cluster, as whom, and does it work; or what ``--allow-rules`` allow.
 
 Everything that a person wants to know before asking for help, without secrets: the files that
 were read, what came out of them, how the proxy will authenticate, what expires when, whether the
 API server answers and who it says we are.
 """
 
+import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from .assembly import build_generation, load_configuration
 from .credentials import CredentialSource, describe
-from .errors import KubelatchError
+from .errors import KubelatchError, UsageError
+from .goflags import Flag
 from .kubeconfig import ClientConfig
+from .loops import loop_factory
+from .settings import complete, flag_set, from_values
 from .upstream.fetch import fetch
 from .upstream.generation import Generation
 
 # authentication.k8s.io/v1 (KEP-3325): GA since Kubernetes 1.28.
 _REVIEW_PATH: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+# "certificate expires:" and a space.
+_WIDTH: Final = 21
 _REVIEW: Final = b'{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'
 
 
@@ -43,42 +50,74 @@ class Report:
 
     def as_text(self) -> str:
         """Lines for people."""
+        facts = {name: value for name, value in self.facts.items() if value not in ("", [], {})}
         lines = [
-            f"{name.replace('_', ' ') + ':':<16}{_shown(value)}"
-            for name, value in self.facts.items()
-            if value not in ("", None, [], {})
+            f"{name.replace('_', ' ') + ':':<{_WIDTH}}{_shown(value)}"
+            for name, value in facts.items()
         ]
-        lines.append(f"{'problem:':<16}{self.problem}" if self.problem else "it works")
+        lines.append(f"{'problem:':<{_WIDTH}}{self.problem}" if self.problem else "it works")
         return "\n".join(lines)
 
 
-async def check(
-    config: ClientConfig,
-    source: CredentialSource,
-    build: Callable[[ClientConfig, CredentialSource], Generation],
-    environ: Mapping[str, str],
-) -> Report:
-    """Describe the choice, then try it.
+FLAGS: Final = (
+    Flag(name="output", shorthand="o", default="text", env=False, help="text or json."),
+    Flag(name="can-i", default="", env=False, value_name="VERB",
+         help="Ask the --allow-rules about VERB RESOURCE[/NAME] or VERB /URL."),
+    Flag(name="subresource", default="", env=False, help="With --can-i: such as log."),
+)  # fmt: skip
 
-    Args:
-        config: the chosen cluster and user.
-        source: its credential.
-        build: makes the generation that the proxy would use.
-        environ: for the proxy variables.
+
+def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, int]:
+    """What the command prints, and its exit code: 0 yes or works, 1 no, 2 bad usage.
+
+    Raises:
+        KubelatchError: a flag or a file is no good.
     """
+    given, positional = flag_set(FLAGS).parse(arguments, environ)
+    values = complete(given, FLAGS)
+    if values["output"] not in {"text", "json"}:
+        msg = f"--output={values['output']}: neither text nor json"
+        raise UsageError(msg, hint="see 'kubelatch check --help' for usage")
+    if values["can_i"]:
+        return _can_i(values, positional)
+    settings = from_values(values)
+    config = load_configuration(settings, environ)
+    with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
+        report = loop.run(_try(config, build_generation(config, settings, environ), environ))
+    text = report.as_json() if values["output"] == "json" else report.as_text()
+    return text, report.exit_code
+
+
+def _can_i(values: Mapping[str, Any], positional: Sequence[str]) -> tuple[str, int]:
+    from .gate.explain import explain  # noqa: PLC0415
+    from .gate.manifests import load_rules  # noqa: PLC0415
+
+    if len(positional) != 1 or not values["allow_rules"]:
+        msg = "--can-i asks --allow-rules about one thing"
+        raise UsageError(msg, hint="kubelatch check --allow-rules FILE --can-i list pods")
+    found = explain(
+        load_rules(values["allow_rules"]),
+        values["can_i"],
+        positional[0],
+        namespace=values["namespace"] or "default",
+        subresource=values["subresource"],
+    )
+    return str(found), 0 if found.allowed else 1
+
+
+async def _try(config: ClientConfig, generation: Generation, environ: Mapping[str, str]) -> Report:
+    """Describe the choice, then ask the API server."""
     report = Report()
-    generation = None
     try:
-        generation = build(config, source)
         await generation.credential()
-        _describe(report, config, source, environ)
+        _describe(report, config, generation.credentials, environ)
         await _ask(report, generation)
     except KubelatchError as error:
-        _describe(report, config, source, environ)
+        _describe(report, config, generation.credentials, environ)
         report.problem = str(error)
         report.exit_code = error.exit_code
     finally:
-        await (generation or source).close()
+        await generation.close()
     return report
 
 
@@ -141,7 +180,7 @@ def _time(seconds: float | None) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        return ("\n" + " " * 16).join(map(str, value))
+        return ("\n" + " " * _WIDTH).join(map(str, value))
     if isinstance(value, dict):
         return ", ".join(f"{name} {inner}" for name, inner in value.items() if inner != "")
     return str(value)

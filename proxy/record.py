@@ -1,31 +1,45 @@
-"""What is known of one exchange when it ends; access log and metrics are made of it."""
+"""What is known of one exchange when it ends; access log and metrics are made of it.
 
-from collections.abc import Callable
+Those who carry an exchange put in what they know at the moment, by reference where they can:
+nothing is computed here that whoever reads the record can still find out later.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+Pairs = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(slots=True, eq=False)
 class Record:
     """One exchange.
 
-    Times are seconds of the event loop's clock; sizes are bytes of bodies (of a tunnel: all).
+    Times are those of ``time.monotonic`` (uvloop's own clock knows whole milliseconds only),
+    waits are seconds; sizes are bytes of bodies (of a tunnel: all).
 
     Attributes:
-        method: as sent.
+        method: as sent; empty if the request could not be read.
         target: as sent.
         client: the peer's IP address, empty on a unix socket.
         started: when its head had been read.
         status: what the client was told; 0 if it was told nothing.
         first_byte: when the upstream's head came; 0 if none came.
-        ended: when the exchange was over.
+        ended: when the exchange was over; 0 while it is under way.
         received: bytes from the client.
         sent: bytes to the client.
         reused: the upstream connection had served before.
         retries: how often the request was sent again.
         credential: the kind of credential used.
-        rule: the gate's rule that refused it.
+        rule: the gate's rule that refused or answered it.
         cause: one word for what failed.
         protocol: the tunnel's protocol.
+        headers: the client's header fields, as they came.
+        version: the request's HTTP version.
+        uid: the user id of the client's process, where it is known.
+        answer: the upstream's header fields, as they came.
+        credential_wait: how long a credential had to be waited for.
+        connect_wait: how long new upstream connections took.
+        connects: how many upstream connections were opened.
     """
 
     method: str
@@ -43,6 +57,13 @@ class Record:
     rule: str = ""
     cause: str = ""
     protocol: str = ""
+    headers: Pairs = ()
+    version: tuple[int, int] = (1, 1)
+    uid: int | None = None
+    answer: Pairs = ()
+    credential_wait: float = 0.0
+    connect_wait: float = 0.0
+    connects: int = 0
 
 
 Recorder = Callable[[Record], None]

@@ -7,16 +7,19 @@ first groups are kubectl's (kubectl pkg/cmd/proxy/proxy.go, cli-runtime config_f
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import UsageError
-from .goflags import Flag, FlagSet, parse_bool, parse_duration, parse_int
-from .kubeconfig import Overrides
+from .goflags import Flag, FlagSet, parse_bool, parse_duration, parse_int, parse_level
 from .secret import Secret
+
+if TYPE_CHECKING:
+    from .kubeconfig import Overrides
 
 _SERVING: Final = "Serving"
 _FILTER: Final = "Filter"
 _CLUSTER: Final = "Cluster and credentials"
+_SEEN: Final = "Log, health and metrics"
 _OWN: Final = "Beyond kubectl"
 _IGNORED: Final = "Accepted for kubectl's sake, without effect"
 
@@ -147,6 +150,19 @@ FLAGS: Final = (
     _switch("no-exec", "Run no exec plugin.", group=_CLUSTER),
     Flag(name="exec-timeout", default=0.0, parse=parse_duration, group=_CLUSTER,
          help="How long an exec plugin may take; 0: five minutes at a terminal, else one."),
+    _flag("log-requests", "Where to log requests: a file, - for standard error, off, or auto: all "
+          "of them at a terminal, elsewhere those that were refused here or failed.",
+          default="auto", group=_SEEN),
+    _flag("log-format", "How to log requests: text, json, or combined as Apache does.",
+          default="text", parse=_one_of("text", "json", "combined"), group=_SEEN),
+    _flag("log-skip-paths", "Regular expressions for paths of which only what goes wrong is "
+          "logged, e.g. '^/(livez|readyz)'.", group=_SEEN),
+    _flag("admin-address", "Serve /livez, /readyz, /version, /metrics and POST /quitquitquit "
+          "here, e.g. 127.0.0.1:8002 or unix:/run/kubelatch.sock.", group=_SEEN),
+    _switch("quiet", "Print the start line and what goes wrong, and no more.", group=_SEEN),
+    Flag(name="v", shorthand="v", default=0, parse=parse_level, group=_SEEN,
+         help="How much to tell: 0 warnings, 1 reloads, 2 streams as they begin, 3 decisions of "
+              "the filter, 4 details, 6 timing, 7 request and 8 response headers, masked."),
     _switch("demo", "Start an API server of our own with a small demo cluster, and serve that.",
             group=_OWN),
     _switch("www-symlinks", "Follow symbolic links out of the --www directory.", group=_OWN),
@@ -154,8 +170,6 @@ FLAGS: Final = (
          help="How long requests in flight may take to finish after SIGTERM."),
     _flag("loop", "The event loop: uvloop, asyncio, or auto for uvloop where it exists.",
           default="auto", group=_OWN),
-    Flag(name="v", shorthand="v", default=0, parse=parse_int, group=_OWN,
-         help="How much to log: 0 warnings, 3 decisions of the filter, 4 and up more."),
     _switch("version", "Print the version, and exit.", group=_OWN, env=False),
     _switch("help", "Print this help, and exit.", shorthand="h", group=_OWN, env=False),
     _flag("namespace", "The namespace scope of kubectl's other commands.", shorthand="n",
@@ -206,17 +220,22 @@ class Settings:
     client_token_file: str
     proxy_url: str
     exec_timeout: float
+    log_requests: str
+    log_format: str
+    log_skip_paths: str
+    admin_address: str
+    quiet: bool
     demo: bool
     drain_timeout: float
     loop: str
     verbosity: int
-    overrides: Overrides
+    overrides: "Overrides"
     notes: tuple[str, ...] = ()
 
 
-def flag_set() -> FlagSet:
-    """The command's flags."""
-    return FlagSet(FLAGS, "see 'kubelatch --help' for usage")
+def flag_set(more: Sequence[Flag] = ()) -> FlagSet:
+    """The command's flags, and those of a sub-command."""
+    return FlagSet((*FLAGS, *more), "see 'kubelatch --help' for usage")
 
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -226,7 +245,12 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any
         UsageError: a flag is unknown, or its value is no good.
     """
     given, _ = flag_set().parse(arguments, environ)
-    values = {flag.field: flag.default for flag in FLAGS} | given
+    return complete(given)
+
+
+def complete(given: Mapping[str, Any], more: Sequence[Flag] = ()) -> dict[str, Any]:
+    """The values of all flags, of which some were given."""
+    values = {**{flag.field: flag.default for flag in (*FLAGS, *more)}, **given}
     values["notes"] = tuple(
         f"--{flag.name} has no effect: {flag.ignored}"
         for flag in FLAGS
@@ -252,6 +276,8 @@ def from_values(values: Mapping[str, Any]) -> Settings:
     if values["loop"] not in {"auto", "uvloop", "asyncio"}:
         msg = f"invalid --loop {values['loop']!r}"
         raise UsageError(msg, hint="say auto, uvloop or asyncio")
+    from .kubeconfig import Overrides  # noqa: PLC0415 -- loads yaml, which help does without
+
     overrides = Overrides(
         impersonate_user=values["as"],
         impersonate_groups=values["as_group"],

@@ -1,0 +1,22 @@
+"""A test that needs a Kubernetes API and no cluster: kubelatch brings a pytest fixture.
+
+::
+
+    pytest examples/test_with_fixture.py
+    pytest examples/test_with_fixture.py --kubelatch-context=staging
+"""
+
+import json
+from urllib.request import Request, urlopen
+
+from proxy import Proxy
+
+
+def test_a_config_map_comes_back(kubelatch: Proxy) -> None:
+    maps = f"{kubelatch.url}/api/v1/namespaces/default/configmaps"
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "example-"}}
+    request = Request(maps, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urlopen(request) as response:
+        created = json.load(response)
+    with urlopen(f"{maps}/{created['metadata']['name']}") as response:
+        assert json.load(response)["metadata"]["uid"] == created["metadata"]["uid"]

@@ -1,0 +1,29 @@
+"""The request log: one line for each exchange, in the form that its reader wants.
+
+``masking`` says what may be shown, ``reading`` what a record says, ``formats`` how it looks and
+``narration`` what ``-v`` adds; all four are pure. ``log`` works by the batch, ``sink`` writes.
+It learns of requests from records alone, and can stop none.
+"""
+
+from .formats import CombinedFormat, Format, JsonFormat, TextFormat
+from .log import AccessLog, Batches, Scope
+from .masking import printable
+from .narration import STREAMS
+from .reading import Reader
+from .sink import STDERR, Sink, SinkHandler
+
+__all__ = [
+    "STDERR",
+    "STREAMS",
+    "AccessLog",
+    "Batches",
+    "CombinedFormat",
+    "Format",
+    "JsonFormat",
+    "Reader",
+    "Scope",
+    "Sink",
+    "SinkHandler",
+    "TextFormat",
+    "printable",
+]

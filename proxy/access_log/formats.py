@@ -1,0 +1,302 @@
+"""One record, one line: for people (``text``), for programs (``json``), for tools that know
+Apache's logs (``combined``).
+
+Each format is made once and called for each record. All text in a record comes from peers, so
+every field goes through escaping; a line is one line whatever was sent.
+"""
+
+import time
+from json.encoder import encode_basestring_ascii
+from typing import Final, Protocol
+
+from ..record import Record
+from .masking import mask_target, printable, shorten
+from .reading import Reading, field, kind_of, shown_field, user_agent
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip  # noqa: E501
+# Escapes for JSON: ASCII only, control characters and DEL included.
+_quote: Final = encode_basestring_ascii
+
+
+class Format(Protocol):
+    """Makes the line of a record, without a line end."""
+
+    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+        """The line.
+
+        Args:
+            record: what happened; one that has not ended yet is told as a beginning.
+            reading: what it says.
+            offset: what to add to the record's times to get seconds since the epoch.
+        """
+        ...
+
+
+class _Seconds:
+    """A text for a moment, of which only the fraction of the second is made anew each time."""
+
+    __slots__ = ("_local", "_pattern", "_second", "_text")
+
+    def __init__(self, pattern: str, *, local: bool = False) -> None:
+        self._pattern = pattern
+        self._local = local
+        self._second = -1
+        self._text = ""
+
+    def __call__(self, moment: float) -> str:
+        second = int(moment)
+        if second != self._second:
+            parts = time.localtime(second) if self._local else time.gmtime(second)
+            self._second, self._text = second, time.strftime(self._pattern, parts)
+        return f"{self._text}.{int((moment - second) * 1000):03d}"
+
+
+def upstream_time(record: Record) -> float:
+    """Seconds from the request's way upstream to the head of the answer; 0 if none came.
+
+    Earlier attempts are in it; waiting for a credential or a connection is not.
+    """
+    if not record.first_byte:
+        return 0.0
+    waits = record.credential_wait + record.connect_wait
+    return max(0.0, record.first_byte - record.started - waits)
+
+
+class TextFormat:
+    """Columns for the eye, then ``key=value`` for what is not plain from them.
+
+    Args:
+        colour: with ANSI colours, and the local time of day instead of date and time in UTC.
+    """
+
+    def __init__(self, *, colour: bool = False) -> None:
+        self._colour = colour
+        self._time = _Seconds("%H:%M:%S", local=True) if colour else _Seconds("%Y-%m-%dT%H:%M:%S")
+        self._zone = "" if colour else "Z"
+        self._dim, self._plain = ("\x1b[2m", "\x1b[0m") if colour else ("", "")
+
+    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+        info = reading.info
+        begun = not record.ended
+        moment = self._time((record.started if begun else record.ended) + offset)
+        what = info.verb
+        if info.resource:
+            what = f"{what} {_word(kind_of(info))}"
+        status = ">>>" if begun else f"{record.status or '-':>3}"
+        if self._colour:
+            status = f"{_colour_of(record)}{status}{self._plain}"
+        took = "" if begun else _duration(record.ended - record.started)
+        size = "" if begun else _size(record.sent)
+        return (
+            f"{self._dim}{moment}{self._zone}{self._plain} {status} {took:>7} {size:>6}  "
+            f"{what:<24} {_word(record.method or '-')} {_word(reading.target or '-')}"
+            f"{self._dim}{self._details(record)}{self._plain}"
+        )
+
+    def _details(self, record: Record) -> str:
+        found = []
+        if record.rule:
+            found.append(f" rule={record.rule}")
+        if record.cause:
+            found.append(f" cause={record.cause}")
+        if record.protocol:
+            found.append(f" protocol={_word(printable(record.protocol))}")
+        if record.retries:
+            found.append(f" retries={record.retries}")
+        if record.received:
+            found.append(f" in={_size(record.received)}")
+        if record.connect_wait or record.credential_wait:
+            found.append(_waits(record))
+        if record.first_byte:
+            connection = "reused" if record.reused else "new"
+            found.append(f" upstream={_duration(upstream_time(record))} conn={connection}")
+        if record.credential:
+            found.append(f" cred={record.credential}")
+        found.append(f" client={record.client or 'unix'}")
+        if record.uid is not None:
+            found.append(f" uid={record.uid}")
+        if agent := user_agent(record):
+            found.append(f" ua={_word(agent)}")
+        if audit := shown_field(record.answer, b"audit-id"):
+            found.append(f" audit={_word(audit)}")
+        return "".join(found)
+
+
+def _waits(record: Record) -> str:
+    """Without any, the first byte's time is the upstream's time."""
+    text = f" connect={_duration(record.connect_wait)}" if record.connect_wait else ""
+    if record.credential_wait:
+        text += f" wait={_duration(record.credential_wait)}"
+    if record.first_byte:
+        text += f" first={_duration(record.first_byte - record.started)}"
+    return text
+
+
+def _colour_of(record: Record) -> str:
+    if not record.ended:
+        return "\x1b[36m"
+    if record.cause == "client-gone":
+        return "\x1b[2m"
+    if record.cause or record.status >= 500 or not record.status:
+        return "\x1b[31m"
+    return "\x1b[33m" if record.status >= 400 else "\x1b[32m"
+
+
+def _word(text: str) -> str:
+    """A text that no neighbour can be confused with: quoted if it is not one plain word."""
+    if not text.isascii() or not text.isprintable():
+        text = printable(text)
+    if " " in text or '"' in text:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return text
+
+
+def _duration(seconds: float) -> str:
+    """Three digits or so: 0.4ms, 38ms, 2.1s, 12m04s, 3h20m."""
+    if seconds < 0.00995:
+        return f"{seconds * 1000:.1f}ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    return f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def _size(count: int) -> str:
+    """Bytes in decimal units: 512, 1.2k, 38k, 4.0M."""
+    if count < 1000:
+        return str(count)
+    value = float(count)
+    for unit in "kMGT":
+        value /= 1000
+        if value < 9.95:
+            return f"{value:.1f}{unit}"
+        if value < 999.5:
+            return f"{value:.0f}{unit}"
+    return f"{value:.0f}T"
+
+
+class JsonFormat:
+    """One object a line; docs/logging.md lists the keys, which do not change."""
+
+    def __init__(self) -> None:
+        self._time = _Seconds("%Y-%m-%dT%H:%M:%S")
+
+    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+        begun = not record.ended
+        moment = (record.started if begun else record.ended) + offset
+        parts = [
+            f'{{"time":"{self._time(moment)}Z","event":"{"begin" if begun else "end"}"'
+            f',"client":"{record.client}","method":{_quote(record.method)}'
+            f',"target":{_quote(reading.target)},"verb":{_quote(reading.info.verb)}'
+        ]
+        if record.uid is not None:
+            parts.append(f',"uid":{record.uid}')
+        if reading.info.is_resource:
+            parts.append(_resource(reading))
+        if agent := user_agent(record):
+            parts.append(f',"user_agent":{_quote(agent)}')
+        if record.protocol:
+            parts.append(f',"protocol":{_quote(record.protocol)}')
+        if not begun:
+            parts.append(_outcome(record))
+        parts.append("}")
+        return "".join(parts)
+
+
+def _resource(reading: Reading) -> str:
+    info = reading.info
+    text = (
+        f',"group":{_quote(printable(info.group))},"version":{_quote(printable(info.version))}'
+        f',"resource":{_quote(printable(info.resource))}'
+    )
+    if info.subresource:
+        text += f',"subresource":{_quote(printable(info.subresource))}'
+    if info.namespace:
+        text += f',"namespace":{_quote(printable(info.namespace))}'
+    if info.name:
+        text += f',"name":{_quote(printable(info.name))}'
+    return text
+
+
+def _outcome(record: Record) -> str:
+    text = (
+        f',"status":{record.status},"received_bytes":{record.received}'
+        f',"sent_bytes":{record.sent},"duration_ms":{_ms(record.ended - record.started)}'
+    )
+    if record.first_byte:
+        text += (
+            f',"first_byte_ms":{_ms(record.first_byte - record.started)}'
+            f',"upstream_ms":{_ms(upstream_time(record))}'
+            f',"reused":{"true" if record.reused else "false"}'
+        )
+    if record.connect_wait:
+        text += f',"connect_ms":{_ms(record.connect_wait)}'
+    if record.credential_wait:
+        text += f',"credential_wait_ms":{_ms(record.credential_wait)}'
+    if record.retries:
+        text += f',"retries":{record.retries}'
+    if record.credential:
+        text += f',"credential":"{record.credential}"'
+    if record.rule:
+        text += f',"rule":"{record.rule}"'
+    if record.cause:
+        text += f',"cause":"{record.cause}"'
+    if audit := shown_field(record.answer, b"audit-id"):
+        text += f',"audit_id":{_quote(audit)}'
+    return text
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.3f}"
+
+
+class CombinedFormat:
+    """Apache's combined log format (mod_log_config), as GoAccess and its kin read it.
+
+    A request that was told nothing, because its client left, has nginx's status 499.
+    """
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+        agent = _apache(user_agent(record))
+        referer = mask_target(field(record.headers, b"referer").decode("utf-8", "surrogateescape"))
+        major, minor = record.version
+        request = f"{record.method} {reading.target} HTTP/{major}.{minor}"
+        return (
+            f"{record.client or '-'} - - [{self._moment(record.started + offset)}] "
+            f'"{_apache(request) if record.method else "-"}" '
+            f"{record.status or 499} {record.sent or '-'} "
+            f'"{_apache(shorten(referer)) or "-"}" "{agent or "-"}"'
+        )
+
+    def _moment(self, moment: float) -> str:
+        second = int(moment)
+        if second != self._second:
+            t = time.gmtime(second)
+            self._second = second
+            self._text = (
+                f"{t.tm_mday:02d}/{_MONTHS[t.tm_mon - 1]}/{t.tm_year}"
+                f":{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} +0000"
+            )
+        return self._text
+
+
+def _apache(text: str) -> str:
+    """Escaped as by Apache: quotes and backslashes with a backslash, the rest byte by byte."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    out = []
+    for byte in text.encode("utf-8", "surrogateescape"):
+        char = chr(byte)
+        if char in '"\\':
+            out.append("\\" + char)
+        else:
+            out.append(char if 0x20 <= byte < 0x7F else f"\\x{byte:02x}")
+    return "".join(out)

@@ -1,0 +1,193 @@
+"""One file that lines are appended to, by a thread of its own.
+
+Whoever writes never waits: not for a disk, not for a reader of a pipe that has gone to lunch.
+What cannot be written is dropped and counted, said once, and said again when writing works
+again. Lines are never mixed: a batch that was cut in the middle is ended before the next.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ..errors import UsageError
+
+STDERR: Final = "-"
+# What may wait for a slow disk or reader; some ten thousand lines.
+_MOST_WAITING: Final = 8 * 1024 * 1024
+# How long the end of the process waits for a reader that does not read.
+_PATIENCE: Final = 5.0
+
+
+class Sink:
+    """See the module.
+
+    Args:
+        path: the file, made if need be and readable by its owner only; :data:`STDERR` is
+            standard error.
+        report: is told, from any thread, when lines are lost and when that is over.
+
+    Attributes:
+        lost: how many lines could not be written.
+
+    Raises:
+        UsageError: the file cannot be opened.
+    """
+
+    def __init__(self, path: str, report: Callable[[str], None] | None = None) -> None:
+        self._path = path
+        self._report = report
+        self._fd = _stderr() if path == STDERR else _open(path)
+        self._changed = threading.Condition()
+        # None stands for the file to be opened anew, behind what was written before.
+        self._waiting: list[bytes | None] = []
+        self._size = 0
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._torn = False
+        self._failing = False
+        self.lost = 0
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person may be looking."""
+        with contextlib.suppress(OSError):
+            return os.isatty(self._fd)
+        return False
+
+    def write(self, lines: bytes) -> None:
+        """Take whole lines, each with its end; they are written soon, in order."""
+        with self._changed:
+            if self._closed:
+                return
+            if self._size + len(lines) > _MOST_WAITING:
+                self._lose(lines, "nobody takes its lines as fast as they come")
+                return
+            self._waiting.append(lines)
+            self._size += len(lines)
+            self._wake()
+
+    def reopen(self) -> None:
+        """Open the file anew, once what was written before is in the old one (for logrotate)."""
+        with self._changed:
+            if self._path != STDERR and not self._closed:
+                self._waiting.append(None)
+                self._wake()
+
+    def close(self) -> None:
+        """Write what waits, within seconds, and end. May be repeated."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(_PATIENCE)
+            if thread.is_alive():
+                return
+        if self._fd > 2:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            # A daemon: a write that never returns must not keep the process alive.
+            self._thread = threading.Thread(target=self._run, name="kubelatch log", daemon=True)
+            self._thread.start()
+        self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                waiting, self._waiting, self._size = self._waiting, [], 0
+            if not waiting:
+                return
+            while None in waiting:
+                at = waiting.index(None)
+                self._write_all(b"".join(filter(None, waiting[:at])))
+                self._open_anew()
+                waiting = waiting[at + 1 :]
+            self._write_all(b"".join(filter(None, waiting)))
+
+    def _write_all(self, lines: bytes) -> None:
+        if not lines:
+            return
+        data = b"\n" + lines if self._torn else lines
+        rest = memoryview(data)
+        try:
+            while rest:
+                try:
+                    rest = rest[os.write(self._fd, rest) :]
+                except BlockingIOError:
+                    # Somebody who shares our standard error has made it non-blocking.
+                    poll = select.poll()
+                    poll.register(self._fd, select.POLLOUT)
+                    poll.poll(1000)
+        except OSError as error:
+            done = len(data) - len(rest)
+            if done:
+                self._torn = data[done - 1 : done] != b"\n"
+            self._lose(bytes(rest), os.strerror(error.errno or 0).lower())
+            return
+        self._torn = False
+        if self._failing and self._size < _MOST_WAITING // 2:
+            self._failing = False
+            self._say(f"is written again; {self.lost} lines were lost")
+
+    def _open_anew(self) -> None:
+        try:
+            fd = _open(self._path)
+        except UsageError as error:
+            self._say(f"goes on in the old file: {error.message}")
+            return
+        os.close(self._fd)
+        self._fd, self._torn = fd, False
+
+    def _lose(self, lines: bytes, why: str) -> None:
+        self.lost += lines.count(b"\n")
+        if not self._failing:
+            self._failing = True
+            self._say(f"loses lines: {why}")
+
+    def _say(self, what: str) -> None:
+        if self._report is not None:
+            self._report(f"the log {self._path} {what}")
+
+
+def _stderr() -> int:
+    """Standard error; nowhere if it was closed at start, when its number is another file's."""
+    return 2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _open(path: str) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        msg = f"open {path}: {os.strerror(error.errno or 0).lower()}"
+        raise UsageError(msg, hint="give --log-requests a file that can be written") from error
+
+
+class SinkHandler(logging.Handler):
+    """Sends what the program has to say of itself to a sink, one line each.
+
+    Args:
+        sink: usually that of standard error, which a request log may share.
+    """
+
+    def __init__(self, sink: Sink, escape: Callable[[str], str]) -> None:
+        super().__init__()
+        self._sink = sink
+        self._escape = escape
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; a traceback, which only a fault of ours has, takes more lines."""
+        text = f"{record.levelname}: {self._escape(record.getMessage())}\n"
+        if record.exc_info:
+            text += logging.Formatter().formatException(record.exc_info) + "\n"
+        self._sink.write(text.encode("utf-8", "backslashreplace"))

@@ -1,0 +1,307 @@
+"""The proxy as a library: start one, use its address, close it.
+
+In an event loop it is an asynchronous context manager; in code without one it is an ordinary
+context manager, and the proxy runs in a thread of its own. It installs no signal handlers, sets
+up no logging, and reads none of the command's environment variables; kubeconfig is looked for
+as kubectl does, unless one is given.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    from .app import App
+    from .settings import Settings
+
+
+# Where a program wants something else than a command: it seldom waits for the watches that it
+# left open, and its standard error is its own.
+_DEFAULTS: Final[Mapping[str, Any]] = {"drain_timeout": 1.0, "log_requests": "off"}
+
+
+class Options(TypedDict, total=False):
+    """The command's flags, with underscores for dashes; ``kubelatch --help`` explains them."""
+
+    port: int
+    address: str
+    unix_socket: str
+    api_prefix: str
+    www: str
+    www_prefix: str
+    www_symlinks: bool
+    append_server_path: bool
+    accept_paths: str
+    reject_paths: str
+    accept_hosts: str
+    reject_methods: str
+    disable_filter: bool
+    read_only: bool | Literal["with-secrets"]
+    allow_rules: tuple[str, ...]
+    context: str
+    cluster: str
+    user: str
+    server: str
+    certificate_authority: str
+    insecure_skip_tls_verify: bool
+    tls_server_name: str
+    client_certificate: str
+    client_key: str
+    token: str
+    username: str
+    password: str
+    as_group: tuple[str, ...]
+    as_uid: str
+    disable_compression: bool
+    log_requests: str
+    log_format: Literal["text", "json", "combined"]
+    admin_address: str
+    demo: bool
+    drain_timeout: float
+
+
+class Proxy:
+    """A proxy within this process.
+
+    ::
+
+        async with Proxy(context="staging", read_only=True) as proxy:
+            print(proxy.url)
+
+        with Proxy(demo=True) as proxy:  # the same, in a thread
+            print(proxy.url)
+
+    Args:
+        kubeconfig: a kubeconfig as a mapping, or the path of a file; without either, it is
+            looked for as kubectl does.
+        impersonate: the user of ``--as``, which is no name in Python.
+        options: flags by name. The port is the system's choice unless one is given, and
+            requests in flight at the end have one second. Requests are not logged.
+
+    Raises:
+        UsageError: an option is unknown, or its value is no good.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        impersonate: str = "",
+        **options: Unpack[Options],
+    ) -> None:
+        values: dict[str, Any] = {**_DEFAULTS, **options}
+        if "unix_socket" not in options:
+            values.setdefault("port", 0)
+        if impersonate:
+            values["as"] = impersonate
+        self._kubeconfig: Mapping[str, Any] | None = None
+        if isinstance(kubeconfig, Mapping):
+            self._kubeconfig = kubeconfig
+        elif kubeconfig is not None:
+            values["kubeconfig"] = os.fspath(kubeconfig)
+        self._settings = _settings(values)
+        self._app: App | None = None
+        self._thread: _Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it serves, e.g. ``http://127.0.0.1:43211``; ``unix:///path`` for a socket.
+
+        Raises:
+            RuntimeError: it is not running.
+        """
+        app = self._app or (self._thread.app if self._thread else None)
+        if app is None or not app.name:
+            msg = "the proxy is not running"
+            raise RuntimeError(msg)
+        return _url(app.name)
+
+    async def start(self) -> None:
+        """Serve in the running event loop.
+
+        Raises:
+            KubelatchError: it cannot start.
+            RuntimeError: it is running already.
+        """
+        self._must_be_stopped()
+        app = self._app = self._make()
+        try:
+            await app.start()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Finish what is in flight, within ``drain_timeout``, and stop. May be repeated.
+
+        Raises:
+            RuntimeError: it runs in a thread; :meth:`close` ends that.
+        """
+        if self._thread is not None:
+            msg = "the proxy runs in a thread: use close()"
+            raise RuntimeError(msg)
+        app, self._app = self._app, None
+        if app is not None:
+            try:
+                await app.drain()
+            finally:
+                await app.stop()
+
+    def start_thread(self) -> None:
+        """Serve in a thread, and return when it does.
+
+        Raises:
+            KubelatchError: it cannot start.
+            RuntimeError: it is running already.
+        """
+        self._must_be_stopped()
+        thread = self._thread = _Thread(self._make, self._settings.loop)
+        try:
+            thread.start()
+        except BaseException:
+            self._thread = None
+            raise
+
+    def close(self) -> None:
+        """Like :meth:`aclose`, for a proxy in a thread. May be repeated.
+
+        Raises:
+            RuntimeError: it runs in an event loop; :meth:`aclose` ends that.
+        """
+        if self._app is not None:
+            msg = "the proxy runs in an event loop: use aclose()"
+            raise RuntimeError(msg)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
+
+    def _make(self) -> "App":
+        from .app import App  # noqa: PLC0415 -- whoever imports this may never start one
+
+        return App(self._settings, os.environ, kubeconfig=self._kubeconfig)
+
+    def _must_be_stopped(self) -> None:
+        if self._app is not None or self._thread is not None:
+            msg = "the proxy is running already"
+            raise RuntimeError(msg)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        self.start_thread()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        app = self._app or (self._thread.app if self._thread else None)
+        return f"<Proxy {app.status if app else 'stopped'}>"
+
+
+class _Thread:
+    """An event loop with one proxy, in a thread.
+
+    Args:
+        make: makes the proxy, within the thread.
+        loop: see ``--loop``.
+    """
+
+    def __init__(self, make: "Callable[[], App]", loop: str) -> None:
+        self.app: App | None = None
+        self._make = make
+        self._choice = loop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+        # A daemon: a program that forgets to close its proxy must still be able to end.
+        self._thread = threading.Thread(target=self._main, name="kubelatch", daemon=True)
+
+    def start(self) -> None:
+        """Return when it serves; raise what kept it from that."""
+        self._thread.start()
+        self._started.wait()
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+
+    def stop(self) -> None:
+        """Drain, and return when the thread has ended; raise what went wrong."""
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _main(self) -> None:
+        from .loops import loop_factory  # noqa: PLC0415
+
+        try:
+            with asyncio.Runner(loop_factory=loop_factory(self._choice)) as runner:
+                runner.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 -- it is raised in the thread that waits
+            self._error = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        app = self._make()
+        try:
+            await app.start()
+            self.app = app
+            self._started.set()
+            await self._stop.wait()
+            await app.drain()
+        finally:
+            await app.stop()
+
+
+def _settings(options: Mapping[str, Any]) -> "Settings":
+    """Settings from options, read as the command reads its flags."""
+    from .settings import from_values, parse  # noqa: PLC0415
+
+    return from_values(parse([f"--{text}" for text in _flags(options)], {}))
+
+
+def _flags(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in options.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"{flag}={str(value).lower()}"
+        elif isinstance(value, float):
+            yield f"{flag}={value:f}s"
+        elif isinstance(value, tuple | list):
+            yield from (f"{flag}={item}" for item in value)
+        else:
+            yield f"{flag}={value}"
+
+
+def _url(name: str) -> str:
+    """The URL of an address as the start line says it; of all addresses, the loopback one."""
+    if name.startswith(("/", "@")):
+        return f"unix://{name}"
+    host, _, port = name.rpartition(":")
+    reachable = {"[::]": "[::1]", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"http://{reachable}:{port}"

@@ -1,0 +1,284 @@
+"""Everything through which a proxy can be watched, put together as the flags say.
+
+It gets the records of exchanges and hands them on to the request log, the metrics, and whoever
+else counts. What no flag asks for is not even imported.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from .access_log import (
+    STDERR,
+    STREAMS,
+    AccessLog,
+    Batches,
+    CombinedFormat,
+    Format,
+    JsonFormat,
+    Reader,
+    Sink,
+    TextFormat,
+)
+from .errors import KubelatchError
+from .gate.patterns import PatternList, split_patterns
+from .record import Record, Recorder
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .admin import Admin, ApiServerWatch, Check
+    from .credentials import Credential
+    from .dispatch import Dispatcher
+    from .metrics import Metrics, Readings
+    from .reload import Reloader
+    from .upstream.generation import Generation
+
+log = logging.getLogger(__name__)
+
+# A probe gives up after a second, by default; a plugin that takes longer goes on meanwhile.
+_CREDENTIAL_PATIENCE: Final = 0.8
+
+
+class Observation:
+    """See the module.
+
+    Args:
+        settings: the flags.
+        environ: the environment, for ``NO_COLOR`` and ``TERM``.
+        stderr: standard error, for request logs that go there; None if it is not ours to
+            write to, as in a program that embeds the proxy.
+        attended: a person at a terminal sees standard error.
+
+    Attributes:
+        begun: to be called with the record of each exchange that the gate lets through; None
+            if nobody wants to know.
+
+    Raises:
+        KubelatchError: a pattern, a file or an address is no good.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        stderr: Sink | None = None,
+        attended: bool = False,
+    ) -> None:
+        self._reader = Reader(settings.api_prefix)
+        self._sink: Sink | None = None
+        self._metrics: Metrics | None = None
+        self._api_server: ApiServerWatch | None = None
+        self._admin: Admin | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._reloader: Reloader | None = None
+        self._quit: Callable[[], None] | None = None
+        self._generation: Generation | None = None
+        self._credential: Credential | None = None
+        self._refreshes = 0
+        # Patterns first: a bad one must not leave a file or a socket behind.
+        skip = PatternList("--log-skip-paths", split_patterns(settings.log_skip_paths))
+        access_log = self._make_log(settings, environ, stderr, skip, attended=attended)
+        takers: list[Callable[[Sequence[Record]], None]] = [access_log.take]
+        if settings.admin_address:
+            takers += self._make_admin(settings.admin_address)
+        self._batches = Batches(*takers)
+        self.begun: Recorder | None = access_log.begin if settings.verbosity >= STREAMS else None
+
+    @property
+    def admin_name(self) -> str:
+        """The address of the admin listener; empty without one."""
+        return self._admin.name if self._admin is not None else ""
+
+    def ended(self, record: Record) -> None:
+        """Take the record of an exchange that is over."""
+        self._batches(record)
+
+    async def start(
+        self, dispatcher: "Dispatcher", reloader: "Reloader", quit_: Callable[[], None]
+    ) -> None:
+        """Begin to answer on the admin address.
+
+        Args:
+            dispatcher: is asked what is under way.
+            reloader: is asked how configuration and credential are.
+            quit_: drains and ends the proxy.
+        """
+        self._dispatcher, self._reloader, self._quit = dispatcher, reloader, quit_
+        if self._admin is not None:
+            await self._admin.start()
+
+    def reopen(self) -> None:
+        """Write the request log to a new file of the same name."""
+        self._batches.flush()
+        if self._sink is not None:
+            self._sink.reopen()
+
+    def close_log(self) -> None:
+        """Write what is left, and close the request log. May be repeated."""
+        self._batches.flush()
+        if self._sink is not None:
+            self._sink.close()
+
+    async def stop(self) -> None:
+        """Write what is left, and close everything. May be repeated."""
+        if self._admin is not None:
+            await self._admin.stop()
+        self.close_log()
+
+    # --- what the admin listener asks -----------------------------------------------------------
+
+    async def checks(self) -> "Sequence[Check]":
+        """See ``admin.Subject``."""
+        from .admin import Check  # noqa: PLC0415 -- seldom used
+
+        if self._reloader is None or self._dispatcher is None or self._api_server is None:
+            return [Check("listening", "not yet")]
+        self._batches.flush()
+        draining = self._dispatcher.draining
+        rejected = self._reloader.last_error
+        return [
+            Check("listening", "draining, and accepts no more" if draining else ""),
+            Check("credential", await _credential_problem(self._reloader)),
+            Check("configuration", rejected.message if rejected else "", counts=False),
+            self._api_server.check(),
+        ]
+
+    def metrics(self, accept: str) -> tuple[bytes, str] | None:
+        """See ``admin.Subject``."""
+        if self._metrics is None:
+            return None
+        self._batches.flush()
+        return self._metrics.expose(accept)
+
+    def quit(self) -> None:
+        """See ``admin.Subject``."""
+        if self._quit is not None:
+            self._quit()
+
+    def _readings(self) -> "Readings":
+        from .metrics import Readings  # noqa: PLC0415 -- an extra
+
+        reloader, dispatcher = self._reloader, self._dispatcher
+        if reloader is None or dispatcher is None:
+            return Readings()
+        self._look()
+        generation = reloader.current()
+        status = generation.credentials.describe()
+        idle = 0
+        if self._credential is not None:
+            # A certificate that cannot be used is readiness' business.
+            with contextlib.suppress(KubelatchError):
+                idle = generation.pool(self._credential).idle
+        return Readings(
+            in_flight=dispatcher.in_flight,
+            idle=idle,
+            reloads=reloader.reloads,
+            reload_failed=reloader.last_error is not None,
+            refreshes=self._refreshes,
+            refresh_failed=bool(status.last_error),
+            credential_expiry=status.expires_at,
+            certificate_expiry=status.certificate.not_after if status.certificate else None,
+            lines_lost=self._sink.lost if self._sink is not None else 0,
+            loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
+        )
+
+    def _look(self, _: Sequence[Record] = ()) -> None:
+        """Notice that a generation has another credential than it had.
+
+        Looking with each batch of records misses none: one is replaced at most once a second.
+        """
+        if self._reloader is None:
+            return
+        generation = self._reloader.current()
+        credential = generation.credentials.peek()
+        if credential is None or credential is self._credential:
+            return
+        if generation is self._generation and self._credential is not None:
+            self._refreshes += 1
+        self._generation, self._credential = generation, credential
+
+    # --- making ---------------------------------------------------------------------------------
+
+    def _make_log(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        stderr: Sink | None,
+        skip: PatternList,
+        *,
+        attended: bool,
+    ) -> AccessLog:
+        where = settings.log_requests
+        if where == "auto" and attended and not settings.quiet:
+            where = STDERR
+        if where in {"auto", "off"}:
+            return AccessLog(
+                None,
+                TextFormat(),
+                self._reader,
+                scope="problems" if where == "auto" else "none",
+                verbosity=settings.verbosity,
+            )
+        if where != STDERR:
+            sink = self._sink = Sink(where, report=log.error)
+        elif stderr is not None:
+            sink = stderr
+        else:
+            sink = self._sink = Sink(STDERR)
+        form = make_format(settings.log_format, colour=sink.is_terminal and _colourful(environ))
+        return AccessLog(
+            sink, form, self._reader, scope="all", skip=skip, verbosity=settings.verbosity
+        )
+
+    def _make_admin(self, address: str) -> list[Callable[[Sequence[Record]], None]]:
+        from .admin import Admin, ApiServerWatch  # noqa: PLC0415 -- seldom used
+
+        self._admin = Admin(address, self)
+        self._api_server = ApiServerWatch()
+        try:
+            from .metrics import Metrics  # noqa: PLC0415 -- an extra
+        except ImportError:
+            log.warning("/metrics is not served: pip install 'kubelatch[metrics]'")
+            return [self._api_server.take]
+        self._metrics = Metrics(self._reader, self._readings)
+        return [self._look, self._api_server.take, self._metrics.take]
+
+
+async def _credential_problem(reloader: "Reloader") -> str:
+    """Why no request could be authenticated now; empty if one could."""
+    try:
+        async with asyncio.timeout(_CREDENTIAL_PATIENCE):
+            generation = reloader.current()
+            generation.pool(await generation.credential())
+    except TimeoutError:
+        return "it is still being fetched"
+    except KubelatchError as error:
+        return error.message
+    return ""
+
+
+def make_format(name: str, *, colour: bool = False) -> Format:
+    """The format of that name; colours are for text only."""
+    if name == "json":
+        return JsonFormat()
+    return CombinedFormat() if name == "combined" else TextFormat(colour=colour)
+
+
+def _colourful(environ: Mapping[str, str]) -> bool:
+    """https://no-color.org, and terminals that say they can do nothing."""
+    return not environ.get("NO_COLOR") and environ.get("TERM") not in {None, "", "dumb"}
+
+
+def is_attended() -> bool:
+    """Whether a person sees standard error, and this is what they are looking at.
+
+    A job in the background shares the terminal with a shell, and should keep quiet.
+    """
+    try:
+        return os.isatty(2) and os.tcgetpgrp(2) == os.getpgrp()
+    except OSError:
+        return False

@@ -1,0 +1,75 @@
+"""A Kubernetes API for tests, as pytest fixtures; installed with the package.
+
+By default there is an API server of our own behind it, so that a test needs no cluster:
+
+::
+
+    def test_pods(kubelatch):
+        pods = requests.get(f"{kubelatch.url}/api/v1/namespaces/default/pods")
+
+``pytest --kubelatch-context=staging`` runs the same tests against a cluster of your kubeconfig.
+Whoever does not use the fixtures pays for nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+if TYPE_CHECKING:
+    from .embedding import Proxy
+
+ProxyFactory: TypeAlias = "Callable[..., Proxy]"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--kubelatch-context`` and ``--kubelatch-kubeconfig``."""
+    group = parser.getgroup("kubelatch")
+    group.addoption(
+        "--kubelatch-context",
+        default="",
+        metavar="NAME",
+        help="run against this context of your kubeconfig instead of a demo cluster",
+    )
+    group.addoption(
+        "--kubelatch-kubeconfig",
+        default="",
+        metavar="FILE",
+        help="run against the cluster of this kubeconfig instead of a demo cluster",
+    )
+
+
+@pytest.fixture(scope="session")
+def kubelatch(request: pytest.FixtureRequest) -> "Iterator[Proxy]":
+    """A running proxy, the same for all tests; its ``url`` is the Kubernetes API."""
+    from .embedding import Proxy  # noqa: PLC0415 -- most test runs do not use it
+
+    with Proxy(**_cluster(request.config)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def kubelatch_factory(request: pytest.FixtureRequest) -> "Iterator[ProxyFactory]":
+    """Starts proxies with other options, each with a demo cluster of its own unless told.
+
+    It takes what :class:`proxy.Proxy` takes; the proxies end with the test.
+    """
+    from .embedding import Proxy  # noqa: PLC0415
+
+    with ExitStack() as proxies:
+
+        def start(kubeconfig: Any = None, **options: Any) -> Proxy:
+            cluster = {} if kubeconfig is not None else _cluster(request.config)
+            return proxies.enter_context(Proxy(kubeconfig, **{**cluster, **options}))
+
+        yield start
+
+
+def _cluster(config: pytest.Config) -> dict[str, Any]:
+    context = config.getoption("--kubelatch-context")
+    kubeconfig = config.getoption("--kubelatch-kubeconfig")
+    if not context and not kubeconfig:
+        return {"demo": True}
+    chosen: dict[str, Any] = {"context": context} if context else {}
+    return chosen | ({"kubeconfig": kubeconfig} if kubeconfig else {})

@@ -1,0 +1,145 @@
+"""systemd's two protocols: sockets that it hands over, and state that is reported to it.
+
+Rules from sd_listen_fds(3) and sd_notify(3); no library is needed for either. Both take their
+variables out of the environment, so that no child process mistakes them for its own, and
+nothing here fails because systemd is not there. It knows nothing of HTTP.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Final
+
+from .errors import ListenError
+
+log = logging.getLogger(__name__)
+
+_FIRST_FD: Final = 3
+
+
+def take_sockets(environ: MutableMapping[str, str]) -> tuple[tuple[str, socket.socket], ...]:
+    """The listening sockets that were passed to this process, each with its name.
+
+    The name is ``FileDescriptorName=`` of the socket unit, by default the unit's own. The
+    sockets are closed in child processes.
+
+    Args:
+        environ: is left without the ``LISTEN_`` variables.
+
+    Raises:
+        ListenError: what was passed is no listening stream socket.
+    """
+    pid = environ.pop("LISTEN_PID", "")
+    count = environ.pop("LISTEN_FDS", "")
+    names = environ.pop("LISTEN_FDNAMES", "").split(":")
+    if pid != str(os.getpid()) or not count.isdecimal():
+        return ()
+    fds = range(_FIRST_FD, _FIRST_FD + int(count))
+    # None may reach a child, not even if a later one is refused.
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.set_inheritable(fd, False)
+    names += [""] * (len(fds) - len(names))
+    return tuple((name or "unknown", _adopt(fd)) for name, fd in zip(names, fds, strict=False))
+
+
+def _adopt(fd: int) -> socket.socket:
+    hint = "a socket unit needs ListenStream= and Accept=no"
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError as exc:
+        msg = f"file descriptor {fd} from the service manager is no socket"
+        raise ListenError(msg, hint=hint) from exc
+    families = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
+    if (
+        sock.family not in families
+        or sock.type != socket.SOCK_STREAM
+        or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    ):
+        msg = f"file descriptor {fd} from the service manager is not a listening stream socket"
+        raise ListenError(msg, hint=hint)
+    sock.setblocking(False)
+    return sock
+
+
+class Notifier:
+    """Tells the service manager how we are; without one, it tells nobody.
+
+    Args:
+        address: of the datagram socket; ``@`` at its start stands for the abstract namespace.
+        watchdog: seconds within which the manager wants a sign of life; 0 is never.
+    """
+
+    def __init__(self, address: str = "", watchdog: float = 0.0) -> None:
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._watchdog = watchdog
+        self._timer: asyncio.TimerHandle | None = None
+        self._status = ""
+
+    @classmethod
+    def from_environment(cls, environ: MutableMapping[str, str]) -> "Notifier":
+        """The notifier that the service manager asks for.
+
+        Args:
+            environ: is left without ``NOTIFY_SOCKET`` and the ``WATCHDOG_`` variables.
+        """
+        address = environ.pop("NOTIFY_SOCKET", "")
+        microseconds = environ.pop("WATCHDOG_USEC", "")
+        pid = environ.pop("WATCHDOG_PID", "")
+        ours = pid in {"", str(os.getpid())} and microseconds.isdecimal()
+        if not address.startswith(("/", "@")):
+            return cls()
+        return cls(address, int(microseconds) / 1e6 if ours else 0.0)
+
+    def ready(self, status: str) -> None:
+        """It serves; also the end of a reload."""
+        self._send("READY=1", status)
+
+    def reloading(self) -> None:
+        """The configuration is read again; :meth:`ready` follows."""
+        # systemd 253 and later tell by this time which request to reload was meant.
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self, status: str, within: float) -> None:
+        """It is on its way out, which may take this many seconds.
+
+        The manager waits for that long even if its unit says less.
+        """
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(within * 1e6)}", status)
+
+    def watch(self, status: Callable[[], str]) -> None:
+        """Give signs of life from the running event loop, twice as often as asked for.
+
+        An event loop that hangs gives none, and the manager restarts the service.
+
+        Args:
+            status: is asked each time, and told when it has changed.
+        """
+        if self._address and self._watchdog:
+            self._send("WATCHDOG=1", status())
+            self._timer = asyncio.get_running_loop().call_later(
+                self._watchdog / 2, self.watch, status
+            )
+
+    def close(self) -> None:
+        """No more signs of life. May be repeated."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _send(self, state: str, status: str = "") -> None:
+        if not self._address:
+            return
+        if status and status != self._status:
+            self._status = status
+            state = f"{state}\nSTATUS={' '.join(status.splitlines())}"
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.sendto(state.encode(), self._address)
+        except OSError as exc:
+            # The manager will notice by itself; stopping for it would make things worse.
+            log.debug("the service manager was not told %r: %s", state, exc)

@@ -1,0 +1,198 @@
+"""Builds the Dockerfile without a container engine: the same steps, in directory trees.
+
+Each stage is a tree of its own. ``RUN`` happens in a chroot, ``COPY`` sees what .dockerignore
+lets through. In place of the base images stand trees made of the same Debian packages: Debian's
+Python for the one that builds, and for the one that runs the packages that distroless puts into
+python3-debian13, without a shell (GoogleContainerTools/distroless, python3/ and cc/).
+"""
+
+import fnmatch
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_BUILD_PACKAGES = ("ca-certificates", "python3-pip")
+_RUNTIME_PACKAGES = (
+    "base-files", "ca-certificates", "netbase", "tzdata", "media-types",
+    "libc6", "libgcc-s1", "libgomp1", "libstdc++6", "libssl3t64", "libzstd1", "zlib1g",
+    "libbz2-1.0", "libdb5.3t64", "libexpat1", "libffi8", "liblzma5", "libncursesw6",
+    "libreadline8t64", "libsqlite3-0", "libtinfo6", "libuuid1", "libcrypt1",
+    "libpython3.13-minimal", "libpython3.13-stdlib", "python3.13-minimal",
+)  # fmt: skip
+
+
+@dataclass
+class Stage:
+    """A stage, and at the end the image."""
+
+    base: str
+    root: Path
+    environ: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, str] = field(default_factory=dict)
+    user: str = "0:0"
+    entrypoint: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
+    healthcheck: list[str] = field(default_factory=list)
+    stop_signal: str = "SIGTERM"
+
+
+def instructions(dockerfile: str) -> list[tuple[str, str]]:
+    """The instructions, one logical line each."""
+    lines = [line for line in dockerfile.splitlines() if line and not line.startswith("#")]
+    logical = "\n".join(lines).replace("\\\n", " ").splitlines()
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in logical)]
+
+
+class Builder:
+    """Builds one Dockerfile.
+
+    Args:
+        context: the directory that holds it.
+        work: an empty directory for the trees.
+    """
+
+    def __init__(self, context: Path, work: Path) -> None:
+        self._context = context
+        self._work = work
+        self._stages: dict[str, Stage] = {}
+        self._debian = work / "debian"
+        self._ignored = (context / ".dockerignore").read_text().splitlines()
+
+    def build(self) -> Stage:
+        """Carry out all instructions, and return the last stage."""
+        stage = Stage("", self._work)
+        for word, rest in instructions((self._context / "Dockerfile").read_text()):
+            if word == "FROM":
+                stage = self._from(rest)
+            else:
+                getattr(self, f"_{word.lower()}")(stage, rest)
+        return stage
+
+    def _from(self, rest: str) -> Stage:
+        image, _, name = rest.partition(" AS ")
+        root = self._work / (name or "image")
+        if image.startswith("python:3.13-slim-trixie@sha256:"):
+            self._debootstrap()
+            _run("cp", "-a", self._debian, root)
+        elif image.startswith("gcr.io/distroless/python3-debian13:nonroot@sha256:"):
+            self._unpack(root)
+        else:
+            msg = f"no tree stands in for {image}"
+            raise AssertionError(msg)
+        stage = Stage(image, root)
+        self._stages[name] = stage
+        return stage
+
+    def _debootstrap(self) -> None:
+        include = ",".join(_BUILD_PACKAGES)
+        _run("debootstrap", "--variant=minbase", f"--include={include}", "trixie", self._debian)
+        # Name resolution and trust, which an engine gives to the steps of a build too.
+        shutil.copy("/etc/resolv.conf", self._debian / "etc/resolv.conf")
+        bundle = "etc/ssl/certs/ca-certificates.crt"
+        shutil.copy(f"/{bundle}", self._debian / bundle)
+
+    def _unpack(self, root: Path) -> None:
+        archives = self._debian / "archives"
+        archives.mkdir()
+        _run(
+            "chroot", self._debian, "sh", "-c",
+            f"cd /archives && apt-get download -qq {' '.join(_RUNTIME_PACKAGES)}",
+        )  # fmt: skip
+        root.mkdir()
+        # base-files first: it says that /lib is a link.
+        packages = sorted(archives.iterdir(), key=lambda path: not path.name.startswith("base-"))
+        for package in packages:
+            _run("dpkg-deb", "--extract", package, root)
+        for name in ("python", "python3"):
+            (root / "usr/bin" / name).symlink_to("python3.13")
+        certificates = root / "etc/ssl/certs"
+        certificates.mkdir(parents=True, exist_ok=True)
+        shutil.copy("/etc/ssl/certs/ca-certificates.crt", certificates)
+
+    def _copy(self, stage: Stage, rest: str) -> None:
+        words = shlex.split(rest)
+        if words[0].startswith("--from="):
+            source = self._stages[words.pop(0).removeprefix("--from=")].root
+            self._transfer(source, words, stage.root, ignore=False)
+        else:
+            self._transfer(self._context, words, stage.root, ignore=True)
+
+    def _transfer(self, source: Path, words: list[str], root: Path, *, ignore: bool) -> None:
+        *names, target = words
+        for name in names:
+            origin = source / name.lstrip("/")
+            place = root / target.lstrip("/")
+            if target.endswith("/"):
+                place /= origin.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if ignore and not self._lets_through(name):
+                msg = f".dockerignore keeps {name} out"
+                raise AssertionError(msg)
+            if origin.is_dir():
+                skip = shutil.ignore_patterns("__pycache__") if ignore else None
+                shutil.copytree(origin, place, symlinks=True, ignore=skip, dirs_exist_ok=True)
+            else:
+                shutil.copy2(origin, place)
+
+    def _lets_through(self, name: str) -> bool:
+        """As Docker reads .dockerignore: the last pattern that matches decides."""
+        kept = True
+        parents = [name, *map(str, Path(name).parents)]
+        for pattern in self._ignored:
+            if any(fnmatch.fnmatch(parent, pattern.lstrip("!")) for parent in parents):
+                kept = pattern.startswith("!")
+        return kept
+
+    def _run(self, stage: Stage, rest: str) -> None:
+        passed = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        environ = {
+            "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            **stage.environ,
+            **passed,
+        }
+        _run("chroot", stage.root, "/bin/sh", "-c", rest, environ=environ)
+
+    def _arg(self, stage: Stage, rest: str) -> None:
+        name, _, value = rest.partition("=")
+        stage.arguments[name] = value
+
+    def _env(self, stage: Stage, rest: str) -> None:
+        stage.environ |= dict(word.split("=", 1) for word in shlex.split(rest))
+
+    def _label(self, stage: Stage, rest: str) -> None:
+        for name, value in stage.arguments.items():
+            rest = rest.replace(f"${{{name}}}", value)
+        stage.labels |= dict(word.split("=", 1) for word in shlex.split(rest))
+
+    def _user(self, stage: Stage, rest: str) -> None:
+        stage.user = rest
+
+    def _workdir(self, stage: Stage, rest: str) -> None:
+        assert rest == "/"
+
+    def _expose(self, stage: Stage, rest: str) -> None:
+        assert rest.isdecimal()
+
+    def _stopsignal(self, stage: Stage, rest: str) -> None:
+        stage.stop_signal = rest
+
+    def _entrypoint(self, stage: Stage, rest: str) -> None:
+        stage.entrypoint = json.loads(rest)
+
+    def _cmd(self, stage: Stage, rest: str) -> None:
+        stage.command = json.loads(rest)
+
+    def _healthcheck(self, stage: Stage, rest: str) -> None:
+        stage.healthcheck = json.loads(rest.partition("CMD ")[2])
+
+
+def _run(*words: str | Path, environ: dict[str, str] | None = None) -> None:
+    result = subprocess.run(
+        words, check=False, capture_output=True, text=True, env=environ, stdin=subprocess.DEVNULL
+    )
+    assert result.returncode == 0, f"{words}: {result.stdout[-2000:]} {result.stderr[-2000:]}"

@@ -1,0 +1,321 @@
+"""Socket activation and notification, with systemd's own tools or sockets on the other side."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from proxy.demo import DemoServer
+from proxy.systemd import Notifier, take_sockets
+
+from ..support.client import Client
+from ..support.kubeconfig import write
+from ..support.proxies import proxy_process
+from .conftest import ROOT
+
+UNITS = ROOT / "systemd"
+
+
+class Manager:
+    """The service manager's end of the notification socket."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.setblocking(False)
+        self.environ = {"NOTIFY_SOCKET": address}
+
+    async def told(self, beginning: str) -> dict[str, str]:
+        """The next message that begins so; others are passed over."""
+        while True:
+            data = await asyncio.get_running_loop().sock_recv(self._socket, 4096)
+            if data.startswith(beginning.encode()):
+                return dict(line.split("=", 1) for line in data.decode().split("\n"))
+
+    def told_now(self) -> list[str]:
+        """All messages that are there."""
+        messages = []
+        while True:
+            try:
+                messages.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return messages
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    address = f"@kubelatch-{os.getpid()}" if request.param == "abstract" else f"{tmp_path}/notify"
+    manager = Manager(address)
+    yield manager
+    manager.close()
+
+
+# --- notification -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_it_tells_its_life_from_ready_to_stopping(manager: Manager, loop: str) -> None:
+    async with proxy_process(
+        "--demo", "--port=0", f"--loop={loop}", "--drain-timeout=7s", environ=manager.environ
+    ) as process:
+        ready = await manager.told("READY=1")
+        assert ready["STATUS"] == f"Serving on {process.address}"
+
+        before = time.monotonic_ns() // 1000
+        process.signal(signal.SIGHUP)
+        reloading = await manager.told("RELOADING=1")
+        assert before <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+        await manager.told("READY=1")
+
+        process.signal(signal.SIGTERM)
+        stopping = await manager.told("STOPPING=1")
+        assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 7_000_000
+        assert await process.finish() == 0
+
+
+async def test_the_status_says_why_a_changed_configuration_is_not_used(
+    manager: Manager, tmp_path: Path
+) -> None:
+    async with DemoServer() as access:
+        path = write(tmp_path / "config", access.kubeconfig())
+        async with proxy_process(
+            f"--kubeconfig={path}", "--port=0", environ=manager.environ
+        ) as process:
+            await manager.told("READY=1")
+            path.write_text("not: [a, kubeconfig")
+            process.signal(signal.SIGHUP)
+            await manager.told("RELOADING=1")
+            ready = await manager.told("READY=1")
+            assert "the changed configuration is not used" in ready["STATUS"]
+            assert "\n" not in ready["STATUS"]
+
+
+async def test_signs_of_life_come_twice_as_often_as_asked_for(manager: Manager) -> None:
+    environ = manager.environ | {"WATCHDOG_USEC": "200000"}
+    async with proxy_process("--demo", "--port=0", environ=environ):
+        for _ in range(5):
+            await manager.told("WATCHDOG=1")
+
+
+async def test_a_hung_event_loop_gives_no_sign_of_life(manager: Manager) -> None:
+    environ = manager.environ | {"WATCHDOG_USEC": "20000"}
+    notifier = Notifier.from_environment(environ)
+    notifier.watch(lambda: "well")
+    await manager.told("WATCHDOG=1")
+    time.sleep(0.2)  # noqa: ASYNC251 -- the event loop hangs
+    assert manager.told_now() == []
+    await manager.told("WATCHDOG=1")
+    notifier.close()
+
+
+async def test_a_watchdog_meant_for_another_process_is_left_alone(manager: Manager) -> None:
+    environ = manager.environ | {"WATCHDOG_USEC": "20000", "WATCHDOG_PID": "1"}
+    notifier = Notifier.from_environment(environ)
+    notifier.watch(lambda: "well")
+    assert manager.told_now() == []
+    assert environ == {}
+
+
+@pytest.mark.parametrize("address", ["", "relative", "vsock:2:1234", "/nonexistent/notify"])
+async def test_without_a_manager_that_can_be_told_nothing_happens(address: str) -> None:
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "soon"})
+    notifier.ready("well")
+    notifier.stopping("over", 1)
+    notifier.watch(lambda: "well")
+    notifier.close()
+
+
+# --- socket activation ------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def activated(
+    tmp_path: Path, *flags: str, environ: dict[str, str] | None = None
+) -> AsyncIterator[tuple[str, str]]:
+    """A proxy behind ``systemd-socket-activate``: its TCP and its unix address."""
+    if not shutil.which("systemd-socket-activate"):
+        pytest.skip("systemd-socket-activate is not installed")
+    path = str(tmp_path / "api.sock")
+    # The tool wants a port by number; nobody else takes it between these lines and its start.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    passed = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), **(environ or {})}
+    process = await asyncio.create_subprocess_exec(
+        "systemd-socket-activate", f"--listen={address}", f"--listen={path}",
+        "--fdname=web:local", *(f"--setenv={name}={value}" for name, value in passed.items()),
+        sys.executable, "-m", "proxy", *flags,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        # It says on what it listens, line by line, before the first client may come.
+        for _ in range(2):
+            await process.stderr.readline()
+        async with await Client.connect(path) as client:
+            answer = await client.get("/version")
+            assert answer.status == 200
+        lines = [(await process.stdout.readline()).decode().split()[-1] for _ in range(2)]
+        assert lines == [address, path]
+        yield address, path
+    finally:
+        process.terminate()
+        _, stderr = await process.communicate()
+    assert process.returncode == 0, stderr
+    # The file belongs to the manager.
+    assert Path(path).is_socket()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_it_serves_the_sockets_it_is_given(tmp_path: Path, loop: str) -> None:
+    async with activated(tmp_path, "--demo", f"--loop={loop}") as addresses:
+        for address in addresses:
+            async with await Client.connect(address) as client:
+                assert (await client.get("/api/v1/namespaces")).status == 200
+
+
+_PLUGIN = """#!{python}
+import json, os, sys
+fds = {{}}
+for fd in os.listdir("/proc/self/fd"):
+    try:
+        fds[fd] = os.readlink(f"/proc/self/fd/{{fd}}")
+    except OSError:
+        pass
+with open({dump!r}, "w") as stream:
+    json.dump({{"environ": dict(os.environ), "fds": fds}}, stream)
+print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+                  "status": {{"token": {token!r}}}}}))
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_exec_plugins_inherit_neither_sockets_nor_variables(
+    tmp_path: Path, loop: str
+) -> None:
+    dump, plugin = tmp_path / "dump.json", tmp_path / "plugin"
+    async with DemoServer() as access:
+        plugin.write_text(
+            _PLUGIN.format(python=sys.executable, dump=str(dump), token=access.admin_token.reveal())
+        )
+        plugin.chmod(0o700)
+        config = access.kubeconfig()
+        config["users"][0]["user"] = {
+            "exec": {
+                "apiVersion": "client.authentication.k8s.io/v1",
+                "command": str(plugin),
+                "interactiveMode": "Never",
+            }
+        }
+        path = write(tmp_path / "config", config)
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000000"}
+        async with (
+            activated(tmp_path, f"--kubeconfig={path}", f"--loop={loop}", environ=environ) as (
+                address,
+                _,
+            ),
+            await Client.connect(address) as client,
+        ):
+            assert (await client.get("/api/v1/namespaces")).status == 200
+    seen = json.loads(dump.read_text())
+    assert "PATH" in seen["environ"]
+    assert not [
+        name for name in seen["environ"] if name.startswith(("LISTEN_", "NOTIFY_", "WATCHDOG_"))
+    ]
+    # Standard input, output, error, and the directory that is being listed.
+    assert len(seen["fds"]) <= 3
+    assert not [target for fd, target in seen["fds"].items() if int(fd) > 2]
+
+
+def test_sockets_meant_for_another_process_are_not_touched() -> None:
+    environ = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x"}
+    assert take_sockets(environ) == ()
+    assert environ == {}
+
+
+_TAKE = """
+import os, socket, sys
+from proxy.errors import ListenError
+from proxy.systemd import take_sockets
+os.dup2(int(sys.argv[1]), 3)
+environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+try:
+    ((name, sock),) = take_sockets(environ)
+    print(name, sock.getsockname()[0], os.get_inheritable(3), environ)
+except ListenError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        pytest.param("tcp", "unknown 127.0.0.1 False {}", id="a-listening-socket"),
+        pytest.param("udp", "not a listening stream socket", id="a-datagram-socket"),
+        pytest.param("unbound", "not a listening stream socket", id="a-socket-not-listening"),
+        pytest.param("file", "is no socket", id="a-file"),
+    ],
+)
+def test_what_is_passed_must_be_a_listening_stream_socket(kind: str, told: str) -> None:
+    with (
+        socket.socket(type=socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as sock,
+        open(os.devnull) as null,
+    ):
+        if kind == "tcp":
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+        fd = null.fileno() if kind == "file" else sock.fileno()
+        out = subprocess.run(
+            [sys.executable, "-c", _TAKE, str(fd)],
+            check=True, capture_output=True, text=True, pass_fds=[fd], cwd=ROOT,
+        ).stdout  # fmt: skip
+    assert told in out
+
+
+# --- unit files -------------------------------------------------------------------------------
+
+
+def test_the_system_unit_is_well_confined() -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    result = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager",
+         UNITS / "system" / "kubelatch.service"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+
+
+def test_drop_ins_and_units_agree_with_systemd(tmp_path: Path) -> None:
+    """What the machine test verifies too, for places without containers."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    for unit in (UNITS / "system").iterdir():
+        text = unit.read_text().replace("/opt/kubelatch/bin/kubelatch", sys.executable)
+        (tmp_path / unit.name).write_text(text)
+    drop_ins = tmp_path / "kubelatch.service.d"
+    drop_ins.mkdir()
+    for drop_in in (UNITS / "drop-ins").iterdir():
+        shutil.copy(drop_in, drop_ins)
+    result = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *sorted(tmp_path.glob("kubelatch*.s*t*")),
+         tmp_path / "kubelatch.service"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")

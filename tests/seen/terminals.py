@@ -1,0 +1,104 @@
+"""The command at a terminal of its own."""
+
+import asyncio
+import os
+import pty
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# Runs in the new session: takes the terminal, then becomes the command, or leaves it in the
+# background as a shell would.
+_LOGIN = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+if sys.argv[1] == "background":
+    job = os.fork()
+    if job:
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(job, signal.SIGTERM))
+        os.waitpid(job, 0)
+        os._exit(0)
+    os.setpgid(0, 0)
+os.execv(sys.executable, [sys.executable, "-m", "proxy", *sys.argv[2:]])
+"""
+
+
+class Terminal:
+    """A terminal, with the command's standard input and error, and what was shown on it.
+
+    Standard output is a pipe, unless the terminal has it as well (``whole``).
+    """
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, master: int, reader: asyncio.StreamReader
+    ) -> None:
+        self.process = process
+        self.shown = ""
+        self._master = master
+        self._reader = reader
+
+    @classmethod
+    async def start(
+        cls,
+        *arguments: str,
+        background: bool = False,
+        whole: bool = False,
+        environ: Mapping[str, str] | None = None,
+    ) -> "Terminal":
+        master, slave = pty.openpty()
+        place = "background" if background else "foreground"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _LOGIN, place, *arguments),
+            stdin=slave,
+            stdout=slave if whole else asyncio.subprocess.PIPE,
+            stderr=slave,
+            start_new_session=True,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": "/nonexistent",
+                "TERM": "xterm",
+                **(environ or {}),
+            },
+            cwd=ROOT,
+        )
+        os.close(slave)
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(master, "rb", 0)
+        )
+        return cls(process, master, reader)
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+    async def _read(self) -> bool:
+        try:
+            data = await self._reader.read(65536)
+        except OSError:  # how Linux says that nobody has the terminal any more
+            return False
+        self.shown += data.decode().replace("\r\n", "\n")
+        return bool(data)
+
+    async def until(self, pattern: str) -> str:
+        """Read what is shown until it matches."""
+        async with asyncio.timeout(20):
+            while not re.search(pattern, self.shown):
+                assert await self._read(), self.shown
+        return self.shown
+
+    async def line(self) -> str:
+        """A line of standard output."""
+        assert self.process.stdout is not None
+        return (await self.process.stdout.readline()).decode()
+
+    async def end(self) -> int:
+        """Read what is shown until the command has ended; its exit code."""
+        async with asyncio.timeout(20):
+            while await self._read():
+                pass
+            if self.process.stdout is not None:
+                await self.process.stdout.read()
+            return await self.process.wait()

@@ -1,0 +1,296 @@
+"""The log's file: what may happen to it, and what must not happen to traffic."""
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proxy.access_log import STDERR, Sink
+from proxy.errors import UsageError
+from tests.support.certificates import Authority
+from tests.support.client import Client
+from tests.support.kubeconfig import kubeconfig, write
+from tests.support.proxies import proxy_process
+from tests.support.upstream import ScriptedUpstream, answering, ok
+
+
+class Reports:
+    """What a sink reported; each can be waited for."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, text: str) -> None:
+        with self._changed:
+            self.said.append(text)
+            self._changed.notify_all()
+
+    def until(self, count: int) -> list[str]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.said) >= count, 10)
+            return self.said
+
+
+def test_lines_are_appended_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    sink = Sink(str(path))
+    for number in range(1000):
+        sink.write(b"%d\n" % number)
+    sink.close()
+    assert path.read_text() == "before\n" + "".join(f"{n}\n" for n in range(1000))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda path: path / "no" / "log", id="no directory"),
+        pytest.param(lambda path: path, id="a directory"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_said_at_start(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    with pytest.raises(UsageError, match=r"open .*: "):
+        Sink(str(make(tmp_path)))
+
+
+def test_a_full_disk_loses_lines_and_is_said_once() -> None:
+    reports = Reports()
+    sink = Sink("/dev/full", reports)
+    sink.write(b"one\ntwo\n")
+    assert reports.until(1) == ["the log /dev/full loses lines: no space left on device"]
+    sink.write(b"three\n")
+    sink.close()
+    assert sink.lost == 3
+    assert len(reports.said) == 1
+
+
+def test_a_disk_with_room_again_is_said_and_written_to(tmp_path: Path) -> None:
+    reports = Reports()
+    path = tmp_path / "log"
+    path.symlink_to("/dev/full")
+    sink = Sink(str(path), reports)
+    sink.write(b"lost\n")
+    reports.until(1)
+    path.unlink()
+    sink.reopen()
+    sink.write(b"kept\n")
+    sink.close()
+    assert reports.said[1] == f"the log {path} is written again; 1 lines were lost"
+    assert path.read_text() == "kept\n"
+
+
+def test_a_line_that_was_cut_does_not_run_into_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    reports = Reports()
+    sink = Sink(str(path), reports)
+    size = 1024 * 1024  # more than a pipe holds
+    sink.write(b"x" * size + b"\n")
+    os.set_blocking(reader, True)
+    first = os.read(reader, 1000)
+    os.close(reader)  # in the middle of the line
+    reports.until(1)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as again:
+        os.set_blocking(again.fileno(), True)
+        sink.write(b"next\n")
+        rest = b""
+        while not rest.endswith(b"next\n"):
+            rest += again.read1()
+        sink.close()
+    assert set(first + rest[:-6]) == set(b"x")
+    assert rest[-6:] == b"\nnext\n"
+    assert sink.lost == 1
+
+
+def test_a_reader_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    reports = Reports()
+    sink = Sink(str(path), reports)
+    line = b"x" * 1023 + b"\n"
+    for _ in range(20 * 1024):  # 20 MiB: far more than may wait
+        sink.write(line)
+    assert reports.until(1) == [
+        f"the log {path} loses lines: nobody takes its lines as fast as they come"
+    ]
+    assert 3 * 1024 < sink.lost < 20 * 1024
+    os.close(reader)
+    sink.close()
+
+
+def test_a_non_blocking_file_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    sink = Sink(f"/proc/self/fd/{writer}")
+    os.close(writer)
+    os.set_blocking(sink._fd, False)
+    data = b"".join(b"%06d\n" % number for number in range(50_000))
+    sink.write(data)
+    os.set_blocking(reader, True)
+    got = b""
+    while len(got) < len(data):
+        got += os.read(reader, 65536)
+    sink.close()
+    os.close(reader)
+    assert got == data
+    assert sink.lost == 0
+
+
+def test_reopening_puts_what_came_before_into_the_old_file(tmp_path: Path) -> None:
+    path, old = tmp_path / "log", tmp_path / "log.1"
+    sink = Sink(str(path))
+    sink.write(b"old\n")
+    path.rename(old)
+    sink.reopen()
+    sink.write(b"new\n")
+    sink.close()
+    assert (old.read_text(), path.read_text()) == ("old\n", "new\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_cannot_be_opened_anew_is_gone_on_with(tmp_path: Path) -> None:
+    directory = tmp_path / "d"
+    directory.mkdir()
+    reports = Reports()
+    sink = Sink(str(directory / "log"), reports)
+    directory.rename(tmp_path / "e")
+    sink.reopen()
+    [said] = reports.until(1)
+    assert "goes on in the old file" in said
+    sink.write(b"kept\n")
+    sink.close()
+    assert (tmp_path / "e" / "log").read_text() == "kept\n"
+
+
+def test_standard_error_is_never_reopened_or_closed(capfd: pytest.CaptureFixture[str]) -> None:
+    sink = Sink(STDERR)
+    sink.reopen()
+    sink.write(b"said\n")
+    sink.close()
+    sink.close()
+    os.fstat(2)
+    assert capfd.readouterr().err == "said\n"
+
+
+# --- with a proxy in front ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def config(tmp_path: Path, authority: Authority) -> Callable[[ScriptedUpstream], str]:
+    def flag(upstream: ScriptedUpstream) -> str:
+        content = kubeconfig(upstream.url, authority, user={"token": "t"})
+        return f"--kubeconfig={write(tmp_path / 'config', content)}"
+
+    return flag
+
+
+async def test_a_signal_reopens_the_file_for_logrotate(
+    tmp_path: Path, authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    path, old = tmp_path / "log", tmp_path / "log.1"
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        flags = (config(upstream), "--port=0", f"--log-requests={path}")
+        async with proxy_process(*flags) as proxy, await Client.connect(proxy.address) as client:
+            await client.get("/version?before")
+            path.rename(old)
+            proxy.signal(signal.SIGUSR1)
+            async with asyncio.timeout(10):
+                while not path.exists():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await client.get("/version?after")
+    assert "?before" in old.read_text()
+    assert "?after" not in old.read_text()
+    assert "?after" in path.read_text()
+
+
+async def test_a_full_disk_does_not_stop_traffic_and_is_said_once(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        flags = (config(upstream), "--port=0", "--log-requests=/dev/full")
+        async with proxy_process(*flags) as proxy, await Client.connect(proxy.address) as client:
+            for _ in range(300):
+                assert (await client.get("/version")).status == 200
+    assert proxy.stderr.count(b"/dev/full loses lines: no space left on device") == 1
+
+
+async def test_nobody_reading_standard_error_does_not_stop_traffic(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    """A pipe holds 64 KiB: without a thread of its own the log would block the event loop."""
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        flags = (config(upstream), "--port=0", "--log-requests=-")
+        async with proxy_process(*flags) as proxy, await Client.connect(proxy.address) as client:
+            target = "/version?" + "x" * 1000
+            for _ in range(300):
+                assert (await client.get(target)).status == 200
+
+
+async def test_a_closed_standard_error_does_not_stop_traffic(
+    authority: Authority, config: Callable[[ScriptedUpstream], str], tmp_path: Path
+) -> None:
+    reader, writer = os.pipe()
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        address = tmp_path / "socket"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy"),
+            *(config(upstream), f"--unix-socket={address}", "--log-requests=-"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=writer,
+            cwd=Path(__file__).parents[2],
+        )
+        os.close(writer)
+        os.close(reader)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        async with await Client.connect(str(address)) as client:
+            for _ in range(300):
+                assert (await client.get("/version")).status == 200
+        process.terminate()
+        assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+async def test_no_line_is_lost_at_exit(
+    tmp_path: Path,
+    authority: Authority,
+    config: Callable[[ScriptedUpstream], str],
+    number: signal.Signals,
+) -> None:
+    path = tmp_path / "log"
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        flags = (config(upstream), "--port=0", f"--log-requests={path}")
+        async with proxy_process(*flags) as proxy, await Client.connect(proxy.address) as client:
+            for count in range(30):
+                await client.get(f"/version?n={count}")
+            proxy.signal(number)
+            assert await proxy.finish() == 0
+    assert len(path.read_text().splitlines()) == 30
+
+
+async def test_no_line_is_lost_when_a_second_signal_ends_it_at_once(
+    tmp_path: Path, authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    path = tmp_path / "log"
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        flags = (config(upstream), "--port=0", f"--log-requests={path}", "--log-format=json")
+        async with proxy_process(*flags) as proxy, await Client.connect(proxy.address) as client:
+            for count in range(30):
+                await client.get(f"/version?n={count}")
+            proxy.signal(signal.SIGTERM)
+            proxy.signal(signal.SIGTERM)
+            assert await proxy.finish() == 0
+    assert len(path.read_text().splitlines()) == 30

@@ -15,8 +15,7 @@ from .errors import KubelatchError
 if TYPE_CHECKING:
     from .settings import Settings
 
-# Commands that only print, and look at no flags.
-_WORDS: Final = frozenset({"__complete", "completion", "man"})
+_COMMANDS: Final = frozenset({"check", "completion", "man", "run", "wait"})
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -29,9 +28,11 @@ def _run(argv: Sequence[str]) -> int:
     from . import settings  # noqa: PLC0415 -- its imports are paid for only here
 
     try:
-        if argv and argv[0] in _WORDS:
+        if argv and _asks_help(argv):
+            return _help()
+        if argv and argv[0] in {"__complete", "completion", "man"}:
             return _tell(*argv)
-        if argv and argv[0] == "check" and not {"-h", "--help"} & set(argv):
+        if argv and argv[0] == "check":
             from .check import check  # noqa: PLC0415
 
             text, code = check(argv[1:], os.environ)
@@ -50,10 +51,7 @@ def _run(argv: Sequence[str]) -> int:
         else:
             values = settings.parse(argv, os.environ)
         if values["help"]:
-            from .manual import help_text  # noqa: PLC0415
-
-            print(help_text(shutil.get_terminal_size().columns))
-            return 0
+            return _help()
         if values["version"]:
             print(f"kubelatch {__version__}")
             return 0
@@ -63,7 +61,21 @@ def _run(argv: Sequence[str]) -> int:
         return error.exit_code
 
 
+def _asks_help(argv: Sequence[str]) -> bool:
+    """A command is followed by ``--help``; what stands behind ``--`` is another's."""
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    return argv[0] in _COMMANDS and bool({"-h", "--help"} & set(own))
+
+
+def _help() -> int:
+    from .manual import help_text  # noqa: PLC0415
+
+    print(help_text(shutil.get_terminal_size().columns))
+    return 0
+
+
 def _tell(word: str, *more: str) -> int:
+    """Print what needs no settings."""
     from . import completion, manual  # noqa: PLC0415
 
     if word == "__complete":

@@ -26,9 +26,8 @@ from prometheus_client.registry import Collector
 
 from ._version import __version__
 from .access_log.formats import upstream_time
-from .access_log.reading import Reader, kind_of
+from .access_log.reading import Reader
 from .record import Record
-from .request_info import RequestInfo
 
 _OTHER: Final = "other"
 # A cluster with many operators has about three hundred kinds of resources.
@@ -182,7 +181,9 @@ class Metrics(Collector):
             reading = self._reader.read(record)
             info, took = reading.info, record.ended - record.started
             verb = info.verb if info.verb in _VERBS else _OTHER
-            counted.requests[verb, self._resource(info, record.status), _code(record.status)] += 1
+            counted.requests[
+                verb, self._resource(reading.kind, record.status), _code(record.status)
+            ] += 1
             if reading.stream:
                 self._streams.observe(reading.stream, took)
             else:
@@ -259,8 +260,7 @@ class Metrics(Collector):
             readings.idle,
         )
 
-    def _resource(self, info: RequestInfo, status: int) -> str:
-        name = kind_of(info)
+    def _resource(self, name: str, status: int) -> str:
         if not name or name in _BUILT_IN or name in self._resources:
             return name
         if (

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from ..record import Record
 from .masking import mask_target, printable, shorten
-from .reading import Reading, field, kind_of, shown_field, user_agent
+from .reading import Reading, field, shown_field, user_agent
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip  # noqa: E501
 # Escapes for JSON: ASCII only, control characters and DEL included.
@@ -76,12 +76,11 @@ class TextFormat:
         self._dim, self._plain = ("\x1b[2m", "\x1b[0m") if colour else ("", "")
 
     def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
-        info = reading.info
         begun = not record.ended
         moment = self._time((record.started if begun else record.ended) + offset)
-        what = info.verb
-        if info.resource:
-            what = f"{what} {_word(kind_of(info))}"
+        what = reading.info.verb
+        if reading.kind:
+            what = f"{what} {_word(reading.kind)}"
         status = ">>>" if begun else f"{record.status or '-':>3}"
         if self._colour:
             status = f"{_colour_of(record)}{status}{self._plain}"
@@ -94,32 +93,32 @@ class TextFormat:
         )
 
     def _details(self, record: Record) -> str:
-        found = []
+        text = ""
         if record.rule:
-            found.append(f" rule={record.rule}")
+            text += f" rule={record.rule}"
         if record.cause:
-            found.append(f" cause={record.cause}")
+            text += f" cause={record.cause}"
         if record.protocol:
-            found.append(f" protocol={_word(printable(record.protocol))}")
+            text += f" protocol={_word(record.protocol)}"
         if record.retries:
-            found.append(f" retries={record.retries}")
+            text += f" retries={record.retries}"
         if record.received:
-            found.append(f" in={_size(record.received)}")
+            text += f" in={_size(record.received)}"
         if record.connect_wait or record.credential_wait:
-            found.append(_waits(record))
+            text += _waits(record)
         if record.first_byte:
             connection = "reused" if record.reused else "new"
-            found.append(f" upstream={_duration(upstream_time(record))} conn={connection}")
+            text += f" upstream={_duration(upstream_time(record))} conn={connection}"
         if record.credential:
-            found.append(f" cred={record.credential}")
-        found.append(f" client={record.client or 'unix'}")
+            text += f" cred={record.credential}"
+        text += f" client={record.client or 'unix'}"
         if record.uid is not None:
-            found.append(f" uid={record.uid}")
+            text += f" uid={record.uid}"
         if agent := user_agent(record):
-            found.append(f" ua={_word(agent)}")
+            text += f" ua={_word(agent)}"
         if audit := shown_field(record.answer, b"audit-id"):
-            found.append(f" audit={_word(audit)}")
-        return "".join(found)
+            text += f" audit={_word(audit)}"
+        return text
 
 
 def _waits(record: Record) -> str:

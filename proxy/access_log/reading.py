@@ -30,11 +30,13 @@ class Reading(NamedTuple):
 
     Attributes:
         info: the request in the API server's terms.
+        kind: the resource as kubectl names it, such as ``deployments.apps/scale``; may be empty.
         target: as it may be shown: secrets masked, control characters escaped, not too long.
         stream: what kind of stream an answer would be; empty for an ordinary one.
     """
 
     info: RequestInfo
+    kind: str
     target: str
     stream: StreamKind
 
@@ -64,13 +66,15 @@ class Reader:
     def _read(self, method: str, target: str) -> Reading:
         if "eyJ" not in target and _PLAIN.fullmatch(target):
             # Most requests: nothing to decode, to mask, or to refuse.
-            return Reading(self._info(method, target, ""), shorten(target), "")
+            info = self._info(method, target, "")
+            return Reading(info, _kind(info), shorten(target), "")
         path, _, query = target.partition("?")
         if not _CHANGES_VERB.search(query):
             query = ""
         find = self._infos if len(target) <= _WORTH_REMEMBERING else self._info
         info = find(method, path, query)
-        return Reading(info, printable(shorten(mask_target(target))), _stream(info, query))
+        shown = printable(shorten(mask_target(target)))
+        return Reading(info, _kind(info), shown, _stream(info, query))
 
     def _info(self, method: str, path: str, query: str) -> RequestInfo:
         prefix = self._prefix
@@ -95,11 +99,10 @@ def _stream(info: RequestInfo, query: str) -> StreamKind:
     return ""
 
 
-def kind_of(info: RequestInfo) -> str:
-    """The resource as kubectl names it, such as ``deployments.apps/scale``; may be empty."""
+def _kind(info: RequestInfo) -> str:
     group = f".{info.group}" if info.group else ""
     subresource = f"/{info.subresource}" if info.subresource else ""
-    return f"{info.resource}{group}{subresource}"
+    return f"{info.resource}{group}{subresource}" if info.resource else ""
 
 
 def field(pairs: Pairs, name: bytes) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from proxy import completion
+from proxy.cli import main
 from proxy.errors import UsageError
 from proxy.settings import FLAGS
 
@@ -102,6 +103,16 @@ def test_what_completion_knows_of_flags_is_true() -> None:
         (flag,) = (flag for flag in FLAGS if flag.name == name)
         for choice in choices:
             flag.parse(choice)
+
+
+@pytest.mark.parametrize("command", completion.COMMANDS)
+def test_every_command_that_is_offered_has_help(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"\n  {command} " in capsys.readouterr().out
 
 
 def test_there_is_no_script_for_other_shells() -> None:

@@ -261,9 +261,7 @@ def _document(path: Path, machine: dict[str, str], results: Results) -> None:
         sys.exit(f"error: {path} has no place for the table: {_BEGIN.strip()} … {_END.strip()}")
     facts = "\n".join(f"- {key}: {value}" for key, value in machine.items())
     remarks = "".join(f"\n{remark}\n" for remark in results.remarks)
-    path.write_text(
-        f"{before}{_BEGIN}\n{results.table()}\n{remarks}\n{facts}\n\n{_END}{after}"
-    )
+    path.write_text(f"{before}{_BEGIN}\n{results.table()}\n{remarks}\n{facts}\n\n{_END}{after}")
     _say(f"table: {path}")
 
 

@@ -60,16 +60,23 @@ def serving(directory: Path, megabytes: tuple[int, ...]) -> Iterator[Origin]:
         megabytes: the sizes of lists to serve.
     """
     authority = trustme.CA()
-    server = _identity(directory, "server", authority, authority.issue_cert("127.0.0.1", "localhost"))
+    server = _identity(
+        directory, "server", authority, authority.issue_cert("127.0.0.1", "localhost")
+    )
     client = _identity(
-        directory, "client", authority, authority.issue_cert("admin@example.test", common_name="admin")
+        directory,
+        "client",
+        authority,
+        authority.issue_cert("admin@example.test", common_name="admin"),
     )
     for size in megabytes:
         payloads.write_list(directory / f"{size}m.json", size * payloads.MEGABYTE)
     port, streams = free_port(), directory / "streams"
     config = nginx.upstream_config(directory, port, server, streams, payloads.small_object())
     with (
-        running([sys.executable, "-m", "benchmarks.streams", str(streams)], directory / "streams.log"),
+        running(
+            [sys.executable, "-m", "benchmarks.streams", str(streams)], directory / "streams.log"
+        ),
         running([nginx.BINARY, "-c", str(config)], directory / "upstream.out"),
     ):
         wait_for_socket(streams)

@@ -27,7 +27,9 @@ def small_object() -> bytes:
                 "creationTimestamp": "2025-01-01T00:00:00Z",
                 "labels": {"app.kubernetes.io/name": "shop"},
             },
-            "data": {f"key-{number}": "a value of forty bytes or thereabouts" for number in range(8)},
+            "data": {
+                f"key-{number}": "a value of forty bytes or thereabouts" for number in range(8)
+            },
         },
         separators=(",", ":"),
     ).encode()

@@ -85,7 +85,9 @@ class Kubelatch:
     directory: Path = _CHECKOUT
 
     def version(self) -> str:
-        return _first_line([self.python, "-m", "proxy", "--version"], self.directory).removeprefix("kubelatch ")
+        return _first_line([self.python, "-m", "proxy", "--version"], self.directory).removeprefix(
+            "kubelatch "
+        )
 
     def command(self, origin: Origin, port: int) -> list[str]:
         return [

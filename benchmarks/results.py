@@ -171,10 +171,18 @@ class Results:
         rows = [head, *self.rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         lines = [
-            "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+            "| "
+            + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            + " |"
             for row in rows
         ]
-        rule = "|" + "|".join(("-" * (width + 1)) + ("-" if not n else ":") for n, width in enumerate(widths)) + "|"
+        rule = (
+            "|"
+            + "|".join(
+                ("-" * (width + 1)) + ("-" if not n else ":") for n, width in enumerate(widths)
+            )
+            + "|"
+        )
         return "\n".join([lines[0], rule, *lines[1:]])
 
 

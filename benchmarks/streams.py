@@ -152,7 +152,9 @@ class Conversation(asyncio.Protocol):
 
 
 def _query(target: bytes) -> dict[str, int]:
-    return {key: int(values[0]) for key, values in parse_qs(urlsplit(target.decode()).query).items()}
+    return {
+        key: int(values[0]) for key, values in parse_qs(urlsplit(target.decode()).query).items()
+    }
 
 
 async def _serve(path: str) -> None:

@@ -95,6 +95,4 @@ def ask(
     if errors or not count:
         msg = f"{errors} of {count} requests for {target} failed"
         raise RuntimeError(msg)
-    return Answers(
-        count=count, seconds=duration / 1e6, p50=p50 / 1e6, p99=p99 / 1e6, cpu=cpu
-    )
+    return Answers(count=count, seconds=duration / 1e6, p50=p50 / 1e6, p99=p99 / 1e6, cpu=cpu)

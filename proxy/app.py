@@ -148,6 +148,7 @@ class App:
             self._reloader,
             Policy(user_agent=user_agent()),
             self._record,
+            begun=self._observation.begun,
             static=static,
             clients=allowed_clients(settings),
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
@@ -232,6 +233,7 @@ class App:
         loop = asyncio.get_running_loop()
         self._http = ClientServer(
             dispatcher,
+            on_unreadable=dispatcher.unreadable,
             access_log=None,
             auto_decompress=False,
             max_line_size=_MAX_FIELD,

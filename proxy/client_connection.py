@@ -23,8 +23,9 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from . import status
 from .peer import uid_of
+from .status import answer
+from .status import body as status_body
 from .upstream.connection import linger_zero
 
 log = logging.getLogger(__name__)
@@ -326,8 +327,12 @@ class ClientConnection(RequestHandler):
         """What aiohttp calls for a request that it cannot parse, and for a fault of ours."""
         if status == 500:
             log.error("internal error", exc_info=exc)
+        code, body = _bad_request(status, exc, message)
         if self.transport is not None:
-            self.transport.write(_bad_request(status, exc, message))
+            self.transport.write(answer(code, body, keep_alive=False))
+        manager = cast("ClientServer | None", self._manager)
+        if manager is not None and manager.on_unreadable is not None:
+            manager.on_unreadable(self, code, len(body))
         return Sent(keep_alive=False)
 
     def log_exception(self, *args: object, **kwargs: object) -> None:
@@ -336,7 +341,7 @@ class ClientConnection(RequestHandler):
             log.error(*args, **kwargs)  # type: ignore[arg-type]
 
 
-def _bad_request(code: int, exc: BaseException | None, message: str | None) -> bytes:
+def _bad_request(code: int, exc: BaseException | None, message: str | None) -> tuple[int, bytes]:
     if isinstance(exc, LineTooLong):
         code = 431
     if code == 500:
@@ -344,7 +349,7 @@ def _bad_request(code: int, exc: BaseException | None, message: str | None) -> b
     else:
         text = f"the request cannot be read: {_first_line(message or 'bad request')}"
         reason = "BadRequest"
-    return status.answer(code, status.body(code, reason, text), keep_alive=False)
+    return code, status_body(code, reason, text)
 
 
 def _first_line(message: str) -> str:
@@ -357,17 +362,22 @@ class ClientServer(web.Server):
 
     Args:
         handler: answers one request.
+        on_unreadable: is told of each request that could not be read: by whom, and the status
+            and body size of the answer.
         options: aiohttp's request handler options.
     """
 
     def __init__(
         self,
         handler: Callable[[web.BaseRequest], object],
+        *,
+        on_unreadable: Callable[[ClientConnection, int, int], None] | None = None,
         **options: object,
     ) -> None:
         # A client that leaves must not leave its watch behind.
         super().__init__(handler, handler_cancellation=True)  # type: ignore[arg-type]
         self._options = options
+        self.on_unreadable = on_unreadable
 
     def __call__(self) -> RequestHandler:
         return ClientConnection(self, **self._options)

@@ -32,6 +32,7 @@ FILE_FLAGS: Final = frozenset(
         "client-token-file",
         "kubeconfig",
         "kuberc",
+        "log-requests",
         "unix-socket",
     }
 )
@@ -39,6 +40,7 @@ DIRECTORY_FLAGS: Final = frozenset({"www", "cache-dir"})
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "client-auth": ("pass", "replace", "refuse"),
     "clients": ("any", "same-user"),
+    "log-format": ("text", "json", "combined"),
     "loop": ("auto", "uvloop", "asyncio"),
     "read-only": ("true", "false", "with-secrets"),
 }

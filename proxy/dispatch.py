@@ -7,6 +7,7 @@ catch every error of ours; a fault never leaves a client without an answer or a 
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Final, cast
 
@@ -46,6 +47,7 @@ class Dispatcher:
         generations: where the upstream is now.
         policy: how requests are shaped.
         recorder: gets a record of each exchange when it has ended.
+        begun: gets it when the gate has let it through.
         static: serves ``--www``; None without it.
         clients: the user ids whose processes may connect; None lets everybody.
         tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
@@ -58,6 +60,7 @@ class Dispatcher:
         policy: Policy,
         recorder: Recorder,
         *,
+        begun: Recorder | None = None,
         static: "StaticFiles | None" = None,
         clients: frozenset[int] | None = None,
         tunnel_keepalive: float = 15.0,
@@ -66,6 +69,7 @@ class Dispatcher:
         self._generations = generations
         self._policy = policy
         self._recorder = recorder
+        self._begun = begun
         self._static = static
         self._clients = clients
         self._tunnel_keepalive = tunnel_keepalive
@@ -74,13 +78,20 @@ class Dispatcher:
         self.draining = False
         self.in_flight: set[Record] = set()
 
+    def unreadable(self, client: ClientConnection, code: int, sent: int) -> None:
+        """A request could not be read, and has been answered."""
+        now = time.monotonic()
+        record = Record("", "", client.peer.decode(), now, status=code, ended=now, sent=sent)
+        record.uid = client.uid
+        record.cause = "bad-request"
+        self._recorder(record)
+
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         client = cast("ClientConnection", request.protocol)
         if client.writing_paused:
             # Who pipelines requests and does not read the answers gets no further.
             await client.drained()
-        loop = asyncio.get_running_loop()
         record = Record(
             method=request.method,
             target=request.raw_path,
@@ -88,7 +99,7 @@ class Dispatcher:
             uid=client.uid,
             headers=request.raw_headers,
             version=request.version,
-            started=loop.time(),
+            started=time.monotonic(),
         )
         self.in_flight.add(record)
         try:
@@ -110,7 +121,7 @@ class Dispatcher:
             log.exception("internal error")
             response = self._tell(client, request, _INTERNAL_ERROR, record)
         finally:
-            record.ended = loop.time()
+            record.ended = time.monotonic()
             self.in_flight.discard(record)
             self._recorder(record)
         if response is self._close and not request.content.is_eof():
@@ -139,6 +150,7 @@ class Dispatcher:
         if isinstance(decision, Static) and self._static is not None:
             response = await self._static.respond(request, decision.path)
             record.status = response.status
+            record.sent = 0 if request.method == "HEAD" else response.content_length or 0
             return response
         if isinstance(decision, Answer):
             return self._send(client, request, decision.status, b"", record, extra=decision.headers)
@@ -160,6 +172,9 @@ class Dispatcher:
             return self._send(
                 client, request, 417, status.body(417, "BadRequest", "unknown expectation"), record
             )
+        record.protocol = allowed.upgrade or ""
+        if self._begun is not None:
+            self._begun(record)
         generation = self._generations.current()
         outbound = Outbound(
             request.method,
@@ -173,7 +188,6 @@ class Dispatcher:
             upgrade=(allowed.upgrade or "").encode(),
         )
         if allowed.upgrade:
-            record.protocol = allowed.upgrade
             tunnel = Tunnel(
                 client,
                 outbound,
@@ -276,6 +290,8 @@ class Dispatcher:
             b"\r\n",
         ]
         record.status = head.status
+        record.sent = len(refused.content)
+        record.answer = head.headers
         if client.transport is not None:
             client.transport.write(b"\r\n".join(lines) + refused.content)
         return self._close

@@ -6,6 +6,7 @@ that was refused with a credential that could be renewed.
 """
 
 import asyncio
+import time
 from typing import Final
 
 from aiohttp import web
@@ -98,11 +99,11 @@ class Exchange:
             generation.reject_later(credential)
 
     async def _obtain(self, generation: Generation) -> Credential:
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()
         try:
             return await generation.credential()
         finally:
-            self._record.credential_wait += asyncio.get_running_loop().time() - began
+            self._record.credential_wait += time.monotonic() - began
 
     async def _attempt(
         self, generation: Generation, credential: Credential, *, hold: bool
@@ -155,12 +156,12 @@ class Exchange:
         return answer
 
     async def _open(self, pool: Pool) -> UpstreamConnection:
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()
         try:
             return await pool.open()
         finally:
             self._record.connects += 1
-            self._record.connect_wait += asyncio.get_running_loop().time() - began
+            self._record.connect_wait += time.monotonic() - began
 
     def _repeatable(self) -> bool:
         """It may be sent again although it may have been acted on."""

@@ -8,7 +8,7 @@ with what it has moved so far.
 
 import platform
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from ._version import __version__
 from .access_log.formats import upstream_time
-from .access_log.reading import Reader
+from .access_log.reading import Reader, is_refusal
 from .record import Record
 
 _OTHER: Final = "other"
@@ -99,14 +99,14 @@ class _Histogram:
     def __init__(self, buckets: Sequence[float]) -> None:
         self._bounds = buckets
         self._counts: dict[str, list[int]] = {}
-        self._sums: Counter[str] = Counter()
+        self._sums: defaultdict[str, float] = defaultdict(float)
 
     def observe(self, label: str, value: float) -> None:
         counts = self._counts.get(label)
         if counts is None:
             counts = self._counts[label] = [0] * (len(self._bounds) + 1)
         counts[bisect_left(self._bounds, value)] += 1
-        self._sums[label] += value  # type: ignore[assignment]  # a Counter adds floats as well
+        self._sums[label] += value
 
     def family(self, name: str, text: str, label: str = "") -> Metric:
         """The family; without a label's name, that of one nameless histogram."""
@@ -190,7 +190,7 @@ class Metrics(Collector):
                 self._durations.observe(verb, took)
             if record.first_byte:
                 self._upstream.observe("", upstream_time(record))
-            if record.rule and record.status >= 400:
+            if is_refusal(record):
                 counted.refusals[record.rule] += 1
             if record.cause:
                 counted.failures[record.cause] += 1

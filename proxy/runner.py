@@ -26,9 +26,7 @@ from .errors import KubelatchError, UsageError
 from .goflags import Flag, FlagSet, parse_duration
 from .settings import FLAGS, Settings, complete, flag_set, from_values
 
-# POSIX shell, "Exit Status for Commands", and bash's 128 + signal.
-_NOT_EXECUTABLE: Final = 126
-_NOT_FOUND: Final = 127
+# As a shell has it.
 _SIGNALLED: Final = 128
 # What a terminal sends to every process in the foreground, the command included.
 _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
@@ -46,14 +44,18 @@ class NotReadyError(KubelatchError):
     default_cause = "not-ready"
 
 
-class CommandError(KubelatchError):
-    """The command of ``kubelatch run`` cannot be started."""
+class CommandNotFoundError(KubelatchError):
+    """The command of ``kubelatch run`` is not there (POSIX shell, "Exit Status for Commands")."""
 
+    exit_code = 127
     default_cause = "command"
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message, hint="is it installed, and on PATH?")
-        self.exit_code = exit_code  # type: ignore[misc]  # the shell's, where others share one
+
+class CommandNotExecutableError(KubelatchError):
+    """The command of ``kubelatch run`` is there, and cannot be run."""
+
+    exit_code = 126
+    default_cause = "command"
 
 
 # --- run ----------------------------------------------------------------------------------------
@@ -120,8 +122,9 @@ async def run(
             await app.ready()
             url = _url(app.name, settings.api_prefix)
             kubeconfig = stack.enter_context(_kubeconfig(url, app))
+            signals.hold = True
             process = await _start(command, _environment(environ, url, kubeconfig))
-            signals.process = process
+            signals.pass_to(process)
             code = await process.wait()
         except asyncio.CancelledError:
             if not signals.early:
@@ -133,28 +136,45 @@ async def run(
 
 
 class _Signals:
-    """Passes signals on to the command; those that come before it has started end us."""
+    """Passes signals on to the command; those that come before it is being started end us.
+
+    Attributes:
+        early: the signal that ended us; 0 if none did.
+        hold: the command is being started, and gets what comes once it has.
+    """
 
     def __init__(self) -> None:
-        self.process: asyncio.subprocess.Process | None = None
         self.early = 0
+        self.hold = False
+        self._held: list[signal.Signals] = []
+        self._process: asyncio.subprocess.Process | None = None
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         for number in _PASSED_ON:
             self._loop.add_signal_handler(number, self._receive, number)
 
+    def pass_to(self, process: asyncio.subprocess.Process) -> None:
+        """The command has started."""
+        self._process = process
+        for number in self._held:
+            self._receive(number)
+
     def release(self) -> None:
+        """Handle signals no longer."""
         for number in _PASSED_ON:
             self._loop.remove_signal_handler(number)
 
     def _receive(self, number: signal.Signals) -> None:
-        if self.process is None:
+        if self._process is not None:
+            if number not in _FROM_TERMINAL or not _in_foreground():
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.send_signal(number)
+        elif self.hold:
+            self._held.append(number)
+        else:
             self.early = number
             if self._task is not None:
                 self._task.cancel()
-        elif number not in _FROM_TERMINAL or not _in_foreground():
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
 
 
 def _in_foreground() -> bool:
@@ -176,13 +196,14 @@ async def _start(command: Sequence[str], environ: Mapping[str, str]) -> asyncio.
     program = shutil.which(command[0], path=environ.get("PATH"))
     if program is None:
         if Path(command[0]).is_file() and "/" in command[0]:
-            raise CommandError(f"{command[0]} is not executable", _NOT_EXECUTABLE)
-        raise CommandError(f"{command[0]}: command not found", _NOT_FOUND)
+            raise CommandNotExecutableError(f"{command[0]} is not executable")
+        hint = "is it installed, and on PATH?"
+        raise CommandNotFoundError(f"{command[0]}: command not found", hint=hint)
     try:
         return await asyncio.create_subprocess_exec(program, *command[1:], env=dict(environ))
     except OSError as error:
         words = os.strerror(error.errno or 0).lower()
-        raise CommandError(f"{command[0]}: {words}", _NOT_EXECUTABLE) from error
+        raise CommandNotExecutableError(f"{command[0]}: {words}") from error
 
 
 def _url(name: str, api_prefix: str) -> str:

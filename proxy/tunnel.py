@@ -7,6 +7,7 @@ pausing the side that feeds it, and each ending by itself as far as the transpor
 """
 
 import asyncio
+import time
 from typing import Final
 
 from . import headers
@@ -99,11 +100,11 @@ class Tunnel:
             Refused: the upstream refused the upgrade with 400 or above.
             KubelatchError: nothing has been sent to the client; tell it this.
         """
-        began = self._loop.time()
+        began = time.monotonic()
         try:
             credential = await generation.credential()
         finally:
-            self.record.credential_wait = self._loop.time() - began
+            self.record.credential_wait = time.monotonic() - began
         try:
             await self._attempt(generation, credential)
         except Refused as refused:
@@ -118,12 +119,12 @@ class Tunnel:
     async def _attempt(self, generation: Generation, credential: Credential) -> None:
         self.record.credential = credential.kind
         dialer = generation.pool(credential).dialer
-        began = self._loop.time()
+        began = time.monotonic()
         try:
             connection = await dialer.dial(self._keepalive)
         finally:
             self.record.connects += 1
-            self.record.connect_wait += self._loop.time() - began
+            self.record.connect_wait += time.monotonic() - began
         self._reset()
         self._upstream = connection
         try:
@@ -144,7 +145,7 @@ class Tunnel:
         head = self._head
         if self._failure is not None or head is None:
             raise self._failure or UpstreamError("the API server did not answer the upgrade")
-        self.record.first_byte = self._loop.time()
+        self.record.first_byte = time.monotonic()
         if head.status >= 400:
             raise Refused(head, bytes(self._content))
         # Relaying a redirect or a 200 here would let an API extension send clients elsewhere
@@ -157,7 +158,7 @@ class Tunnel:
         if head is None or client.transport is None:
             self._finish()
             return
-        self.record.first_byte = self._loop.time()
+        self.record.first_byte = time.monotonic()
         self.record.status = 101
         lines = [
             b"HTTP/1.1 101 %b" % head.reason,

@@ -10,7 +10,7 @@ from typing import Final
 from ..record import Pairs, Record
 from .formats import upstream_time
 from .masking import mask_field, printable
-from .reading import Reading, shown_field
+from .reading import Reading, is_refusal, shown_field
 
 STREAMS: Final = 2
 """From here on, watches and tunnels are told of when they begin."""
@@ -28,7 +28,7 @@ def beginning(record: Record, reading: Reading) -> str:
 def ending(record: Record, reading: Reading, verbosity: int) -> Iterator[str]:
     """What can be told of an exchange that is over."""
     if record.rule and verbosity >= DECISIONS:
-        verdict = "refused" if record.status >= 400 else "answered"
+        verdict = "refused" if is_refusal(record) else "answered"
         yield f"gate: {verdict} {_request(record, reading)} by {record.rule}"
     if verbosity < TIMING:
         return

@@ -135,6 +135,11 @@ def _shown(value: bytes) -> str:
 _remembered_shown: Final = lru_cache(_REMEMBERED)(_shown)
 
 
+def is_refusal(record: Record) -> bool:
+    """The gate turned the request away; a file that ``--www`` has not got is no such case."""
+    return bool(record.rule) and record.status >= 400 and record.rule != "www"
+
+
 def is_problem(record: Record) -> bool:
     """This proxy refused the request, or could not carry it through.
 
@@ -142,4 +147,4 @@ def is_problem(record: Record) -> bool:
     """
     if record.cause:
         return record.cause != "client-gone"
-    return bool(record.rule) and record.status >= 400
+    return is_refusal(record)

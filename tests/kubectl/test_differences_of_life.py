@@ -230,3 +230,14 @@ def test_address_of_version_6(start: Start, config: Path, tmp_path: Path) -> Non
     ours = start("kubelatch", *flags)
     assert ours.address.startswith("[::1]:")
     assert send(ours.address, ask("GET", "/api"))
+
+
+@proves("requests-logged")
+def test_a_refused_request_is_logged(start: Start, config: Path) -> None:
+    flags = (f"--kubeconfig={config}", "--port=0")
+    path = "/api/v1/namespaces/a/pods/b/exec"
+    for name, lines in (("kubectl", 0), ("kubelatch", 1)):
+        proxy = start(name, *flags)
+        send(proxy.address, ask("GET", path))
+        proxy.end()
+        assert proxy.stderr.count(path) == lines

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +140,20 @@ def test_json_of_a_whole_exchange() -> None:
         "credential": "token",
         "audit_id": "6f1c0a1e",
     }
+
+
+def test_every_key_of_json_is_documented_and_every_documented_key_is_one() -> None:
+    everything = record(
+        target="/apis/apps/v1/namespaces/a/deployments/b/scale",
+        uid=1, received=1, credential_wait=1.0, connect_wait=1.0, retries=1, rule="r", cause="c",
+        protocol="websocket",
+    )  # fmt: skip
+    manual = (Path(__file__).parents[2] / "docs" / "logging.md").read_text()
+    table = manual.partition("| key | present |")[2].partition("\n\n")[0]
+    keys = [
+        key for row in table.splitlines() for key in re.findall(r"`(\w+)`", row.split(" | ")[0])
+    ]
+    assert sorted(json.loads(line(JsonFormat(), everything))) == sorted(keys)
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,20 @@ def test_labels(more: dict[str, Any], wanted: dict[str, str]) -> None:
     assert labels_of(counted(more), "kubelatch_requests_total") == [wanted]
 
 
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        pytest.param({"rule": "reject-paths", "status": 403}, True, id="refused"),
+        pytest.param({"rule": "redirect", "status": 301}, False, id="redirected"),
+        pytest.param({"rule": "www", "status": 404}, False, id="a file that is not there"),
+        pytest.param({"status": 403}, False, id="refused by the API server"),
+    ],
+)
+def test_refusals_are_the_gates_own(more: dict[str, Any], refused: bool) -> None:
+    found = counted(more)
+    assert bool(labels_of(found, "kubelatch_refusals_total")) is refused
+
+
 def test_a_resource_that_was_answered_for_is_known_from_then_on() -> None:
     found = counted({"target": "/apis/a.b/v1/widgets"}, {"target": "/apis/a.b/v1/widgets/x",
                                                          "status": 404})  # fmt: skip
@@ -297,6 +311,18 @@ def test_names_follow_prometheus_conventions() -> None:
             assert not family.name.endswith("_total")
         if family.type == "histogram":
             assert family.name.endswith("_seconds")
+
+
+def test_every_metric_is_documented_and_every_documented_metric_is_one() -> None:
+    manual = (DASHBOARD.parents[2] / "docs" / "logging.md").read_text()
+    table = manual.partition("| metric | labels |")[2].partition("\n\n")[0]
+    told = set(re.findall(r"`(kubelatch_\w+)`", table))
+    # "`kubelatch_a_b_total`, `…_c`" stands for kubelatch_a_c as well.
+    for row in table.splitlines():
+        for short in re.findall(r"`…(\w+)`", row):
+            told.add("kubelatch_upstream_connections" + short)
+    families = {re.sub(r"_(bucket|count|sum)$", "", n) for n, _ in exposed() if n[:4] == "kube"}
+    assert told == families
 
 
 # --- the dashboard ------------------------------------------------------------------------------

@@ -128,6 +128,31 @@ async def test_signals_are_the_commands(
     assert (code, out, err) == (5, f"got {name}\n", "")
 
 
+async def test_a_signal_while_a_credential_is_waited_for_ends_it(
+    tmp_path: Path, authority: Authority
+) -> None:
+    running, ran = tmp_path / "running", tmp_path / "ran"
+    plugin = tmp_path / "plugin"
+    plugin.write_text(f"#!/bin/sh\ntouch {running}\nexec sleep 60\n")
+    plugin.chmod(0o755)
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": str(plugin),
+            "interactiveMode": "Never",
+        }
+    }
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        path = write(tmp_path / "config", kubeconfig(upstream.url, authority, user=user))
+        process = await start("run", f"--kubeconfig={path}", "--", "touch", str(ran))
+        async with asyncio.timeout(10):
+            while not running.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert await finish(process) == (128 + 15, "", "")
+    assert not ran.exists()
+
+
 async def test_an_interrupt_from_the_terminal_reaches_the_command_once(
     authority: Authority, config: Config
 ) -> None:

@@ -50,7 +50,7 @@ def test_every_example_is_run() -> None:
 
 def test_the_fixture_gives_a_test_its_cluster() -> None:
     output = run(
-        "-m", "pytest", "-q", "-p", "proxy.pytest_plugin", "-o", "addopts=",
+        "-m", "pytest", "-q", "-p", "kubelatch", "-o", "addopts=",
         "-p", "no:cacheprovider", "examples/test_with_fixture.py",
     )  # fmt: skip
     assert "1 passed" in output

@@ -94,10 +94,14 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 def commands_work(directory: Path) -> None:
     """What everybody does first, with the commands of this directory."""
-    environ = {"PATH": f"{directory}:{os.environ['PATH']}"}
+    # No other kubectl-latch may be near, such as that of the environment the tests run in.
+    environ = {"PATH": f"{directory}:/usr/bin:/bin"}
+    kubectl = shutil.which("kubectl")
+    if kubectl:
+        (directory / "kubectl").symlink_to(kubectl)
     assert run("kubelatch", "--version", environ=environ).split() == ["kubelatch", __version__]
     assert "kubelatch --demo" in run("kubelatch", "--help", environ=environ)
-    if shutil.which("kubectl"):
+    if kubectl:
         listed = run("kubectl", "plugin", "list", environ=environ)
         assert f"{directory}/kubectl-latch" in listed
         assert __version__ in run("kubectl", "latch", "--version", environ=environ)

@@ -227,7 +227,7 @@ def _has_mypy() -> bool:
 def pytest_in(directory: Path, code: str, *flags: str) -> str:
     (directory / "test_it.py").write_text(textwrap.dedent(code))
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "proxy.pytest_plugin", "-p", "no:asyncio",
+        [sys.executable, "-m", "pytest", "-q", "-p", "kubelatch", "-p", "no:asyncio",
          "-c", os.devnull, "--rootdir", directory, "test_it.py", *flags],
         cwd=directory, env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False, capture_output=True, text=True, timeout=60,

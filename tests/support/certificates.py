@@ -1,6 +1,7 @@
 """Certificate authorities made on the spot."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import trustme
 
@@ -23,8 +24,8 @@ class Authority:
     def pem(self) -> str:
         return self._ca.cert_pem.bytes().decode()
 
-    def server(self, *names: str) -> Identity:
-        leaf = self._ca.issue_cert(*(names or ("127.0.0.1", "::1", "localhost")))
+    def server(self, *names: str, ends: datetime | None = None) -> Identity:
+        leaf = self._ca.issue_cert(*(names or ("127.0.0.1", "::1", "localhost")), not_after=ends)
         return _identity(leaf)
 
     def client(self, name: str = "admin") -> Identity:

@@ -59,20 +59,7 @@ class Client:
 
     async def answer(self, *, head_only: bool = False) -> Answer:
         """Read one answer."""
-        head = (await self.reader.readuntil(b"\r\n\r\n"))[:-4]
-        answer = Answer(head, b"")
-        if head_only or answer.status in {204, 304} or answer.status < 200:
-            return answer
-        try:
-            if answer.values("transfer-encoding") == ["chunked"]:
-                answer.body = await read_chunked(self.reader)
-            elif answer.values("content-length"):
-                answer.body = await self.reader.readexactly(int(answer.values("content-length")[0]))
-            else:
-                answer.body = await self.reader.read()
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
-            answer.whole = False
-        return answer
+        return await read_answer(self.reader, head_only=head_only)
 
     async def to_end(self) -> tuple[bytes, bool]:
         """All bytes until the connection ends, and whether it ended cleanly, not by a reset."""
@@ -80,7 +67,7 @@ class Client:
         try:
             while piece := await self.reader.read(2**16):
                 data += piece
-        except ConnectionResetError:
+        except ConnectionError:
             return data, False
         return data, True
 
@@ -89,3 +76,21 @@ class Client:
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *fields]
         await self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
         return await self.answer(head_only=method == "HEAD")
+
+
+async def read_answer(reader: asyncio.StreamReader, *, head_only: bool = False) -> Answer:
+    """Read one answer; raises IncompleteReadError if it ends within its head."""
+    head = (await reader.readuntil(b"\r\n\r\n"))[:-4]
+    answer = Answer(head, b"")
+    if head_only or answer.status in {204, 304} or answer.status < 200:
+        return answer
+    try:
+        if answer.values("transfer-encoding") == ["chunked"]:
+            answer.body = await read_chunked(reader)
+        elif answer.values("content-length"):
+            answer.body = await reader.readexactly(int(answer.values("content-length")[0]))
+        else:
+            answer.body = await reader.read()
+    except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+        answer.whole = False
+    return answer

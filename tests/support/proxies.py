@@ -14,6 +14,7 @@ from proxy.app import App
 
 from .client import Client
 from .kubeconfig import write
+from .leaks import PASSED_ON, complaints
 
 
 @asynccontextmanager
@@ -63,7 +64,8 @@ async def proxy_process(
 ) -> AsyncIterator[ProxyProcess]:
     """``python -m proxy FLAGS`` as a process, once it has printed its start line.
 
-    The environment holds PATH and an empty HOME only, besides *environ*.
+    The environment holds PATH and an empty HOME only, besides *environ*. At its end it may have
+    said nothing that tells of a leak or an uncaught fault.
     """
     argv = command or (sys.executable, "-m", "proxy")
     process = await asyncio.create_subprocess_exec(
@@ -72,7 +74,12 @@ async def proxy_process(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **(environ or {})},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": "/nonexistent",
+            **PASSED_ON,
+            **(environ or {}),
+        },
         cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
@@ -88,3 +95,5 @@ async def proxy_process(
         if process.returncode is None:
             process.terminate()
             await running.finish()
+    found = complaints(running.stderr.decode(errors="replace"))
+    assert found == [], running.stderr.decode(errors="replace")

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from proxy.client_connection import ClientServer
+from proxy.client_server import ClientServer
 from proxy.credentials import Credential, SourceStatus
 from proxy.dispatch import Dispatcher
 from proxy.gate import Gate, GateSettings
@@ -99,20 +99,28 @@ class Relay:
         self.records: list[Record] = []
         self.dispatcher = Dispatcher(
             Gate(GateSettings(reject_paths=("^/forbidden",))),
-            generation,
+            self,
             Policy(user_agent=b"relay/1"),
             self.records.append,
         )
         self.http = ClientServer(
             self.dispatcher,
+            begin=self.dispatcher.begin,
             access_log=None,
             auto_decompress=False,
-            max_line_size=128 * 1024,
-            max_field_size=128 * 1024,
-            max_headers=256,
             read_bufsize=256 * 1024,
         )
         self.address = ""
+
+    def current(self) -> Generation:
+        """The generation in use; another one may be put in its place."""
+        return self.generation
+
+    async def prime(self, count: int = 1) -> None:
+        """Open upstream connections that wait for work, so that a plain request needs no task."""
+        pool = self.generation.pool(await self.generation.credential())
+        for connection in [await pool.open() for _ in range(count)]:
+            pool.give_back(connection)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:

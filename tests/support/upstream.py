@@ -161,6 +161,10 @@ class ScriptedUpstream:
             await self._script(connection)
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
+        except asyncio.CancelledError:
+            # The loop is at its end. Before Python 3.12, whoever asks for this task's exception
+            # would meet a cancellation, and complain.
+            return
         except RuntimeError as exc:
             # uvloop's word for a connection that is gone.
             if "handler is closed" not in str(exc):

@@ -1,0 +1,335 @@
+"""Faults of clients, and of the proxy itself."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from proxy.upstream.pool import Pool
+from tests.support.client import Answer
+from tests.support.relay import eventually
+from tests.support.upstream import Connection, answering, ok
+
+from .answers import CHUNKED, HEAD, asking, silent
+from .on_the_way import full_backlog
+from .outcomes import Cut, Gone, Told, Unharmed
+from .stage import (
+    GET,
+    Case,
+    Config,
+    Stage,
+    Upstream,
+    nowhere,
+    sending,
+    serving,
+    whole_answer,
+)
+
+HOST = b"GET /api/v1/pods HTTP/1.1\r\nHost: localhost\r\n"
+WATCH = GET.replace(b"pods", b"pods?watch=1")
+LARGE = 30_000_000
+served = answering(ok())
+
+
+async def large_answer(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(HEAD + b"Content-Length: %d\r\n\r\n" % LARGE)
+    for _ in range(LARGE // 100_000):
+        await connection.send(b"x" * 100_000)
+    await connection.reader.read()
+
+
+async def read_late(stage: Stage) -> Answer:
+    """Take nothing until nothing comes any more, then everything."""
+    client = await stage.client()
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await client.send(GET)
+    await held_up(stage)
+    client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    return await client.answer()
+
+
+async def pipeline(stage: Stage) -> Answer:
+    """Send thousands of requests before reading the first answer."""
+    client = await stage.client()
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    client.writer.write(GET * 3000)
+    await held_up(stage)
+    client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    answers = [await client.answer() for _ in range(3000)]
+    return answers[-1]
+
+
+async def held_up(stage: Stage) -> None:
+    """Wait until what goes to the client stands still; little of it may wait in the proxy."""
+    assert stage.app._http is not None
+    dispatcher = stage.app._dispatcher
+    assert dispatcher is not None
+    before, now = -1, 0
+    async with asyncio.timeout(10):
+        while before != now or not now:
+            await asyncio.sleep(0.2)
+            before, now = now, sum(record.sent for record in dispatcher.in_flight)
+    assert now < LARGE
+    for connection in stage.app._http.connections:
+        assert connection.transport is not None
+        assert connection.transport.get_write_buffer_size() < 1_000_000
+
+
+async def among_a_thousand(stage: Stage) -> Answer:
+    """Ask while a thousand others are connected and ask nothing."""
+    for _ in range(1000):
+        await stage.client()
+    answer = await asking(GET)(stage)
+    assert len(stage.upstream.connections) == 1
+    return answer
+
+
+async def one_too_many(stage: Stage) -> Answer:
+    first = await stage.client()
+    await first.send(GET)
+    assert (await first.answer()).status == 200
+    return await asking(GET)(stage)
+
+
+async def leave_a_watch(stage: Stage) -> None:
+    client = await stage.client()
+    await client.send(WATCH)
+    await client.reader.readuntil(b"ab\r\n")
+    client.close()
+    await eventually(stage.upstream.connections[0].closed.is_set, 1)
+
+
+async def leave_early(stage: Stage) -> None:
+    """Leave before there is an upstream connection."""
+    client = await stage.client()
+    await client.send(GET)
+    dispatcher = stage.app._dispatcher
+    assert dispatcher is not None
+    await eventually(lambda: dispatcher.in_flight)
+    await asyncio.sleep(0.1)
+    client.close()
+    await eventually(lambda: not dispatcher.in_flight, 1)
+
+
+async def close_half(stage: Stage) -> None:
+    client = await stage.client()
+    await client.send(GET)
+    await eventually(lambda: stage.upstream.requests)
+    client.writer.write_eof()
+    assert await client.to_end() == (b"", True)
+    await eventually(stage.upstream.connections[0].closed.is_set, 1)
+
+
+def plugin(script: str) -> Upstream:
+    """An API server that is well, and a plugin that is not."""
+
+    def user(stage: Stage) -> Config:
+        path = stage.directory / "plugin"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return exec_user(path)
+
+    return serving(served, user=user)
+
+
+def exec_user(command: Path) -> dict[str, Any]:
+    version = "client.authentication.k8s.io/v1"
+    return {"exec": {"command": str(command), "apiVersion": version, "interactiveMode": "Never"}}
+
+
+async def with_a_broken_pool(stage: Stage) -> Answer:
+    async def open_(_: Pool) -> None:
+        raise RuntimeError("of which no client needs to know")
+
+    stage.patch.setattr(Pool, "open", open_)
+    return await asking(GET)(stage)
+
+
+async def while_it_is_stopped(stage: Stage) -> Answer:
+    client = await stage.client()
+    await client.send(GET)
+    await eventually(lambda: stage.upstream.requests)
+    answer = asyncio.ensure_future(whole_answer(client))
+    await asyncio.sleep(0.1)
+    await stage.app.drain()
+    return await answer
+
+
+CLIENTS = (
+    Case(
+        fault="it sends what is not HTTP/1.1, such as a TLS handshake",
+        outcome=Told(
+            400,
+            "bad-request",
+            "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
+        ),
+        upstream=nowhere(),
+        client=asking(b"\x16\x03\x01\x00\x05hello\r\n\r\n"),
+    ),
+    Case(
+        fault="its head is over `--max-header-bytes` (1 MiB)",
+        outcome=Told(431, "head-too-large", "--max-header-bytes allows more."),
+        upstream=nowhere(),
+        client=asking(HOST + b"X: " + b"y" * 2000 + b"\r\n\r\n"),
+        flags=("--max-header-bytes=2000",),
+    ),
+    Case(
+        fault="it sends over `--max-headers` (256) header fields",
+        outcome=Told(431, "too-many-headers", "--max-headers allows more."),
+        upstream=nowhere(),
+        client=asking(HOST + b"X: y\r\n" * 300 + b"\r\n"),
+    ),
+    Case(
+        fault="its head is not whole after `--head-timeout` (30 s)",
+        outcome=Told(408, "head-timeout", "--head-timeout allows more time."),
+        upstream=nowhere(),
+        client=asking(HOST),
+        flags=("--head-timeout=100ms",),
+    ),
+    Case(
+        fault="its body is broken",
+        outcome=Told(
+            400,
+            "bad-request",
+            "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
+            "the request's body cannot be read",
+        ),
+        upstream=serving(silent),
+        client=asking(
+            HOST.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\n"
+        ),
+    ),
+    Case(
+        fault="it expects something else than `100-continue`",
+        outcome=Told(417, "expectation", "Leave the field out."),
+        upstream=nowhere(),
+        client=asking(HOST + b"Expect: a-miracle\r\n\r\n"),
+    ),
+    Case(
+        fault="it is one connection too many (`--max-connections`, off by default)",
+        outcome=Told(
+            503,
+            "too-many-connections",
+            "Close some, or allow more with --max-connections.",
+            passing=True,
+        ),
+        upstream=serving(served),
+        client=one_too_many,
+        flags=("--max-connections=1",),
+    ),
+    Case(
+        fault="a thousand clients connect and ask nothing",
+        outcome=Unharmed("they cost nothing upstream, and are closed after `--idle-timeout` (1 h)"),
+        upstream=serving(served),
+        client=among_a_thousand,
+    ),
+    Case(
+        fault="it reads a large answer slowly, or not at all for now",
+        outcome=Unharmed("the API server is paused; less than 1 MB waits here"),
+        upstream=serving(large_answer),
+        client=read_late,
+    ),
+    Case(
+        fault="it sends thousands of requests before it reads an answer",
+        outcome=Unharmed("in order; no more are read than are answered"),
+        upstream=serving(answering(ok(b"x" * 10_000))),
+        client=pipeline,
+    ),
+    Case(
+        fault="it leaves a watch, or any answer that has begun",
+        outcome=Gone("the upstream connection is closed within a second", status=200),
+        upstream=serving(sending(CHUNKED + b"2\r\nab\r\n", end="stay")),
+        client=leave_a_watch,
+    ),
+    Case(
+        fault="it leaves while the API server is being connected to",
+        outcome=Gone("the attempt is given up within a second"),
+        upstream=full_backlog,
+        client=leave_early,
+    ),
+    Case(
+        fault="it leaves while a credential is being fetched",
+        outcome=Gone("the plugin goes on, for the next request"),
+        upstream=plugin("sleep 2"),
+        client=leave_early,
+    ),
+    Case(
+        fault="it closes its sending side alone",
+        outcome=Gone("it is taken for gone, as by kubectl proxy: a close looks the same"),
+        upstream=serving(silent),
+        client=close_half,
+    ),
+)
+
+OWN = (
+    Case(
+        fault="a rule refuses the request (here `--reject-paths`)",
+        outcome=Told(
+            403,
+            "reject-paths",
+            "Exec and attach are refused by default; start the proxy with --reject-paths='' to "
+            "allow them.",
+            rule=True,
+        ),
+        upstream=nowhere(),
+        client=asking(GET.replace(b"/pods", b"/namespaces/a/pods/b/exec")),
+    ),
+    Case(
+        fault="the exec plugin is not installed",
+        outcome=Told(
+            503,
+            "exec-not-found",
+            "services and desktops often have a shorter one than your shell.",
+            "executable /nowhere/plugin not found",
+        ),
+        upstream=serving(served, user=lambda _: exec_user(Path("/nowhere/plugin"))),
+    ),
+    Case(
+        fault="the exec plugin fails",
+        outcome=Told(
+            503,
+            "exec-failed",
+            "Run the plugin by hand with the arguments in the kubeconfig to see more.",
+            "exit code 3: log in first",
+        ),
+        upstream=plugin("echo log in first >&2; exit 3"),
+    ),
+    Case(
+        fault="the exec plugin does not end (`--exec-timeout`, 1 minute; at a terminal 5)",
+        outcome=Told(
+            503,
+            "exec-timeout",
+            "It may be waiting for a login that nobody sees. --exec-timeout gives it longer.",
+        ),
+        upstream=plugin("sleep 5"),
+        flags=("--exec-timeout=100ms",),
+    ),
+    Case(
+        fault="it is stopped, and the API server has not begun to answer within "
+        "`--drain-timeout` (25 s)",
+        outcome=Told(
+            504,
+            "draining",
+            "--drain-timeout allows more time. It may have been carried out all the same: look "
+            "before you repeat a change.",
+        ),
+        upstream=serving(silent),
+        client=while_it_is_stopped,
+        flags=("--drain-timeout=100ms",),
+    ),
+    Case(
+        fault="it is stopped, and an answer is not over within `--drain-timeout`",
+        outcome=Cut("draining", "the length is not reached"),
+        upstream=serving(sending(HEAD + b"Content-Length: 9\r\n\r\nabc", end="stay")),
+        client=while_it_is_stopped,
+        flags=("--drain-timeout=100ms",),
+    ),
+    Case(
+        fault="it has a fault of its own",
+        outcome=Told(
+            500, "internal", "Its log says more; please report it.", "internal error of the proxy"
+        ),
+        upstream=nowhere(),
+        client=with_a_broken_pool,
+    ),
+)

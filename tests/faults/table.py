@@ -1,0 +1,31 @@
+"""All cases, and the document's tables of them."""
+
+from typing import Final
+
+from .answers import BEFORE, TUNNELS, WITHIN
+from .clients import CLIENTS, OWN
+from .on_the_way import ON_THE_WAY, TLS
+from .stage import Case
+
+SECTIONS: Final = {
+    "On the way to the API server": ON_THE_WAY,
+    "TLS": TLS,
+    "Before the API server's answer": BEFORE,
+    "Within its answer, and behind it": WITHIN,
+    "Tunnels": TUNNELS,
+    "Clients": CLIENTS,
+    "The proxy itself": OWN,
+}
+CASES: Final = tuple(case for cases in SECTIONS.values() for case in cases)
+# Causes that take a machine of their own to bring about, and what they mean.
+WORDS: Final = ("connect", "tls", "oidc", "exec", "exec-policy", "credential", "timeout")
+_HEAD: Final = "| fault | the client gets | the log says | the metrics say |\n|---|---|---|---|\n"
+
+
+def tables() -> dict[str, str]:
+    """Each section's table in Markdown, by the section's title."""
+    return {title: _HEAD + "".join(map(_row, cases)) for title, cases in SECTIONS.items()}
+
+
+def _row(case: Case) -> str:
+    return f"| {' | '.join((case.fault, *case.outcome.cells))} |\n"

@@ -1,0 +1,1 @@
+"""Load, exhaustion and faults, against the command as a process of its own."""

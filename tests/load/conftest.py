@@ -1,0 +1,10 @@
+"""A test here has a thousand connections at both of its own ends."""
+
+import pytest
+
+from proxy.descriptors import raise_limit
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _many_descriptors() -> None:
+    raise_limit()

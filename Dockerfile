@@ -5,7 +5,8 @@
 #
 # docs/containers.md has the rest.
 
-# Both stages are Debian 13 with Python 3.13, so that what one installs runs in the other.
+# Both stages are Debian 13 with Python 3.13, so that what one installs runs in the other. The
+# digest of today's image: docker buildx imagetools inspect python:3.13-slim-trixie
 FROM python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eebad5d583b45c2201c6e30a AS build
 
 COPY deploy/image/requirements.txt /requirements.txt

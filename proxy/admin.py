@@ -5,6 +5,7 @@ means that a request can be carried to the API server now: what the API server m
 fault of the proxy, and a restart would not mend it, so it is told and does not count.
 """
 
+import ipaddress
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,11 +16,15 @@ import aiohttp
 from aiohttp import web
 
 from ._version import __version__
+from .acceptor import Acceptor
 from .errors import UsageError
 from .gate.hosts import HostRule
 from .gate.patterns import PatternList
 from .listeners import Listener, listen_tcp, listen_unix
 from .record import Record
+
+# Probes and a scraper.
+_BACKLOG: Final = 128
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -104,6 +109,7 @@ class Admin:
                 PatternList("--admin-address", _LOOPBACK_HOSTS, ignore_case=True)
             )
         self._runner: web.AppRunner | None = None
+        self._acceptor: Acceptor | None = None
 
     @property
     def name(self) -> str:
@@ -121,10 +127,13 @@ class Admin:
         application.router.add_post("/quitquitquit", self._quit)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        await web.SockSite(self._runner, self._listener.socket).start()
+        if self._runner.server is not None:
+            self._acceptor = Acceptor(self._listener.socket, self._runner.server, backlog=_BACKLOG)
 
     async def stop(self) -> None:
         """Stop answering. May be repeated."""
+        if self._acceptor is not None:
+            self._acceptor.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -132,10 +141,11 @@ class Admin:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """No browser has business here: it sends ``Origin`` with every POST, and current ones
-        ``Sec-Fetch-Site`` with all that comes from another site."""
+        """No page has business here: a browser sends ``Origin`` with every POST, and current ones
+        ``Sec-Fetch-Site`` with all that nobody typed. Here is no page for one of the same origin
+        to come from, but for one whose name was rebound."""
         site = request.headers.get("Sec-Fetch-Site", "none")
-        if "Origin" in request.headers or site not in {"none", "same-origin"}:
+        if "Origin" in request.headers or site != "none":
             return _text("requests of web pages are refused", 403)
         if self._hosts is not None:
             refusal = self._hosts.judge(request.headers.get("Host", ""))
@@ -169,6 +179,8 @@ class Admin:
         return web.Response(body=body, headers={"Content-Type": media_type, **_NEVER_CACHED})
 
     async def _quit(self, request: web.Request) -> web.Response:
+        if not (self._listener.unix or is_of_this_machine(request.remote or "")):
+            return _text("only a process of this machine, or pod, may end the proxy", 403)
         self._subject.quit()
         return _text("draining")
 
@@ -198,7 +210,15 @@ def listen(address: str) -> Listener:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         msg = f"invalid --admin-address {address!r}"
         raise UsageError(msg, hint="say 127.0.0.1:8002, :8002 for all addresses, or unix:/path")
-    return listen_tcp(host, int(port))
+    return listen_tcp(host, int(port), flag="--admin-address")
+
+
+def is_of_this_machine(peer: str) -> bool:
+    """The peer's IP address is one of loopback: a probe's or a scraper's is another."""
+    try:
+        return ipaddress.ip_address(peer.removeprefix("::ffff:").partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_loopback(name: str) -> bool:

@@ -6,8 +6,9 @@ Until a byte has gone to the client a fault is an error that can still be told; 
 connection is cut, and never looks whole. Nothing here knows how or why the request was made.
 """
 
-import asyncio
 import enum
+import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
 
@@ -20,6 +21,7 @@ from .gunzip import CorruptError, Gunzip
 from .record import Record
 from .upstream.connection import UpstreamConnection
 from .upstream.response import BodyKind, ResponseHead
+from .watch_events import Frames, Lines, events_of
 
 # The answer to a refused credential is held back up to this size while another one is tried.
 _HELD_ANSWER: Final = 64 * 1024
@@ -55,9 +57,11 @@ class Answer:
         hold: an answer of 401 is held back until :meth:`tell_held`.
         extra: fields that it gets, in place of the upstream's of the same name; ``Vary`` is
             added to.
+        done: is called once, when it has ended; possibly by the upstream connection, in the
+            middle of what that is doing.
 
     Attributes:
-        done: how it ended.
+        outcome: how it ended; None before.
         failure: what went wrong, unless it was answered.
         paused: the client does not keep up.
     """
@@ -68,7 +72,9 @@ class Answer:
         "_chunked",
         "_client",
         "_connection",
+        "_done",
         "_ended",
+        "_events",
         "_extra",
         "_gunzip",
         "_gzip",
@@ -81,10 +87,10 @@ class Answer:
         "_status",
         "_trailers",
         "_until_close",
-        "done",
         "failure",
         "hold",
         "keep_alive",
+        "outcome",
         "paused",
     )
 
@@ -99,7 +105,8 @@ class Answer:
         keep_alive: bool,
         gzip: bool,
         hold: bool,
-        extra: tuple[tuple[str, str], ...] = (),
+        extra: tuple[tuple[str, str], ...],
+        done: "Callable[[Answer], None]",
     ) -> None:
         self._client = client
         self._connection: UpstreamConnection | None = connection
@@ -108,11 +115,12 @@ class Answer:
         self._http10 = http10
         self._gzip = gzip
         self._extra = extra
+        self._done = done
         self.keep_alive = keep_alive
         self.hold = hold
         self.paused = False
         self.failure: KubelatchError | None = None
-        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.outcome: Outcome | None = None
         self._head: ResponseHead | None = None
         self._head_bytes = b""
         self._body: list[bytes] = []
@@ -124,17 +132,19 @@ class Answer:
         self._chunked = False
         self._until_close = False
         self._ended = False
+        self._events: Lines | Frames | None = None
 
     # --- from the upstream --------------------------------------------------------------------
 
     def on_informational(self, head: ResponseHead) -> None:
         """Relay 1xx answers, ``100 Continue`` among them (RFC 9110 section 15.2)."""
         # A request that is sent again has its body; its client has been told to go on, if ever.
-        if self._http10 or self.done.done() or (head.status == 100 and self._record.retries):
+        ended = self.outcome is not None
+        if self._http10 or ended or (head.status == 100 and self._record.retries):
             return
         lines = [
             b"HTTP/1.1 %d %b" % (head.status, head.reason),
-            *headers.response_fields(head.headers, _DROP_FRAMING),
+            *headers.response_fields(head.headers, head.names, _DROP_FRAMING),
             b"\r\n",
         ]
         self._write([b"\r\n".join(lines)])
@@ -142,8 +152,9 @@ class Answer:
     def on_head(self, head: ResponseHead) -> None:
         self._head = head
         self._record.answer = head.headers
-        if not self._record.first_byte:
-            self._record.first_byte = self.done.get_loop().time()
+        self._record.audit_id = head.get(b"audit-id") or b""
+        # That of the answer which the client gets: what renewed a credential came before it.
+        self._record.first_byte = time.monotonic()
         if head.status == 401 and self.hold:
             self._held = []
         else:
@@ -205,22 +216,18 @@ class Answer:
 
     # --- ends -----------------------------------------------------------------------------------
 
-    async def tell_held(self) -> None:
+    def tell_held(self, done: "Callable[[Answer], None]") -> None:
         """Send the 401 after all, from memory: no other credential is to be had."""
         self._connection = None
-        self.done = asyncio.get_running_loop().create_future()
+        self._done = done
+        self.outcome = None
         self._release_held()
         self._ended = True
-        self._client.writer = self
-        try:
-            self.on_flush()
-            await self.done
-        finally:
-            self._client.writer = None
+        self.on_flush()
 
     def fail(self, error: KubelatchError, outcome: Outcome = Outcome.FAILED) -> None:
         """End it: *outcome* if the client has got nothing yet, else by a cut."""
-        if self.done.done():
+        if self.outcome is not None:
             return
         self.failure = error
         if self._begun:
@@ -232,16 +239,41 @@ class Answer:
             outcome = Outcome.CUT
         self._resolve(outcome)
 
+    @property
+    def record(self) -> Record:
+        """Of the exchange."""
+        return self._record
+
+    @property
+    def awaited(self) -> bool:
+        """The whole request has come, and nothing of an answer to it."""
+        return self._head is None and self._payload.is_eof() and self.outcome is None
+
+    def end_between_events(self) -> bool:
+        """End a watch as the API server itself ends one, if it is between two events now.
+
+        Returns:
+            False if this is no watch, or within an event: it goes on.
+        """
+        events = self._events
+        if events is None or not events.between or not self._begun or self.outcome is not None:
+            return False
+        self._ended = True
+        self.keep_alive = False
+        self._flush(last=True)
+        return True
+
     def _resolve(self, outcome: Outcome) -> None:
-        if not self.done.done():
-            self.done.set_result(outcome)
+        if self.outcome is None:
+            self.outcome = outcome
+            self._done(self)
 
     # --- to the client --------------------------------------------------------------------------
 
     def _tell_head(self, head: ResponseHead) -> None:
         self._status = head.status
-        if not self._payload.is_eof():
-            # Answered before the request is whole: where the next one begins is not certain.
+        if self._client.ending or not self._payload.is_eof():
+            # Before a request is whole, where the next one begins is not certain.
             self.keep_alive = False
         minor = 0 if self._http10 else 1
         lines = [b"HTTP/1.%d %d %b" % (minor, head.status, head.reason)]
@@ -257,17 +289,18 @@ class Answer:
                 else:
                     self._chunked = True
                     lines.append(b"Transfer-Encoding: chunked")
+                if head.status == 200 and "watch" in self._record.target:
+                    self._events = events_of(head.get(b"content-type"))
         elif head.status == 204:
             drop = _DROP_FRAMING
         if self._extra:
             drop |= {name.lower().encode() for name, _ in self._extra} - {b"vary"}
             if b"access-control-allow-origin" in drop:
                 # Who may read an answer is said once.
-                names = (name.lower() for name, _ in head.headers)
-                drop |= {name for name in names if name.startswith(b"access-control-")}
+                drop |= {name for name in head.names if name.startswith(b"access-control-")}
             lines += [f"{name}: {value}".encode("latin-1") for name, value in self._extra]
-        lines += headers.response_fields(head.headers, drop)
-        if head.get(b"date") is None:
+        lines += headers.response_fields(head.headers, head.names, drop)
+        if b"date" not in head.names:
             # RFC 9110 section 6.6.1: a recipient with a clock adds a missing one.
             lines.append(b"Date: " + formatdate(usegmt=True).encode())
         if not self.keep_alive:
@@ -308,7 +341,7 @@ class Answer:
 
     def _flush(self, *, last: bool) -> None:
         """Write all that has been told; *last*: and the end, if that has been told."""
-        if self.done.done():
+        if self.outcome is not None:
             return
         parts = []
         if self._head_bytes:
@@ -320,6 +353,9 @@ class Answer:
             body, self._body = self._body, []
             size = sum(map(len, body))
             self._record.sent += size
+            if self._events is not None:
+                for piece in body:
+                    self._events.feed(piece)
             if self._chunked:
                 parts.append(b"%x\r\n" % size)
                 parts += body

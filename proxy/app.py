@@ -5,16 +5,15 @@ before the start line is printed; what can go wrong later is told request by req
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from .access_log import Sink
+from .acceptor import Acceptor
+from .access_log import Reader, Sink
 from .assembly import (
     allowed_clients,
     build_generation,
@@ -22,14 +21,18 @@ from .assembly import (
     make_gate,
     user_agent,
 )
-from .client_connection import ClientServer
+from .client_limits import Limits
+from .client_server import ClientServer
 from .console import greeting
 from .dispatch import Dispatcher
+from .drain import finish, let_in
 from .errors import KubelatchError
 from .kubeconfig import ClientConfig
 from .listeners import BACKLOG, Listener, adopt, listen_tcp, listen_unix
 from .observation import Observation
+from .orphans import reap_orphans
 from .outbound import Policy
+from .patience import Patience
 from .record import Record
 from .reload import Reloader, SeenFiles
 from .settings import Settings
@@ -42,17 +45,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# One field of a request's head: projected tokens and cookies reach 16 KiB, kubectl proxy allows
-# 1 MiB for all of them together, nginx 32 KiB.
-_MAX_FIELD: Final = 128 * 1024
-_MAX_FIELDS: Final = 256
 # Of a request's body, what may wait for a slow upstream.
 _READ_BUFFER: Final = 256 * 1024
 # kubectl's flag says 0 is off, and means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
-# Who removes a unix socket's file is its listener's business. Python 3.13 would do it too, even
-# where the service manager owns the file.
-_KEEP_FILE: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 # Of the time that the service manager is asked for, what is left when the drain is over.
 _AFTER_DRAIN: Final = 5.0
 # aiohttp takes 0 seconds for no limit.
@@ -97,10 +93,11 @@ class App:
         self._config = kubeconfig
         self._reloader: Reloader | None = None
         self._listeners: list[Listener] = []
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._http: ClientServer | None = None
         self._dispatcher: Dispatcher | None = None
-        self._idle = asyncio.Event()
+        self._patience: Patience | None = None
+        self._reader = Reader(settings.api_prefix)
 
     @property
     def name(self) -> str:
@@ -153,7 +150,7 @@ class App:
             clients=allowed_clients(settings),
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
-        await self._listen(self._dispatcher)
+        self._listen(self._dispatcher)
         await self._observation.start(self._dispatcher, self._reloader, self.quitting.set)
         self._reloader.start()
 
@@ -229,29 +226,38 @@ class App:
 
         return StaticFiles(settings.www, settings.www_prefix, follow_symlinks=settings.www_symlinks)
 
-    async def _listen(self, dispatcher: Dispatcher) -> None:
-        loop = asyncio.get_running_loop()
+    def _listen(self, dispatcher: Dispatcher) -> None:
+        settings = self._settings
         self._http = ClientServer(
             dispatcher,
+            begin=dispatcher.begin,
             on_unreadable=dispatcher.unreadable,
             access_log=None,
             auto_decompress=False,
-            max_line_size=_MAX_FIELD,
-            max_field_size=_MAX_FIELD,
-            max_headers=_MAX_FIELDS,
+            limits=Limits(
+                header_bytes=settings.max_header_bytes,
+                headers=settings.max_headers,
+                head_seconds=settings.head_timeout,
+                idle_seconds=settings.idle_timeout,
+                connections=settings.max_connections,
+            ),
             read_bufsize=_READ_BUFFER,
         )
         self._listeners = self._open()
         self._warn_of_strangers()
         for listener in self._listeners:
-            server = await (
-                loop.create_unix_server(
-                    self._http, sock=listener.socket, backlog=BACKLOG, **_KEEP_FILE
-                )
-                if listener.unix
-                else loop.create_server(self._http, sock=listener.socket, backlog=BACKLOG)
+            self._acceptors.append(Acceptor(listener.socket, self._http, backlog=BACKLOG))
+        if settings.response_timeout:
+            self._patience = Patience(
+                settings.response_timeout, self._http, self._may_take_its_time
             )
-            self._servers.append(server)
+            self._patience.start()
+
+    def _may_take_its_time(self, record: Record) -> bool:
+        return self._reader.read(record).info.long_running
+
+    def _is_watch(self, record: Record) -> bool:
+        return self._reader.read(record).info.verb == "watch"
 
     def _open(self) -> list[Listener]:
         settings = self._settings
@@ -279,24 +285,22 @@ class App:
         if self._http is None or self._dispatcher is None:
             return
         self._dispatcher.draining = True
-        for server in self._servers:
-            server.close()
+        await let_in()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for listener in self._listeners:
             listener.remove()
-        self._http.pre_shutdown()
-        if self._dispatcher.in_flight:
-            self._idle.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.drain_timeout):
-                    await self._idle.wait()
+        await finish(self._http, self._settings.drain_timeout, self._is_watch)
 
     async def stop(self) -> None:
         """Cut what is left and close everything. May be repeated."""
+        while self._acceptors:
+            self._acceptors.pop().close()
+        if self._patience is not None:
+            self._patience.stop()
         if self._http is not None:
             await self._http.shutdown(_AT_ONCE)
             self._http = None
-        while self._servers:
-            self._servers.pop().close()
         while self._listeners:
             self._listeners.pop().close()
         if self._reloader is not None:
@@ -310,8 +314,6 @@ class App:
             self._observation = None
 
     def _record(self, record: Record) -> None:
-        if self._dispatcher is not None and not self._dispatcher.in_flight:
-            self._idle.set()
         if self._observation is not None:
             self._observation.ended(record)
 
@@ -359,6 +361,7 @@ async def run(
     """
     loop = asyncio.get_running_loop()
     notifier = notifier or Notifier()
+    reap_orphans()
     app = App(settings, environ, sockets=sockets, stderr=stderr, attended=attended)
     stop = app.quitting
 

@@ -78,6 +78,8 @@ def build_generation(
             compression=not config.disable_compression,
             proxy=proxy_for(server.url, config, environ),
             request_timeout=config.request_timeout,
+            connect_timeout=settings.connect_timeout,
+            tls_timeout=settings.tls_timeout,
         ),
         credentials,
     )

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from .assembly import build_generation, load_configuration
+from .commands import COMMANDS
 from .credentials import CredentialSource, describe
 from .errors import KubelatchError, UsageError
-from .goflags import Flag
 from .kubeconfig import ClientConfig
 from .loops import loop_factory
 from .settings import complete, flag_set, from_values
@@ -59,12 +59,7 @@ class Report:
         return "\n".join(lines)
 
 
-FLAGS: Final = (
-    Flag(name="output", shorthand="o", default="text", env=False, help="text or json."),
-    Flag(name="can-i", default="", env=False, value_name="VERB",
-         help="Ask the --allow-rules about VERB RESOURCE[/NAME] or VERB /URL."),
-    Flag(name="subresource", default="", env=False, help="With --can-i: such as log."),
-)  # fmt: skip
+FLAGS: Final = COMMANDS["check"].flags
 
 
 def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, int]:

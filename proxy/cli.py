@@ -3,19 +3,19 @@
 Nothing heavy is imported here: help, version and completion must answer at once.
 """
 
+import gc
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ._version import __version__
+from .commands import COMMANDS
 from .errors import KubelatchError
 
 if TYPE_CHECKING:
     from .settings import Settings
-
-_COMMANDS: Final = frozenset({"check", "completion", "man", "run", "wait"})
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -28,28 +28,29 @@ def _run(argv: Sequence[str]) -> int:
     from . import settings  # noqa: PLC0415 -- its imports are paid for only here
 
     try:
-        if argv and _asks_help(argv):
-            return _help()
-        if argv and argv[0] in {"__complete", "completion", "man"}:
-            return _tell(*argv)
-        if argv and argv[0] == "check":
+        name, words = _split(argv)
+        if name in COMMANDS and _asks_help(words):
+            return _help(name)
+        if name in {"__complete", "completion", "man"}:
+            return _tell(name, *words)
+        if name == "check":
             from .check import check  # noqa: PLC0415
 
-            text, code = check(argv[1:], os.environ)
+            text, code = check(words, os.environ)
             print(text)
             return code
-        if argv and argv[0] == "wait":
+        if name == "wait":
             from .runner import wait  # noqa: PLC0415
 
-            wait(argv[1:], os.environ)
+            wait(words, os.environ)
             return 0
         command: list[str] = []
-        if argv and argv[0] == "run":
+        if name == "run":
             from .runner import parse_run  # noqa: PLC0415
 
-            values, command = parse_run(argv[1:], os.environ)
+            values, command = parse_run(words, os.environ)
         else:
-            values = settings.parse(argv, os.environ)
+            values = settings.parse(words, os.environ)
         if values["help"]:
             return _help()
         if values["version"]:
@@ -57,21 +58,53 @@ def _run(argv: Sequence[str]) -> int:
             return 0
         return _serve(settings.from_values(values), command)
     except KubelatchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(str(error))
         return error.exit_code
 
 
-def _asks_help(argv: Sequence[str]) -> bool:
-    """A command is followed by ``--help``; what stands behind ``--`` is another's."""
-    own = argv[: argv.index("--")] if "--" in argv else argv
-    return argv[0] in _COMMANDS and bool({"-h", "--help"} & set(own))
+def _split(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The command, or nothing, and what else was said. Flags may come first, as with kubectl."""
+    from .settings import FLAGS  # noqa: PLC0415
+
+    if argv[:1] == ["__complete"]:
+        return argv[0], argv[1:]
+    wanting = {f"--{flag.name}" for flag in FLAGS if flag.bare is None}
+    wanting |= {f"-{flag.shorthand}" for flag in FLAGS if flag.shorthand and flag.bare is None}
+    for at, word in enumerate(argv):
+        if word == "--":
+            break
+        if word.startswith("-") or (at and argv[at - 1] in wanting):
+            continue
+        if word in COMMANDS:
+            return word, [*argv[:at], *argv[at + 1 :]]
+        break
+    return "", argv
 
 
-def _help() -> int:
-    from .manual import help_text  # noqa: PLC0415
+def _asks_help(words: Sequence[str]) -> bool:
+    """Help is asked for; what stands behind ``--`` is another's."""
+    own = words[: words.index("--")] if "--" in words else words
+    return bool({"-h", "--help"} & set(own))
 
-    print(help_text(shutil.get_terminal_size().columns))
+
+def _help(command: str = "") -> int:
+    from .manual import command_help, help_text  # noqa: PLC0415
+
+    width = shutil.get_terminal_size().columns
+    print(command_help(command, width) if command else help_text(width))
     return 0
+
+
+def _complain(words: str) -> None:
+    """Say why it ends; in the journal as an error."""
+    mark = ""
+    if "JOURNAL_STREAM" in os.environ:
+        import logging  # noqa: PLC0415
+
+        from .systemd import journal_mark, leads_to_journal  # noqa: PLC0415
+
+        mark = journal_mark(logging.ERROR) if leads_to_journal(os.environ) else ""
+    print(f"{mark}error: {words}", file=sys.stderr)
 
 
 def _tell(word: str, *more: str) -> int:
@@ -88,29 +121,46 @@ def _tell(word: str, *more: str) -> int:
 
 
 def _serve(settings: "Settings", command: Sequence[str]) -> int:
+    # What is imported stays. Looking for garbage in it, now and whenever connections are many,
+    # is a tenth of the start and of a burst of watches.
+    gc.disable()
     import asyncio  # noqa: PLC0415
 
     from . import app  # noqa: PLC0415
     from .access_log import STDERR, Sink  # noqa: PLC0415
-    from .console import set_up_logging  # noqa: PLC0415
+    from .console import TRACEBACKS_FROM, set_up_logging  # noqa: PLC0415
+    from .descriptors import raise_limit  # noqa: PLC0415
+    from .heap import keep_freed_memory  # noqa: PLC0415
     from .loops import loop_factory  # noqa: PLC0415
     from .observation import is_attended  # noqa: PLC0415
-    from .systemd import Notifier, take_sockets  # noqa: PLC0415
+    from .systemd import (  # noqa: PLC0415
+        Notifier,
+        journal_mark,
+        leads_to_journal,
+        take_sockets,
+    )
 
     notifier = Notifier.from_environment(os.environ)
     sockets = [sock for _, sock in take_sockets(os.environ)]
     stderr = Sink(STDERR)
-    set_up_logging(stderr, settings.verbosity)
+    mark = journal_mark if leads_to_journal(os.environ) else None
+    set_up_logging(stderr, settings.verbosity, mark=mark)
+    if settings.verbosity < TRACEBACKS_FROM:
+        sys.excepthook = _crash
 
     def greet(text: str) -> None:
         stderr.write(text.encode())
 
     try:
         with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
+            gc.freeze()
+            gc.enable()
+            keep_freed_memory()
             if command:
                 from . import runner  # noqa: PLC0415
 
                 return loop.run(runner.run(settings, os.environ, command, stderr=stderr))
+            raise_limit()
             loop.run(
                 app.run(
                     settings,
@@ -127,6 +177,12 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     finally:
         # What the log has to say comes before our last words.
         stderr.close()
+
+
+def _crash(kind: type[BaseException], error: BaseException, _: object) -> None:
+    """Say in one line what has ended the program; an interrupt says it all by itself."""
+    if not issubclass(kind, KeyboardInterrupt):
+        _complain(f"internal error: {kind.__name__}: {error}")
 
 
 def _announce(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The client's side of a connection: aiohttp's low-level request handler, with four additions.
+"""The client's side of a connection: aiohttp's low-level request handler, with six additions.
 
 1. The parser is fed message by message, as far as their ends can be told beforehand. It knows
    only ``websocket`` as an upgrade and drops what follows the head of any other in the same
@@ -6,6 +6,9 @@
 2. Once a tunnel is established, bytes go to it and no longer to HTTP.
 3. Who writes to the client directly is told when the client stops or resumes taking bytes.
 4. A client that leaves is noticed even while nothing is read from it.
+5. A head has a limit as a whole, in bytes and in time, and connections in number.
+6. A request without a body is first offered to whoever can answer it without a task: aiohttp's
+   own way takes two, and several turns of the loop, for each request.
 
 Bad requests are answered with a Kubernetes ``Status``, not with aiohttp's page. This module
 depends on aiohttp's ``RequestHandler`` beyond its documentation, hence the version ceiling
@@ -13,76 +16,38 @@ in pyproject.toml; the tests in tests/exchange would show a change.
 """
 
 import asyncio
+import contextlib
 import logging
-import select
-from collections.abc import Callable
-from typing import Final, Protocol, cast
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from .peer import uid_of
-from .status import answer
-from .status import body as status_body
+from .client_limits import PartialHead, explain, first_line, told
+from .client_roles import ClientTunnel, Ongoing, Writer
+from .errors import KubelatchError
+from .lookout import Lookout
+from .peer import Peer
+from .pieces import Cutter
+from .sent import CLOSE
 from .upstream.connection import linger_zero
+
+if TYPE_CHECKING:
+    from .client_server import ClientServer
 
 log = logging.getLogger(__name__)
 
-_END_OF_HEAD: Final = b"\r\n\r\n"
 # What one connection may have buffered before its peer is paused. nginx buffers 64 KiB per
 # direction, Envoy 1 MiB; larger makes fewer pauses for bulk data.
 WRITE_BUFFER_HIGH: Final = 256 * 1024
 # Bytes sent ahead behind an upgrade request, before the upstream has agreed to it.
 _HELD_HIGH: Final = 64 * 1024
-# How often a client that is not read from is looked at, in seconds.
-_LOOK: Final = 0.5
-_UNASKED: Final = object()
-# Linux says when the peer has sent its end; elsewhere only a reset shows.
-_GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
-
-
-class Writer(Protocol):
-    """Who writes to the client's transport directly."""
-
-    def on_client_paused(self) -> None:
-        """The client takes no more bytes for now."""
-
-    def on_client_resumed(self) -> None:
-        """It takes bytes again."""
-
-
-class ClientTunnel(Protocol):
-    """Who takes a client's bytes after an upgrade."""
-
-    def on_client_data(self, data: bytes) -> None:
-        """Bytes of the new protocol."""
-
-    def on_client_eof(self) -> bool:
-        """The client sends no more; True keeps our side open."""
-        ...
-
-    def on_client_lost(self, exc: BaseException | None) -> None:
-        """The connection is gone."""
-
-
-class Sent(web.StreamResponse):
-    """Tells aiohttp that the answer is on its way already, and whether the connection goes on."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._goes_on = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._goes_on
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing is left to prepare."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
+# How long a client that has been refused may take to read why, in seconds.
+_LINGER: Final = 2.0
 
 
 class ClientConnection(RequestHandler):
@@ -91,134 +56,200 @@ class ClientConnection(RequestHandler):
     __slots__ = (
         "_backlog",
         "_body",
-        "_body_left",
-        "_edge",
+        "_cutter",
+        "_excess",
+        "_head",
         "_held",
-        "_held_paused",
-        "_holding",
-        "_look_timer",
-        "_peer",
-        "_uid",
+        "_lookout",
+        "_refused",
+        "_server",
+        "_trailed",
+        "memory",
+        "ongoing",
+        "peer",
         "tunnel",
         "writer",
     )
 
-    def __init__(self, manager: web.Server, **options: object) -> None:
-        super().__init__(manager, loop=asyncio.get_running_loop(), **options)  # type: ignore[arg-type]
+    def __init__(self, server: "ClientServer", **options: object) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)  # type: ignore[arg-type]
+        self._server = server
         self.writer: Writer | None = None
         self.tunnel: ClientTunnel | None = None
-        # Of the message that is being fed: its body, and how much of it is to come by its length.
+        # What is being answered without aiohttp's knowing.
+        self.ongoing: Ongoing | None = None
+        # What who answers remembers of this client.
+        self.memory: object = None
+        self._cutter = Cutter()
+        # Of the message that is being fed.
         self._body: StreamReader | None = None
-        self._body_left = 0
-        # The last bytes of an unfinished head: its end may straddle two reads.
-        self._edge = b""
+        # The last body was chunked, and may have had trailers.
+        self._trailed = False
+        # A head that came in part.
+        self._head: PartialHead | None = None
+        # This connection is one too many, and has not been told so.
+        self._excess: asyncio.TimerHandle | None = None
+        # The last request is answered without being carried out, and what follows it is dropped.
+        self._refused = False
         # What one read brought, and the parser is not ready for.
         self._backlog = b""
-        # An upgrade request has come, and what follows it waits.
-        self._holding = False
-        self._held = bytearray()
-        self._held_paused = False
-        self._look_timer: asyncio.TimerHandle | None = None
-        self._peer: bytes | None = None
-        self._uid: object = _UNASKED
+        # An upgrade request has come, and this behind it.
+        self._held: bytearray | None = None
+        self._lookout = Lookout()
+        self.peer = Peer()
 
     # --- bytes in -------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self.tunnel is not None:
             self.tunnel.on_client_data(data)
-        elif self._holding:
-            self._hold(data)
-        elif data:
-            self._feed_all(self._backlog + data if self._backlog else data)
+        elif self._held is not None:
+            self._hold(self._held, data)
+        elif self._refused:
+            self._turn_away()
         else:
-            # aiohttp's way to say that the parser may go on.
-            super().data_received(data)
-            if self._backlog:
-                self._feed_all(self._backlog)
+            if not data and self._in_body:
+                # aiohttp's way to say that the parser may go on with what it has put aside.
+                self._feed(data)
+            self._feed_all(self._backlog + data)
 
     def _feed_all(self, data: bytes) -> None:
         """Feed the parser piece by piece, until it has enough or an upgrade is asked for."""
         start, size = 0, len(data)
         self._backlog = b""
-        while start < size:
-            if self._holding:
-                self._hold(data[start:])
+        while start < size and not (self._refused or self._force_close):
+            if self._close and not self._in_body:
+                # No further request; aiohttp would not take the rest of a body either.
                 return
-            if self._reading_paused or len(self._messages) >= self._max_msg_queue_size:
-                self._backlog = data[start:]
+            if self._held is not None:
+                self._hold(self._held, data[start:])
                 return
-            stop = self._next_stop(data, start)
-            self._feed(data if stop - start == size else data[start:stop])
+            if (
+                self.ongoing is not None
+                or self._reading_paused
+                or len(self._messages) >= self._max_msg_queue_size
+            ):
+                self._keep(data[start:])
+                return
+            stop = self._cutter.next_stop(data, start)
+            self._feed(data[start:stop])
             start = stop
 
-    def _next_stop(self, data: bytes, start: int) -> int:
-        """Where the piece from *start* on ends: no further than the message that it belongs to.
-
-        An empty line ends heads and chunked bodies, trailers included; one within chunked data
-        makes two pieces of one, which is no harm.
-        """
-        if self._body_left:
-            return min(start + self._body_left, len(data))
-        edge, self._edge = self._edge, b""
-        if edge:
-            straddling = (edge + data[start : start + 3]).find(_END_OF_HEAD)
-            if straddling >= 0:
-                return start + straddling + len(_END_OF_HEAD) - len(edge)
-        end = data.find(_END_OF_HEAD, start)
-        if end >= 0:
-            return end + len(_END_OF_HEAD)
-        self._edge = (edge + data[max(start, len(data) - 3) :])[-3:]
-        return len(data)
+    @property
+    def _in_body(self) -> bool:
+        return self._body is not None and not self._body.is_eof()
 
     def _feed(self, piece: bytes) -> None:
-        if self._body_left:
-            self._body_left -= len(piece)
-        before = self._request_count
-        super().data_received(piece)
-        if self._request_count == before:
+        in_head = not self._in_body
+        if in_head:
+            if self._trailed:
+                # aiohttp keeps the last trailer, and would take it for the first field of the next
+                # request (_http_parser.pyx: cb_on_message_begin does not clear _raw_name).
+                self._trailed = False
+                self._parser = self._server.parser(self)
+            size = len(piece) if self._head is None else len(piece) + self._head.size
+            if size > self._server.limits.header_bytes:
+                self._refuse(self._server.limits.head_too_large())
+                return
+            if self._head is not None and not (piece := self._head.gather(piece)):
+                return
+        parsed = self._parse(piece)
+        if parsed is None:
+            # RFC 9112 section 2.2: empty lines before a request are none of it.
+            if in_head and self._head is None and piece.strip(b"\r\n"):
+                self._head = PartialHead(piece, self._server.limits, self._refuse)
             return
-        message, payload = self._messages[-1]
+        self._end_head()
+        message, payload = parsed
         if not isinstance(message, RawRequestMessage):
-            self._fail_body(message.message)
-        elif not payload.is_eof():
+            self._refused = True
+            self._queue(message, payload)
+            if self._body is not None and self._in_body:
+                # It belongs to a request that is under way, of which aiohttp tells nobody.
+                self._body.set_exception(web.RequestPayloadError(first_line(message.message)))
+            return
+        if not payload.is_eof():
             self._body = payload
+            self._trailed = message.chunked
             if not message.chunked:
-                self._body_left = int(message.headers.get("Content-Length", "0"))
+                self._cutter.body_left = int(message.headers.get("Content-Length", "0"))
         elif message.upgrade:
-            self._holding = True
+            self._held = bytearray()
+        elif self.idle and self._server.begin(self, message, payload):
+            # It may be over already.
+            self._request_in_progress = self.ongoing is not None
+            if self._parser is not None:
+                self._parser.message_consumed()
+            return
+        self._queue(message, payload)
 
-    def _fail_body(self, reason: str) -> None:
-        """What the parser cannot read may be the body of a request that is under way already,
-        and of which aiohttp tells nobody."""
-        if self._body is not None and not self._body.is_eof():
-            self._body.set_exception(web.RequestPayloadError(_first_line(reason)))
+    def _parse(self, piece: bytes) -> tuple[RawRequestMessage | _ErrInfo, StreamReader] | None:
+        """As aiohttp's ``data_received``, of which this is a part: a message, if one begins."""
+        if self._parser is None:
+            return None
+        try:
+            messages, self._upgraded, _ = self._parser.feed_data(piece)
+        except HttpProcessingError as exc:
+            return _ErrInfo(400, exc, exc.message), EMPTY_PAYLOAD
+        # There is never a second one, nor a tail: no piece goes beyond a message.
+        return messages[0] if messages else None
 
-    def _hold(self, data: bytes) -> None:
-        self._held += data
-        if len(self._held) > _HELD_HIGH and not self._held_paused and self.transport is not None:
-            self._held_paused = True
+    def _queue(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> None:
+        """As aiohttp's ``data_received``, of which this is the rest: wake who answers."""
+        self._request_count += 1
+        self._messages.append((message, payload))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
+            self._pause_reading_for_buffer()
+
+    def _keep(self, data: bytes) -> None:
+        """What the parser is not ready for waits, and behind it the client."""
+        self._backlog = data
+        if self.ongoing is not None and len(data) > _HELD_HIGH and not self._buffer_paused:
+            self._pause_reading_for_buffer()
+
+    def end_ongoing(self, *, keep_alive: bool) -> None:
+        """What :attr:`ongoing` stood for is over; the next request may come."""
+        self.ongoing = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if not keep_alive or self._close:
+            self.force_close()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._backlog:
+            # Not from within the caller: it may be the upstream connection that the next request
+            # would take, in the middle of a delivery that goes on to say that it has ended.
+            self._loop.call_soon(self._feed_backlog)
+
+    def _feed_backlog(self) -> None:
+        if self.ongoing is None and not self._messages:
+            if self._buffer_paused:
+                self._resume_reading_for_buffer()
+            self._feed_all(self._backlog)
+
+    def _hold(self, held: bytearray, data: bytes) -> None:
+        held += data
+        if len(held) > _HELD_HIGH:
             self._pause_transport_reading()
 
     @property
     def holding(self) -> bool:
         """The request that is being answered asks for an upgrade, and what follows it waits."""
-        return self._holding and not self._messages
+        return self._held is not None and not self._messages
 
     def take_held(self) -> bytes:
         """The bytes that came behind an upgrade request; later ones go to :attr:`tunnel`."""
-        held, self._held = bytes(self._held), bytearray()
-        self._holding = False
-        if self._held_paused and self.transport is not None:
-            self._held_paused = False
-            self.transport.resume_reading()
+        held, self._held = bytes(self._held or b""), None
+        if len(held) > _HELD_HIGH:
+            self._resume_transport_reading()
         return held
 
     def continue_http(self) -> None:
         """The upgrade is ignored, as HTTP allows: what was held is the next request."""
-        held = self.take_held()
-        if held:
-            self.data_received(held)
+        self.data_received(self.take_held())
 
     def eof_received(self) -> bool:  # type: ignore[override]
         return self.tunnel is not None and self.tunnel.on_client_eof()
@@ -226,39 +257,51 @@ class ClientConnection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self.tunnel is not None:
             self.tunnel.on_client_lost(exc)
+        if self.ongoing is not None:
+            self.ongoing.cancel()
+            self.ongoing = None
         self.writer = None
-        if self._look_timer is not None:
-            self._look_timer.cancel()
+        self._end_head()
+        if self._excess is not None:
+            self._excess.cancel()
+        self._lookout.stop()
         super().connection_lost(exc)
 
-    # --- clients that leave unread --------------------------------------------------------
+    # --- limits -----------------------------------------------------------------------------
 
-    def _pause_transport_reading(self) -> None:
-        super()._pause_transport_reading()
-        self._watch()
+    def _end_head(self) -> None:
+        if self._head is not None:
+            self._head.end()
+            self._head = None
 
-    def _watch(self) -> None:
-        if self._look_timer is None:
-            self._look_timer = self._loop.call_later(_LOOK, self._look)
+    def _turn_away(self) -> None:
+        """Tell one connection too many that it is, once."""
+        if self._excess is not None:
+            self._excess.cancel()
+            self._excess = None
+            self._refuse(self._server.limits.too_many_connections())
 
-    def _look(self) -> None:
-        """Cut a client that has left, unless its bytes are being read and will say so."""
-        self._look_timer = None
-        transport = self.transport
-        if transport is None or transport.is_reading():
-            return
-        poll = select.poll()
-        poll.register(transport.get_extra_info("socket").fileno(), _GONE)
-        if poll.poll(0):
-            transport.abort()
-        else:
-            self._watch()
+    def _refuse(self, error: KubelatchError) -> None:
+        """Answer with *error*, behind the requests that came before, and end the connection."""
+        self._end_head()
+        self._refused = True
+        self._queue(_ErrInfo(error.status, error, error.message), EMPTY_PAYLOAD)
 
     # --- bytes out ------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=WRITE_BUFFER_HIGH)
         super().connection_made(transport)
+        self.peer = Peer(transport)
+        if not self._server.admit(self):
+            # Clients may take an answer to no request for a fault: wait for one, not for long.
+            self._refused = True
+            self._excess = self._loop.call_later(_LINGER, self._turn_away)
+
+    def _pause_transport_reading(self) -> None:
+        super()._pause_transport_reading()
+        if self.transport is not None:
+            self._lookout.begin(self.transport)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -281,12 +324,10 @@ class ClientConnection(RequestHandler):
         Args:
             reset: nothing but a reset tells the client, as its end is the body's end.
         """
-        if self.transport is None:
-            return
-        if reset:
+        if self.transport is not None and reset:
             linger_zero(self.transport)
             self.transport.abort()
-        else:
+        elif self.transport is not None:
             self.transport.close()
 
     def end_writing(self) -> None:
@@ -294,26 +335,30 @@ class ClientConnection(RequestHandler):
         a close right away could reset the connection and lose the answer (RFC 9112 section 9.6).
         """
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+            # asyncio raises where a reset has come that it has not read yet.
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
 
     @property
-    def uid(self) -> int | None:
-        """The user id of the client's process, where the kernel knows it; asked for once, while
-        the client waits for its first answer and so is sure to be there."""
-        if self._uid is _UNASKED:
-            sock = self.transport.get_extra_info("socket") if self.transport else None
-            self._uid = uid_of(sock) if sock is not None else None
-        return cast("int | None", self._uid)
+    def leaving(self) -> bool:
+        """It has ended, or is about to."""
+        return self.transport is None or self.transport.is_closing()
 
     @property
-    def peer(self) -> bytes:
-        """The client's IP address; empty on a unix socket."""
-        if self._peer is None:
-            name = self.peername
-            address = name[0] if isinstance(name, tuple) and name else ""
-            # An IPv4 client of a socket for both families.
-            self._peer = address.removeprefix("::ffff:").encode()
-        return self._peer
+    def ending(self) -> bool:
+        """It ends behind the answer that is under way."""
+        return self._close
+
+    @property
+    def idle(self) -> bool:
+        """It waits for a request, of which no more than a part has come."""
+        return self.ongoing is None and self._waiter is not None and not self._messages
+
+    def _process_keepalive(self) -> None:
+        if self.ongoing is not None:
+            # aiohttp takes a connection without a task for an idle one.
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     # --- bad requests -----------------------------------------------------------------------
 
@@ -327,57 +372,27 @@ class ClientConnection(RequestHandler):
         """What aiohttp calls for a request that it cannot parse, and for a fault of ours."""
         if status == 500:
             log.error("internal error", exc_info=exc)
-        code, body = _bad_request(status, exc, message)
+        error = explain(status, exc, message, self._server.limits)
+        data, size = told(error)
         if self.transport is not None:
-            self.transport.write(answer(code, body, keep_alive=False))
-        manager = cast("ClientServer | None", self._manager)
-        if manager is not None and manager.on_unreadable is not None:
-            manager.on_unreadable(self, code, len(body))
-        return Sent(keep_alive=False)
+            self.transport.write(data)
+        if self._server.on_unreadable is not None:
+            self._server.on_unreadable(self, error, size)
+        return CLOSE
+
+    def _make_error_handler(
+        self, err_info: _ErrInfo
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
+            response = self.handle_error(request, err_info.status, err_info.exc, err_info.message)
+            self.end_writing()
+            # Ended by the client's end, as all handlers are.
+            await asyncio.sleep(_LINGER)
+            return response
+
+        return handler
 
     def log_exception(self, *args: object, **kwargs: object) -> None:
         """aiohttp's complaint when it reads the rest of a request that it cannot parse."""
         if not isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
             log.error(*args, **kwargs)  # type: ignore[arg-type]
-
-
-def _bad_request(code: int, exc: BaseException | None, message: str | None) -> tuple[int, bytes]:
-    if isinstance(exc, LineTooLong):
-        code = 431
-    if code == 500:
-        text, reason = "internal error of the proxy", "InternalError"
-    else:
-        text = f"the request cannot be read: {_first_line(message or 'bad request')}"
-        reason = "BadRequest"
-    return code, status_body(code, reason, text)
-
-
-def _first_line(message: str) -> str:
-    """The parser's complaint without the excerpt of the request that follows it."""
-    return message.partition("\n")[0].rstrip(": ")
-
-
-class ClientServer(web.Server):
-    """aiohttp's low-level server, making :class:`ClientConnection` objects.
-
-    Args:
-        handler: answers one request.
-        on_unreadable: is told of each request that could not be read: by whom, and the status
-            and body size of the answer.
-        options: aiohttp's request handler options.
-    """
-
-    def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], object],
-        *,
-        on_unreadable: Callable[[ClientConnection, int, int], None] | None = None,
-        **options: object,
-    ) -> None:
-        # A client that leaves must not leave its watch behind.
-        super().__init__(handler, handler_cancellation=True)  # type: ignore[arg-type]
-        self._options = options
-        self.on_unreadable = on_unreadable
-
-    def __call__(self) -> RequestHandler:
-        return ClientConnection(self, **self._options)

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NoReturn
 
+from .commands import COMMANDS
 from .errors import KubelatchError, UsageError
 from .goflags import Flag
 from .settings import FLAGS
@@ -42,14 +43,8 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "clients": ("any", "same-user"),
     "log-format": ("text", "json", "combined"),
     "loop": ("auto", "uvloop", "asyncio"),
+    "output": ("text", "json"),
     "read-only": ("true", "false", "with-secrets"),
-}
-COMMANDS: Final[Mapping[str, str]] = {
-    "check": "Say which cluster, as whom, and whether it works",
-    "completion": "Print the completion script of a shell",
-    "man": "Print the manual page",
-    "run": "Run a command with the proxy at its side",
-    "wait": "Wait until a proxy is ready",
 }
 SHELLS: Final = ("bash", "fish", "zsh")
 
@@ -92,7 +87,7 @@ def complete(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
         return [], _FILES
     name, equals, part = current.partition("=")
     if equals and current.startswith("--"):
-        return _values(_flag(name[2:]), part, before, environ)
+        return _values(_flag(name[2:], before), part, before, environ)
     if waiting := _waiting(before):
         return _values(waiting, current, before, environ)
     if current.startswith("-"):
@@ -103,21 +98,28 @@ def complete(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
     if commands[:1] == ["completion"]:
         return _matching(SHELLS, current), _NO_FILES
     if not commands:
-        return _matching((f"{k}\t{v}" for k, v in COMMANDS.items()), current), _NO_FILES
+        offered = (f"{name}\t{_first_sentence(c.help)}" for name, c in COMMANDS.items())
+        return _matching(offered, current), _NO_FILES
     return [], _NO_FILES
 
 
-def _flag(name: str) -> Flag | None:
-    return next((flag for flag in FLAGS if flag.name == name), None)
+def _flags(before: Sequence[str]) -> tuple[Flag, ...]:
+    """The proxy's flags, and those of the command that stands there."""
+    command = next((word for word in before if word in COMMANDS), "")
+    return (*FLAGS, *COMMANDS[command].flags) if command else FLAGS
+
+
+def _flag(name: str, before: Sequence[str]) -> Flag | None:
+    return next((flag for flag in _flags(before) if flag.name == name), None)
 
 
 def _waiting(before: Sequence[str]) -> Flag | None:
     """The flag before the cursor, if it still wants its value."""
     last = before[-1] if before else ""
     if last.startswith("--"):
-        flag = _flag(last[2:])
+        flag = _flag(last[2:], before)
     elif len(last) == 2 and last[0] == "-":
-        flag = next((flag for flag in FLAGS if flag.shorthand == last[1]), None)
+        flag = next((flag for flag in _flags(before) if flag.shorthand == last[1]), None)
     else:
         return None
     return flag if flag is not None and flag.bare is None else None
@@ -128,7 +130,7 @@ def _flag_names(current: str, before: Sequence[str]) -> list[str]:
     return _matching(
         (
             f"--{flag.name}{'=' if flag.bare is None else ''}\t{_first_sentence(flag.help)}"
-            for flag in FLAGS
+            for flag in _flags(before)
             if not flag.ignored and (flag.repeat or f"--{flag.name}" not in used)
         ),
         current,

@@ -6,6 +6,7 @@ nobody. Texts are made here; the command prints them.
 """
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,6 +18,8 @@ from .settings import Settings
 
 _INFO_FROM: Final = 1
 _DEBUG_FROM: Final = 4
+TRACEBACKS_FROM: Final = 5
+"""The ``-v`` from which a fault of ours says where in the code it came from."""
 _MEANS: Final = {
     "client-certificate": "by client certificate",
     "token": "by token",
@@ -28,9 +31,16 @@ _MEANS: Final = {
 }
 
 
-def set_up_logging(sink: Sink, verbosity: int) -> None:
-    """Send the program's log to standard error, as much of it as ``-v`` says."""
-    logging.basicConfig(handlers=[SinkHandler(sink, printable)], level=logging.WARNING)
+def set_up_logging(sink: Sink, verbosity: int, *, mark: Callable[[int], str] | None = None) -> None:
+    """Send the program's log to standard error, as much of it as ``-v`` says.
+
+    Args:
+        sink: standard error.
+        verbosity: of ``-v``.
+        mark: see :class:`SinkHandler`.
+    """
+    handler = SinkHandler(sink, printable, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     if verbosity >= _INFO_FROM:
         level = logging.DEBUG if verbosity >= _DEBUG_FROM else logging.INFO
         logging.getLogger(__package__).setLevel(level)

@@ -8,31 +8,30 @@ catch every error of ours; a fault never leaves a client without an answer or a 
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
 
-from . import headers, status
-from .client_connection import ClientConnection, Sent
-from .errors import ClientRequestError, KubelatchError, UpstreamTimeoutError
+from . import replies
+from .client_connection import ClientConnection
+from .errors import ClientRequestError, ExpectationError, KubelatchError, UpstreamTimeoutError
 from .exchange import Exchange
 from .gate import Allowed, Answer, Gate, Refusal, Static
 from .gate.clients import judge_user
+from .incoming import Incoming, Lines, Plan
 from .outbound import Outbound, Policy
 from .record import Record, Recorder
 from .request_info import request_info
+from .sent import CLOSE, GO_ON
 from .tunnel import Refused, Tunnel
-from .upstream.generation import Generations
+from .upstream.generation import Generation, Generations
 
 if TYPE_CHECKING:
     from .static_files import StaticFiles
 
 log = logging.getLogger(__name__)
-
-# Fields of a refused upgrade's answer that do not pass: its framing is made anew.
-_DROP_FRAMING: Final = headers.HOP_BY_HOP | {b"content-length"}
-
 
 _INTERNAL_ERROR: Final = KubelatchError(
     "internal error of the proxy", hint="its log says more; please report it"
@@ -73,18 +72,99 @@ class Dispatcher:
         self._static = static
         self._clients = clients
         self._tunnel_keepalive = tunnel_keepalive
-        self._go_on = Sent(keep_alive=True)
-        self._close = Sent(keep_alive=False)
         self.draining = False
         self.in_flight: set[Record] = set()
 
-    def unreadable(self, client: ClientConnection, code: int, sent: int) -> None:
-        """A request could not be read, and has been answered."""
+    def unreadable(self, client: ClientConnection, error: KubelatchError, sent: int) -> None:
+        """A request could not be read or was beyond a limit, and has been answered."""
         now = time.monotonic()
-        record = Record("", "", client.peer.decode(), now, status=code, ended=now, sent=sent)
-        record.uid = client.uid
-        record.cause = "bad-request"
+        record = Record("", "", client.peer.address, now, status=error.status, ended=now, sent=sent)
+        record.uid = client.peer.uid
+        record.cause = error.cause
         self._recorder(record)
+
+    # --- without a task -----------------------------------------------------------------------
+
+    def begin(
+        self, client: ClientConnection, message: RawRequestMessage, content: StreamReader
+    ) -> bool:
+        """Begin to answer a request without a body, if that takes no task.
+
+        Returns:
+            False if it does; nothing has been done then.
+        """
+        try:
+            exchange = self._prepare(client, message, content)
+        except Exception:
+            # Whatever it is, with a task it can be told.
+            log.debug("a request needs a task", exc_info=True)
+            return False
+        if exchange is None:
+            return False
+        client.ongoing = exchange
+        self.in_flight.add(exchange.record)
+        if not exchange.begin(self._on_end):
+            client.ongoing = None
+            self.in_flight.discard(exchange.record)
+            return False
+        if self._begun is not None:
+            self._begun(exchange.record)
+        return True
+
+    def _prepare(
+        self, client: ClientConnection, message: RawRequestMessage, content: StreamReader
+    ) -> Exchange | None:
+        """The exchange of a request that passes, and that nothing can hold up before it begins."""
+        if self._clients is not None and judge_user(client.peer.uid, self._clients) is not None:
+            return None
+        generation = self._generations.current()
+        allowed, outbound = self._plan(client, message, generation)
+        if (
+            not isinstance(allowed, Allowed)
+            or outbound is None
+            or allowed.upgrade is not None
+            or outbound.expect
+            or generation.upstream.request_timeout
+            or client.writing_paused
+        ):
+            return None
+        return Exchange(
+            client,
+            Incoming(message, content),
+            outbound,
+            generation,
+            self._record(client, message),
+            last=self.draining,
+            extra=allowed.response_headers,
+        )
+
+    def _on_end(self, exchange: Exchange, over: bool) -> None:
+        client = exchange.client
+        if over:
+            try:
+                self._end(exchange.record)
+            finally:
+                client.end_ongoing(keep_alive=exchange.keep_alive)
+        elif client.leaving:
+            # Its loss is what comes next, and would cancel a task before its first step.
+            exchange.cancel()
+        else:
+            client.ongoing = asyncio.get_running_loop().create_task(
+                self._go_on(exchange), name="kubelatch exchange"
+            )
+
+    async def _go_on(self, exchange: Exchange) -> None:
+        """Bring an exchange to its end whose first attempt was not enough."""
+        client, keep_alive = exchange.client, False
+        try:
+            response = await self._carry_out(
+                client, exchange.request, exchange.record, _run(exchange, 0.0)
+            )
+            keep_alive = response is GO_ON
+        finally:
+            client.end_ongoing(keep_alive=keep_alive)
+
+    # --- with a task --------------------------------------------------------------------------
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -92,101 +172,100 @@ class Dispatcher:
         if client.writing_paused:
             # Who pipelines requests and does not read the answers gets no further.
             await client.drained()
-        record = Record(
-            method=request.method,
-            target=request.raw_path,
-            client=client.peer.decode(),
-            uid=client.uid,
-            headers=request.raw_headers,
-            version=request.version,
-            started=time.monotonic(),
-        )
+        # BaseRequest shows its message nowhere.
+        incoming = Incoming(request._message, request.content)
+        record = self._record(client, incoming.message)
         self.in_flight.add(record)
+        return await self._carry_out(
+            client, incoming, record, self._answer(client, incoming, record, request)
+        )
+
+    async def _carry_out(
+        self,
+        client: ClientConnection,
+        request: Incoming,
+        record: Record,
+        answer: Awaitable[web.StreamResponse],
+    ) -> web.StreamResponse:
         try:
-            response = await self._answer(client, request, record)
+            response = await answer
             if client.writing_paused:
                 await client.drained()
         except Refused as refused:
-            response = self._relay_refusal(client, refused, record)
+            response = replies.relay_refusal(client, refused, record)
         except KubelatchError as error:
-            response = self._tell(client, request, error, record)
+            response = replies.tell(client, request, error, record, last=self.draining)
         except asyncio.CancelledError:
             record.cause = record.cause or "client-gone"
             raise
         except ConnectionError:
             # The client went while an answer of ours was on its way.
             record.cause = record.cause or "client-gone"
-            response = self._close
+            response = CLOSE
         except Exception:  # the boundary that no fault of ours may cross
             log.exception("internal error")
-            response = self._tell(client, request, _INTERNAL_ERROR, record)
+            response = replies.tell(client, request, _INTERNAL_ERROR, record, last=self.draining)
         finally:
-            record.ended = time.monotonic()
-            self.in_flight.discard(record)
-            self._recorder(record)
-        if response is self._close and not request.content.is_eof():
+            self._end(record)
+        if response is CLOSE and not request.content.is_eof():
             client.end_writing()
         return response
 
     async def _answer(
-        self, client: ClientConnection, request: web.BaseRequest, record: Record
+        self,
+        client: ClientConnection,
+        request: Incoming,
+        record: Record,
+        base: web.BaseRequest,
     ) -> web.StreamResponse:
         if self._clients is not None:
             refusal = judge_user(record.uid, self._clients)
             if refusal is not None:
-                return self._refuse(client, request, refusal, record)
-        decision = self.gate.decide(
-            request.method, request.raw_path, request.raw_headers, request.version
-        )
+                return replies.refuse(client, request, refusal, record, last=self.draining)
+        generation = self._generations.current()
+        decision, outbound = self._plan(client, request.message, generation)
         if isinstance(decision, Refusal):
-            return self._refuse(client, request, decision, record)
+            return replies.refuse(client, request, decision, record, last=self.draining)
         tunnelled = isinstance(decision, Allowed) and decision.upgrade
         if client.holding and not tunnelled:
             # The client offers a protocol that is none of ours, such as h2c.
             client.continue_http()
-        if isinstance(decision, Allowed):
-            return await self._forward(client, request, decision, record)
+        if isinstance(decision, Allowed) and outbound is not None:
+            return await self._forward(client, request, decision, outbound, generation, record)
         record.rule = decision.rule if isinstance(decision, Answer) else "www"
         if isinstance(decision, Static) and self._static is not None:
-            response = await self._static.respond(request, decision.path)
+            response = await self._static.respond(base, decision.path)
             record.status = response.status
             record.sent = 0 if request.method == "HEAD" else response.content_length or 0
             return response
         if isinstance(decision, Answer):
-            return self._send(client, request, decision.status, b"", record, extra=decision.headers)
+            return replies.send(
+                client,
+                request,
+                decision.status,
+                b"",
+                record,
+                extra=decision.headers,
+                last=self.draining,
+            )
         msg = "no static files are served"
         raise ClientRequestError(msg)
 
     async def _forward(
         self,
         client: ClientConnection,
-        request: web.BaseRequest,
+        request: Incoming,
         allowed: Allowed,
+        outbound: Outbound,
+        generation: Generation,
         record: Record,
     ) -> web.StreamResponse:
-        fields = headers.read_request(request.raw_headers, allowed.strip)
-        if request.version.minor == 0:
-            # RFC 9110 section 10.1.1: an expectation of an HTTP/1.0 client is ignored.
-            fields.expect = b""
-        elif fields.expect and fields.expect != b"100-continue":
-            return self._send(
-                client, request, 417, status.body(417, "BadRequest", "unknown expectation"), record
-            )
+        if outbound.expect and outbound.expect != b"100-continue":
+            msg = "the request has an Expect field that is not 100-continue"
+            raise ExpectationError(msg, hint="leave the field out")
         record.protocol = allowed.upgrade or ""
         if self._begun is not None:
             self._begun(record)
-        generation = self._generations.current()
-        outbound = Outbound(
-            request.method,
-            allowed.target.raw.encode("utf-8", "surrogateescape"),
-            fields,
-            peer=client.peer,
-            policy=self._policy,
-            compression=generation.upstream.compression,
-            # BaseRequest shows no such field of its own.
-            chunked=request._message.chunked,
-            upgrade=(allowed.upgrade or "").encode(),
-        )
         if allowed.upgrade:
             tunnel = Tunnel(
                 client,
@@ -196,142 +275,48 @@ class Dispatcher:
                 record,
             )
             await tunnel.run(generation)
-            return self._close
-        exchange = Exchange(client, request, outbound, record, extra=allowed.response_headers)
-        if self.draining:
-            exchange.keep_alive = False
+            return CLOSE
+        exchange = Exchange(
+            client,
+            request,
+            outbound,
+            generation,
+            record,
+            last=self.draining,
+            extra=allowed.response_headers,
+        )
         timeout = generation.upstream.request_timeout
-        if timeout and not _long_running(request.method, allowed):
-            await _within(timeout, exchange.run(generation))
-        else:
-            await exchange.run(generation)
-        return self._go_on if exchange.keep_alive else self._close
+        if timeout and _long_running(request.method, allowed):
+            timeout = 0.0
+        return await _run(exchange, timeout)
 
-    def _refuse(
-        self, client: ClientConnection, request: web.BaseRequest, refusal: Refusal, record: Record
-    ) -> web.StreamResponse:
-        record.rule = refusal.rule
-        return self._failure(
-            client,
-            request,
-            refusal.status,
-            refusal.reason,
-            refusal.message,
-            record,
-            hint=refusal.hint,
-            cause=refusal.rule,
-            extra=refusal.headers,
-            close=refusal.close,
+    # --- parts --------------------------------------------------------------------------------
+
+    def _record(self, client: ClientConnection, message: RawRequestMessage) -> Record:
+        return Record(
+            message.method,
+            message.path,
+            client.peer.address,
+            time.monotonic(),
+            headers=message.raw_headers,
+            version=message.version,
+            uid=client.peer.uid,
         )
 
-    def _tell(
-        self,
-        client: ClientConnection,
-        request: web.BaseRequest,
-        error: KubelatchError,
-        record: Record,
-    ) -> web.StreamResponse:
-        record.cause = error.cause
-        if record.status:
-            # Something has been sent already: all that is left is not to let it look whole.
-            client.cut(reset=True)
-            return self._close
-        extra = (("Retry-After", "1"),) if error.status == 503 else ()
-        return self._failure(
-            client,
-            request,
-            error.status,
-            error.reason,
-            error.message,
-            record,
-            hint=error.hint,
-            cause=error.cause,
-            extra=extra,
-        )
+    def _end(self, record: Record) -> None:
+        record.ended = time.monotonic()
+        self.in_flight.discard(record)
+        self._recorder(record)
 
-    def _failure(
-        self,
-        client: ClientConnection,
-        request: web.BaseRequest,
-        code: int,
-        reason: str,
-        message: str,
-        record: Record,
-        *,
-        hint: str,
-        cause: str,
-        extra: tuple[tuple[str, str], ...] = (),
-        close: bool = False,
-    ) -> web.StreamResponse:
-        if _prefers_text(request):
-            first = "Forbidden" if code == 403 else reason
-            content = "\n\n".join(filter(None, (first, message, hint))).encode() + b"\n"
-            kind = "text/plain; charset=utf-8"
-        else:
-            content = status.body(code, reason, message, hint=hint, cause=cause)
-            kind = "application/json"
-        return self._send(
-            client, request, code, content, record, kind=kind, extra=extra, close=close
-        )
-
-    def _relay_refusal(
-        self,
-        client: ClientConnection,
-        refused: Refused,
-        record: Record,
-    ) -> web.StreamResponse:
-        """The API server's own answer to an upgrade that it will not have."""
-        head = refused.head
-        lines = [
-            b"HTTP/1.1 %d %b" % (head.status, head.reason),
-            *headers.response_fields(head.headers, _DROP_FRAMING),
-            b"Content-Length: %d" % len(refused.content),
-            b"Connection: close",
-            b"\r\n",
-        ]
-        record.status = head.status
-        record.sent = len(refused.content)
-        record.answer = head.headers
-        if client.transport is not None:
-            client.transport.write(b"\r\n".join(lines) + refused.content)
-        return self._close
-
-    def _send(
-        self,
-        client: ClientConnection,
-        request: web.BaseRequest,
-        code: int,
-        content: bytes,
-        record: Record,
-        *,
-        kind: str = "application/json",
-        extra: tuple[tuple[str, str], ...] = (),
-        close: bool = False,
-    ) -> web.StreamResponse:
-        """Send an answer of our own."""
-        # What follows an unread body or an upgrade that was not granted is not worth guessing.
-        keep_alive = (
-            request.keep_alive
-            and not close
-            and not self.draining
-            and request.content.is_eof()
-            and not client.holding
-        )
-        record.status = code
-        record.sent = len(content)
-        if client.transport is not None:
-            client.transport.write(
-                status.answer(
-                    code,
-                    content,
-                    content_type=kind if content else "",
-                    http10=request.version.minor == 0,
-                    keep_alive=keep_alive,
-                    head_only=request.method == "HEAD",
-                    extra=extra,
-                )
-            )
-        return self._go_on if keep_alive else self._close
+    def _plan(
+        self, client: ClientConnection, message: RawRequestMessage, generation: Generation
+    ) -> Plan:
+        lines = client.memory
+        if not isinstance(lines, Lines) or not lines.repeated_by(message, self.gate, generation):
+            peer = client.peer.address.encode()
+            lines = Lines(message, self.gate, generation, peer=peer, policy=self._policy)
+            client.memory = lines if lines.memorable else None
+        return lines.plan(message.method, message.path)
 
 
 def _long_running(method: str, allowed: Allowed) -> bool:
@@ -340,19 +325,15 @@ def _long_running(method: str, allowed: Allowed) -> bool:
     return (allowed.info or request_info(method, target.path, target.query)).long_running
 
 
-async def _within(seconds: float, exchange: Coroutine[None, None, None]) -> None:
+async def _run(exchange: Exchange, seconds: float) -> web.StreamResponse:
+    """Carry an exchange to its end, within a time limit unless that is 0."""
     try:
-        async with asyncio.timeout(seconds):
-            await exchange
+        async with asyncio.timeout(seconds or None):
+            await exchange.run()
     except TimeoutError as exc:
         raise UpstreamTimeoutError(
             f"the API server has not answered within {seconds:g} s",
             cause="request-timeout",
             hint="--request-timeout sets the limit",
         ) from exc
-
-
-def _prefers_text(request: web.BaseRequest) -> bool:
-    """The client asks for text before JSON: a browser, or a script written for kubectl proxy."""
-    accept = request.headers.get("Accept", "")
-    return "text/" in accept and "json" not in accept
+    return GO_ON if exchange.keep_alive else CLOSE

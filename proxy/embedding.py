@@ -25,7 +25,10 @@ _DEFAULTS: Final[Mapping[str, Any]] = {"drain_timeout": 1.0, "log_requests": "of
 
 
 class Options(TypedDict, total=False):
-    """The command's flags, with underscores for dashes; ``kubelatch --help`` explains them."""
+    """The command's flags, with underscores for dashes; ``kubelatch --help`` explains them.
+
+    What is a duration there is in seconds here.
+    """
 
     port: int
     address: str
@@ -35,13 +38,18 @@ class Options(TypedDict, total=False):
     www_prefix: str
     www_symlinks: bool
     append_server_path: bool
+    keepalive: float
     accept_paths: str
     reject_paths: str
     accept_hosts: str
     reject_methods: str
     disable_filter: bool
+    accept_origins: str
     read_only: bool | Literal["with-secrets"]
     allow_rules: tuple[str, ...]
+    client_auth: Literal["pass", "replace", "refuse"]
+    clients: str
+    client_token_file: str
     context: str
     cluster: str
     user: str
@@ -56,12 +64,30 @@ class Options(TypedDict, total=False):
     password: str
     as_group: tuple[str, ...]
     as_uid: str
+    as_user_extra: tuple[str, ...]
     disable_compression: bool
+    proxy_url: str
+    request_timeout: float
+    connect_timeout: float
+    tls_timeout: float
+    response_timeout: float
+    kuberc: str
+    in_cluster: bool
+    exec_allow: tuple[str, ...]
+    no_exec: bool
+    exec_timeout: float
+    max_header_bytes: int
+    max_headers: int
+    head_timeout: float
+    idle_timeout: float
+    max_connections: int
     log_requests: str
     log_format: Literal["text", "json", "combined"]
+    log_skip_paths: str
     admin_address: str
     demo: bool
     drain_timeout: float
+    loop: Literal["auto", "uvloop", "asyncio"]
 
 
 class Proxy:
@@ -286,11 +312,12 @@ def _settings(options: Mapping[str, Any]) -> "Settings":
 
 
 def _flags(options: Mapping[str, Any]) -> Iterator[str]:
+    durations = {name for name, kind in Options.__annotations__.items() if kind is float}
     for name, value in options.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             yield f"{flag}={str(value).lower()}"
-        elif isinstance(value, float):
+        elif name in durations and isinstance(value, int | float):
             yield f"{flag}={value:f}s"
         elif isinstance(value, tuple | list):
             yield from (f"{flag}={item}" for item in value)

@@ -6,14 +6,30 @@ count, and the HTTP status and Kubernetes reason that a client is given. It impo
 this package, and no message may hold a secret.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_HINTS: Final = {
+    "reset": "It may have been carried out all the same: look before you repeat a change. "
+    "If it happens often, a load balancer or a firewall on the way may be cutting connections",
+    "truncated": "It may have been carried out all the same: look before you repeat a change",
+    "bad-answer": "Is the cluster's server in kubeconfig the API server, and does nothing on the "
+    "way speak in its place?",
+    "tls-closed": "Something before the API server may have cut the connection: a load balancer, "
+    "a firewall, or a port that is not the API server's",
+    "tls": "kubelatch check shows which certificates are in use",
+    "credential": "kubelatch check shows where the credential comes from",
+    "draining": "It is being stopped: ask again in a moment",
+    "bad-request": "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
+}
+"""What to do next, by cause, where the place that raises an error has nothing better to say."""
 
 
 def sentence(message: str, hint: str = "") -> str:
     """Message and hint as people read them, in one line."""
     if not hint:
         return message
-    return f"{message.rstrip('.')}. {hint[:1].upper()}{hint[1:].rstrip('.')}."
+    end = "" if hint.endswith((".", "?")) else "."
+    return f"{message.rstrip('.')}. {hint[:1].upper()}{hint[1:]}{end}"
 
 
 class KubelatchError(Exception):
@@ -21,7 +37,7 @@ class KubelatchError(Exception):
 
     Args:
         message: one sentence: what happened, and where.
-        hint: what to do next; may be empty.
+        hint: what to do next; if empty, what can be said of the cause in general.
         cause: one word for log and metrics, e.g. ``refused`` or ``tls-ca``.
     """
 
@@ -29,12 +45,15 @@ class KubelatchError(Exception):
     status: ClassVar[int] = 500
     reason: ClassVar[str] = "InternalError"
     default_cause: ClassVar[str] = "internal"
+    passing: ClassVar[bool] = False
+    """It will pass by itself, and nothing has been sent: any request may be sent again. client-go
+    then does so by itself, a POST too, up to ten times (rest/with_retry.go)."""
 
     def __init__(self, message: str, *, hint: str = "", cause: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
         self.cause = cause or self.default_cause
+        self.hint = hint or _HINTS.get(self.cause, "")
 
     def __str__(self) -> str:
         return sentence(self.message, self.hint)
@@ -62,7 +81,8 @@ class ListenError(KubelatchError):
 
 
 class CredentialError(KubelatchError):
-    """No credential could be had just now: 503, since another try may succeed."""
+    """No credential could be had just now: 503. It seldom passes before somebody has logged in,
+    and client-go would keep that to itself while it tries again."""
 
     status = 503
     reason = "ServiceUnavailable"
@@ -75,6 +95,7 @@ class DrainingError(KubelatchError):
     status = 503
     reason = "ServiceUnavailable"
     default_cause = "draining"
+    passing = True
 
 
 class UpstreamError(KubelatchError):
@@ -99,3 +120,10 @@ class ClientRequestError(KubelatchError):
     status = 400
     reason = "BadRequest"
     default_cause = "bad-request"
+
+
+class ExpectationError(ClientRequestError):
+    """The client expects what this proxy does not know (RFC 9110 section 10.1.1)."""
+
+    status = 417
+    default_cause = "expectation"

@@ -1,12 +1,17 @@
 """One plain request: sent on, and sent again where that is safe; its answer is relayed.
 
-The coroutine only begins each attempt and waits for its end; the answer's bytes do not pass
-through it. It decides what may be repeated: a request that a dead connection swallowed, and one
-that was refused with a credential that could be renewed.
+The answer's bytes do not pass through here: this begins each attempt, and is called when it has
+ended. It decides what may be repeated: a request that a dead connection swallowed, and one that
+was refused with a credential that could be renewed.
+
+Most exchanges have nothing to wait for but their answer: the request is whole, a credential is at
+hand and a connection idle. :meth:`Exchange.begin` makes such an attempt without a task. Whatever
+else an exchange may need, a second attempt for one, is :meth:`Exchange.run`'s.
 """
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -14,7 +19,8 @@ from aiohttp import web
 from .answer import Answer, Outcome
 from .client_connection import ClientConnection
 from .credentials import Credential
-from .errors import ClientRequestError
+from .errors import ClientRequestError, KubelatchError
+from .incoming import Incoming
 from .outbound import Outbound
 from .record import Record
 from .upstream.connection import UpstreamConnection
@@ -31,9 +37,11 @@ class Exchange:
 
     Args:
         client: where the request came from, and the answer goes.
-        request: its body and version; its head is in *outbound*.
-        outbound: what goes upstream.
+        request: as it came.
+        outbound: as it goes on.
+        generation: where to.
         record: is filled in.
+        last: the client's connection ends with it.
         extra: fields that the answer gets, see :class:`Answer`.
 
     Attributes:
@@ -41,118 +49,167 @@ class Exchange:
     """
 
     __slots__ = (
+        "_answer",
         "_body",
-        "_client",
+        "_connection",
+        "_credential",
+        "_ended",
         "_extra",
-        "_http10",
+        "_generation",
         "_outbound",
         "_payload",
-        "_record",
+        "_pool",
+        "_renewable",
+        "_upload",
+        "client",
         "keep_alive",
+        "record",
+        "request",
     )
 
     def __init__(
         self,
         client: ClientConnection,
-        request: web.BaseRequest,
+        request: Incoming,
         outbound: Outbound,
+        generation: Generation,
         record: Record,
         *,
+        last: bool = False,
         extra: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.keep_alive = request.keep_alive
-        self._client = client
-        self._outbound = outbound
-        self._record = record
-        self._extra = extra
+        self.client = client
+        self.request = request
+        self.record = record
+        self.keep_alive = request.keep_alive and not last
         self._payload = request.content
-        self._http10 = request.version.minor == 0
+        self._outbound = outbound
+        self._generation = generation
+        self._extra = extra
+        # A 401 is worth another attempt, with another credential.
+        self._renewable = outbound.own_credential
         # The whole body, if it had come when the first attempt began.
         self._body: bytes | None = None
+        # Of the last attempt:
+        self._credential: Credential | None = None
+        self._pool: Pool | None = None
+        self._connection: UpstreamConnection | None = None
+        self._answer: Answer | None = None
+        self._upload: asyncio.Task[None] | None = None
 
-    async def run(self, generation: Generation) -> None:
+    # --- without a task -----------------------------------------------------------------------
+
+    def begin(self, ended: "Callable[[Exchange, bool], None]") -> bool:
+        """Make the first attempt of a request without a body, if nothing has to be waited for.
+
+        Args:
+            ended: is called when the attempt has ended; with True if the exchange has, too, with
+                False if :meth:`run` has to go on with it, or the client to take its answer.
+
+        Returns:
+            False if something is missing, which :meth:`run` will wait for, or tell.
+        """
+        credential = self._generation.credentials.peek()
+        if credential is None:
+            return False
+        try:
+            pool = self._generation.pool(credential)
+        except KubelatchError:
+            return False
+        connection = pool.take()
+        if connection is None:
+            return False
+        self._ended = ended
+        self._body = b""
+        self._start(credential, pool, connection, reused=True, done=self._on_end)
+        return True
+
+    def _on_end(self, answer: Answer) -> None:
+        self._release(answer)
+        over = answer.outcome is Outcome.CUT or (
+            answer.outcome is Outcome.ANSWERED and not self.client.writing_paused
+        )
+        if over:
+            # It knows us, too: nobody should have to collect the two.
+            self._answer = None
+        self._ended(self, over)
+
+    def cancel(self) -> None:
+        """Stop what :meth:`begin` began: the client is gone."""
+        self._stop()
+        self._answer = None
+        self.keep_alive = False
+        self.record.cause = self.record.cause or "client-gone"
+        self._ended(self, True)
+
+    def _stop(self) -> None:
+        self.client.writer = None
+        if self._upload is not None:
+            self._upload.cancel()
+        if self._connection is not None:
+            self._connection.abort()
+
+    # --- with a task --------------------------------------------------------------------------
+
+    async def run(self) -> None:
         """Carry the exchange to its end.
 
         Raises:
             KubelatchError: nothing of an answer has been sent to the client; tell it this.
         """
-        credential = generation.credentials.peek()
-        if credential is None:
-            credential = await self._obtain(generation)
-        renewable = self._outbound.own_credential
-        while True:
-            answer = await self._attempt(generation, credential, hold=renewable)
-            outcome = answer.done.result()
-            if outcome is Outcome.UNAUTHORIZED:
-                renewable = False
-                newer = await generation.another_credential(credential)
+        credential, answer, self._answer = self._credential, self._answer, None
+        if credential is None or answer is None:
+            credential = await self._obtain()
+            answer = await self._attempt(credential)
+        while answer.outcome is not Outcome.ANSWERED and answer.outcome is not Outcome.CUT:
+            if answer.outcome is Outcome.UNAUTHORIZED:
+                self._renewable = False
+                began = time.monotonic()
+                newer = await self._generation.another_credential(credential)
                 if newer is None:
-                    await answer.tell_held()
-                    break
+                    await self._tell_held(answer)
+                    return
+                self.record.credential_wait += time.monotonic() - began
                 credential = newer
-            elif outcome is not Outcome.STALE:
-                break
-            self._record.retries += 1
-        self.keep_alive = answer.keep_alive
-        if renewable and self._record.status == 401:
-            # This request cannot be sent again; the next should not meet the same.
-            generation.reject_later(credential)
+            elif answer.failure is not None and not (
+                answer.outcome is Outcome.STALE and self._repeatable()
+            ):
+                raise answer.failure
+            self.record.retries += 1
+            answer = await self._attempt(credential)
 
-    async def _obtain(self, generation: Generation) -> Credential:
+    async def _obtain(self) -> Credential:
+        credential = self._generation.credentials.peek()
+        if credential is not None:
+            return credential
         began = time.monotonic()
         try:
-            return await generation.credential()
+            return await self._generation.credential()
         finally:
-            self._record.credential_wait += time.monotonic() - began
+            self.record.credential_wait += time.monotonic() - began
 
-    async def _attempt(
-        self, generation: Generation, credential: Credential, *, hold: bool
-    ) -> Answer:
-        """One attempt: answered, cut, unauthorized, or stale and worth another.
+    async def _attempt(self, credential: Credential) -> Answer:
+        """One attempt, to its end.
 
         Raises:
-            KubelatchError: it failed, and the client has got nothing.
+            KubelatchError: no connection can be had.
         """
-        record, pool = self._record, generation.pool(credential)
+        pool = self._generation.pool(credential)
         # A second attempt takes no chances with a connection that may have died while idle.
-        connection = pool.take() if not record.retries else None
-        record.reused = connection is not None
-        record.credential = credential.kind
+        connection = pool.take() if not self.record.retries else None
+        reused = connection is not None
+        self.record.reused = reused
+        self.record.credential = credential.kind
         if connection is None:
             connection = await self._open(pool)
-        answer = Answer(
-            self._client,
-            connection,
-            record,
-            payload=self._payload,
-            http10=self._http10,
-            keep_alive=self.keep_alive,
-            gzip=self._outbound.gzip,
-            hold=hold,
-            extra=self._extra,
-        )
-        upload = None
-        self._client.writer = answer
+        ended = asyncio.get_running_loop().create_future()
         try:
-            upload = self._begin(connection, answer, self._outbound.head(generation, credential))
-            outcome = await answer.done
+            answer = self._start(credential, pool, connection, reused=reused, done=_tell(ended))
+            await ended
         except BaseException:
-            connection.abort()
+            self._stop()
             raise
-        finally:
-            self._client.writer = None
-            if upload is not None and not upload.done():
-                # Answered before the request was whole, which this connection cannot get over.
-                upload.cancel()
-                connection.abort()
-        if answer.failure is None:
-            if answer.paused:
-                connection.resume_reading()
-            pool.give_back(connection)
-        else:
-            connection.abort()
-            if outcome is Outcome.FAILED or (outcome is Outcome.STALE and not self._repeatable()):
-                raise answer.failure
+        self._release(answer)
         return answer
 
     async def _open(self, pool: Pool) -> UpstreamConnection:
@@ -160,43 +217,103 @@ class Exchange:
         try:
             return await pool.open()
         finally:
-            self._record.connects += 1
-            self._record.connect_wait += time.monotonic() - began
+            self.record.connects += 1
+            self.record.connect_wait += time.monotonic() - began
+
+    async def _tell_held(self, answer: Answer) -> None:
+        """No other credential is to be had: the client gets the 401."""
+        told = asyncio.get_running_loop().create_future()
+        self.client.writer = answer
+        try:
+            answer.tell_held(_tell(told))
+            await told
+        finally:
+            self.client.writer = None
+        self.keep_alive = answer.keep_alive
+
+    # --- an attempt ---------------------------------------------------------------------------
+
+    def _start(
+        self,
+        credential: Credential,
+        pool: Pool,
+        connection: UpstreamConnection,
+        *,
+        reused: bool,
+        done: Callable[[Answer], None],
+    ) -> Answer:
+        """Send the request's head, with its body if that is here, else begin to send it."""
+        outbound, payload, body = self._outbound, self._payload, self._body
+        self.record.reused = reused
+        self.record.credential = credential.kind
+        self._credential, self._pool, self._connection = credential, pool, connection
+        if body is None and payload.is_eof() and payload.exception() is None:
+            # All of it has come: it can go in one write, and be sent again.
+            body = self._body = payload.read_nowait(-1) if not payload.at_eof() else b""
+            self.record.received = len(body)
+        self._answer = answer = Answer(
+            self.client,
+            connection,
+            self.record,
+            payload=payload,
+            http10=self.request.http10,
+            keep_alive=self.keep_alive,
+            gzip=outbound.gzip,
+            # What cannot be sent again need not be held back.
+            hold=self._renewable and body is not None,
+            extra=self._extra,
+            done=done,
+        )
+        self.client.writer = answer
+        request = outbound.head(credential)
+        if body is None:
+            connection.be_patient()
+            upload = self._send_body(connection, answer)
+            self._upload = asyncio.get_running_loop().create_task(upload, name="kubelatch upload")
+        elif outbound.chunked:
+            request += b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+        elif body:
+            request += body
+        connection.start(answer, request, head_only=outbound.method == "HEAD")
+        return answer
+
+    def _release(self, answer: Answer) -> None:
+        """After an attempt: its connection may serve another, if it can."""
+        self.client.writer = None
+        self.keep_alive = answer.keep_alive
+        connection, upload = self._connection, self._upload
+        if connection is None or self._pool is None:
+            return
+        if upload is not None and not upload.done():
+            # Answered before the request was whole, which this connection cannot get over.
+            upload.cancel()
+            connection.abort()
+        if answer.failure is not None:
+            connection.abort()
+            if answer.outcome is Outcome.STALE:
+                self._pool.drop_idle()
+            return
+        if answer.paused:
+            connection.resume_reading()
+        self._pool.give_back(connection)
+        if self.record.status == 401 and self._renewable and self._credential is not None:
+            # This request cannot be sent again; the next should not meet the same.
+            self._generation.reject_later(self._credential)
 
     def _repeatable(self) -> bool:
         """It may be sent again although it may have been acted on."""
         return (
             self._outbound.method in _REPEATABLE
             and self._body is not None
-            and not self._record.retries
+            and not self.record.retries
         )
 
-    def _begin(
-        self, connection: UpstreamConnection, answer: Answer, head: bytes
-    ) -> asyncio.Task[None] | None:
-        """Send the request's head, with its body if that is here, else begin to send it."""
-        payload, body = self._payload, self._body
-        head_only = self._outbound.method == "HEAD"
-        if body is None and payload.is_eof() and payload.exception() is None:
-            # All of it has come: it can go in one write, and be sent again.
-            body = self._body = payload.read_nowait(-1) if not payload.at_eof() else b""
-            self._record.received = len(body)
-        if body is None:
-            answer.hold = False
-            connection.start(answer, head, head_only=head_only)
-            upload = self._upload(connection, answer)
-            return asyncio.get_running_loop().create_task(upload, name="kubelatch upload")
-        if self._outbound.chunked:
-            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
-        connection.start(answer, head + body, head_only=head_only)
-        return None
-
-    async def _upload(self, connection: UpstreamConnection, answer: Answer) -> None:
+    async def _send_body(self, connection: UpstreamConnection, answer: Answer) -> None:
         """Send the request's body as it comes, no faster than the upstream takes it."""
         payload, chunked = self._payload, self._outbound.chunked
         try:
             while data := await payload.readany():
-                self._record.received += len(data)
+                self.record.received += len(data)
                 connection.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
                 await connection.drain()
         except web.RequestPayloadError as exc:
@@ -207,3 +324,11 @@ class Exchange:
         else:
             if chunked:
                 connection.write(b"0\r\n\r\n")
+
+
+def _tell(future: asyncio.Future[None]) -> Callable[[Answer], None]:
+    def told(_: Answer) -> None:
+        if not future.done():
+            future.set_result(None)
+
+    return told

@@ -22,21 +22,23 @@ class Gunzip:
     """A gzip stream of one or more members, as Go's ``compress/gzip`` reads it.
 
     Attributes:
-        waiting: compressed bytes that are not decoded yet.
+        waiting: compressed bytes that :meth:`slices` has not decoded yet.
     """
 
-    __slots__ = ("_decoder", "_fresh", "waiting")
+    __slots__ = ("_decoder", "_fed", "_fresh", "waiting")
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(_GZIP_FRAMING)
         # Nothing has come; an empty stream is as good as a whole one.
         self._fresh = True
+        # Joined at once: one read may bring a hundred chunks.
+        self._fed: list[bytes] = []
         self.waiting = b""
 
     def feed(self, data: bytes) -> None:
         """Add compressed bytes."""
         self._fresh = False
-        self.waiting = self.waiting + data if self.waiting else data
+        self._fed.append(data)
 
     def slices(self) -> Iterator[bytes]:
         """Decoded bytes, a slice at a time; may be left early and begun again.
@@ -44,6 +46,9 @@ class Gunzip:
         Raises:
             CorruptError: the stream is broken.
         """
+        if self._fed:
+            self.waiting += b"".join(self._fed)
+            self._fed.clear()
         while self.waiting:
             if self._decoder.eof:
                 self._decoder = zlib.decompressobj(_GZIP_FRAMING)
@@ -58,4 +63,4 @@ class Gunzip:
     @property
     def whole(self) -> bool:
         """All that was fed is decoded, and it ended where a member ends."""
-        return self._fresh or (not self.waiting and self._decoder.eof)
+        return self._fresh or (not self._fed and not self.waiting and self._decoder.eof)

@@ -7,6 +7,7 @@ the client's can remove or replace one of ours (golang/go#50580).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -64,9 +65,12 @@ class ClientFields:
 def connection_options(headers: Pairs) -> frozenset[bytes]:
     """The names of fields that ``Connection`` says to drop, lower case."""
     values = [value for name, value in headers if len(name) == 10 and name.lower() == b"connection"]
-    if not values:
-        return _NO_OPTIONS
-    return frozenset(_tokens(b",".join(values))) - _NEVER_NAMED
+    return _options(b",".join(values)) if values else _NO_OPTIONS
+
+
+@lru_cache(128)
+def _options(value: bytes) -> frozenset[bytes]:
+    return frozenset(_tokens(value)) - _NEVER_NAMED
 
 
 def read_request(headers: Pairs, strip: frozenset[bytes]) -> ClientFields:
@@ -141,39 +145,17 @@ def forwarded_for(earlier: Iterable[bytes], peer: bytes) -> bytes:
     return b", ".join([*earlier, peer]) if peer else b", ".join(earlier)
 
 
-def request_head(
-    method: bytes,
-    target: bytes,
-    fields: ClientFields,
-    extra: Iterable[bytes],
-    fixed: bytes,
-) -> bytes:
-    """The bytes of a request head.
-
-    Args:
-        method: as the client sent it.
-        target: origin-form.
-        fields: the client's.
-        extra: finished lines of ours, without line ends.
-        fixed: finished lines that are the same for every request, each with its line end.
-    """
-    lines = [b"%b %b HTTP/1.1" % (method, target)]
-    lines += [b"%b: %b" % pair for pair in fields.kept]
-    lines += extra
-    return b"\r\n".join(lines) + b"\r\n" + fixed + b"\r\n"
-
-
-def response_fields(headers: Pairs, drop: frozenset[bytes]) -> list[bytes]:
+def response_fields(headers: Pairs, names: Sequence[bytes], drop: frozenset[bytes]) -> list[bytes]:
     """The lines of an answer that go to the client, without line ends.
 
     Args:
         headers: the upstream's.
+        names: their names in lower case, in the same order.
         drop: names, lower case, that do not pass, besides those that ``Connection`` names.
     """
-    named = connection_options(headers)
-    if named:
-        drop |= named
-    return [b"%b: %b" % pair for pair in headers if pair[0].lower() not in drop]
+    if b"connection" in names:
+        drop |= connection_options(headers)
+    return [b": ".join(pair) for pair, name in zip(headers, names, strict=True) if name not in drop]
 
 
 def trailer_fields(trailers: Pairs) -> bytes:

@@ -18,6 +18,14 @@ from .errors import ListenError
 
 # asyncio asks for 100; a burst of 1,000 clients would then wait seconds for SYN retries.
 BACKLOG: Final = 4096
+# A client that has gone without a word, as behind a network that went away, is noticed after
+# 75 s. No TCP_USER_TIMEOUT: Linux would cut off a client that does not read for so long.
+_KEEPALIVE: Final = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +71,16 @@ class Listener:
         self.socket.close()
 
 
-def listen_tcp(address: str, port: int) -> Listener:
+def listen_tcp(address: str, port: int, *, flag: str = "") -> Listener:
     """Listen on a TCP port.
 
     An empty address or ``0.0.0.0`` listens on all addresses of both families, as in Go; an IPv6
     address may stand with or without brackets.
+
+    Args:
+        address: of this machine.
+        port: 0 lets the system choose.
+        flag: what says where to listen; if empty, that is ``--address`` and ``--port``.
 
     Raises:
         ListenError: in kubectl's words.
@@ -80,7 +93,8 @@ def listen_tcp(address: str, port: int) -> Listener:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
         msg = f"listen tcp: lookup {host}: {exc.strerror}"
-        raise ListenError(msg, hint="give --address an IP address of this machine") from exc
+        hint = f"give {flag or '--address'} an IP address of this machine"
+        raise ListenError(msg, hint=hint) from exc
     family, kind, protocol, _, target = infos[0]
     sock = socket.socket(family, kind, protocol)
     try:
@@ -92,8 +106,9 @@ def listen_tcp(address: str, port: int) -> Listener:
     except OSError as exc:
         sock.close()
         msg = f"listen tcp {where}: bind: {_words(exc)}"
-        raise ListenError(msg, hint=_hint(exc, port)) from exc
+        raise ListenError(msg, hint=_hint(exc, port, flag)) from exc
     sock.setblocking(False)
+    _keep_alive(sock)
     bound = sock.getsockname()
     return Listener(sock, _join(bound[0], bound[1]))
 
@@ -133,6 +148,8 @@ def adopt(sock: socket.socket) -> Listener:
     """A listener of a socket that somebody else made, and may use again: its file stays."""
     bound = sock.getsockname()
     if sock.family != socket.AF_UNIX:
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
+            _keep_alive(sock)
         return Listener(sock, _join(bound[0], bound[1]))
     # An abstract name comes as bytes that begin with a zero.
     return Listener(sock, bound if isinstance(bound, str) else os.fsdecode(b"@" + bound[1:]))
@@ -156,6 +173,14 @@ def _remove_stale(path: str) -> None:
             return
 
 
+def _keep_alive(sock: socket.socket) -> None:
+    """Have TCP look after the clients of a listening socket: what it accepts inherits this."""
+    for level, name, value in _KEEPALIVE:
+        # A system without one of these can listen all the same.
+        with contextlib.suppress(OSError, AttributeError):
+            sock.setsockopt(level, getattr(socket, name), value)
+
+
 def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -166,11 +191,12 @@ def _words(exc: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _hint(exc: OSError, port: int) -> str:
+def _hint(exc: OSError, port: int, flag: str) -> str:
     if exc.errno == errno.EADDRINUSE:
-        return f"another process has port {port}: stop it, or choose another with --port (0: any)"
+        other = flag or "--port (0: any)"
+        return f"another process has port {port}: stop it, or choose another with {other}"
     if exc.errno == errno.EADDRNOTAVAIL:
-        return "give --address an address of this machine"
+        return f"give {flag or '--address'} an address of this machine"
     if exc.errno == errno.EACCES:
-        return "ports below 1024 need privileges: choose a higher --port"
+        return f"ports below 1024 need privileges: choose a higher one with {flag or '--port'}"
     return ""

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ._version import __version__
-from .completion import CHOICES, COMMANDS, DIRECTORY_FLAGS, FILE_FLAGS
-from .goflags import Flag, parse_duration, parse_int
+from .commands import COMMANDS, Command
+from .completion import CHOICES, DIRECTORY_FLAGS, FILE_FLAGS
+from .goflags import Flag, parse_duration, parse_int, parse_level
 from .settings import FLAGS
 
 _SUMMARY: Final = "the Kubernetes API on localhost, with the latch on"
@@ -23,10 +24,18 @@ _EXAMPLES: Final = (
     ),
     ("No cluster at hand? Explore a small one that lives inside the proxy", ("kubelatch --demo",)),
     (
-        "Another context, a port of the system's choice, and nothing that changes anything",
+        "Another context, a free port, and nothing that changes anything",
         ("kubelatch --context=staging --port=0 --read-only",),
     ),
     ("Let kubectl exec, attach and cp through", ("kubelatch --reject-paths=''",)),
+    (
+        "Which cluster is it, as whom, and does it work?",
+        ("kubelatch check --context=staging",),
+    ),
+    (
+        "A proxy for as long as one command takes",
+        ("kubelatch run --read-only -- kubectl get pods",),
+    ),
     (
         "Complete flags and contexts on TAB, in this shell (bash; also zsh and fish)",
         ("source <(kubelatch completion bash)",),
@@ -47,11 +56,11 @@ def help_text(width: int = 80) -> str:
         width: columns of the terminal.
     """
     width = max(60, min(width, 100))
-    parts = [textwrap.fill(_DESCRIPTION, width), "", "Usage:", "  kubelatch [flags] [command]"]
-    parts += ["", "Commands:"]
-    for name, text in COMMANDS.items():
-        parts += _row(f"  {name}", f"{text}.", width)
-    parts += ["", "Examples:"]
+    parts = [textwrap.fill(_DESCRIPTION, width), "", "Usage:"]
+    parts += ["  kubelatch [flags]", "  kubelatch COMMAND [flags]", "", "Commands:"]
+    for name, command in COMMANDS.items():
+        parts += _row(f"  {name}", command.help, width)
+    parts += ["", "What a command takes besides: kubelatch COMMAND --help", "", "Examples:"]
     for title, commands in _EXAMPLES:
         parts += [f"  # {title}", *(f"  {command}" for command in commands), ""]
     for group, flags in _groups().items():
@@ -59,13 +68,32 @@ def help_text(width: int = 80) -> str:
         if all(flag.ignored for flag in flags):
             parts += [textwrap.fill(
                 ", ".join(f"--{flag.name}" for flag in flags), width,
-                initial_indent="  ", subsequent_indent="  ",
+                initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False,
             )]  # fmt: skip
             continue
         for flag in flags:
             parts += _row(f"  {_spelling(flag)}", _explanation(flag), width)
         parts.append("")
     parts += ["", textwrap.fill(_environment(), width)]
+    return "\n".join(parts)
+
+
+def command_help(name: str, width: int = 80) -> str:
+    """What ``--help`` prints behind a command.
+
+    Args:
+        name: of the command.
+        width: columns of the terminal.
+    """
+    width = max(60, min(width, 100))
+    command = COMMANDS[name]
+    parts = [command.help, "", "Usage:", *(f"  {line}" for line in _usage(name, command))]
+    if command.flags:
+        parts += ["", "Flags:"]
+        for flag in command.flags:
+            parts += _row(f"  {_spelling(flag)}", _explanation(flag), width)
+    if any("[flags]" in line for line in command.usage):
+        parts += ["", "It takes the proxy's flags too: kubelatch --help"]
     return "\n".join(parts)
 
 
@@ -77,14 +105,17 @@ def man_page() -> str:
         f"kubelatch \\- {_roff(_SUMMARY)}",
         ".SH SYNOPSIS",
         ".B kubelatch",
-        "[\\fIflags\\fR] [\\fIcommand\\fR]",
+        "[\\fIcommand\\fR] [\\fIflags\\fR]",
         ".SH DESCRIPTION",
         _roff(_DESCRIPTION),
         ".SH COMMANDS",
         "Without a command, it serves.",
     ]
-    for name, text in COMMANDS.items():
-        lines += [".TP", f".B {name}", _roff(f"{text}.")]
+    for name, command in COMMANDS.items():
+        lines += [f".SS {name}", _roff(command.help), ".PP", ".nf", ".RS"]
+        lines += [*map(_roff, _usage(name, command)), ".RE", ".fi"]
+        for flag in command.flags:
+            lines += [".TP", f".B {_roff(_spelling(flag).strip())}", _roff(_explanation(flag))]
     lines.append(".SH OPTIONS")
     for group, flags in _groups().items():
         lines.append(f".SS {_roff(group)}")
@@ -104,6 +135,10 @@ def man_page() -> str:
         lines += [*map(_roff, commands), ".RE", ".fi"]
     lines += [".SH SEE ALSO", ".BR kubectl (1)"]
     return "\n".join(lines) + "\n"
+
+
+def _usage(name: str, command: Command) -> list[str]:
+    return [f"kubelatch {name} {way}".rstrip() for way in command.usage]
 
 
 def _groups() -> Mapping[str, list[Flag]]:
@@ -134,13 +169,15 @@ def _placeholder(flag: Flag) -> str:
         return f"={flag.value_name}"
     if flag.bare is not None:
         return f"[={'|'.join(CHOICES[flag.name])}]" if flag.name in CHOICES else ""
+    if flag.name in CHOICES:
+        return f"={'|'.join(CHOICES[flag.name])}"
     if flag.name in FILE_FLAGS:
         return "=FILE"
     if flag.name in DIRECTORY_FLAGS:
         return "=DIR"
-    if flag.parse is parse_int:
+    if flag.parse in {parse_int, parse_level}:
         return "=N"
-    return "=DURATION" if flag.parse is parse_duration else "=TEXT"
+    return "=DURATION" if isinstance(flag.default, float) else "=TEXT"
 
 
 def _explanation(flag: Flag) -> str:

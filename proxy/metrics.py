@@ -7,6 +7,7 @@ with what it has moved so far.
 """
 
 import platform
+import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -33,6 +34,8 @@ _OTHER: Final = "other"
 # A cluster with many operators has about three hundred kinds of resources.
 _MOST_RESOURCES: Final = 500
 _LONGEST_RESOURCE: Final = 100
+# As in `deployments.apps/scale`; what else a path may hold is no resource's name.
+_RESOURCE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9-]+)?")
 
 _VERBS: Final = frozenset(
     """
@@ -181,9 +184,7 @@ class Metrics(Collector):
             reading = self._reader.read(record)
             info, took = reading.info, record.ended - record.started
             verb = info.verb if info.verb in _VERBS else _OTHER
-            counted.requests[
-                verb, self._resource(reading.kind, record.status), _code(record.status)
-            ] += 1
+            counted.requests[verb, self._resource(reading.kind, record), _code(record.status)] += 1
             if reading.stream:
                 self._streams.observe(reading.stream, took)
             else:
@@ -197,7 +198,11 @@ class Metrics(Collector):
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """All metrics in the format that an ``Accept`` field asks for, and its media type."""
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):
+            # A version that is no number is more than prometheus-client can read.
+            encode, media_type = choose_encoder("")
         return encode(self._registry), media_type
 
     def collect(self) -> Iterator[Metric]:
@@ -260,13 +265,15 @@ class Metrics(Collector):
             readings.idle,
         )
 
-    def _resource(self, name: str, status: int) -> str:
+    def _resource(self, name: str, record: Record) -> str:
         if not name or name in _BUILT_IN or name in self._resources:
             return name
         if (
-            (200 <= status < 300 or status == 101)
-            and len(name) <= _LONGEST_RESOURCE
+            record.first_byte
+            and (200 <= record.status < 300 or record.status == 101)
             and len(self._resources) < _MOST_RESOURCES
+            and len(name) <= _LONGEST_RESOURCE
+            and _RESOURCE.fullmatch(name)
         ):
             self._resources.add(name)
             return name

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from .access_log import (
+    ANSWER_FIELDS,
     STDERR,
     STREAMS,
     AccessLog,
@@ -69,7 +70,9 @@ class Observation:
         attended: bool = False,
     ) -> None:
         self._reader = Reader(settings.api_prefix)
+        # The request log's; to be closed if it is our own.
         self._sink: Sink | None = None
+        self._owned = False
         self._metrics: Metrics | None = None
         self._api_server: ApiServerWatch | None = None
         self._admin: Admin | None = None
@@ -86,6 +89,7 @@ class Observation:
         if settings.admin_address:
             takers += self._make_admin(settings.admin_address)
         self._batches = Batches(*takers)
+        self._tells_fields = settings.verbosity >= ANSWER_FIELDS
         self.begun: Recorder | None = access_log.begin if settings.verbosity >= STREAMS else None
 
     @property
@@ -95,6 +99,9 @@ class Observation:
 
     def ended(self, record: Record) -> None:
         """Take the record of an exchange that is over."""
+        if not self._tells_fields:
+            # A hundred records with a dozen fields each are a lot to keep for nobody.
+            record.answer = ()
         self._batches(record)
 
     async def start(
@@ -120,7 +127,7 @@ class Observation:
     def close_log(self) -> None:
         """Write what is left, and close the request log. May be repeated."""
         self._batches.flush()
-        if self._sink is not None:
+        if self._sink is not None and self._owned:
             self._sink.close()
 
     async def stop(self) -> None:
@@ -224,11 +231,10 @@ class Observation:
                 verbosity=settings.verbosity,
             )
         if where != STDERR:
-            sink = self._sink = Sink(where, report=log.error)
-        elif stderr is not None:
-            sink = stderr
+            sink = Sink(where, report=log.error)
         else:
-            sink = self._sink = Sink(STDERR)
+            sink = stderr if stderr is not None else Sink(STDERR)
+        self._sink, self._owned = sink, sink is not stderr
         form = make_format(settings.log_format, colour=sink.is_terminal and _colourful(environ))
         return AccessLog(
             sink, form, self._reader, scope="all", skip=skip, verbosity=settings.verbosity

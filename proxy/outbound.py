@@ -33,25 +33,29 @@ class Policy:
 
 
 class Outbound:
-    """One request on its way out.
+    """A request on its way out, all but the credential.
 
     Args:
         method: as the client sent it.
         target: origin-form, byte for byte.
         fields: the client's header fields, sorted.
+        generation: where it goes.
         peer: the client's IP address, or empty.
         policy: what the settings say.
-        compression: gzip may be asked for on behalf of a client that does not choose.
-        chunked: the request's body is chunked.
+        chunked: its body is chunked.
         upgrade: the protocol to switch to, as the client wrote it, or empty.
+
+    Attributes:
+        expect: what the client expects, lower case.
+        own_credential: False: the request carries a credential that the client brought.
+        gzip: compression is asked for on the client's behalf.
     """
 
     __slots__ = (
-        "_lines",
-        "_policy",
-        "_target",
+        "_generation",
+        "_start",
         "chunked",
-        "fields",
+        "expect",
         "gzip",
         "method",
         "own_credential",
@@ -62,60 +66,69 @@ class Outbound:
         method: str,
         target: bytes,
         fields: headers.ClientFields,
+        generation: Generation,
         *,
         peer: bytes,
         policy: Policy,
-        compression: bool,
         chunked: bool = False,
         upgrade: bytes = b"",
     ) -> None:
+        upstream = generation.upstream
         self.method = method
         self.chunked = chunked
-        self._target = target
-        self.fields = fields
-        self._policy = policy
-        if fields.authorization and policy.replace_authorization:
-            fields.kept = [p for p in fields.kept if p[0].lower() != b"authorization"]
-            fields.authorization = False
-        # False: the request carries a credential that the client brought.
-        self.own_credential = not fields.authorization
+        self.expect = fields.expect
         self.gzip = (
-            compression and not fields.encodings and not upgrade and method not in _NO_GZIP_METHODS
+            upstream.compression
+            and not fields.encodings
+            and not upgrade
+            and method not in _NO_GZIP_METHODS
         )
-        self._lines = self._own_lines(peer, chunked=chunked, upgrade=upgrade)
+        self.own_credential = not fields.authorization or policy.replace_authorization
+        kept = fields.kept
+        if fields.authorization and policy.replace_authorization:
+            kept = [pair for pair in kept if pair[0].lower() != b"authorization"]
+        lines = [
+            b"%b %b%b HTTP/1.1" % (method.encode(), upstream.path_prefix, target),
+            *[b"%b: %b" % pair for pair in kept],
+            *_own_lines(self, fields, peer, policy, upgrade),
+            # Last, for nothing of the client's to replace it.
+            generation.fixed_lines,
+        ]
+        self._generation = generation
+        self._start = b"\r\n".join(lines)
 
-    def head(self, generation: Generation, credential: Credential) -> bytes:
-        """The head's bytes for *generation*, authenticated by *credential*."""
-        fixed = generation.fixed_lines
-        if self.own_credential:
-            fixed += generation.authorization(credential)
-        return headers.request_head(
-            self.method.encode(),
-            generation.upstream.path_prefix + self._target,
-            self.fields,
-            self._lines,
-            fixed,
-        )
+    def head(self, credential: Credential) -> bytes:
+        """The head's bytes, authenticated by *credential*."""
+        if not self.own_credential:
+            return self._start + b"\r\n"
+        return self._start + self._generation.authorization(credential) + b"\r\n"
 
-    def _own_lines(self, peer: bytes, *, chunked: bool, upgrade: bytes) -> list[bytes]:
-        fields, lines = self.fields, []
-        if not fields.user_agent:
-            lines.append(b"User-Agent: " + self._policy.user_agent)
-        if self.gzip:
-            lines.append(b"Accept-Encoding: gzip")
-        if peer or fields.forwarded_for:
-            lines.append(b"X-Forwarded-For: " + headers.forwarded_for(fields.forwarded_for, peer))
-        if fields.trailers:
-            lines.append(b"TE: trailers")
-        if fields.expect:
-            lines.append(b"Expect: " + fields.expect)
-        if chunked:
-            lines.append(b"Transfer-Encoding: chunked")
-        elif fields.content_length is not None:
-            lines.append(b"Content-Length: " + fields.content_length)
-        elif self.method in _EXPECTS_BODY and not upgrade:
-            # RFC 9110 section 8.6; some front ends answer 411 without it.
-            lines.append(b"Content-Length: 0")
-        if upgrade:
-            lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade]
-        return lines
+
+def _own_lines(
+    outbound: Outbound,
+    fields: headers.ClientFields,
+    peer: bytes,
+    policy: Policy,
+    upgrade: bytes,
+) -> list[bytes]:
+    lines = []
+    if not fields.user_agent:
+        lines.append(b"User-Agent: " + policy.user_agent)
+    if outbound.gzip:
+        lines.append(b"Accept-Encoding: gzip")
+    if peer or fields.forwarded_for:
+        lines.append(b"X-Forwarded-For: " + headers.forwarded_for(fields.forwarded_for, peer))
+    if fields.trailers:
+        lines.append(b"TE: trailers")
+    if fields.expect:
+        lines.append(b"Expect: " + fields.expect)
+    if outbound.chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif fields.content_length is not None:
+        lines.append(b"Content-Length: " + fields.content_length)
+    elif outbound.method in _EXPECTS_BODY and not upgrade:
+        # RFC 9110 section 8.6; some front ends answer 411 without it.
+        lines.append(b"Content-Length: 0")
+    if upgrade:
+        lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade]
+    return lines

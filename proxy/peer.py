@@ -1,4 +1,4 @@
-"""Who is at the other end of a local connection: the user id, as the kernel knows it.
+"""Who is at the other end of a local connection, as the kernel knows it.
 
 On a unix socket the kernel says it directly (``SO_PEERCRED``, unix(7)). For TCP over loopback
 Linux tells the owner of the client's socket when asked for that socket (sock_diag(7)). Nothing
@@ -8,13 +8,16 @@ here decides anything.
 import contextlib
 import ipaddress
 import os
+import select
 import socket
 import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import asyncio
     from asyncio.trsock import TransportSocket
+    from types import EllipsisType
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
 _NETLINK_SOCK_DIAG: Final = 4
@@ -29,10 +32,54 @@ _SOCKET_ID_REST: Final = struct.Struct("=III")
 # Behind the message header: four bytes, the socket's id (48 bytes), three counters, the uid.
 _UID_OFFSET: Final = _HEADER.size + 4 + 48 + 12
 
+# Linux says when the peer has sent its end; elsewhere only a reset shows.
+_GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+
+
+class Peer:
+    """Who is at the other end of one accepted connection.
+
+    Args:
+        transport: the connection's; None while there is none.
+    """
+
+    __slots__ = ("_address", "_transport", "_uid")
+
+    def __init__(self, transport: "asyncio.BaseTransport | None" = None) -> None:
+        self._transport = transport
+        self._address: str | None = None
+        self._uid: int | EllipsisType | None = ...
+
+    @property
+    def address(self) -> str:
+        """Its IP address; empty on a unix socket."""
+        if self._address is None:
+            name = self._transport.get_extra_info("peername") if self._transport else None
+            address = name[0] if isinstance(name, tuple) and name else ""
+            # An IPv4 client of a socket for both families.
+            self._address = address.removeprefix("::ffff:")
+        return self._address
+
+    @property
+    def uid(self) -> int | None:
+        """The user id of its process, where the kernel knows it; asked for once, while it waits
+        for its first answer and so is sure to be there."""
+        if self._uid is ...:
+            sock = self._transport.get_extra_info("socket") if self._transport else None
+            self._uid = uid_of(sock) if sock is not None else None
+        return self._uid
+
 
 def can_tell(*, unix_socket: bool) -> bool:
     """Whether this system can name the user behind a connection at all."""
     return hasattr(socket, "SO_PEERCRED") if unix_socket else sys.platform == "linux"
+
+
+def has_left(sock: "socket.socket | TransportSocket") -> bool:
+    """Whether the other end has closed, though bytes of its may be unread."""
+    poll = select.poll()
+    poll.register(sock.fileno(), _GONE)
+    return bool(poll.poll(0))
 
 
 def uid_of(sock: "socket.socket | TransportSocket") -> int | None:

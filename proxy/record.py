@@ -36,7 +36,9 @@ class Record:
         headers: the client's header fields, as they came.
         version: the request's HTTP version.
         uid: the user id of the client's process, where it is known.
-        answer: the upstream's header fields, as they came.
+        answer: the upstream's header fields, as they came; forgotten at the end unless they are to
+            be told.
+        audit_id: the API server's name for the request (``Audit-Id``).
         credential_wait: how long a credential had to be waited for.
         connect_wait: how long new upstream connections took.
         connects: how many upstream connections were opened.
@@ -61,6 +63,7 @@ class Record:
     version: tuple[int, int] = (1, 1)
     uid: int | None = None
     answer: Pairs = ()
+    audit_id: bytes = b""
     credential_wait: float = 0.0
     connect_wait: float = 0.0
     connects: int = 0

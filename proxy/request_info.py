@@ -202,7 +202,9 @@ def _label_selector_pattern() -> re.Pattern[str]:
     Where the two could differ (a key's prefix is matched loosely in length) this one is the
     stricter: a selector that it does not know makes the request one without a name.
     """
-    space = r"[ \t\r\n]*"
+    # Possessive: two of these stand side by side where a value is missing, and a megabyte of
+    # spaces would be divided between them in every way.
+    space = r"[ \t\r\n]*+"
     word = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
     label = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
     key = rf"(?:(?=[^/]{{1,253}}/){label}(?:\.{label})*/)?{word}"

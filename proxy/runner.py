@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +23,10 @@ from typing import Any, Final
 
 from .access_log import Sink
 from .app import App
+from .commands import COMMANDS
+from .descriptors import raise_limit
 from .errors import KubelatchError, UsageError
-from .goflags import Flag, FlagSet, parse_duration
-from .settings import FLAGS, Settings, complete, flag_set, from_values
+from .settings import Settings, complete, flag_set, from_values
 
 # As a shell has it.
 _SIGNALLED: Final = 128
@@ -123,9 +125,11 @@ async def run(
             url = _url(app.name, settings.api_prefix)
             kubeconfig = stack.enter_context(_kubeconfig(url, app))
             signals.hold = True
-            process = await _start(command, _environment(environ, url, kubeconfig))
+            process = _start(command, _environment(environ, url, kubeconfig))
+            # Not before: the command's limit is none of our business.
+            raise_limit()
             signals.pass_to(process)
-            code = await process.wait()
+            code = await asyncio.to_thread(process.wait)
         except asyncio.CancelledError:
             if not signals.early:
                 raise
@@ -147,13 +151,13 @@ class _Signals:
         self.early = 0
         self.hold = False
         self._held: list[signal.Signals] = []
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         for number in _PASSED_ON:
             self._loop.add_signal_handler(number, self._receive, number)
 
-    def pass_to(self, process: asyncio.subprocess.Process) -> None:
+    def pass_to(self, process: subprocess.Popen[bytes]) -> None:
         """The command has started."""
         self._process = process
         for number in self._held:
@@ -191,19 +195,28 @@ def _in_foreground() -> bool:
         os.close(terminal)
 
 
-async def _start(command: Sequence[str], environ: Mapping[str, str]) -> asyncio.subprocess.Process:
-    # Looked for in the command's own PATH; uvloop and asyncio differ in their errors.
+def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # Looked for in the command's own PATH.
     program = shutil.which(command[0], path=environ.get("PATH"))
     if program is None:
-        if Path(command[0]).is_file() and "/" in command[0]:
+        if _is_there(command[0], environ.get("PATH", os.defpath)):
             raise CommandNotExecutableError(f"{command[0]} is not executable")
         hint = "is it installed, and on PATH?"
         raise CommandNotFoundError(f"{command[0]}: command not found", hint=hint)
     try:
-        return await asyncio.create_subprocess_exec(program, *command[1:], env=dict(environ))
+        # Not by the event loop: uvloop leaves copies of our standard streams open in the command
+        # and in what it leaves behind, and whoever reads our output would wait for their end.
+        return subprocess.Popen(list(command), executable=program, env=dict(environ))
     except OSError as error:
         words = os.strerror(error.errno or 0).lower()
         raise CommandNotExecutableError(f"{command[0]}: {words}") from error
+
+
+def _is_there(program: str, path: str) -> bool:
+    """There is a file, or for a path a directory, of that name."""
+    if "/" in program:
+        return Path(program).exists()
+    return any(Path(directory, program).is_file() for directory in path.split(os.pathsep))
 
 
 def _url(name: str, api_prefix: str) -> str:
@@ -259,10 +272,6 @@ def _kubeconfig(url: str, app: App) -> Iterator[Path]:
 
 # --- wait ---------------------------------------------------------------------------------------
 
-_TIMEOUT_FLAG: Final = Flag(
-    name="timeout", default=30.0, parse=parse_duration, env=False, help="How long to wait."
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Question:
@@ -307,10 +316,10 @@ def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
         UsageError: a flag is no good.
         NotReadyError: ``--timeout`` is over.
     """
-    flags = FlagSet((*FLAGS, _TIMEOUT_FLAG), "see 'kubelatch --help' for usage")
-    given, _ = flags.parse(arguments, environ)
-    timeout = given.pop("timeout", _TIMEOUT_FLAG.default)
-    settings = from_values(complete(given))
+    own = COMMANDS["wait"].flags
+    given, _ = flag_set(own).parse(arguments, environ)
+    values = complete(given, own)
+    timeout, settings = values["timeout"], from_values(values)
     question, wanted = _question(settings)
     deadline = time.monotonic() + timeout
     while True:
@@ -318,7 +327,7 @@ def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
         try:
             status = question.ask(max(0.1, min(left, _ATTEMPT_SECONDS)))
         except (OSError, http.client.HTTPException) as error:
-            problem = str(error) or type(error).__name__
+            problem = _words(error)
         else:
             if status <= wanted:
                 return
@@ -326,8 +335,15 @@ def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
         if left <= 0:
             where = question.unix_socket or f"{question.host}:{question.port}"
             msg = f"the proxy at {where} is not ready after {timeout:g}s: {problem}"
-            raise NotReadyError(msg, hint="look at its log, or at /readyz?verbose")
+            hint = "does it run, and on that address? Its log and /readyz?verbose say more"
+            raise NotReadyError(msg, hint=hint)
         time.sleep(min(_BETWEEN_ATTEMPTS, max(0.0, left)))
+
+
+def _words(error: OSError | http.client.HTTPException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
 
 
 def _question(settings: Settings) -> tuple[_Question, int]:

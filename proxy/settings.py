@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import UsageError
-from .goflags import Flag, FlagSet, parse_bool, parse_duration, parse_int, parse_level
+from .goflags import Flag, FlagSet, parse_bool, parse_duration, parse_int, parse_level, quote
 from .secret import Secret
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SERVING: Final = "Serving"
 _FILTER: Final = "Filter"
 _CLUSTER: Final = "Cluster and credentials"
+_LIMITS: Final = "Limits for clients"
 _SEEN: Final = "Log, health and metrics"
 _OWN: Final = "Beyond kubectl"
 _IGNORED: Final = "Accepted for kubectl's sake, without effect"
@@ -38,6 +39,17 @@ def _one_of(*choices: str) -> Callable[[str], str]:
             msg = f"must be one of {', '.join(choices)}"
             raise ValueError(msg)
         return text
+
+    return parse
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = parse_int(text)
+        if number < least:
+            msg = f"must be at least {least}"
+            raise ValueError(msg)
+        return number
 
     return parse
 
@@ -62,6 +74,14 @@ def _clients(text: str) -> frozenset[int] | Literal["any", "same-user"]:
     except ValueError:
         msg = "must be any, same-user, or user ids with commas"
         raise ValueError(msg) from None
+
+
+def _limit(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds < 0:
+        msg = "must not be negative; 0 is for ever"
+        raise ValueError(msg)
+    return seconds
 
 
 _client_auth = _one_of("pass", "replace", "refuse")
@@ -111,6 +131,7 @@ FLAGS: Final = (
     _flag("client-auth", "What becomes of a client's own Authorization: pass, replace or refuse.",
           default="pass", parse=_client_auth, group=_FILTER),
     Flag(name="clients", default="any", parse=_clients, group=_FILTER,
+         value_name="any|same-user|UID,...",
          help="Whose processes may connect: any, same-user, or user ids with commas."),
     _flag("client-token-file", "A file with a secret that clients must send, as a bearer token "
           "or as the password of basic authentication.", group=_FILTER),
@@ -140,7 +161,15 @@ FLAGS: Final = (
     _flag("proxy-url", "The proxy through which to reach the API server (http, https, socks5).",
           group=_CLUSTER),
     _flag("request-timeout", "How long a request may take, e.g. 30s; watches, logs and tunnels "
-          "are exempt; 0 is for ever.", default="0", group=_CLUSTER),
+          "are exempt; 0 is for ever.", default="0", group=_CLUSTER, value_name="DURATION"),
+    Flag(name="connect-timeout", default=30.0, parse=_limit, group=_CLUSTER,
+         help="How long it may take to find and reach the API server, or the proxy on the way and "
+              "from there the API server; 0 is for ever."),
+    Flag(name="tls-timeout", default=10.0, parse=_limit, group=_CLUSTER,
+         help="How long the TLS handshake with the API server may take; 0 is for ever."),
+    Flag(name="response-timeout", default=300.0, parse=_limit, group=_CLUSTER,
+         help="How long the API server may take to begin its answer to a whole request; watches, "
+              "logs, proxied services and tunnels are exempt; 0 is for ever."),
     _flag("kuberc", "kubectl's preferences, for its policy on exec plugins.", group=_CLUSTER),
     Flag(name="in-cluster", default=None, parse=parse_bool, bare=True, group=_CLUSTER,
          help="Use the pod's service account and no kubeconfig; --in-cluster=false: never."),
@@ -150,6 +179,23 @@ FLAGS: Final = (
     _switch("no-exec", "Run no exec plugin.", group=_CLUSTER),
     Flag(name="exec-timeout", default=0.0, parse=parse_duration, group=_CLUSTER,
          help="How long an exec plugin may take; 0: five minutes at a terminal, else one."),
+    # Go's limit for a server (net/http DefaultMaxHeaderBytes), and so kubectl proxy's.
+    Flag(name="max-header-bytes", default=1024 * 1024, parse=_at_least(1024), value_name="N",
+         group=_LIMITS, help="How many bytes a request's line and header fields may have."),
+    # Kubernetes clients send some ten. Apache allows 100, aiohttp 128, kubectl proxy any number.
+    Flag(name="max-headers", default=256, parse=_at_least(8), value_name="N", group=_LIMITS,
+         help="How many header fields a request may have."),
+    # Local clients send a head at once; nginx waits 60 s, the API server 32 s.
+    Flag(name="head-timeout", default=30.0, parse=parse_duration, group=_LIMITS,
+         help="How long a request's line and header fields may take to come, from the first "
+              "byte on; 0 is for ever."),
+    # Longer than clients keep connections in their pools (Go 90 s), so that it is never we who
+    # close one as they send on it.
+    Flag(name="idle-timeout", default=3600.0, parse=parse_duration, group=_LIMITS,
+         help="How long a connection may be without a request; 0 is for ever."),
+    # Each watch and tunnel takes one, and how many are right only the user can know.
+    Flag(name="max-connections", default=0, parse=_at_least(0), value_name="N", group=_LIMITS,
+         help="How many connections clients may have at once; 0 is any number."),
     _flag("log-requests", "Where to log requests: a file, - for standard error, off, or auto: all "
           "of them at a terminal, elsewhere those that were refused here or failed.",
           default="auto", group=_SEEN),
@@ -162,7 +208,8 @@ FLAGS: Final = (
     _switch("quiet", "Print the start line and what goes wrong, and no more.", group=_SEEN),
     Flag(name="v", shorthand="v", default=0, parse=parse_level, group=_SEEN,
          help="How much to tell: 0 warnings, 1 reloads, 2 streams as they begin, 3 decisions of "
-              "the filter, 4 details, 6 timing, 7 request and 8 response headers, masked."),
+              "the filter, 4 details, 5 tracebacks of faults of its own, 6 timing, 7 request and 8 "
+              "response headers, masked."),
     _switch("demo", "Start an API server of our own with a small demo cluster, and serve that.",
             group=_OWN),
     _switch("www-symlinks", "Follow symbolic links out of the --www directory.", group=_OWN),
@@ -219,7 +266,15 @@ class Settings:
     clients: frozenset[int] | Literal["any", "same-user"]
     client_token_file: str
     proxy_url: str
+    connect_timeout: float
+    tls_timeout: float
+    response_timeout: float
     exec_timeout: float
+    max_header_bytes: int
+    max_headers: int
+    head_timeout: float
+    idle_timeout: float
+    max_connections: int
     log_requests: str
     log_format: str
     log_skip_paths: str
@@ -239,13 +294,18 @@ def flag_set(more: Sequence[Flag] = ()) -> FlagSet:
 
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
-    """The values of all flags by field name; positional arguments are ignored, as in kubectl.
+    """The values of all flags by field name.
+
+    Other words are ignored, as kubectl does; a note says so, since one may be a mistyped command.
 
     Raises:
         UsageError: a flag is unknown, or its value is no good.
     """
-    given, _ = flag_set().parse(arguments, environ)
-    return complete(given)
+    given, words = flag_set().parse(arguments, environ)
+    values = complete(given)
+    if words:
+        values["notes"] += (f"{quote(words[0])} has no effect: it is neither a flag nor a command",)
+    return values
 
 
 def complete(given: Mapping[str, Any], more: Sequence[Flag] = ()) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""systemd's two protocols: sockets that it hands over, and state that is reported to it.
+"""systemd's protocols: sockets that it hands over, state that is reported to it, and how its
+journal reads a line.
 
-Rules from sd_listen_fds(3) and sd_notify(3); no library is needed for either. Both take their
-variables out of the environment, so that no child process mistakes them for its own, and
-nothing here fails because systemd is not there. It knows nothing of HTTP.
+Rules from sd_listen_fds(3), sd_notify(3) and sd-daemon(3); no library is needed for any. The
+first two take their variables out of the environment, so that no child process mistakes them for
+its own, and nothing here fails because systemd is not there. It knows nothing of HTTP.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
 from .errors import ListenError
@@ -19,6 +20,9 @@ from .errors import ListenError
 log = logging.getLogger(__name__)
 
 _FIRST_FD: Final = 3
+# Of syslog(3), which the journal shares.
+_PRIORITIES: Final = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+_DEBUG: Final = 7
 
 
 def take_sockets(environ: MutableMapping[str, str]) -> tuple[tuple[str, socket.socket], ...]:
@@ -64,6 +68,20 @@ def _adopt(fd: int) -> socket.socket:
         raise ListenError(msg, hint=hint)
     sock.setblocking(False)
     return sock
+
+
+def leads_to_journal(environ: Mapping[str, str], fd: int = 2) -> bool:
+    """Whether the journal reads what is written to *fd* (systemd.exec(5), ``JOURNAL_STREAM``)."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def journal_mark(level: int) -> str:
+    """What before a line gives it the priority of this level of :mod:`logging`."""
+    return f"<{next((mark for least, mark in _PRIORITIES if level >= least), _DEBUG)}>"
 
 
 class Notifier:

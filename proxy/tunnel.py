@@ -100,19 +100,23 @@ class Tunnel:
             Refused: the upstream refused the upgrade with 400 or above.
             KubelatchError: nothing has been sent to the client; tell it this.
         """
-        began = time.monotonic()
-        try:
-            credential = await generation.credential()
-        finally:
-            self.record.credential_wait = time.monotonic() - began
+        credential = generation.credentials.peek()
+        if credential is None:
+            began = time.monotonic()
+            try:
+                credential = await generation.credential()
+            finally:
+                self.record.credential_wait = time.monotonic() - began
         try:
             await self._attempt(generation, credential)
         except Refused as refused:
             if refused.head.status != 401 or not self._outbound.own_credential:
                 raise
+            began = time.monotonic()
             newer = await generation.another_credential(credential)
             if newer is None:
                 raise
+            self.record.credential_wait += time.monotonic() - began
             self.record.retries += 1
             await self._attempt(generation, newer)
 
@@ -128,7 +132,7 @@ class Tunnel:
         self._reset()
         self._upstream = connection
         try:
-            request = self._outbound.head(generation, credential)
+            request = self._outbound.head(credential)
             connection.start(self, request, head_only=False)
             # The upstream may have been lost right behind its 101.
             if not await self._switched or self._failure is not None:
@@ -136,8 +140,9 @@ class Tunnel:
             self._switch(connection)
             await self._done
         finally:
-            # After a clean end both sides are closing already, and flush what they have.
-            if not self._open or not self._done.done():
+            # After a clean end both sides are closing already, and flush what they have. Who
+            # cancels us cancels what we wait for.
+            if not self._open or not self._done.done() or self._done.cancelled():
                 connection.abort()
             self._upstream = None
 
@@ -164,7 +169,7 @@ class Tunnel:
             b"HTTP/1.1 101 %b" % head.reason,
             b"Connection: Upgrade",
             b"Upgrade: %b" % (head.get(b"upgrade") or self._protocol),
-            *headers.response_fields(head.headers, _DROP),
+            *headers.response_fields(head.headers, head.names, _DROP),
             b"\r\n",
         ]
         self._open = True
@@ -189,6 +194,7 @@ class Tunnel:
     def on_head(self, head: ResponseHead) -> None:
         self._head = head
         self.record.answer = head.headers
+        self.record.audit_id = head.get(b"audit-id") or b""
 
     def on_body(self, data: bytes) -> None:
         self._content += data

@@ -1,11 +1,34 @@
 """Fixtures that all tests share."""
 
+import gc
+import logging
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import settings
 
 from .support.certificates import Authority
+from .support.leaks import STRICT, EventLoopErrors
+
+settings.register_profile("long", max_examples=1_000)
 
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:
     """A certificate authority for the whole run."""
     return Authority()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_that_nobody_caught() -> Iterator[None]:
+    """Fail a test in which the event loop met an error that nobody caught, or a leak."""
+    errors, log = EventLoopErrors(), logging.getLogger("asyncio")
+    log.addHandler(errors)
+    try:
+        yield
+        if STRICT:
+            # Whatever was dropped says so now, and here.
+            gc.collect()
+    finally:
+        log.removeHandler(errors)
+    assert errors.messages == []

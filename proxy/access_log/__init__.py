@@ -8,11 +8,12 @@ It learns of requests from records alone, and can stop none.
 from .formats import CombinedFormat, Format, JsonFormat, TextFormat
 from .log import AccessLog, Batches, Scope
 from .masking import printable
-from .narration import STREAMS
+from .narration import ANSWER_FIELDS, STREAMS
 from .reading import Reader
 from .sink import STDERR, Sink, SinkHandler
 
 __all__ = [
+    "ANSWER_FIELDS",
     "STDERR",
     "STREAMS",
     "AccessLog",

@@ -6,16 +6,21 @@ every field goes through escaping; a line is one line whatever was sent.
 """
 
 import time
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Final, Protocol
 
 from ..record import Record
-from .masking import mask_target, printable, shorten
-from .reading import Reading, field, shown_field, user_agent
+from .masking import printable, visible, visible_name, visible_target
+from .reading import Reading, field, user_agent
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip  # noqa: E501
 # Escapes for JSON: ASCII only, control characters and DEL included.
 _quote: Final = encode_basestring_ascii
+# How much of what records have in common is kept, ready to be put into a line.
+_REMEMBERED: Final = 1024
+# Of a request for a resource; the core group is an empty one.
+_ALWAYS: Final = frozenset({"group", "version", "resource"})
 
 
 class Format(Protocol):
@@ -32,23 +37,27 @@ class Format(Protocol):
         ...
 
 
-class _Seconds:
-    """A text for a moment, of which only the fraction of the second is made anew each time."""
+class _Clock:
+    """A text for a moment. Of a new one only what differs from the last is made anew."""
 
-    __slots__ = ("_local", "_pattern", "_second", "_text")
+    __slots__ = ("_local", "_millisecond", "_pattern", "_prefix", "_second", "_text")
 
     def __init__(self, pattern: str, *, local: bool = False) -> None:
         self._pattern = pattern
         self._local = local
-        self._second = -1
-        self._text = ""
+        self._second = self._millisecond = -1
+        self._prefix = self._text = ""
 
     def __call__(self, moment: float) -> str:
-        second = int(moment)
-        if second != self._second:
-            parts = time.localtime(second) if self._local else time.gmtime(second)
-            self._second, self._text = second, time.strftime(self._pattern, parts)
-        return f"{self._text}.{int((moment - second) * 1000):03d}"
+        millisecond = int(moment * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            if second != self._second:
+                parts = time.localtime(second) if self._local else time.gmtime(second)
+                self._second, self._prefix = second, time.strftime(self._pattern, parts)
+            self._text = f"{self._prefix}.{rest:03d}"
+        return self._text
 
 
 def upstream_time(record: Record) -> float:
@@ -71,31 +80,29 @@ class TextFormat:
 
     def __init__(self, *, colour: bool = False) -> None:
         self._colour = colour
-        self._time = _Seconds("%H:%M:%S", local=True) if colour else _Seconds("%Y-%m-%dT%H:%M:%S")
+        self._time = _Clock("%H:%M:%S", local=True) if colour else _Clock("%Y-%m-%dT%H:%M:%S")
         self._zone = "" if colour else "Z"
         self._dim, self._plain = ("\x1b[2m", "\x1b[0m") if colour else ("", "")
+        self._request = lru_cache(_REMEMBERED)(_request_columns)
+        self._caller = lru_cache(_REMEMBERED)(_caller)
 
     def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
-        begun = not record.ended
-        moment = self._time((record.started if begun else record.ended) + offset)
-        what = reading.info.verb
-        if reading.kind:
-            what = f"{what} {_word(reading.kind)}"
-        status = ">>>" if begun else f"{record.status or '-':>3}"
+        ended = record.ended
+        if ended:
+            status = f"{record.status or '-':>3}"
+            took, size = _duration(ended - record.started), _size(record.sent)
+        else:
+            status, took, size = ">>>", "", ""
         if self._colour:
             status = f"{_colour_of(record)}{status}{self._plain}"
-        took = "" if begun else _duration(record.ended - record.started)
-        size = "" if begun else _size(record.sent)
         return (
-            f"{self._dim}{moment}{self._zone}{self._plain} {status} {took:>7} {size:>6}  "
-            f"{what:<24} {_word(record.method or '-')} {_word(reading.target or '-')}"
+            f"{self._dim}{self._time((ended or record.started) + offset)}{self._zone}{self._plain} "
+            f"{status} {took.rjust(7)} {size.rjust(6)}  {self._request(reading)}"
             f"{self._dim}{self._details(record)}{self._plain}"
         )
 
     def _details(self, record: Record) -> str:
-        text = ""
-        if record.rule:
-            text += f" rule={record.rule}"
+        text = f" rule={record.rule}" if record.rule else ""
         if record.cause:
             text += f" cause={record.cause}"
         if record.protocol:
@@ -111,14 +118,23 @@ class TextFormat:
             text += f" upstream={_duration(upstream_time(record))} conn={connection}"
         if record.credential:
             text += f" cred={record.credential}"
-        text += f" client={record.client or 'unix'}"
-        if record.uid is not None:
-            text += f" uid={record.uid}"
-        if agent := user_agent(record):
-            text += f" ua={_word(agent)}"
-        if audit := shown_field(record.answer, b"audit-id"):
-            text += f" audit={_word(audit)}"
+        text += self._caller(record.client, record.uid, user_agent(record))
+        if record.audit_id:
+            text += f" audit={_word(visible(record.audit_id))}"
         return text
+
+
+def _request_columns(reading: Reading) -> str:
+    verb = reading.info.verb
+    what = f"{verb} {_word(reading.kind)}" if reading.kind else verb
+    return f"{what:<24} {_word(reading.method or '-')} {_word(reading.target or '-')}"
+
+
+def _caller(client: str, uid: int | None, agent: str) -> str:
+    text = f" client={client or 'unix'}"
+    if uid is not None:
+        text += f" uid={uid}"
+    return f"{text} ua={_word(agent)}" if agent else text
 
 
 def _waits(record: Record) -> str:
@@ -182,60 +198,66 @@ class JsonFormat:
     """One object a line; docs/logging.md lists the keys, which do not change."""
 
     def __init__(self) -> None:
-        self._time = _Seconds("%Y-%m-%dT%H:%M:%S")
+        self._time = _Clock("%Y-%m-%dT%H:%M:%S")
+        self._request = lru_cache(_REMEMBERED)(_request_keys)
+        self._caller = lru_cache(_REMEMBERED)(_caller_keys)
 
     def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
-        begun = not record.ended
-        moment = (record.started if begun else record.ended) + offset
-        parts = [
-            f'{{"time":"{self._time(moment)}Z","event":"{"begin" if begun else "end"}"'
-            f',"client":"{record.client}","method":{_quote(record.method)}'
-            f',"target":{_quote(reading.target)},"verb":{_quote(reading.info.verb)}'
-        ]
-        if record.uid is not None:
-            parts.append(f',"uid":{record.uid}')
-        if reading.info.is_resource:
-            parts.append(_resource(reading))
-        if agent := user_agent(record):
-            parts.append(f',"user_agent":{_quote(agent)}')
-        if record.protocol:
-            parts.append(f',"protocol":{_quote(record.protocol)}')
-        if not begun:
-            parts.append(_outcome(record))
-        parts.append("}")
-        return "".join(parts)
+        ended = record.ended
+        protocol = f',"protocol":{_quote(record.protocol)}' if record.protocol else ""
+        return (
+            f'{{"time":"{self._time((ended or record.started) + offset)}Z"'
+            f',"event":"{"end" if ended else "begin"}"'
+            f"{self._caller(record.client, record.uid, user_agent(record))}"
+            f"{self._request(reading)}{protocol}{_outcome(record) if ended else ''}}}"
+        )
 
 
-def _resource(reading: Reading) -> str:
+def _caller_keys(client: str, uid: int | None, agent: str) -> str:
+    text = f',"client":{_quote(client)}'
+    if uid is not None:
+        text += f',"uid":{uid}'
+    return f'{text},"user_agent":{_quote(agent)}' if agent else text
+
+
+def _request_keys(reading: Reading) -> str:
     info = reading.info
     text = (
-        f',"group":{_quote(printable(info.group))},"version":{_quote(printable(info.version))}'
-        f',"resource":{_quote(printable(info.resource))}'
+        f',"method":{_quote(reading.method)},"target":{_quote(reading.target)}'
+        f',"verb":{_quote(info.verb)}'
     )
-    if info.subresource:
-        text += f',"subresource":{_quote(printable(info.subresource))}'
-    if info.namespace:
-        text += f',"namespace":{_quote(printable(info.namespace))}'
-    if info.name:
-        text += f',"name":{_quote(printable(info.name))}'
+    if info.is_resource:
+        text += "".join(
+            f',"{key}":{_quote(visible_name(value))}'
+            for key, value in (
+                ("group", info.group),
+                ("version", info.version),
+                ("resource", info.resource),
+                ("subresource", info.subresource),
+                ("namespace", info.namespace),
+                ("name", info.name),
+            )
+            if value or key in _ALWAYS
+        )
     return text
 
 
 def _outcome(record: Record) -> str:
+    started = record.started
     text = (
         f',"status":{record.status},"received_bytes":{record.received}'
-        f',"sent_bytes":{record.sent},"duration_ms":{_ms(record.ended - record.started)}'
+        f',"sent_bytes":{record.sent},"duration_ms":{(record.ended - started) * 1000:.3f}'
     )
     if record.first_byte:
         text += (
-            f',"first_byte_ms":{_ms(record.first_byte - record.started)}'
-            f',"upstream_ms":{_ms(upstream_time(record))}'
+            f',"first_byte_ms":{(record.first_byte - started) * 1000:.3f}'
+            f',"upstream_ms":{upstream_time(record) * 1000:.3f}'
             f',"reused":{"true" if record.reused else "false"}'
         )
     if record.connect_wait:
-        text += f',"connect_ms":{_ms(record.connect_wait)}'
+        text += f',"connect_ms":{record.connect_wait * 1000:.3f}'
     if record.credential_wait:
-        text += f',"credential_wait_ms":{_ms(record.credential_wait)}'
+        text += f',"credential_wait_ms":{record.credential_wait * 1000:.3f}'
     if record.retries:
         text += f',"retries":{record.retries}'
     if record.credential:
@@ -244,13 +266,9 @@ def _outcome(record: Record) -> str:
         text += f',"rule":"{record.rule}"'
     if record.cause:
         text += f',"cause":"{record.cause}"'
-    if audit := shown_field(record.answer, b"audit-id"):
-        text += f',"audit_id":{_quote(audit)}'
+    if record.audit_id:
+        text += f',"audit_id":{_quote(visible(record.audit_id))}'
     return text
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.3f}"
 
 
 class CombinedFormat:
@@ -265,14 +283,14 @@ class CombinedFormat:
 
     def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
         agent = _apache(user_agent(record))
-        referer = mask_target(field(record.headers, b"referer").decode("utf-8", "surrogateescape"))
+        referer = field(record.headers, b"referer")
         major, minor = record.version
-        request = f"{record.method} {reading.target} HTTP/{major}.{minor}"
+        request = f"{reading.method} {reading.target} HTTP/{major}.{minor}"
         return (
             f"{record.client or '-'} - - [{self._moment(record.started + offset)}] "
-            f'"{_apache(request) if record.method else "-"}" '
+            f'"{_apache(request) if reading.method else "-"}" '
             f"{record.status or 499} {record.sent or '-'} "
-            f'"{_apache(shorten(referer)) or "-"}" "{agent or "-"}"'
+            f'"{_apache(_url(referer)) if referer else "-"}" "{agent or "-"}"'
         )
 
     def _moment(self, moment: float) -> str:
@@ -285,6 +303,10 @@ class CombinedFormat:
                 f":{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} +0000"
             )
         return self._text
+
+
+def _url(value: bytes) -> str:
+    return visible_target(value.decode("utf-8", "surrogateescape"))
 
 
 def _apache(text: str) -> str:

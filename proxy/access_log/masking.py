@@ -12,27 +12,43 @@ from urllib.parse import unquote_plus
 MASK: Final = "***"
 # Beyond this a target or a user agent says nothing more to a reader, and fills disks.
 LONGEST: Final = 2048
+# Audit-Id: of all fields that are shown the one that is always another.
+_PLAIN: Final = re.compile(rb"[0-9a-f-]{1,64}")
+# Of Kubernetes' own names none is longer.
+_LONGEST_NAME: Final = 253
+# What is not looked at at all. More than is shown, so that masking sees where a secret ends.
+_MOST: Final = 4 * LONGEST
+# Ends a password of a URL that goes on beyond.
+_CUT: Final = "@"
 
 # No parameter is called so; one that is has something to hide.
 _LONG_NAME: Final = 100
+# A URL in a URL in a URL.
+_ENCODINGS: Final = 3
 
-_SENSITIVE: Final = (
+_SENSITIVE: Final = re.compile(
     "token|secret|passw|passphrase|pwd|credential|signature|bearer|auth|session|cookie|jwt|saml"
-    "|assertion|(?:api|access|private)[-_.]?key"
+    "|assertion|ticket|hmac|csrf|xsrf|(?:api|access|private|ssh|encryption)[-_.]?key",
+    re.IGNORECASE,
 )
-_SECRET_NAME: Final = re.compile(
-    rf"{_SENSITIVE}|\A(?:key|sig|sid|code|otp|pin|pass|state)\Z", re.IGNORECASE
+_SECRET_WORDS: Final = frozenset(
+    {"key", "sig", "sid", "code", "otp", "pin", "pass", "pw", "creds", "state"}
 )
-# `redirect=https%3A%2F%2Fapp%2F%3Ftoken%3Dx`, or pairs that an application splits at `;`.
-_ASSIGNMENT: Final = re.compile(rf"(?:{_SENSITIVE})[^=&;]*=", re.IGNORECASE)
+# What stands between a name and its value: `token=x`, or `{"token": "x"}`.
+_SETS: Final = re.compile(r"""=|["'] *:""")
 # Labels and fields of objects, written `name=value`: no secrets, and too useful to hide.
 _SELECTORS: Final = frozenset({"labelselector", "fieldselector"})
 # Service account and OIDC tokens: two JSON objects and a signature (RFC 7519), wherever they are.
-_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.(?:eyJ)?[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?")
+# Searched for in words with dots, which begin once: "eyJ" may be repeated ten thousand times.
+_DOTTED: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++(?:(?:\.|%2[eE])[A-Za-z0-9_-]*+)+")
+_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]{5,}+(?:\.|%2[eE]).*", re.DOTALL)
 _BEARER: Final = re.compile(r"\b(bearer|basic) +[^\s,;\"']+", re.IGNORECASE)
-_USERINFO: Final = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
+# User and password of a URL, as `//user:password@host`, and of what has no slashes before them.
+_USERINFO: Final = re.compile(r"//[^/?#&\s@]*@")
+_LEADING_USERINFO: Final = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*:/+)?[^/?#]*@")
 
 _URL_FIELDS: Final = frozenset({"location", "referer", "content-location"})
+_AUTHORITY_FIELDS: Final = frozenset({"host", "x-forwarded-host"})
 _SHOWN_FIELDS: Final = _URL_FIELDS | frozenset(
     """
     accept accept-charset accept-encoding accept-language accept-ranges
@@ -69,28 +85,74 @@ def _escape(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def shorten(text: str) -> str:
-    """The text, or its beginning and how long it was."""
-    if len(text) <= LONGEST:
+def shorten(text: str, whole: int = 0) -> str:
+    """The text, or its beginning and how long it is.
+
+    Args:
+        text: what may be too long.
+        whole: how long that is of which *text* is the beginning; 0 if it is all.
+    """
+    if len(text) <= LONGEST and not whole:
         return text
-    return f"{text[:LONGEST]}...({len(text)})"
+    return f"{text[:LONGEST]}...({whole or len(text)})"
+
+
+def visible(value: bytes) -> str:
+    """The value of a header field that holds no secret by design, as it may be shown."""
+    if _PLAIN.fullmatch(value):
+        return value.decode()
+    size, text = len(value), value[:_MOST].decode("utf-8", "surrogateescape")
+    if size > _MOST:
+        return shorten(printable(scrub(text + _CUT)), size)
+    return shorten(printable(scrub(text)))
+
+
+def visible_target(target: str) -> str:
+    """A request target, or any URL, as it may be shown: masked, escaped and not too long."""
+    size = len(target)
+    if size > _MOST:
+        return shorten(printable(mask_target(target[:_MOST] + _CUT)), size)
+    return shorten(printable(mask_target(target)))
+
+
+def visible_name(text: str) -> str:
+    """A part of a path, such as the name of an object, as it may be shown."""
+    return printable(scrub(_mask_segment(text[:_LONGEST_NAME])))
 
 
 def scrub(text: str) -> str:
     """The text without what has the form of a credential."""
     if "eyJ" in text:
-        text = _JWT.sub(MASK, text)
+        text = _DOTTED.sub(_mask_jwt, text)
     if " " in text:
         text = _BEARER.sub(rf"\1 {MASK}", text)
+    if "@" in text:
+        text = _USERINFO.sub(f"//{MASK}@", text)
     return text
+
+
+def _mask_jwt(match: re.Match[str]) -> str:
+    return _JWT.sub(MASK, match[0])
 
 
 def mask_target(target: str) -> str:
     """A request target, or any URL, with the secrets in it masked."""
     path, mark, query = target.partition("?")
-    if path[:1] != "/" and "@" in path:
-        path = _USERINFO.sub(rf"\1{MASK}@", path)
-    return scrub(path + mark + mask_query(query))
+    if path[:1] != "/":
+        path = _mask_userinfo(path)
+    if "=" in path or "%" in path:
+        path = "/".join(map(_mask_segment, path.split("/")))
+    return scrub(path + mark + (mask_query(query) if query else ""))
+
+
+def _mask_userinfo(text: str) -> str:
+    """``user:password@host``, with or without a scheme before it."""
+    return _LEADING_USERINFO.sub(rf"\1{MASK}@", text)
+
+
+def _mask_segment(text: str) -> str:
+    """Parameters in a path (RFC 3986 section 3.3): ``;jsessionid=x``."""
+    return MASK if _assigns(text) else text
 
 
 def mask_query(query: str) -> str:
@@ -106,7 +168,9 @@ def mask_query(query: str) -> str:
         if kind == "command":
             words += 1
             kind = "secret" if words > 1 else "plain"
-        if value and (kind == "secret" or (kind != "selector" and _assigns(value))):
+        if _assigns(name):
+            pair = MASK  # noqa: PLW2901 -- shown instead of it
+        elif value and (kind == "secret" or (kind != "selector" and _assigns(value))):
             pair = f"{name}={MASK}"  # noqa: PLW2901 -- shown instead of it
         shown.append(pair)
     return "&".join(shown)
@@ -119,29 +183,49 @@ def _kind_of_name(name: str) -> Literal["secret", "selector", "command", "plain"
         return "command"
     if plain in _SELECTORS:
         return "selector"
-    return "secret" if _SECRET_NAME.search(plain) else "plain"
+    return "secret" if plain in _SECRET_WORDS or _SENSITIVE.search(plain) else "plain"
 
 
-def _assigns(value: str) -> bool:
-    """The value holds a pair of its own whose name speaks of a secret."""
-    return ("=" in value or "%" in value) and _ASSIGNMENT.search(unquote_plus(value)) is not None
+def _assigns(text: str) -> bool:
+    """It holds a pair of its own whose name speaks of a secret, or a password in a URL."""
+    if not ("=" in text or "%" in text or '"' in text):
+        return False
+    for _ in range(_ENCODINGS):
+        text, encoded = unquote_plus(text), text
+        if text == encoded:
+            break
+    if "@" in text and _USERINFO.search(text):
+        return True
+    return any(
+        _SENSITIVE.search(name)
+        for pair in re.split("[&;]", text)
+        for name in _SETS.split(pair)[:-1]
+    )
 
 
 def mask_field(name: bytes, value: bytes) -> tuple[str, str]:
     """A header field as it may be shown: its value only if the field is known to hold no secret."""
-    shown, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
+    shown, text = name.decode("latin-1"), value[:_MOST].decode("utf-8", "surrogateescape")
     lower = shown.lower()
     if lower == "sec-websocket-protocol":
         text = ", ".join(map(_mask_protocol, text.split(",")))
     elif lower in _URL_FIELDS:
         text = mask_target(text)
+    elif lower in _AUTHORITY_FIELDS:
+        text = _mask_userinfo(text)
     elif lower not in _SHOWN_FIELDS:
         text = MASK
-    return printable(shown), printable(shorten(scrub(text)))
+    whole = len(value) if len(value) > _MOST and text != MASK else 0
+    return shorten(printable(shown)), shorten(printable(scrub(text)), whole)
+
+
+def visible_host(value: bytes) -> str:
+    """The value of ``Host`` as it may be shown."""
+    return mask_field(b"host", value)[1]
 
 
 def _mask_protocol(token: str) -> str:
     """Browsers put their bearer token among the subprotocols, for want of another place
     (kubernetes apiserver/pkg/authentication/request/websocket/protocol.go)."""
     token = token.strip()
-    return token if token.endswith(".k8s.io") and "bearer" not in token else MASK
+    return token if token.endswith(".k8s.io") and "bearer" not in token.lower() else MASK

@@ -9,8 +9,8 @@ from typing import Final
 
 from ..record import Pairs, Record
 from .formats import upstream_time
-from .masking import mask_field, printable
-from .reading import Reading, is_refusal, shown_field
+from .masking import mask_field, visible_host
+from .reading import Reading, field, is_refusal
 
 STREAMS: Final = 2
 """From here on, watches and tunnels are told of when they begin."""
@@ -41,8 +41,10 @@ def ending(record: Record, reading: Reading, verbosity: int) -> Iterator[str]:
 
 
 def _request(record: Record, reading: Reading) -> str:
-    host = shown_field(record.headers, b"host")
-    return f"{printable(record.method)} {reading.target}" + (f" for host {host}" if host else "")
+    host = field(record.headers, b"host")
+    return f"{reading.method} {reading.target}" + (
+        f" for host {visible_host(host)}" if host else ""
+    )
 
 
 def _timing(record: Record) -> str:

@@ -5,13 +5,14 @@ Pure: no I/O, no format, no policy.
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from ..gate import Target, parse_target
 from ..record import Pairs, Record
 from ..request_info import RequestInfo, query_values, request_info
-from .masking import mask_target, printable, scrub, shorten
+from .masking import printable, visible, visible_name, visible_target
 
 StreamKind = Literal["", "watch", "follow", "tunnel"]
 
@@ -25,18 +26,22 @@ _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)+/?|/")
 _WORTH_REMEMBERING: Final = 512
 
 
-class Reading(NamedTuple):
-    """What a method and a target say.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reading:
+    """What a method and a target say. The same request has the same object, for a while.
 
     Attributes:
-        info: the request in the API server's terms.
-        kind: the resource as kubectl names it, such as ``deployments.apps/scale``; may be empty.
-        target: as it may be shown: secrets masked, control characters escaped, not too long.
+        info: the request in the API server's terms, as they are and not to be shown.
+        kind: the resource as kubectl names it, such as ``deployments.apps/scale``, and as it may
+            be shown; may be empty.
+        method: as it may be shown: control characters escaped.
+        target: as it may be shown: secrets masked as well, and not too long.
         stream: what kind of stream an answer would be; empty for an ordinary one.
     """
 
     info: RequestInfo
     kind: str
+    method: str
     target: str
     stream: StreamKind
 
@@ -60,21 +65,21 @@ class Reader:
         """Read a record; a tunnel is one from the moment that it is asked for."""
         target = record.target
         find = self._remembered if len(target) <= _WORTH_REMEMBERING else self._read
-        reading = find(record.method, target)
-        return reading._replace(stream="tunnel") if record.protocol else reading
+        return find(record.method, target, bool(record.protocol))
 
-    def _read(self, method: str, target: str) -> Reading:
-        if "eyJ" not in target and _PLAIN.fullmatch(target):
-            # Most requests: nothing to decode, to mask, or to refuse.
-            info = self._info(method, target, "")
-            return Reading(info, _kind(info), shorten(target), "")
+    def _read(self, method: str, target: str, tunnel: bool) -> Reading:
         path, _, query = target.partition("?")
         if not _CHANGES_VERB.search(query):
             query = ""
         find = self._infos if len(target) <= _WORTH_REMEMBERING else self._info
         info = find(method, path, query)
-        shown = printable(shorten(mask_target(target)))
-        return Reading(info, _kind(info), shown, _stream(info, query))
+        return Reading(
+            info=info,
+            kind=_kind(info),
+            method=printable(method),
+            target=visible_target(target),
+            stream="tunnel" if tunnel else _stream(info, query),
+        )
 
     def _info(self, method: str, path: str, query: str) -> RequestInfo:
         prefix = self._prefix
@@ -102,7 +107,7 @@ def _stream(info: RequestInfo, query: str) -> StreamKind:
 def _kind(info: RequestInfo) -> str:
     group = f".{info.group}" if info.group else ""
     subresource = f"/{info.subresource}" if info.subresource else ""
-    return f"{info.resource}{group}{subresource}" if info.resource else ""
+    return visible_name(f"{info.resource}{group}{subresource}") if info.resource else ""
 
 
 def field(pairs: Pairs, name: bytes) -> bytes:
@@ -114,25 +119,15 @@ def field(pairs: Pairs, name: bytes) -> bytes:
     return b""
 
 
-def shown_field(pairs: Pairs, name: bytes) -> str:
-    """The same as text that may be shown, of a field that holds no secret by design."""
-    value = field(pairs, name)
-    return _shown(value) if value else ""
-
-
 def user_agent(record: Record) -> str:
     """Who the client says it is: of all fields the one that is always the same."""
     value = field(record.headers, b"user-agent")
     if len(value) > _WORTH_REMEMBERING:
-        return _shown(value)
-    return _remembered_shown(value) if value else ""
+        return visible(value)
+    return _remembered_visible(value) if value else ""
 
 
-def _shown(value: bytes) -> str:
-    return printable(shorten(scrub(value.decode("utf-8", "surrogateescape"))))
-
-
-_remembered_shown: Final = lru_cache(_REMEMBERED)(_shown)
+_remembered_visible: Final = lru_cache(_REMEMBERED)(visible)
 
 
 def is_refusal(record: Record) -> bool:

@@ -9,8 +9,10 @@ import contextlib
 import logging
 import os
 import select
+import stat
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +21,9 @@ from ..errors import UsageError
 STDERR: Final = "-"
 # What may wait for a slow disk or reader; some ten thousand lines.
 _MOST_WAITING: Final = 8 * 1024 * 1024
+# Between two writes, in seconds: what comes meanwhile goes out together, and each time that the
+# thread wakes up it competes with the event loop for the interpreter.
+_REST: Final = 0.02
 # How long the end of the process waits for a reader that does not read.
 _PATIENCE: Final = 5.0
 
@@ -27,8 +32,8 @@ class Sink:
     """See the module.
 
     Args:
-        path: the file, made if need be and readable by its owner only; :data:`STDERR` is
-            standard error.
+        path: the file, made if need be and readable by its owner only, or a named pipe;
+            :data:`STDERR` is standard error.
         report: is told, from any thread, when lines are lost and when that is over.
 
     Attributes:
@@ -87,6 +92,9 @@ class Sink:
         if thread is not None:
             thread.join(_PATIENCE)
             if thread.is_alive():
+                with self._changed:
+                    rest, self._waiting = self._waiting, []
+                    self._lose(b"".join(filter(None, rest)), "nobody took the last in time")
                 return
         if self._fd > 2:
             os.close(self._fd)
@@ -113,6 +121,7 @@ class Sink:
                 self._open_anew()
                 waiting = waiting[at + 1 :]
             self._write_all(b"".join(filter(None, waiting)))
+            time.sleep(_REST)
 
     def _write_all(self, lines: bytes) -> None:
         if not lines:
@@ -165,7 +174,10 @@ def _stderr() -> int:
 
 
 def _open(path: str) -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+    # Who opens a pipe for writing alone waits until somebody reads it, and is cut off when that
+    # one leaves. Whoever reads next gets what the pipe has kept.
+    mode = os.O_RDWR if _is_pipe(path) else os.O_WRONLY
+    flags = mode | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
     try:
         return os.open(path, flags, 0o600)
     except OSError as error:
@@ -173,21 +185,47 @@ def _open(path: str) -> int:
         raise UsageError(msg, hint="give --log-requests a file that can be written") from error
 
 
+def _is_pipe(path: str) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    return False
+
+
 class SinkHandler(logging.Handler):
     """Sends what the program has to say of itself to a sink, one line each.
 
     Args:
         sink: usually that of standard error, which a request log may share.
+        escape: makes a text fit to be shown.
+        tracebacks: say where a fault of ours came from, which takes more lines.
+        mark: what stands before each line, by the level of the record; the journal reads it.
     """
 
-    def __init__(self, sink: Sink, escape: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        escape: Callable[[str], str],
+        *,
+        tracebacks: bool = False,
+        mark: Callable[[int], str] | None = None,
+    ) -> None:
         super().__init__()
         self._sink = sink
         self._escape = escape
+        self._tracebacks = tracebacks
+        self._mark = mark
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; a traceback, which only a fault of ours has, takes more lines."""
-        text = f"{record.levelname}: {self._escape(record.getMessage())}\n"
-        if record.exc_info:
-            text += logging.Formatter().formatException(record.exc_info) + "\n"
-        self._sink.write(text.encode("utf-8", "backslashreplace"))
+        """Write the record; of an exception its name and its words."""
+        text, trace = record.getMessage(), ""
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            text += f": {type(error).__name__}: {error}"
+            if self._tracebacks:
+                told = logging.Formatter().formatException(record.exc_info)
+                trace = "".join(f"{self._escape(line)}\n" for line in told.splitlines())
+        lines = f"{record.levelname}: {self._escape(text)}\n{trace}"
+        if self._mark is not None:
+            mark = self._mark(record.levelno)
+            lines = "".join(f"{mark}{line}\n" for line in lines.split("\n")[:-1])
+        self._sink.write(lines.encode("utf-8", "backslashreplace"))

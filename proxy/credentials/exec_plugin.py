@@ -141,10 +141,12 @@ class ExecPlugin:
     def _not_found(self) -> CredentialError:
         # Escape codes in a hint could rewrite what the terminal shows; as client-go does.
         hint = _CONTROL.sub("U+001B", self.plugin.install_hint).strip()
+        if hint:
+            hint = f"{hint.removesuffix('.')}. "
         return _failed(
             f"exec: executable {self.plugin.command} not found",
             hint="It looks like you are trying to use a client-go credential plugin that is not "
-            f"installed. To learn more about this feature, consult {_DOCS}. {hint} "
+            f"installed. To learn more about this feature, consult {_DOCS}. {hint}"
             f"PATH here is {self.environ.get('PATH', '')}; services and desktops often have a "
             "shorter one than your shell.",
             cause="exec-not-found",

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
+from ..descriptors import restore_limit
+
 STDOUT_LIMIT = 4 * 1024 * 1024
 TAIL_SIZE = 2048
 GRACE = 2.0
@@ -112,6 +114,7 @@ async def run(
         env=dict(env),
         start_new_session=not interactive,
     )
+    restore_limit(process.pid)
     heard = _Heard(relay)
     pipes = _Pipe(process.stdout, heard.on_stdout), _Pipe(process.stderr, heard.on_stderr)
     over = False

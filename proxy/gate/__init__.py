@@ -6,7 +6,7 @@ of them.
 """
 
 from .decision import Allowed, Answer, Decision, Refusal, ResponseHeaders, Static
-from .gate import Gate
+from .gate import Caller, Gate
 from .patterns import split_patterns
 from .settings import (
     DEFAULT_ACCEPT_HOSTS,
@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT_REJECT_PATHS",
     "Allowed",
     "Answer",
+    "Caller",
     "Decision",
     "Gate",
     "GateSettings",

@@ -8,11 +8,11 @@ the same answer to whatever it tries. The gate keeps no state but small caches, 
 
 import re
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from ..request_info import RequestInfo, request_info
-from .browser import OriginRule, cors_headers, is_preflight, preflight
+from .browser import OriginRule, Verdict, cors_headers, is_preflight, preflight
 from .clients import judge_token
 from .decision import (
     Allowed,
@@ -26,7 +26,7 @@ from .decision import (
 )
 from .head import Found, HeadReader, RawHeaders, check_framing, requested_upgrade
 from .hosts import HostRule
-from .identity import judge_identity
+from .identity import Identity, judge_identity
 from .patterns import PatternList
 from .readonly import judge_read_only
 from .rules import judge_rules
@@ -39,6 +39,26 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Go reads a query of more than 10,000 parameters as empty (net/url, urlmaxqueryparams), and so a
 # dry run as a write; no honest request comes near that.
 _MOST_PARAMETERS: Final = 1000
+
+
+class Caller(NamedTuple):
+    """What a request's header lines say, whatever it asks for.
+
+    Attributes:
+        found: the lines that rules ask for.
+        version: the request's HTTP version.
+        host: why the proxy may not be called by this name.
+        origin: the verdict on who asks, unless the target has an authority of its own.
+        token: why the client has to show its token first.
+        identity: what becomes of identity headers.
+    """
+
+    found: Found
+    version: tuple[int, int]
+    host: Refusal | None
+    origin: Verdict
+    token: Refusal | None
+    identity: Identity | Refusal
 
 
 class Gate:
@@ -90,51 +110,80 @@ class Gate:
             headers: all header lines as received, in order, without hop-by-hop cleaning.
             version: the request's HTTP version.
         """
+        return self.judge(method, target, self.read(headers, version))
+
+    def read(self, headers: RawHeaders, version: tuple[int, int] = (1, 1)) -> Caller | Refusal:
+        """What the header lines alone say. It holds for every request that has the same, so it
+        may be kept for the next one on a connection.
+
+        Args:
+            headers: as for :meth:`decide`.
+            version: as for :meth:`decide`.
+        """
         found = self._heads.read(headers)
         if isinstance(found, Refusal):
             return found
         refusal = check_framing(found, version)
-        if refusal is None and method not in _COMMON_METHODS:
-            refusal = _judge_method(method)
         if refusal is not None:
             return refusal
+        settings = self._settings
+        host = _host_of(found)
+        token = settings.client_token
+        return Caller(
+            found,
+            version,
+            None if settings.disable_filter else self._hosts.judge(host),
+            self._origins.judge(found, host),
+            None if token is None else judge_token(found, token),
+            judge_identity(
+                found,
+                client_auth="replace" if token is not None else settings.client_auth,
+                impersonation_configured=settings.impersonation_configured,
+            ),
+        )
 
+    def judge(self, method: str, target: str, caller: Caller | Refusal) -> Decision:
+        """Decide what becomes of a request whose header lines have been read.
+
+        Args:
+            method: as for :meth:`decide`.
+            target: as for :meth:`decide`.
+            caller: what :meth:`read` returned.
+        """
+        if isinstance(caller, Refusal):
+            return caller
+        if method not in _COMMON_METHODS:
+            refusal = _judge_method(method)
+            if refusal is not None:
+                return refusal
         parsed = Target("*", "*", "") if target == "*" else parse_target(target, self._stripped)
         if isinstance(parsed, Malformed):
             return malformed("target", parsed.message)
 
-        host = found["host"][0][1].decode("latin-1") if "host" in found else ""
-        if not self._settings.disable_filter:
-            refusal = self._hosts.judge(host)
-            if refusal is None and parsed.authority is not None:
-                refusal = self._hosts.judge(parsed.authority)
+        if caller.host is not None:
+            return caller.host
+        origin = caller.origin
+        if parsed.authority is not None:
+            # It takes the place of Host (RFC 9112 section 3.2.2).
+            refusal = None if self._settings.disable_filter else self._hosts.judge(parsed.authority)
             if refusal is not None:
                 return refusal
-        origin = self._origins.judge(found, host if parsed.authority is None else parsed.authority)
+            origin = self._origins.judge(caller.found, parsed.authority)
         if isinstance(origin, Refusal):
             return origin
-        token = self._settings.client_token
-        if token is not None and not (origin is not None and is_preflight(method, found)):
-            refusal = judge_token(found, token)
-            if refusal is not None:
-                return refusal if origin is None else _with_headers(refusal, cors_headers(origin))
+        if caller.token is not None and (origin is None or not is_preflight(method, caller.found)):
+            refusal = caller.token
+            return refusal if origin is None else _with_headers(refusal, cors_headers(origin))
 
         if isinstance(parsed, Moved):
             return _redirect(parsed.location)
-        decision = self._route(method, parsed, found, version, origin)
+        decision = self._route(method, parsed, caller, origin)
         response_headers = (
             self._origins.headers_without_origin if origin is None else cors_headers(origin)
         )
         return _with_headers(decision, response_headers) if response_headers else decision
 
-    def _route(
-        self,
-        method: str,
-        target: Target,
-        found: Found,
-        version: tuple[int, int],
-        origin: str | None,
-    ) -> Decision:
+    def _route(self, method: str, target: Target, caller: Caller, origin: str | None) -> Decision:
         """Static files, the API, or neither: the longer prefix wins, as in Go's ServeMux."""
         if target.path == "*":
             if method != "OPTIONS":
@@ -157,27 +206,20 @@ class Gate:
                 message=f"nothing is served here; the API is at {api}",
                 rule="not-found",
             )
-        if origin is not None and is_preflight(method, found):
-            return preflight(found, origin)
-        return self._judge_api(method, strip_prefix(target, self._stripped), found, version)
+        if origin is not None and is_preflight(method, caller.found):
+            return preflight(caller.found, origin)
+        return self._judge_api(method, strip_prefix(target, self._stripped), caller)
 
-    def _judge_api(
-        self, method: str, target: Target, found: Found, version: tuple[int, int]
-    ) -> Decision:
+    def _judge_api(self, method: str, target: Target, caller: Caller) -> Decision:
         """What may reach the API server, and as what."""
-        settings = self._settings
-        if not settings.disable_filter:
+        found, identity = caller.found, caller.identity
+        if not self._settings.disable_filter:
             refusal = self._filter(method, target.path)
             if refusal is not None:
                 return refusal
-        upgrade = requested_upgrade(found, method, version) if "upgrade" in found else None
+        upgrade = requested_upgrade(found, method, caller.version) if "upgrade" in found else None
         if isinstance(upgrade, Refusal):
             return upgrade
-        identity = judge_identity(
-            found,
-            client_auth="replace" if settings.client_token is not None else settings.client_auth,
-            impersonation_configured=settings.impersonation_configured,
-        )
         if isinstance(identity, Refusal):
             return identity
         info: RequestInfo | None = None
@@ -253,6 +295,10 @@ def _judge_method(method: str) -> Refusal | None:
     if not _TOKEN.fullmatch(method):
         return malformed("method", "the request's method is not a token", close=True)
     return None
+
+
+def _host_of(found: Found) -> str:
+    return found["host"][0][1].decode("latin-1") if "host" in found else ""
 
 
 def _redirect(location: str) -> Answer:

@@ -17,7 +17,8 @@ Found: TypeAlias = dict[str, list[tuple[bytes, bytes]]]
 
 # RFC 9110 section 5.5: in a field value no control bytes but HTAB.
 _CONTROL: Final = bytes([*range(9), *range(10, 32), 127])
-_DIGITS: Final = re.compile(rb"[0-9]{1,19}")
+# No longer: a reader with 64 signed bits must take it for the same number (Go refuses 2^63).
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 _REMEMBERED: Final = 1024
 _VERSIONS: Final = frozenset({(1, 0), (1, 1)})
 
@@ -27,6 +28,7 @@ _EXACT: Final = frozenset(
         b"connection",
         b"upgrade",
         b"content-length",
+        b"content-type",
         b"transfer-encoding",
         b"origin",
         b"sec-fetch-site",

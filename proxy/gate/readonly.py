@@ -68,7 +68,7 @@ def judge_read_only(
     """
     if info.is_resource and (info.subresource in _CONNECTS or info.verb == "proxy"):
         return _refuse(info, f"{info.subresource or info.verb} is not a read")
-    if upgrade is not None and info.verb != "watch":
+    if upgrade is not None and (info.verb != "watch" or info.subresource):
         return _refuse(info, f"an upgrade to {upgrade} is not a read, except for a watch")
     if not secrets and info.resource == "secrets" and not info.group:
         return forbidden(

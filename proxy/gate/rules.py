@@ -18,6 +18,7 @@ from .head import Found
 # Since Kubernetes 1.35 these need create besides the verb of the method, for a WebSocket is opened
 # with GET (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb).
 _NEED_CREATE: Final = frozenset({"exec", "attach", "portforward"})
+_APPLY: Final = re.compile(rb"\s*application/apply-patch\+", re.IGNORECASE)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # apiserver/pkg/authentication/serviceaccount/util.go, SplitUsername
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -99,15 +100,20 @@ def judge_rules(rules: RuleSet, info: RequestInfo, found: Found) -> Refusal | No
         for needed in _impersonations(found):
             if rules.allowing(needed) is None:
                 return _refuse(needed)
-    for needed in required(info):
+    for needed in required(info, creates=_may_create(info, found)):
         if rules.allowing(needed) is None:
             return _refuse(needed)
     return None
 
 
-def required(info: RequestInfo) -> tuple[RequestInfo, ...]:
-    """What must be allowed for a request to pass: itself, and for some another verb too."""
-    if (
+def required(info: RequestInfo, *, creates: bool = False) -> tuple[RequestInfo, ...]:
+    """What must be allowed for a request to pass: itself, and for some another verb too.
+
+    Args:
+        info: the request.
+        creates: it may create what it names.
+    """
+    if creates or (
         info.subresource in _NEED_CREATE
         and info.resource == "pods"
         and not info.group
@@ -117,6 +123,20 @@ def required(info: RequestInfo) -> tuple[RequestInfo, ...]:
     return (info,)
 
 
+def _may_create(info: RequestInfo, found: Found) -> bool:
+    """Whether it is a server-side apply, which creates an object that does not exist.
+
+    The API server then asks for ``create`` as well, but would ask it of the proxy's own user,
+    who may. It is asked for here each time, for only the API server knows what exists
+    (apiserver/pkg/endpoints/handlers/patch.go, createAuthorizerAttributes).
+    """
+    return (
+        info.verb == "patch"
+        and not info.subresource
+        and any(_APPLY.match(value) for _, value in found.get("content-type", ()))
+    )
+
+
 def _impersonations(found: Found) -> Iterator[RequestInfo]:
     """What the API server authorizes before it lets a request take on an identity.
 
@@ -124,7 +144,8 @@ def _impersonations(found: Found) -> Iterator[RequestInfo]:
     """
     for name, raw in found["impersonate"]:
         kind = name.decode("latin-1").lower().removeprefix("impersonate-")
-        value = raw.decode("utf-8", "surrogateescape").strip()
+        # Go trims these two alone (net/textproto, trim): any other space is part of the name.
+        value = raw.strip(b" \t").decode("utf-8", "surrogateescape")
         if kind == "user" and value:
             account = _SERVICE_ACCOUNT.fullmatch(value)
             if account is not None:

@@ -45,8 +45,9 @@ class Malformed(NamedTuple):
 _ABSOLUTE = re.compile(r"http://([^/?#@\\]*)(?=[/?#]|\Z)", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# What a second decoding would turn into a control byte, dot, slash, backslash or DEL.
-_SECOND_READING = re.compile(r"%(?:[01][0-9A-Fa-f]|2[EeFf]|5[Cc]|7[Ff])")
+# Decoded once more it would be another path. No name in Kubernetes has a percent sign
+# (apimachinery/pkg/api/validation/path/name.go).
+_SECOND_READING = re.compile(r"%[0-9A-Fa-f]{2}")
 # `;` starts a path parameter: some servers drop it and resolve the dots that are left.
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:;[^/]*)?(?:/|$)")
 # The API server hands what follows to the proxied application

@@ -147,5 +147,6 @@ def _unknown(
     message: str, known: dict[str, Cluster] | dict[str, User] | dict[str, Context], hint: str = ""
 ) -> ConfigError:
     names = ", ".join(sorted(known)[:20])
-    there = f"There are: {names}." if names else "The kubeconfig has none."
+    none = "None was found in any kubeconfig: look at --kubeconfig, $KUBECONFIG or ~/.kube/config."
+    there = f"There are: {names}." if names else none
     return ConfigError(message, hint=" ".join(part for part in (there, hint) if part))

@@ -7,6 +7,7 @@ clients, credentials or Kubernetes.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from ..errors import UpstreamError
+from .last_bytes import last_bytes
+from .liveness import allow_stalls
 from .response import Receiver, ResponseReader
 
 # Enough for one TLS record batch; what does not fit waits in the sender.
@@ -34,6 +37,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_drained",
         "_explain",
         "_loss",
+        "_patient",
         "_reader",
         "_receiver",
         "_usable",
@@ -53,6 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reader = ResponseReader()
         self._receiver: Receiver | None = None
         self._usable = True
+        self._patient = False
         self._writing_paused = False
         self._drained: asyncio.Future[None] | None = None
         # Why the connection was lost, for an exchange that begins after it.
@@ -74,6 +79,12 @@ class UpstreamConnection(asyncio.Protocol):
             self._broken_off(self._loss)
             return
         self.transport.write(request)
+
+    def be_patient(self) -> None:
+        """The upstream may leave this request unread for as long as it likes."""
+        if self.transport is not None:
+            self._patient = True
+            allow_stalls(self.transport, True)
 
     def write(self, data: bytes) -> None:
         """Send more of the request's body, or of the tunnel."""
@@ -101,7 +112,9 @@ class UpstreamConnection(asyncio.Protocol):
     def write_eof(self) -> None:
         """End the tunnel's direction towards the upstream."""
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+            # asyncio raises where a reset has come that it has not read yet.
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
 
     # --- ends -----------------------------------------------------------------------------
 
@@ -113,7 +126,11 @@ class UpstreamConnection(asyncio.Protocol):
     def release(self) -> bool:
         """End the exchange; True if the connection can carry another."""
         self._receiver = None
+        self._reader.forget()
         self.exchanges += 1
+        if self._patient and self.transport is not None:
+            self._patient = False
+            allow_stalls(self.transport, False)
         return (
             self.transport is not None
             and self.reusable
@@ -132,6 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Close at once; nobody is told."""
         self._usable = False
         self._receiver = None
+        self._reader.forget()
         if self.transport is not None:
             self.transport.abort()
 
@@ -180,6 +198,10 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._receiver is not None and self.transport is not None:
+            data = last_bytes(self.transport, exc)
+            if data:
+                self.data_received(data)
         self.closed = True
         self._usable = False
         self.transport = None

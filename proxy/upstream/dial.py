@@ -8,6 +8,7 @@ some configurations: kubernetes/kubernetes#138381).
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import ssl
@@ -20,20 +21,29 @@ import aiohappyeyeballs
 from ..errors import UpstreamError, UpstreamTimeoutError
 from ..kubeconfig import ProxyAddress
 from .connection import UpstreamConnection
+from .liveness import configure
 from .route import ConnectRequest, connect_socks, proxy_context, proxy_error
+from .sessions import Sessions
 from .tls_transport import TlsTransport
+from .turns import Turns
 
 # kubectl's own limits (client-go transport/cache.go, net/http DefaultTransport).
 CONNECT_TIMEOUT: Final = 30.0
 TLS_TIMEOUT: Final = 10.0
-KEEPALIVE_SECONDS: Final = 30
 # RFC 8305 section 8.
 _HAPPY_EYEBALLS_DELAY: Final = 0.25
-# A peer that acknowledges nothing for this long is gone: as HTTP/2 pings tell kubectl
-# (30 s of silence, then 15 s for the answer).
-_USER_TIMEOUT_MS: Final = 45_000
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 TlsErrorExplainer = Callable[[ssl.SSLError, str], UpstreamError]
+
+
+class NoDescriptorsError(UpstreamError):
+    """This process can open no socket just now: 503, since one is free when a client leaves."""
+
+    status = 503
+    reason = "ServiceUnavailable"
+    default_cause = "no-descriptors"
+    passing = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +74,9 @@ class Dialer:
     Args:
         address: where to.
         explain_tls: turns an error of TLS into one that says what is wrong with which file.
-        connect_timeout: seconds for resolving and connecting.
-        tls_timeout: seconds for the handshake.
+        connect_timeout: seconds for resolving and connecting, and for a proxy on the way to do
+            the same; 0 is for ever.
+        tls_timeout: seconds for the handshake; 0 is for ever.
     """
 
     def __init__(
@@ -77,15 +88,18 @@ class Dialer:
         tls_timeout: float = TLS_TIMEOUT,
     ) -> None:
         self.address = address
+        self._sessions = Sessions()
+        self._turns = Turns()
         self._explain_tls = explain_tls
-        self._connect_timeout = connect_timeout
-        self._tls_timeout = tls_timeout
+        self._connect_timeout = connect_timeout or None
+        self._tls_timeout = tls_timeout or None
 
-    async def dial(self, keepalive: float = KEEPALIVE_SECONDS) -> UpstreamConnection:
+    async def dial(self, keepalive: float | None = None) -> UpstreamConnection:
         """Open a connection, ready for its first exchange.
 
         Args:
-            keepalive: seconds of silence before TCP probes the peer; negative: never.
+            keepalive: for a tunnel: seconds of silence before TCP probes the peer; negative:
+                never. None is for plain exchanges.
 
         Raises:
             UpstreamError: with one of the causes ``dns``, ``refused``, ``unreachable``,
@@ -97,22 +111,24 @@ class Dialer:
         if context is None:
             await self._reach(connection, keepalive)
             return connection
-        tls = TlsTransport(context, self.address.server_name, connection)
+        tls = TlsTransport(context, self.address.server_name, connection, self._sessions)
         try:
-            await self._reach(tls, keepalive)
-            await self._handshake(tls)
-        except BaseException:
+            async with self._turns.turn():
+                await self._reach(tls, keepalive)
+                await self._handshake(tls)
+        except BaseException as error:
             # Also when we are cancelled just as it succeeds.
             tls.abort()
+            if isinstance(error, UpstreamError):
+                self._sessions.forget()
             raise
         return connection
 
-    async def _reach(self, protocol: asyncio.Protocol, keepalive: float) -> None:
+    async def _reach(self, protocol: asyncio.Protocol, keepalive: float | None) -> None:
         """Connect *protocol* to the API server, by the way that is configured."""
         address, proxy = self.address, self.address.proxy
         if proxy is None:
-            sock = await self._connect(address.host, address.port)
-            await _attach(protocol, sock, keepalive)
+            await self._connect(protocol, address.host, address.port, keepalive)
         elif proxy.scheme == "socks5":
             async with self._proxy_answers(proxy):
                 sock = await connect_socks(proxy, address.host, address.port)
@@ -122,14 +138,18 @@ class Dialer:
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
 
-    async def _tunnel(self, proxy: ProxyAddress, keepalive: float) -> asyncio.Transport:
+    async def _tunnel(self, proxy: ProxyAddress, keepalive: float | None) -> asyncio.Transport:
         """A transport to the API server through an HTTP proxy."""
         request = ConnectRequest(proxy, self.address.host, self.address.port)
         first: asyncio.Protocol = request
         if proxy.scheme == "https":
             first = TlsTransport(proxy_context(), proxy.host, request)
-        sock = await self._connect(proxy.host, proxy.port)
-        await _attach(first, sock, keepalive)
+        try:
+            await self._connect(first, proxy.host, proxy.port, keepalive)
+        except UpstreamError as error:
+            if error.status != UpstreamError.status:
+                raise
+            raise proxy_error(proxy, f"cannot be reached: {error.message}") from error
         try:
             async with self._proxy_answers(proxy):
                 if isinstance(first, TlsTransport):
@@ -148,7 +168,12 @@ class Dialer:
         except TimeoutError as exc:
             msg = f"the proxy {proxy.host}:{proxy.port} has not connected us"
             msg += f" within {self._connect_timeout:g} s"
-            raise UpstreamTimeoutError(msg, cause="proxy-timeout") from exc
+            raise UpstreamTimeoutError(
+                msg,
+                cause="proxy-timeout",
+                hint="look at proxy-url in kubeconfig, and at $HTTPS_PROXY; --connect-timeout sets "
+                "the limit",
+            ) from exc
         except ssl.SSLError as exc:
             error = self._explain_tls(exc, proxy.host)
             raise proxy_error(proxy, f"cannot be used: {error.message}", error.hint) from exc
@@ -161,7 +186,12 @@ class Dialer:
                 await tls.ready
         except TimeoutError as exc:
             msg = f"no TLS handshake with {self.address} within {self._tls_timeout:g} s"
-            raise UpstreamTimeoutError(msg, cause="tls-timeout") from exc
+            raise UpstreamTimeoutError(
+                msg,
+                cause="tls-timeout",
+                hint="is that port the API server's, and does nothing on the way hold it up? "
+                "--tls-timeout sets the limit",
+            ) from exc
         except ssl.SSLError as exc:
             raise self._explain(exc) from exc
         except OSError as exc:
@@ -171,21 +201,35 @@ class Dialer:
     def _explain(self, error: ssl.SSLError) -> UpstreamError:
         return self._explain_tls(error, self.address.server_name)
 
-    async def _connect(self, host: str, port: int) -> socket.socket:
+    async def _connect(
+        self, protocol: asyncio.Protocol, host: str, port: int, keepalive: float | None
+    ) -> None:
+        """Connect *protocol* to a host, at whichever of its addresses answers first."""
         loop, where = asyncio.get_running_loop(), _join(host, port)
         try:
             async with asyncio.timeout(self._connect_timeout):
+                if _is_address(host):
+                    # Nothing to look up or to choose from: a fifth of the time.
+                    transport, _ = await loop.create_connection(lambda: protocol, host, port)
+                    if not transport.is_closing():
+                        configure(transport.get_extra_info("socket"), keepalive)
+                    return
                 infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                return await aiohappyeyeballs.start_connection(
+                sock = await aiohappyeyeballs.start_connection(
                     [(i[0], i[1], i[2], i[3], i[4]) for i in infos],
                     happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY,
                 )
+            await _attach(protocol, sock, keepalive)
         except TimeoutError as exc:
             msg = f"cannot connect to {where} within {self._connect_timeout:g} s"
             raise UpstreamTimeoutError(
-                msg, cause="connect-timeout", hint="is the API server reachable from here?"
+                msg,
+                cause="connect-timeout",
+                hint="is the API server reachable from here? --connect-timeout sets the limit",
             ) from exc
         except (socket.gaierror, UnicodeError) as exc:
+            if not _descriptors_left():
+                raise _no_descriptors(where) from exc
             # A name that is no name at all fails at its encoding.
             why = exc.strerror if isinstance(exc, OSError) else "not a host name"
             msg = f"cannot resolve {host}: {why}"
@@ -196,18 +240,42 @@ class Dialer:
             raise _connect_error(where, exc) from exc
 
 
-async def _attach(protocol: asyncio.Protocol, sock: socket.socket, keepalive: float) -> None:
+async def _attach(protocol: asyncio.Protocol, sock: socket.socket, keepalive: float | None) -> None:
     """Give a connected socket to a protocol."""
     try:
-        _set_options(sock, keepalive)
+        configure(sock, keepalive)
         await asyncio.get_running_loop().create_connection(lambda: protocol, sock=sock)
     except BaseException:
         sock.close()
         raise
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _no_descriptors(address: str) -> NoDescriptorsError:
+    return NoDescriptorsError(
+        f"cannot connect to {address}: this process has no file descriptors left",
+        hint="raise the limit (ulimit -n) or lower the number of connections",
+    )
+
+
+def _descriptors_left() -> bool:
+    """A look-up that fails for want of them says anything else, such as ``EBUSY`` (glibc)."""
+    try:
+        socket.socket().close()
+    except OSError as exc:
+        return exc.errno not in _EXHAUSTED
+    return True
 
 
 def _connect_error(address: str, exc: OSError) -> UpstreamError:
@@ -216,12 +284,8 @@ def _connect_error(address: str, exc: OSError) -> UpstreamError:
         return UpstreamError(f"connection to {address} refused", cause="refused", hint=hint)
     if exc.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH}:
         return UpstreamError(f"no route to {address}", cause="unreachable", hint=hint)
-    if exc.errno in {errno.EMFILE, errno.ENFILE}:
-        return UpstreamError(
-            f"cannot connect to {address}: this process has no file descriptors left",
-            cause="no-descriptors",
-            hint="raise the limit (ulimit -n) or lower the number of connections",
-        )
+    if exc.errno in _EXHAUSTED or not _descriptors_left():
+        return _no_descriptors(address)
     if exc.errno == errno.ETIMEDOUT:
         return UpstreamTimeoutError(
             f"connecting to {address} timed out", cause="connect-timeout", hint=hint
@@ -229,18 +293,3 @@ def _connect_error(address: str, exc: OSError) -> UpstreamError:
     # Not the error's own text: it holds the addresses behind the name.
     why = os.strerror(exc.errno) if exc.errno else "no address answers"
     return UpstreamError(f"cannot connect to {address}: {why}", cause="connect", hint=hint)
-
-
-def _set_options(sock: socket.socket, keepalive: float) -> None:
-    # A unix socket, or a kernel without one of these, is no reason not to connect.
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if keepalive < 0:
-            return
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        seconds = max(1, round(keepalive))
-        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
-            if hasattr(socket, name):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)

@@ -15,7 +15,7 @@ from typing import Protocol
 from ..credentials import Credential, CredentialSource
 from ..kubeconfig import ProxyAddress
 from ..tls import ClientCertificate
-from .dial import Address, Dialer, TlsErrorExplainer
+from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
 
 ContextFactory = Callable[[ClientCertificate | None], ssl.SSLContext]
@@ -37,6 +37,8 @@ class Upstream:
         proxy: the proxy through which it is reached, if any.
         request_timeout: seconds that a request may take that is neither watch, log nor tunnel;
             0 is for ever.
+        connect_timeout: seconds for finding and reaching it; 0 is for ever.
+        tls_timeout: seconds for the handshake; 0 is for ever.
         compression: gzip may be asked for on behalf of clients that do not choose.
     """
 
@@ -51,6 +53,8 @@ class Upstream:
     compression: bool = True
     proxy: ProxyAddress | None = None
     request_timeout: float = 0.0
+    connect_timeout: float = CONNECT_TIMEOUT
+    tls_timeout: float = TLS_TIMEOUT
 
 
 class Generations(Protocol):
@@ -178,7 +182,13 @@ class Generation:
         address = Address(
             host=up.host, port=up.port, context=context, server_name=up.server_name, proxy=up.proxy
         )
-        pool = Pool(Dialer(address, explain_tls=up.explain_tls))
+        dialer = Dialer(
+            address,
+            explain_tls=up.explain_tls,
+            connect_timeout=up.connect_timeout,
+            tls_timeout=up.tls_timeout,
+        )
+        pool = Pool(dialer)
         if self._closed:
             pool.close()
         return pool

@@ -6,6 +6,7 @@ connection is taken first: its TLS state is warm and the others may grow old and
 """
 
 import asyncio
+import time
 from typing import Final
 
 from .connection import UpstreamConnection
@@ -47,8 +48,8 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """How many connections wait for work."""
-        return len(self._idle)
+        """How many connections wait for work; not those that the upstream has closed since."""
+        return sum(connection.reusable for connection in self._idle)
 
     def take(self) -> UpstreamConnection | None:
         """An idle connection that is not known to be dead, or None."""
@@ -74,11 +75,17 @@ class Pool:
         if not connection.release() or self._closed or len(self._idle) >= self._max_idle:
             connection.close()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = time.monotonic()
         self._idle.append(connection)
         if self._sweeper is None:
+            loop = asyncio.get_running_loop()
             self._sweeper = loop.call_later(self._idle_seconds / 3, self._sweep)
+
+    def drop_idle(self) -> None:
+        """Close what is idle now: one that was used later turned out dead, and so these are likely
+        to be, as after the API server's restart or a change of networks."""
+        while self._idle:
+            self._idle.pop().close()
 
     def close(self) -> None:
         """Close what is idle now, and whatever comes back later. May be repeated."""
@@ -86,12 +93,11 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        while self._idle:
-            self._idle.pop().close()
+        self.drop_idle()
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        oldest = loop.time() - self._idle_seconds
+        oldest = time.monotonic() - self._idle_seconds
         kept = []
         for connection in self._idle:
             if connection.reusable and connection.idle_since > oldest:

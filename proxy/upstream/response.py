@@ -30,22 +30,28 @@ class BodyKind(enum.Enum):
 
 
 class ResponseHead:
-    """Status line and header fields of an answer, as they came."""
+    """Status line and header fields of an answer.
 
-    __slots__ = ("body", "headers", "reason", "status")
+    Attributes:
+        status: the code.
+        reason: the phrase.
+        headers: the fields, as they came.
+        names: their names in lower case, in the same order.
+        body: how its end is found.
+    """
+
+    __slots__ = ("body", "headers", "names", "reason", "status")
 
     def __init__(self) -> None:
         self.status = 0
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.names: list[bytes] = []
         self.body = BodyKind.NONE
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field *name* (lower case), or None."""
-        for key, value in self.headers:
-            if key.lower() == name:
-                return value
-        return None
+        return self.headers[self.names.index(name)][1] if name in self.names else None
 
 
 class Receiver(Protocol):
@@ -107,6 +113,7 @@ class ResponseReader:
         "_building",
         "_chunked",
         "_counted",
+        "_fields",
         "_head_only",
         "_length",
         "_parser",
@@ -129,6 +136,8 @@ class ResponseReader:
         self._receiver: Receiver | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._building = ResponseHead()
+        # Where fields go as they come.
+        self._fields = self._building.headers
         self._head_only = False
         self._chunked = False
         # What the field says, less what the parser has delivered; -1 without one.
@@ -156,6 +165,10 @@ class ResponseReader:
         self.begun = False
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
+
+    def forget(self) -> None:
+        """Let go of the receiver, and what it holds, until there is another answer to await."""
+        self._receiver = None
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, which are not empty.
@@ -231,6 +244,7 @@ class ResponseReader:
             msg = "bytes after the answer"
             raise FramingError(msg)
         self._building = ResponseHead()
+        self._fields = self._building.headers
         self._length = -1
         self._chunked = False
 
@@ -238,24 +252,24 @@ class ResponseReader:
         self._building.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.head is not None:
-            self._trailers.append((name, value))
-            return
-        self._building.headers.append((name, value))
-        size = len(name)
-        if size == len(b"content-length") and name.lower() == b"content-length":
-            self._length = int(value)  # llhttp let digits pass, once
-        elif size == len(b"transfer-encoding") and name.lower() == b"transfer-encoding":
-            if self._chunked or value.strip().lower() != b"chunked":
-                msg = "a transfer coding other than chunked"
-                raise FramingError(msg)
-            self._chunked = True
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         parser, receiver, head = self._parser, self._receiver, self._building
         if parser is None or receiver is None:  # pragma: no cover -- called from feed_data only
             return
+        head.names = names = [name.lower() for name, _ in head.headers]
+        # What comes from now on is a trailer.
+        self._fields = self._trailers
         head.status = status = parser.get_status_code()
+        if b"content-length" in names:
+            self._length = int(head.get(b"content-length") or b"")  # llhttp let digits pass, once
+        if b"transfer-encoding" in names:
+            coding = head.get(b"transfer-encoding") or b""
+            if names.count(b"transfer-encoding") > 1 or coding.strip().lower() != b"chunked":
+                msg = "a transfer coding other than chunked"
+                raise FramingError(msg)
+            self._chunked = True
         if status < 200:
             if status < 100:
                 msg = "an invalid status code"
@@ -315,7 +329,11 @@ def _bad(exc: httptools.HttpParserError) -> UpstreamError:
 
 def _keeps_alive(parser: httptools.HttpResponseParser, head: ResponseHead) -> bool:
     """``Connection`` alone decides for an answer to HEAD, whose end is never the connection's."""
-    options = b",".join(v for k, v in head.headers if k.lower() == b"connection").lower()
+    options = b",".join(
+        value
+        for name, (_, value) in zip(head.names, head.headers, strict=True)
+        if name == b"connection"
+    ).lower()
     if parser.get_http_version() == "1.0":
         return b"keep-alive" in options
     return b"close" not in options

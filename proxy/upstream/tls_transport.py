@@ -9,16 +9,22 @@ and one direction can be closed while the other still delivers. It knows nothing
 import asyncio
 import contextlib
 import ssl
+import sys
+from collections.abc import Iterable
 from typing import Final, cast
+
+from .last_bytes import last_bytes
+from .sessions import Sessions
 
 # One TLS record holds at most 16 KiB of plain text (RFC 8446 section 5.1).
 _RECORD: Final = 16 * 1024
-# Decrypted bytes are gathered up to this size before they are handed on: larger than what one
-# read of the loop brings (uvloop 256 KiB, asyncio 256 KiB), so one read is one delivery.
-_SCRATCH_SIZE: Final = 256 * 1024 + _RECORD
-
-# Shared by all connections: it is filled and emptied within one callback of the one loop thread.
-_scratch = memoryview(bytearray(_SCRATCH_SIZE))
+# A memory BIO never gives back what it once needed, so it is filled no further than this. The
+# loops bring 256 KiB with one read: each idle connection would keep a third more than that.
+_PIECE: Final = 4 * _RECORD
+# asyncio's does not in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (python/cpython#127655).
+_WRITELINES_PAUSES: Final = not (
+    0x030C0000 <= sys.hexversion < 0x030C0900 or 0x030D0000 <= sys.hexversion < 0x030D0200
+)
 
 
 class TruncatedError(ConnectionError):
@@ -36,10 +42,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         context: verification and client certificate.
         server_hostname: what the certificate must name, and SNI unless an address.
         protocol: gets ``data_received`` and the other callbacks, as from any transport.
+        sessions: of the same context and name; the handshake may resume one.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, server_hostname: str, protocol: asyncio.Protocol
+        self,
+        context: ssl.SSLContext,
+        server_hostname: str,
+        protocol: asyncio.Protocol,
+        sessions: Sessions | None = None,
     ) -> None:
         super().__init__()
         self._incoming = ssl.MemoryBIO()
@@ -47,6 +58,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._ssl = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_hostname
         )
+        # Until the server has spoken.
+        self._sessions = sessions
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._raw: asyncio.Transport | None = None
@@ -63,14 +76,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = cast("asyncio.Transport", transport)
+        if self._sessions is not None:
+            self._sessions.offer(self._ssl)
         self._handshake()
 
     def data_received(self, data: bytes) -> None:
+        if self._connected and not self._paused:
+            self._decrypt(data)
+            return
         self._incoming.write(data)
-        if self._connected:
-            if not self._paused:
-                self._decrypt()
-        else:
+        if not self._connected:
             self._handshake()
 
     def eof_received(self) -> bool:
@@ -83,7 +98,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return self._eof_in and not self._closing
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._raw = None
+        raw, self._raw = self._raw, None
+        if raw is not None and self._connected and not (self._closing or self._paused):
+            self._decrypt(last_bytes(raw, exc))
         error = self._failure or exc
         if not self.ready.done():
             self.ready.set_exception(error or ConnectionResetError("connection closed"))
@@ -114,12 +131,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._raw is None or self._eof_out or self._closing or not data:
             return
+        sealed = []
         try:
-            self._ssl.write(data)
+            for piece in _pieces(data):
+                self._ssl.write(piece)
+                sealed.append(self._outgoing.read())
         except ssl.SSLError as exc:
             self._fail(exc)
             return
-        self._flush()
+        if _WRITELINES_PAUSES:
+            self._raw.writelines(sealed)
+        else:
+            for piece in sealed:
+                self._raw.write(piece)
 
     def write_eof(self) -> None:
         """Send close_notify; what the peer still sends is delivered."""
@@ -193,17 +217,23 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._connected = True
         self._protocol.connection_made(self)
         self.ready.set_result(None)
-        if self._incoming.pending:
+        if self._incoming.pending and not self._paused:
             self._decrypt()
 
-    def _decrypt(self) -> None:
-        """Deliver all that can be decrypted now, unless the receiver pauses us meanwhile."""
-        while not (self._paused or self._closing):
-            filled = self._fill_scratch()
-            if filled:
-                self._protocol.data_received(bytes(_scratch[:filled]))
-            if filled < _SCRATCH_SIZE - _RECORD:
-                break
+    def _decrypt(self, data: bytes = b"") -> None:
+        """Deliver all that can be decrypted now, *data* last, and then the end if it has come."""
+        records: list[bytes] = []
+        if not self._closing:
+            if not data:
+                self._read_records(records)
+            for piece in _pieces(data):
+                self._incoming.write(piece)
+                self._read_records(records)
+        if records:
+            if self._sessions is not None:
+                self._sessions.learn(self._ssl)
+                self._sessions = None
+            self._protocol.data_received(b"".join(records))
         if self._failure is None:
             self._flush()  # answers of the TLS layer itself, such as to a KeyUpdate
             if self._eof_in and not self._paused and not self._eof_delivered:
@@ -211,20 +241,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 if not self._protocol.eof_received():
                     self.close()
 
-    def _fill_scratch(self) -> int:
-        filled = 0
-        read, incoming = self._ssl.read, self._incoming
+    def _read_records(self, records: list[bytes]) -> None:
+        read, incoming, pending = self._ssl.read, self._incoming, self._ssl.pending
         try:
-            while filled <= _SCRATCH_SIZE - _RECORD:
-                # typeshed knows the buffer of SSLObject.read as bytearray only
-                count = read(_RECORD, _scratch[filled:])
-                if not count:
-                    self._eof_in = True
-                    break
-                filled += count  # type: ignore[operator]
+            while record := read(_RECORD):
+                records.append(record)
                 # Most answers are one record: this spares the exception that would say so.
-                if not incoming.pending and not self._ssl.pending():
-                    break
+                if not incoming.pending and not pending():
+                    return
+            self._eof_in = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
@@ -233,7 +258,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._fail(TruncatedError("connection closed without TLS close_notify"))
         except ssl.SSLError as exc:
             self._fail(exc)
-        return filled
 
     def _resume(self) -> None:
         if self._paused or self._raw is None or self._closing:
@@ -266,3 +290,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._raw is not None:
             # Gracefully, so that a TLS alert of ours still leaves.
             self._raw.close()
+
+
+def _pieces(data: bytes | bytearray | memoryview) -> Iterable[bytes | bytearray | memoryview]:
+    """*data* cut up; none if it is empty."""
+    if len(data) <= _PIECE:
+        return (data,) if data else ()
+    view = memoryview(data)
+    return [view[start : start + _PIECE] for start in range(0, len(view), _PIECE)]

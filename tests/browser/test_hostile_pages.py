@@ -191,7 +191,8 @@ class Forwarder:
         up_reader, up_writer = await asyncio.open_connection(host, int(port))
         try:
             await asyncio.gather(_forward(reader, up_writer), _forward(up_reader, writer))
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
+            # Python 3.11 takes a cancelled handler for a fault.
             return
         finally:
             up_writer.close()

@@ -6,6 +6,7 @@ import zlib
 
 import pytest
 
+from proxy.gunzip import Gunzip
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection, answering
 
@@ -149,3 +150,19 @@ async def test_a_gzip_bomb_waits_compressed_for_a_slow_reader() -> None:
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         answer = await client.answer()
         assert (answer.whole, len(answer.body)) == (True, 20_000_000)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("together", [1, 3])
+def test_pieces_of_any_size_are_decoded_in_order(size: int, together: int) -> None:
+    """Also when the decoder is left with work to do, and then fed more."""
+    packed = gzip.compress(TEXT[:90_000]) + gzip.compress(bytes(600_000))
+    decoder, decoded = Gunzip(), b""
+    for number, start in enumerate(range(0, len(packed), size)):
+        decoder.feed(packed[start : start + size])
+        assert not decoder.whole
+        if number % together == 0:
+            decoded += next(decoder.slices(), b"")
+    decoded += b"".join(decoder.slices())
+    assert decoded == TEXT[:90_000] + bytes(600_000)
+    assert decoder.whole

@@ -145,7 +145,7 @@ async def test_a_fault_of_ours_is_answered_and_logged(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def broken(self: Exchange, generation: object) -> None:
+    async def broken(self: Exchange) -> None:
         raise RuntimeError("a secret detail")
 
     monkeypatch.setattr(Exchange, "run", broken)
@@ -179,7 +179,7 @@ async def test_the_user_is_asked_for_once_a_connection(
     tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("proxy.client_connection.uid_of", asked.append)
+    monkeypatch.setattr("proxy.peer.uid_of", asked.append)
     async with (
         ScriptedUpstream(answering(ok()), authority) as upstream,
         proxy_in_loop(tmp_path, kubeconfig(upstream.url, authority)) as app,

@@ -55,6 +55,33 @@ async def test_a_hundred_stale_connections_of_a_hundred_are_invisible() -> None:
         assert sum(record.retries for record in relay.records) == 100
 
 
+async def test_one_dead_connection_tells_of_the_others() -> None:
+    """As after a restart: each connection resets when it is used again, and not before."""
+    together = asyncio.Barrier(3)
+
+    async def script(connection: Connection) -> None:
+        if connection.number < 3:
+            await connection.request()
+            await together.wait()
+            await connection.send(ok(b""))
+            await connection.request()
+        else:
+            await answering(ok(b""))(connection)
+
+    async with (
+        relaying(script) as relay,
+        relay.client() as a,
+        relay.client() as b,
+        relay.client() as c,
+    ):
+        await asyncio.gather(*(client.get("/api") for client in (a, b, c)))
+        assert relay.idle == 3
+        assert (await a.get("/api")).status == 200
+        # Not repeatable, and more than the one that is known to be alive can carry.
+        answers = await asyncio.gather(*(post(client) for client in (a, b, c)))
+        assert [answer.status for answer in answers] == [200] * 3
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_a_request_that_may_have_been_acted_on_is_never_sent_twice(method: str) -> None:
     async with relaying(one_answer_then_dead) as relay, relay.client() as client:

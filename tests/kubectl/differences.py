@@ -103,7 +103,7 @@ DIFFERENCES: Final = _rows(
         "many-fields",
         "more than 256 header fields",
         "any number of fields up to 1 MiB",
-        "431 or 400 beyond 256",
+        "431 beyond 256",
     ),
     ("request-trailers", "", "announced, and not sent", "neither"),
     # Answers
@@ -127,6 +127,8 @@ DIFFERENCES: Final = _rows(
     ("bad-request", "", "400 as text", "400 Status"),
     # Life
     ("signals", "SIGTERM, SIGINT", "dies at once", "finishes, exit 0"),
+    ("watch-at-stop", "a watch when the proxy is stopped", "cut", "ended between two events"),
+    ("silent-server", "API server that takes a request and never answers", "waits", "504"),
     ("kubeconfig-edited", "kubeconfig edited", "not noticed", "followed"),
     ("kubeconfig-missing", "missing kubeconfig", "serves, all requests fail", "exit 2"),
     ("no-credentials", "kubeconfig without credentials", "asks for a user name", "anonymous"),

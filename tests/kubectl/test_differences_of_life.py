@@ -111,6 +111,64 @@ def wait_until_refused(address: str) -> None:
         return
 
 
+@proves("watch-at-stop")
+def test_watch_at_stop(start: Start, config: Path, upstream: RecordingUpstream) -> None:
+    event = b'{"type":"ADDED","object":{}}\n'
+    begun = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+    over = threading.Event()
+
+    def script(peer: Peer, _: Received) -> bool:
+        peer.send(begun + b"\r\n%x\r\n%b\r\n" % (len(event), event))
+        over.wait(20)
+        return False
+
+    upstream.script = script
+    replies = {}
+    for name in COMMANDS:
+        proxy = start(name, f"--kubeconfig={config}", "--port=0")
+        with connect(proxy.address) as client, client.makefile("rb") as stream:
+            client.sendall(ask("GET", "/api/v1/pods?watch=1").data)
+            while stream.peek(1) and event not in stream.peek():
+                pass
+            proxy.process.send_signal(signal.SIGTERM)
+            replies[name] = read_reply(stream)
+        proxy.wait()
+    over.set()
+    assert {name: reply and reply.body for name, reply in replies.items()} == {
+        "kubectl": event,
+        "kubelatch": event,
+    }
+    assert {name: reply and reply.whole for name, reply in replies.items()} == {
+        "kubectl": False,
+        "kubelatch": True,
+    }
+
+
+@proves("silent-server")
+def test_silent_server(start: Start, config: Path, upstream: RecordingUpstream) -> None:
+    flags = (f"--kubeconfig={config}", "--port=0")
+    kubectl, kubelatch = (
+        start("kubectl", *flags),
+        start("kubelatch", *flags, "--response-timeout=200ms"),
+    )
+    over = threading.Event()
+
+    def script(peer: Peer, _: Received) -> bool:
+        over.wait(20)
+        return False
+
+    upstream.script = script
+    with connect(kubectl.address) as waiting:
+        waiting.sendall(ask("GET", "/api").data)
+        reply = send(kubelatch.address, ask("GET", "/api"))
+        assert reply is not None
+        assert reply.status == 504
+        waiting.settimeout(1)
+        with pytest.raises(TimeoutError):
+            waiting.recv(1)
+    over.set()
+
+
 @proves("kubeconfig-edited")
 def test_kubeconfig_edited(
     start: Start, config: Path, authority: Authority, upstream: RecordingUpstream

@@ -157,6 +157,11 @@ def broken() -> None:
     KUBECONFIG.write_text("current-context: gone\n")
     SEEN["start with a broken kubeconfig"] = systemctl("start", "kubelatch.service")
     SEEN["broken"] = shown("Result", "NRestarts", "ExecMainStatus", "ActiveState")
+    subprocess.run(["journalctl", "--sync"], check=False)
+    SEEN["errors of it in the journal"] = subprocess.run(
+        ["journalctl", "_SYSTEMD_UNIT=kubelatch.service", "--priority=err", "--output=cat"],
+        check=False, capture_output=True, text=True,
+    ).stdout  # fmt: skip
     KUBECONFIG.write_text(good)
     systemctl("reset-failed")
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from proxy import completion
-from proxy.cli import main
+from proxy.commands import COMMANDS
 from proxy.errors import UsageError
 from proxy.settings import FLAGS
 
@@ -66,6 +66,10 @@ def environ(home: Path) -> dict[str, str]:
         pytest.param(["--cluster="], ["c1"], 4, id="cluster"),
         pytest.param(["--user", ""], ["u1"], 4, id="user"),
         pytest.param(["--loop=u"], ["uvloop"], 4, id="choices"),
+        pytest.param(["check", "--can"], ["--can-i="], 6, id="a-flag-of-the-command-alone"),
+        pytest.param(["check", "-o", "j"], ["json"], 4, id="its-shorthand"),
+        pytest.param(["wait", "--timeo"], ["--timeout="], 6, id="another-commands-flag"),
+        pytest.param(["--timeo"], [], 4, id="no-command-no-flag-of-its"),
         pytest.param(["--demo="], ["true", "false"], 4, id="boolean"),
         pytest.param(["--kubeconfig="], [], 0, id="files"),
         pytest.param(["-w", ""], [], 16, id="directories-behind-a-shorthand"),
@@ -97,22 +101,12 @@ def test_the_kubeconfig_of_the_line_is_the_one_that_is_read(home: Path) -> None:
 
 
 def test_what_completion_knows_of_flags_is_true() -> None:
-    names = {flag.name for flag in FLAGS}
-    assert names >= completion.FILE_FLAGS | completion.DIRECTORY_FLAGS | set(completion.CHOICES)
+    own = [flag for command in COMMANDS.values() for flag in command.flags]
+    flags = {flag.name: flag for flag in (*FLAGS, *own)}
+    assert flags.keys() >= completion.FILE_FLAGS | completion.DIRECTORY_FLAGS
     for name, choices in completion.CHOICES.items():
-        (flag,) = (flag for flag in FLAGS if flag.name == name)
         for choice in choices:
-            flag.parse(choice)
-
-
-@pytest.mark.parametrize("command", completion.COMMANDS)
-def test_every_command_that_is_offered_has_help(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    assert f"\n  {command} " in capsys.readouterr().out
+            flags[name].parse(choice)
 
 
 def test_there_is_no_script_for_other_shells() -> None:

@@ -1,7 +1,8 @@
 """The documentation does what it says: its commands run, its links lead somewhere.
 
-A block of commands is either run here, in a home directory with a kubeconfig, or says in its
-first line why it is not.
+A block of commands is run here, in a home directory with a kubeconfig and the project's files,
+or says in its first line why it is not. Two kinds of blocks are run line by line: those whose
+commands serve until they are stopped, and those that ask a proxy on port 8001.
 """
 
 import asyncio
@@ -18,13 +19,21 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from _pytest.mark import ParameterSet
 
+from proxy.commands import COMMANDS
 from proxy.demo import DemoServer
 from proxy.settings import FLAGS
 
+from ..support.proxies import proxy_process
 from .conftest import ROOT
 
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "SECURITY.md",
+    ROOT / "CHANGELOG.md",
+]
 _FENCE = re.compile(r"^```(sh\b[^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -40,6 +49,16 @@ def blocks() -> Iterator[Block]:
             yield Block(f"{page.name}-{number}", found[1], found[2])
 
 
+def lines(kind: str) -> list[ParameterSet]:
+    """The single commands of the blocks of a kind."""
+    return [
+        pytest.param(line, id=f"{block.name}-{number}")
+        for block in blocks()
+        if block.heading == f"sh {kind}"
+        for number, line in enumerate(block.commands.splitlines(), start=1)
+    ]
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home directory in which the commands are there, and the project's files."""
@@ -51,34 +70,78 @@ def home(tmp_path: Path) -> Path:
             "from proxy.cli import main\nmain()\n"
         )
         script.chmod(0o755)
-    for name in ("deploy", "examples", "systemd"):
+    # What changes the machine, and is told to by nobody but its administrator.
+    (tmp_path / "bin/sudo").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/sudo").chmod(0o755)
+    for name in ("deploy", "docs", "examples", "proxy", "systemd",
+                 "LICENSE", "README.md", "pyproject.toml"):  # fmt: skip
         (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "deploy/components/allow-rules/rules.yaml", tmp_path / "role.yaml")
+    (tmp_path / "secret").write_text("of at least some length")
+    (tmp_path / "secret").chmod(0o600)
     return tmp_path
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """That of somebody who has the commands on PATH; how pip reaches its index is theirs too."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("PIP_", "SSL_")) or name.lower().endswith("_proxy")
+    }
+    return kept | {
+        "HOME": str(home),
+        "PATH": f"{home}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **more,
+    }
+
+
+def start(home: Path, commands: str, **more: str) -> subprocess.Popen[str]:
+    """Start commands as at a prompt, with job control; see :func:`end`."""
+    (home / "commands").write_text(f"set -e -m\n{commands}\n")
+    return subprocess.Popen(
+        ["bash", "commands"],
+        cwd=home, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(home, **more),
+    )  # fmt: skip
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to what it has started: each job has a group, their session is this one's."""
+    for stray in _session(process.pid):
+        if stray != process.pid:
+            os.kill(stray, number)
 
 
 def run(home: Path, commands: str) -> str:
     """Run commands as at a prompt, and return what they printed."""
-    # From a file and with job control: blocks start and end processes in the background.
-    (home / "commands").write_text(f"set -e -m\n{commands}")
-    process = subprocess.Popen(
-        ["bash", "commands"],
-        cwd=home, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={
-            "HOME": str(home),
-            "PATH": f"{home}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "PYTEST_ADDOPTS": f"-p no:cacheprovider -c {os.devnull} --rootdir={home} -W ignore",
-        },
-    )  # fmt: skip
+    addopts = f"-p no:cacheprovider -c {os.devnull} --rootdir={home} -W ignore"
+    process = start(home, commands, PYTHONPATH=str(ROOT), PYTEST_ADDOPTS=addopts)
     try:
         output, _ = process.communicate(timeout=40)
     finally:
-        # Job control gives each job a group of its own; their session is this one's.
-        for stray in _session(process.pid):
-            os.kill(stray, signal.SIGKILL)
+        end(process, signal.SIGKILL)
+        process.kill()
     assert process.returncode == 0, output
     return output
+
+
+def serve_and_stop(home: Path, command: str) -> list[str]:
+    """Run a command until it serves, stop it, and return what it printed."""
+    process = start(home, command, KUBELATCH_PORT="0")
+    assert process.stdout is not None
+    printed = []
+    with process.stdout:
+        try:
+            for line in process.stdout:
+                printed.append(line)
+                if line.startswith("Starting to serve on "):
+                    end(process, signal.SIGTERM)
+            assert process.wait(timeout=20) == 0, printed
+        finally:
+            end(process, signal.SIGKILL)
+            process.kill()
+    return printed
 
 
 def _session(leader: int) -> list[int]:
@@ -91,13 +154,17 @@ def _session(leader: int) -> list[int]:
     return found
 
 
+def need(commands: str) -> None:
+    for tool in ("kubectl", "curl", "bash"):
+        if tool in commands and not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+
+
 @pytest.mark.parametrize(
-    "block", [pytest.param(b, id=b.name) for b in blocks() if "not-run" not in b.heading]
+    "block", [pytest.param(b, id=b.name) for b in blocks() if b.heading == "sh"]
 )
 async def test_the_commands_run(block: Block, home: Path) -> None:
-    for tool in ("kubectl", "curl", "bash"):
-        if tool in block.commands and not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
+    need(block.commands)
     if "plain_http" in block.commands:
         pytest.importorskip("requests")
         pytest.importorskip("httpx")
@@ -107,9 +174,35 @@ async def test_the_commands_run(block: Block, home: Path) -> None:
         await asyncio.to_thread(run, home, block.commands)
 
 
+# Installs from the package index, as test_install.py does.
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("command", lines("serves"))
+async def test_the_commands_that_serve_do(command: str, home: Path) -> None:
+    async with DemoServer() as access:
+        (home / ".kube").mkdir()
+        (home / ".kube/config").write_text(yaml.safe_dump(access.kubeconfig()))
+        printed = await asyncio.to_thread(serve_and_stop, home, command)
+    told = [line for line in printed if line.startswith("Starting to serve on 127.0.0.1:")]
+    assert len(told) == (0 if "kubelatch check" in command else 1), printed
+
+
+@pytest.mark.parametrize("command", lines("needs-8001"))
+async def test_the_commands_for_another_terminal_are_answered(command: str, home: Path) -> None:
+    need(command)
+    assert "localhost:8001" in command
+    async with proxy_process("--demo", "--port=0") as proxy:
+        command = command.replace("localhost:8001", proxy.address)
+        if "watch=true" in command:
+            # It has no end: what comes first will do.
+            command = f"head -n 1 < <({command.partition(' #')[0]} 2>/dev/null)"
+        output = await asyncio.to_thread(run, home, command)
+    assert re.search(r"gitVersion|PodList|\bRunning\b|ADDED", output), output
+
+
 def test_what_is_not_run_says_why() -> None:
     for block in blocks():
-        assert block.heading == "sh" or re.fullmatch(r"sh not-run: \w.{20,}", block.heading), block
+        kinds = r"sh( serves| needs-8001| not-run: \w.{15,})?"
+        assert re.fullmatch(kinds, block.heading), block
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
@@ -121,14 +214,16 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
 def test_flags_that_are_named_exist(page: Path) -> None:
     """A long option after ``kubelatch`` or alone in backquotes is one of ours."""
-    ours = {f"--{flag.name}" for flag in FLAGS} | {"--timeout"}
+    own = [flag for command in COMMANDS.values() for flag in command.flags]
+    ours = {f"--{flag.name}" for flag in (*FLAGS, *own)}
     text = page.read_text()
     named = set(re.findall(r"`(--[a-z-]+)[=` ]", text))
     for line in text.splitlines():
         if re.match(r"kubelatch ", line):
             named |= set(re.findall(r"(?<= )--[a-z-]+", line.partition(" -- ")[0]))
     # Said of other programs.
-    others = {"--flatten", "--flag", "--kubelatch-context", "--kubelatch-kubeconfig", "--init"}
+    others = {"--flatten", "--flag", "--kubelatch-context", "--kubelatch-kubeconfig", "--init",
+              "--write-docs"}  # fmt: skip
     assert named - others <= ours
 
 

@@ -59,7 +59,8 @@ def test_every_package_in_it_is_one_that_the_project_asks_for() -> None:
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["socks"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["metrics"], *extras["socks"]]
     lines = (ROOT / "deploy/image/requirements.txt").read_text().splitlines()
     locked = dict(
         line.removesuffix(" \\").split("==")
@@ -174,6 +175,15 @@ def test_the_health_check_is_content_with_it_and_not_without_it(image: Stage) ->
     with container(image, "--demo", **admin):
         assert subprocess.run(check, check=False).returncode == 0
     assert subprocess.run(check, check=False, capture_output=True).returncode == 1
+
+
+def test_its_admin_address_serves_metrics_and_nothing_asks_for_pip(image: Stage) -> None:
+    admin = f"127.0.0.1:{free_port()}"
+    with container(image, "--demo", KUBELATCH_ADMIN_ADDRESS=admin) as running:
+        with urllib.request.urlopen(f"http://{admin}/metrics", timeout=10) as response:
+            assert b"kubelatch_build_info{" in response.read()
+        os.kill(running.pid, signal.SIGTERM)
+        assert running.process.communicate(timeout=30)[1] == ""
 
 
 async def test_in_a_pod_it_finds_the_service_account(image: Stage) -> None:

@@ -75,7 +75,17 @@ async def test_who_it_acts_as_can_be_changed() -> None:
 
 
 def test_every_option_is_a_flag_of_the_command() -> None:
-    assert set(Options.__annotations__) <= {flag.field for flag in FLAGS if not flag.ignored}
+    flags = {flag.field for flag in FLAGS if not flag.ignored}
+    # The first argument, ``impersonate``, another way to say in_cluster=False, and the terminal's.
+    others = {"kubeconfig", "as", "no_in_cluster", "quiet", "v", "version", "help"}
+    assert set(Options.__annotations__) == flags - others
+
+
+@pytest.mark.parametrize("seconds", [5, 5.0, 0.25])
+async def test_a_duration_may_be_a_whole_number(seconds: float) -> None:
+    options: Options = {"drain_timeout": seconds, "request_timeout": seconds, "demo": True}
+    async with Proxy(**options) as running:
+        assert await get_async(running) == 200
 
 
 def test_an_option_that_does_not_exist_is_refused_at_once() -> None:

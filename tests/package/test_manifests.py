@@ -105,6 +105,16 @@ def test_the_proxy_runs_as_the_user_of_the_image_on_a_read_only_root(
     assert context["readOnlyRootFilesystem"] is True
 
 
+def test_no_pod_waits_for_a_user_that_the_kubelet_cannot_verify(
+    objects: list[dict[str, Any]],
+) -> None:
+    """``runAsNonRoot`` and an image with a name for its user is CreateContainerConfigError."""
+    pod = pod_of(one(objects, "Deployment"))
+    for container in containers(pod):
+        context = pod.get("securityContext", {}) | container["securityContext"]
+        assert context["runAsUser"] > 0, container["name"]
+
+
 def test_resources_are_stated(objects: list[dict[str, Any]]) -> None:
     for container in containers(pod_of(one(objects, "Deployment"))):
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}

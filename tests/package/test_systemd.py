@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.access_log import Sink, SinkHandler
 from proxy.demo import DemoServer
-from proxy.systemd import Notifier, take_sockets
+from proxy.systemd import Notifier, journal_mark, take_sockets
 
 from ..support.client import Client
 from ..support.kubeconfig import write
@@ -136,6 +138,62 @@ async def test_without_a_manager_that_can_be_told_nothing_happens(address: str) 
     notifier.stopping("over", 1)
     notifier.watch(lambda: "well")
     notifier.close()
+
+
+# --- the journal ------------------------------------------------------------------------------
+
+
+def said(*flags: str, journal: bool) -> str:
+    """What the command says on standard error, with and without the journal at its other end."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stat = os.fstat(theirs.fileno())
+        stream = f"{stat.st_dev}:{stat.st_ino if journal else stat.st_ino + 1}"
+        subprocess.run(
+            [sys.executable, "-m", "proxy", *flags],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stderr=theirs.fileno(), check=False,
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "JOURNAL_STREAM": stream},
+            timeout=30,
+        )  # fmt: skip
+        theirs.close()
+        with ours.makefile() as stream_of_lines:
+            return stream_of_lines.read()
+
+
+def test_the_journal_can_tell_warnings_from_errors() -> None:
+    # An address that cannot be: it warns, then ends.
+    flags = ("--demo", "--profile=x", "--address=192.0.2.1")
+    warning, error = said(*flags, journal=True).splitlines()
+    assert warning.startswith("<4>WARNING: --profile has no effect")
+    assert error.startswith("<3>error: listen tcp")
+    assert said("--nosuch", journal=True).startswith("<3>error: unknown flag: --nosuch")
+
+
+def test_only_the_journal_is_told_of_priorities() -> None:
+    """A file or a pipe that was put in its place has the variable in its environment too."""
+    text = said("--demo", "--profile=x", "--address=192.0.2.1", journal=False)
+    assert text.startswith("WARNING: --profile has no effect")
+    assert "\nerror: listen tcp" in text
+
+
+def test_every_line_of_a_record_has_its_priority() -> None:
+    reading, writing = os.pipe()
+    with open(reading) as lines, open(writing, "wb") as stream:
+        sink = Sink(f"/proc/self/fd/{stream.fileno()}")
+        handler = SinkHandler(sink, str, tracebacks=True, mark=journal_mark)
+        try:
+            raise KeyError("gone")
+        except KeyError as error:
+            trace = (KeyError, error, error.__traceback__)
+        for level in (logging.CRITICAL, logging.ERROR, logging.INFO, logging.DEBUG):
+            handler.emit(logging.LogRecord("x", level, "", 0, "said", (), None))
+        handler.emit(logging.LogRecord("x", logging.ERROR, "", 0, "fault", (), trace))
+        sink.close()
+        stream.close()
+        told = lines.read().splitlines()
+    assert told[:4] == ["<3>CRITICAL: said", "<3>ERROR: said", "<6>INFO: said", "<7>DEBUG: said"]
+    assert len(told) > 6
+    assert all(line.startswith("<3>") for line in told[4:])
 
 
 # --- socket activation ------------------------------------------------------------------------

@@ -129,6 +129,12 @@ def test_a_broken_kubeconfig_is_not_tried_again(seen: dict[str, Any]) -> None:
     }
 
 
+def test_the_journal_knows_why_it_failed_and_that_it_is_an_error(seen: dict[str, Any]) -> None:
+    errors = seen["errors of it in the journal"].splitlines()
+    assert errors
+    assert all(line.startswith("error: context was not found") for line in errors)
+
+
 def test_a_user_runs_it_in_their_own_session(seen: dict[str, Any]) -> None:
     assert seen["user manager"] == 0
     assert seen["user sockets"] == ""

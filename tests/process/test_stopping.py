@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ..support.certificates import Authority
 from ..support.client import Client
 from ..support.kubeconfig import kubeconfig, write
 from ..support.proxies import proxy_process
+from ..support.relay import eventually
 from ..support.upstream import Connection, ScriptedUpstream, ok
 from .running import COMMAND, ROOT
 
@@ -196,24 +198,57 @@ async def test_closed_descriptors_are_harmless(config: str, tmp_path: Path, clos
     assert b"Traceback" not in err
 
 
-def test_as_the_first_process_of_a_container_a_signal_ends_it_with_success(
-    tmp_path: Path, authority: Authority
-) -> None:
+@contextlib.contextmanager
+def first_process(config: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, str]]:
+    """The command as process 1 of its own namespace, its number outside, and its address."""
     unshare = shutil.which("unshare")
     if unshare is None:
         pytest.skip("there is no unshare here")
     alone = [unshare, "--pid", "--fork", "--kill-child", "--mount-proc"]
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no PID namespaces here")
-    config = write(tmp_path / "c", kubeconfig("https://127.0.0.1:1", user={"token": "t"}))
     process = subprocess.Popen(
         [*alone, *COMMAND, f"--kubeconfig={config}", "--port=0"],
         stdout=subprocess.PIPE,
         cwd=ROOT,
     )
     assert process.stdout is not None
-    assert process.stdout.readline().startswith(b"Starting to serve on ")
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    subprocess.run(["kill", "-TERM", *children], check=True)
-    assert process.wait(timeout=30) == 0
-    process.stdout.close()
+    with process, process.stdout:
+        line = process.stdout.readline().decode()
+        assert line.startswith("Starting to serve on ")
+        [number] = children(process.pid)
+        try:
+            yield process, number, line.split()[-1]
+        finally:
+            os.kill(number, signal.SIGTERM)
+
+
+def children(pid: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_as_the_first_process_of_a_container_a_signal_ends_it_with_success(tmp_path: Path) -> None:
+    config = write(tmp_path / "c", kubeconfig("https://127.0.0.1:1", user={"token": "t"}))
+    with first_process(config) as (process, _, _):
+        pass
+    assert process.returncode == 0
+
+
+async def test_as_the_first_process_it_waits_for_what_plugins_leave_behind(
+    tmp_path: Path, authority: Authority, upstream: ScriptedUpstream
+) -> None:
+    """A helper that ends when the plugin, which has not waited for it, is gone."""
+    version = "client.authentication.k8s.io/v1"
+    credential = f'{{"apiVersion":"{version}","kind":"ExecCredential","status":{{"token":"t"}}}}'
+    script = f"sleep 0.1 >&- 2>&- & echo '{credential}'"
+    plugin = {
+        "apiVersion": version,
+        "command": "/bin/sh",
+        "args": ["-c", script],
+        "interactiveMode": "Never",
+    }
+    config = write(tmp_path / "c", kubeconfig(upstream.url, authority, user={"exec": plugin}))
+    with first_process(config) as (_, number, address):
+        async with await Client.connect(address) as client:
+            assert (await client.get("/api")).status == 200
+        await eventually(lambda: not children(number), 10)

@@ -61,7 +61,7 @@ def record(**more: Any) -> Record:
             "reused": True,
             "credential": "token",
             "headers": ((b"Host", b"localhost:8001"), (b"User-Agent", b"curl/8.5.0")),
-            "answer": [(b"Audit-Id", b"6f1c0a1e")],
+            "audit_id": b"6f1c0a1e",
             **more,
         }
     )

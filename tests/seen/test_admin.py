@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from proxy.admin import is_of_this_machine
 from proxy.app import App
 from proxy.errors import ListenError, UsageError
 from tests.support.certificates import Authority
@@ -195,6 +197,7 @@ async def test_version_is_our_own(tmp_path: Path, authority: Authority) -> None:
         pytest.param(("Origin: http://127.0.0.1:8002",), 403, id="its own name"),
         pytest.param(("Sec-Fetch-Site: cross-site",), 403, id="fetch from another site"),
         pytest.param(("Sec-Fetch-Site: same-site",), 403, id="another port of localhost"),
+        pytest.param(("Sec-Fetch-Site: same-origin",), 403, id="a page whose name was rebound"),
         pytest.param(("Sec-Fetch-Site: none",), 200, id="typed into the address bar"),
         pytest.param((), 200, id="curl, kubelet, Prometheus"),
     ],
@@ -251,7 +254,8 @@ async def test_an_address_in_use(tmp_path: Path, authority: Authority) -> None:
     async with proxy(tmp_path, authority) as (app, _):
         other = tmp_path / "other"
         other.mkdir()
-        with pytest.raises(ListenError, match="address already in use"):
+        words = "address already in use.*another with --admin-address"
+        with pytest.raises(ListenError, match=words):
             async with proxy(other, authority, f"--admin-address={app.admin_name}"):
                 pass
 
@@ -279,6 +283,26 @@ async def test_quitquitquit_drains_and_ends_with_success(
                 answer = await client.get("/quitquitquit", method="POST")
             assert (answer.status, answer.body) == (200, b"draining\n")
             assert await process.finish() == 0
+
+
+@pytest.mark.parametrize(
+    ("peer", "wanted"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", True),
+     ("10.1.2.3", False), ("::ffff:10.1.2.3", False), ("fe80::1%eth0", False), ("", False)],
+)  # fmt: skip
+def test_who_may_end_the_proxy(peer: str, wanted: bool) -> None:
+    assert is_of_this_machine(peer) is wanted
+
+
+async def test_another_machine_cannot_end_the_proxy(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kubelet's probe needs the admin address to be open to others."""
+    monkeypatch.setattr(web.BaseRequest, "remote", "10.1.2.3")
+    async with proxy(tmp_path, authority, "--admin-address=:0") as (app, _):
+        assert (await ask(app, "/quitquitquit", method="POST")).status == 403
+        assert (await ask(app, "/livez")).status == 200
+        assert not app.quitting.is_set()
 
 
 async def test_nothing_of_it_is_loaded_unless_asked_for(

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.access_log.masking import LONGEST, mask_field, mask_target, printable, shorten
+from proxy.access_log.masking import (
+    LONGEST,
+    mask_field,
+    mask_target,
+    printable,
+    scrub,
+    shorten,
+    visible,
+    visible_name,
+    visible_target,
+)
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl"
 
@@ -47,6 +57,32 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl"
             id="selectors are no secrets",
         ),
         pytest.param("http://u:p@h:1/a?b=c", "http://***@h:1/a?b=c", id="password in a URL"),
+        pytest.param("u:p@h:443", "***@h:443", id="password in what CONNECT asks for"),
+        pytest.param("http:u:p@h/", "***@h/", id="password without slashes"),
+        pytest.param("//u:p@h/a", "//***@h/a", id="password without a scheme"),
+        pytest.param("/a?url=http://u:p@h/b", "/a?url=http://***@h/b", id="password in a value"),
+        pytest.param("/a?url=http%3A%2F%2Fu%3Ap%40h%2F", "/a?url=***", id="encoded in a value"),
+        pytest.param("/a?u=http%253A%252F%252Fu%253Ap%2540h", "/a?u=***", id="encoded twice"),
+        pytest.param("/a?next=%252Fb%253Ftoken%253Dx", "/a?next=***", id="secret encoded twice"),
+        pytest.param("/a?me@home=1", "/a?me@home=1", id="no password"),
+        pytest.param("/a?token%3Dx", "/a?***", id="no equals sign but an encoded one"),
+        pytest.param("/a?token%3Dx=1", "/a?***", id="an encoded one and another"),
+        pytest.param('/a?q={"password":"x"}', "/a?q=***", id="JSON"),
+        pytest.param("/a?q=%7B%22token%22%3A%20%22x%22%7D", "/a?q=***", id="encoded JSON"),
+        pytest.param("/a#access_token=x", "/***", id="fragment"),
+        pytest.param("/a;jsessionid=x/b?c=d", "/***/b?c=d", id="parameter of the path"),
+        pytest.param("/a%3Ftoken%3Dx", "/***", id="query encoded in the path"),
+        pytest.param("/a/b=c/d%20e", "/a/b=c/d%20e", id="path without secrets"),
+        pytest.param(
+            "/a?creds=x&ticket=y&code=z", "/a?creds=***&ticket=***&code=***", id="other names"
+        ),
+        pytest.param(f"/a?id={JWT.replace('.', '%2E')}", "/a?id=***", id="JWT with encoded dots"),
+        pytest.param(f"/a?id=x%3D{JWT}", "/a?id=x%3D***", id="JWT behind an escape"),
+        pytest.param(
+            "/a?continue=eyJ2IjoibWV0YSJ9",
+            "/a?continue=eyJ2IjoibWV0YSJ9",
+            id="a page of a list is no JWT",
+        ),
     ],
 )
 def test_targets(target: str, shown: str) -> None:
@@ -66,6 +102,10 @@ def test_targets(target: str, shown: str) -> None:
         pytest.param("User-Agent", f"x {JWT}", "x ***", id="JWT in a harmless one"),
         pytest.param("Warning", "299 - Bearer abc.def", "299 - Bearer ***", id="bearer in one"),
         pytest.param("Location", "https://x/?token=y", "https://x/?token=***", id="URL"),
+        pytest.param("Origin", "http://u:p@h", "http://***@h", id="password in an origin"),
+        pytest.param("Host", "u:p@h:1", "***@h:1", id="password in a host"),
+        pytest.param("User-Agent", "x (http://u:p@h/)", "x (http://***@h/)", id="password in text"),
+        pytest.param("Accept", "a" * 9000, "a" * LONGEST + "...(9000)", id="long"),
         pytest.param(
             "Sec-WebSocket-Protocol",
             "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.c2VjcmV0",
@@ -101,6 +141,35 @@ def test_what_cannot_be_seen_is_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pytest.param("/a?x=" + "eyJ" * 350_000, id="beginnings of tokens"),
+        pytest.param("/a?x=" + "eyJaaaaa." * 120_000, id="halves of tokens"),
+        pytest.param("/a?x=%" + "token" * 200_000, id="names without values"),
+        pytest.param("/a?" + "&" * 1_000_000, id="pairs"),
+        pytest.param("/=" * 500_000, id="segments"),
+        pytest.param("http://" + "a:" * 500_000, id="users without hosts"),
+        pytest.param("/a?x=" + "%2F%2F" * 170_000, id="URLs in URLs"),
+        pytest.param("/a?x=bearer" + " bearer" * 140_000, id="words"),
+        pytest.param('/a?x=%"' + " " * 1_000_000, id="spaces"),
+    ],
+)
+def test_a_megabyte_of_hostile_text_does_not_hold_up_the_proxy(hostile: str) -> None:
+    """Each of these took minutes where a pattern looked at the rest from every beginning."""
+    assert len(visible_target(hostile)) < LONGEST + 20
+    assert len(visible(hostile.encode())) < LONGEST + 20
+    visible_name(hostile)
+    scrub(hostile)
+
+
+@pytest.mark.parametrize("before", ["", "http://", "/a?url=http://"])
+def test_a_password_longer_than_what_is_looked_at_is_masked(before: str) -> None:
+    target = f"{before}user:{'p' * 20_000}@host/"
+    assert "ppp" not in visible_target(target)
+    assert "ppp" not in visible(f"x//{target}".encode())
+
+
 def test_long_texts_are_cut_and_say_so() -> None:
     assert shorten("x" * LONGEST) == "x" * LONGEST
     assert shorten("x" * (LONGEST + 5)) == "x" * LONGEST + f"...({LONGEST + 5})"
@@ -118,6 +187,13 @@ def test_no_named_secret_survives_whatever_stands_around_it(
     marked = f"Sx{secret}xS"
     shown = mask_target(f"/p?{before}&{name}={marked}&{after}")
     assert marked not in shown
+
+
+@given(secret=SECRETS, before=NOISE)
+def test_no_password_of_a_url_survives(secret: str, before: str) -> None:
+    marked = f"Sx{secret}xS"
+    assert marked not in visible_target(f"/p?{before}&u=http://me:{marked}@h/")
+    assert marked not in visible_target(f"me:{marked}@h:443")
 
 
 @given(st.text())

@@ -14,12 +14,13 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from proxy.access_log import Reader
+from proxy import settings
+from proxy.access_log import Reader, Sink
 from proxy.app import App
 from proxy.metrics import Metrics, Readings
 from tests.support.certificates import Authority
 from tests.support.client import Client
-from tests.support.kubeconfig import kubeconfig
+from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import client_of, proxy_in_loop
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
 
@@ -180,10 +181,10 @@ async def test_a_scrape_during_load(tmp_path: Path, authority: Authority) -> Non
 
             async def load() -> None:
                 async with client_of(app) as client:
-                    for number in range(150):
+                    for number in range(20):
                         await client.get(f"/api/v1/namespaces/n{number}/pods/p{number}")
 
-            tasks = [asyncio.create_task(load()) for _ in range(8)]
+            tasks = [asyncio.create_task(load()) for _ in range(64)]
             last: Samples = {}
             while not all(task.done() for task in tasks):
                 found = await scrape(app)
@@ -194,7 +195,13 @@ async def test_a_scrape_during_load(tmp_path: Path, authority: Authority) -> Non
             await asyncio.gather(*tasks)
             found = await scrape(app)
     labels = {"verb": "get", "resource": "pods", "code": "200"}
-    assert value(found, "kubelatch_requests_total", **labels) == 1200
+    assert value(found, "kubelatch_requests_total", **labels) == 64 * 20
+    assert value(found, "kubelatch_request_duration_seconds_count", verb="get") == 64 * 20
+    assert value(found, "kubelatch_sent_bytes_total") == 64 * 20 * len("{}")
+    assert value(found, "kubelatch_requests_in_flight", kind="request") == 0
+    opened = value(found, "kubelatch_upstream_connections_opened_total")
+    assert opened == len(upstream.connections)
+    assert value(found, "kubelatch_upstream_connections_reused_total") == 64 * 20 - (opened or 0)
 
 
 async def test_openmetrics_for_who_asks_for_it(tmp_path: Path, authority: Authority) -> None:
@@ -211,6 +218,26 @@ async def test_openmetrics_for_who_asks_for_it(tmp_path: Path, authority: Author
     found = samples(parse_openmetrics(answer.body.decode()))  # type: ignore[no-untyped-call]
     labels = {"verb": "get", "resource": "", "code": "200"}
     assert value(found, "kubelatch_requests_total", **labels) == 1
+
+
+async def test_lines_lost_on_standard_error_are_counted(
+    tmp_path: Path, authority: Authority
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        config = write(tmp_path / "c", kubeconfig(upstream.url, authority, user={"token": "t"}))
+        flags = [f"--kubeconfig={config}", "--port=0", ADMIN, "--log-requests=-"]
+        sink = Sink("/dev/full")
+        app = App(settings.from_values(settings.parse(flags, {})), {}, stderr=sink)
+        try:
+            await app.start()
+            async with client_of(app) as client:
+                await client.get("/version")
+            async with asyncio.timeout(10):
+                while not value(await scrape(app), "kubelatch_log_lines_lost_total"):
+                    pass
+        finally:
+            await app.stop()
+            sink.close()
 
 
 # --- labels -------------------------------------------------------------------------------------
@@ -291,9 +318,32 @@ def test_labels_are_bounded_whatever_clients_send(status: int) -> None:
     )
 
 
-def test_hostile_names_do_not_break_the_format() -> None:
-    found = counted({"target": '/apis/g/v1/a"b%0a%5cc'})
-    assert labels_of(found, "kubelatch_requests_total")
+@pytest.mark.parametrize("name", ['a"b', "%FF", "%ED%A0%80", "%E2%80%AE", "a%20b", "A"])
+def test_hostile_names_do_not_break_the_format(name: str) -> None:
+    """Bytes that are no UTF-8 broke every scrape from then on, once an answer was a success."""
+    found = counted({"target": f"/apis/g/v1/{name}"})
+    assert [labels["resource"] for labels in labels_of(found, "kubelatch_requests_total")] == [
+        "other"
+    ]
+
+
+def test_only_the_api_server_makes_a_resource_known() -> None:
+    """A browser's preflight is answered here, with success and for whatever it asks."""
+    found = counted(
+        {"target": "/apis/a.b/v1/widgets", "method": "OPTIONS", "status": 204, "rule": "options",
+         "first_byte": 0.0},
+    )  # fmt: skip
+    assert [labels["resource"] for labels in labels_of(found, "kubelatch_requests_total")] == [
+        "other"
+    ]
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text; version=abc", "text/plain; version=1e999", ";=,", "*"]
+)
+def test_no_accept_field_breaks_a_scrape(accept: str) -> None:
+    body, _ = Metrics(Reader(), Readings).expose(accept)
+    assert samples(parse_text(body.decode()))
 
 
 def test_names_follow_prometheus_conventions() -> None:

@@ -179,15 +179,20 @@ async def test_an_interrupt_from_the_terminal_reaches_the_command_once(
     ("command", "code", "words"),
     [
         pytest.param("no-such-command-here", 127, "command not found", id="not there"),
+        pytest.param("./no/such/command", 127, "command not found", id="no such path"),
         pytest.param("/etc/passwd", 126, "not executable", id="not executable"),
+        pytest.param("/etc", 126, "not executable", id="a directory"),
+        pytest.param("plain-file", 126, "not executable", id="not executable on PATH"),
     ],
 )
 async def test_a_command_that_cannot_be_run(
-    authority: Authority, config: Config, command: str, code: int, words: str
+    tmp_path: Path, authority: Authority, config: Config, command: str, code: int, words: str
 ) -> None:
     """As a shell has it."""
+    (tmp_path / "plain-file").touch()
+    path = f"{os.environ['PATH']}:{tmp_path}"
     async with ScriptedUpstream(answering(ok()), authority) as upstream:
-        ended, out, err = await kubelatch("run", config(upstream), "--", command)
+        ended, out, err = await kubelatch("run", config(upstream), "--", command, PATH=path)
     assert (ended, out) == (code, "")
     assert err.startswith("error: ")
     assert words in err
@@ -277,6 +282,20 @@ async def test_a_watch_that_is_left_behind_does_not_delay_the_end(
         await process.communicate()
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+async def test_who_reads_the_output_does_not_wait_for_what_has_let_go_of_it(
+    authority: Authority, config: Config, loop: str
+) -> None:
+    """A daemon that closes its standard streams, as daemons do."""
+    leave = "sleep 60 <&- >&- 2>&- & echo $!"
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        code, out, err = await kubelatch(
+            "run", config(upstream), f"--loop={loop}", "--", "sh", "-c", leave
+        )
+    os.kill(int(out), signal.SIGKILL)
+    assert (code, err) == (0, "")
+
+
 async def test_requests_do_not_go_astray_through_a_proxy_for_the_world(
     authority: Authority, config: Config
 ) -> None:
@@ -327,7 +346,7 @@ async def test_wait_on_a_unix_socket(tmp_path: Path, authority: Authority, confi
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        pytest.param(None, "Connection refused", id="nothing is there"),
+        pytest.param(None, "connection refused", id="nothing is there"),
         pytest.param(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", "it answers 502", id="502"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import stat
 import sys
@@ -89,27 +90,57 @@ def test_a_disk_with_room_again_is_said_and_written_to(tmp_path: Path) -> None:
 
 
 def test_a_line_that_was_cut_does_not_run_into_the_next(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    path = tmp_path / "log"
     reports = Reports()
     sink = Sink(str(path), reports)
-    size = 1024 * 1024  # more than a pipe holds
-    sink.write(b"x" * size + b"\n")
-    os.set_blocking(reader, True)
-    first = os.read(reader, 1000)
-    os.close(reader)  # in the middle of the line
-    reports.until(1)
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as again:
-        os.set_blocking(again.fileno(), True)
-        sink.write(b"next\n")
-        rest = b""
-        while not rest.endswith(b"next\n"):
-            rest += again.read1()
-        sink.close()
-    assert set(first + rest[:-6]) == set(b"x")
-    assert rest[-6:] == b"\nnext\n"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        sink.write(b"x" * 1500 + b"\n")
+        assert reports.until(1) == [f"the log {path} loses lines: file too large"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    sink.write(b"next\n")
+    sink.close()
+    assert path.read_bytes() == b"x" * 1000 + b"\nnext\n"
     assert sink.lost == 1
+    assert reports.until(2)[1] == f"the log {path} is written again; 1 lines were lost"
+
+
+def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path: Path) -> None:
+    """Opening it for writing alone would wait for ever, at start and deaf to all signals."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    sink = Sink(str(path))
+    sink.write(b"first\n")
+    with path.open("rb", buffering=0) as reader:
+        assert reader.read(100) == b"first\n"
+    # Nor is a reader's end the end.
+    sink.write(b"second\n")
+    with path.open("rb", buffering=0) as reader:
+        assert reader.read(100) == b"second\n"
+    sink.close()
+    assert sink.lost == 0
+
+
+def test_what_nobody_takes_before_the_end_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.access_log.sink._PATIENCE", 0.1)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with path.open("r+b", buffering=0) as reader:
+        reports = Reports()
+        sink = Sink(str(path), reports)
+        sink.write(b"x" * 1024 * 1024 + b"\n")  # more than a pipe holds
+        reader.read(1)  # the thread has it
+        sink.write(b"one\ntwo\n")
+        sink.close()
+        assert sink.lost == 2
+        assert reports.until(1) == [f"the log {path} loses lines: nobody took the last in time"]
+        left = 1024 * 1024
+        while left:
+            left -= len(reader.read(min(left, 65536)))
 
 
 def test_a_reader_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
@@ -125,8 +156,13 @@ def test_a_reader_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
         f"the log {path} loses lines: nobody takes its lines as fast as they come"
     ]
     assert 3 * 1024 < sink.lost < 20 * 1024
-    os.close(reader)
+    lost = sink.lost
+    with os.fdopen(reader, "rb") as lines:
+        os.set_blocking(lines.fileno(), True)
+        for _ in range(20 * 1024 - lost):
+            assert lines.readline() == line
     sink.close()
+    assert sink.lost == lost
 
 
 def test_a_non_blocking_file_is_waited_for(tmp_path: Path) -> None:
@@ -225,6 +261,24 @@ async def test_a_full_disk_does_not_stop_traffic_and_is_said_once(
             for _ in range(300):
                 assert (await client.get("/version")).status == 200
     assert proxy.stderr.count(b"/dev/full loses lines: no space left on device") == 1
+
+
+async def test_a_pipe_that_nobody_reads_yet_stops_neither_start_nor_traffic(
+    tmp_path: Path, authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        flags = (config(upstream), "--port=0", f"--log-requests={path}")
+        async with proxy_process(*flags) as proxy:
+            async with await Client.connect(proxy.address) as client:
+                for _ in range(300):  # more than the pipe holds
+                    assert (await client.get("/version?" + "x" * 1000)).status == 200
+            with path.open("rb") as reader:
+                for _ in range(300):
+                    assert b"/version?" in await asyncio.to_thread(reader.readline)
+            proxy.signal(signal.SIGTERM)
+            assert await proxy.finish() == 0
 
 
 async def test_nobody_reading_standard_error_does_not_stop_traffic(

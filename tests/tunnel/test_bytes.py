@@ -172,6 +172,14 @@ async def test_a_client_that_leaves_before_the_101_ends_the_attempt() -> None:
         assert relay.records[0].cause == "client-gone"
 
 
+@TLS
+async def test_a_proxy_that_is_stopped_ends_both_sides(tls: bool, authority: Authority) -> None:
+    async with tunnelled(echo, authority if tls else None) as (relay, client):
+        await relay.http.shutdown(0.01)
+        await client.to_end()
+        await relay.upstream.connections[0].closed.wait()
+
+
 BLOCK = bytes(range(256)) * 1000
 BLOCKS = 400
 

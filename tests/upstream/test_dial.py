@@ -20,10 +20,15 @@ from .peer import TlsPeer
 
 
 def dialer(
-    port: int, context: ssl.SSLContext | None, *, name: str = "127.0.0.1", **limits: float
+    port: int,
+    context: ssl.SSLContext | None,
+    *,
+    name: str = "127.0.0.1",
+    host: str = "127.0.0.1",
+    **limits: float,
 ) -> Dialer:
     return Dialer(
-        Address(host="127.0.0.1", port=port, context=context, server_name=name),
+        Address(host=host, port=port, context=context, server_name=name),
         explain_tls=lambda error, server: explain(error, server_name=server),
         **limits,
     )
@@ -137,3 +142,60 @@ async def test_a_connection_that_is_lost_before_its_use_says_why(authority: Auth
     connection.start(Receiver(), b"GET / HTTP/1.1\r\n\r\n", head_only=False)  # type: ignore[arg-type]
     assert told[0].cause == "tls-client-cert"
     server.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="these options are Linux's")
+@pytest.mark.parametrize(
+    ("keepalive", "options"),
+    [
+        pytest.param(None, (1, 30, 3, 45_000), id="plain"),
+        # A remote command may leave its input unread for as long as it likes.
+        pytest.param(15.0, (1, 15, 3, 0), id="tunnel"),
+        pytest.param(-1.0, (0, None, None, 0), id="tunnel without probes"),
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_how_a_dead_upstream_is_noticed(
+    host: str, keepalive: float | None, options: tuple[int, int | None, int | None, int]
+) -> None:
+    async with ScriptedUpstream(silent) as upstream:
+        connection = await dialer(upstream.port, None, host=host).dial(keepalive)
+        assert connection.transport is not None
+        sock = connection.transport.get_extra_info("socket")
+        found = [
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            *(
+                sock.getsockopt(socket.IPPROTO_TCP, name)
+                for name in (socket.TCP_KEEPIDLE, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            ),
+        ]
+        expected = zip(found, options, strict=True)
+        assert all(wanted in {None, value} for value, wanted in expected), found
+        connection.abort()
+
+
+async def test_a_peer_that_does_not_read_is_not_taken_for_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Linux ends a connection with TCP_USER_TIMEOUT whose peer keeps its window closed."""
+    monkeypatch.setattr("proxy.upstream.liveness._USER_TIMEOUT_MS", 100)
+    read = asyncio.Event()
+
+    async def deaf(connection: Connection) -> None:
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await read.wait()
+
+    async with ScriptedUpstream(deaf) as upstream:
+        tunnel = await dialer(upstream.port, None).dial(15.0)
+        tunnel.write(b"x" * 16_000_000)
+        upload = await dialer(upstream.port, None).dial()
+        upload.be_patient()
+        upload.write(b"x" * 16_000_000)
+        plain = await dialer(upstream.port, None).dial()
+        plain.write(b"x" * 16_000_000)
+        await eventually(lambda: plain.closed)
+        assert not tunnel.closed
+        assert not upload.closed
+        read.set()
+        tunnel.abort()
+        upload.abort()

@@ -1,12 +1,15 @@
 """TLS ends, pauses and faults, record by record."""
 
 import asyncio
+import random
 import shutil
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from proxy.upstream.connection import linger_zero
 from proxy.upstream.tls_transport import TlsTransport, TruncatedError
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
@@ -33,6 +36,40 @@ async def test_bytes_in_any_pieces_arrive_whole(
     async with tls_pair(authority, script, maximum=version) as (_, recorder):
         await recorder.lost.wait()
         assert recorder.data == data + b"tail"
+        assert recorder.ended.is_set()
+        assert recorder.error is None
+
+
+@VERSIONS
+@pytest.mark.parametrize("size", [1, 16_384, 65_535, 65_536, 65_537, 300_000, 1_000_003])
+async def test_large_pieces_arrive_whole_both_ways(
+    version: ssl.TLSVersion, size: int, authority: Authority
+) -> None:
+    data = random.Random(size).randbytes(size)
+
+    async def script(peer: TlsPeer) -> None:
+        heard = await peer.read_all()
+        await peer.send(peer.sealed(heard) + peer.close_notify())
+
+    async with tls_pair(authority, script, maximum=version) as (transport, recorder):
+        transport.write(memoryview(data))
+        transport.write_eof()
+        await recorder.lost.wait()
+        assert recorder.data == data
+        assert recorder.error is None
+
+
+@pytest.mark.parametrize("kept", [0, 1, 65_536, 65_537, 100_000])
+async def test_what_comes_behind_the_end_is_nobodys(kept: int, authority: Authority) -> None:
+    data = random.Random(kept).randbytes(kept)
+
+    async def script(peer: TlsPeer) -> None:
+        stream = peer.sealed(data) + peer.close_notify()
+        await peer.send(stream + bytes(100_000))
+
+    async with tls_pair(authority, script) as (_, recorder):
+        await recorder.lost.wait()
+        assert recorder.data == data
         assert recorder.ended.is_set()
         assert recorder.error is None
 
@@ -152,6 +189,23 @@ async def test_the_peer_ends_and_we_go_on(authority: Authority) -> None:
         transport.close()
 
 
+async def test_a_peer_that_ended_and_then_resets_is_lost(authority: Authority) -> None:
+    async def script(peer: TlsPeer) -> None:
+        await peer.send(peer.sealed(b"last words") + peer.close_notify())
+        peer.writer.write_eof()
+        await peer.recv()
+        linger_zero(peer.writer.transport)
+        peer.writer.transport.abort()
+
+    async with tls_pair(authority, script, half_open=True) as (transport, recorder):
+        await recorder.ended.wait()
+        while not recorder.lost.is_set():
+            transport.write(b"x")
+            await asyncio.sleep(0)
+        assert recorder.data == b"last words"
+        assert isinstance(recorder.error, ConnectionError)
+
+
 async def test_pausing_stops_delivery_and_reading(authority: Authority) -> None:
     total = 20_000_000
 
@@ -203,7 +257,8 @@ async def test_a_pause_within_a_delivery_holds_what_is_decrypted_next(
         assert recorder.error is None
 
 
-async def test_a_peer_that_does_not_read_pauses_the_writer(authority: Authority) -> None:
+@pytest.mark.parametrize("size", [50_000, 1_000_000])
+async def test_a_peer_that_does_not_read_pauses_the_writer(size: int, authority: Authority) -> None:
     go = asyncio.Event()
 
     async def script(peer: TlsPeer) -> None:
@@ -216,8 +271,9 @@ async def test_a_peer_that_does_not_read_pauses_the_writer(authority: Authority)
         transport.set_write_buffer_limits(high=100_000)
         written = 0
         while not recorder.writing_paused:
-            transport.write(b"x" * 50_000)
-            written += 50_000
+            transport.write(b"x" * size)
+            written += size
+            assert written < 50_000_000
             await asyncio.sleep(0)
         assert transport.get_write_buffer_size() >= 100_000
         go.set()
@@ -311,3 +367,21 @@ async def test_a_key_update_is_answered(tmp_path: Path, authority: Authority) ->
     finally:
         process.kill()
         await process.communicate()
+
+
+def test_event_loops_in_several_threads_do_not_mix_their_bytes(authority: Authority) -> None:
+    async def receive(number: int) -> bytes:
+        async def script(peer: TlsPeer) -> None:
+            for _ in range(40):
+                await peer.send(peer.sealed(bytes([number]) * 200_000))
+            await peer.send(peer.close_notify())
+
+        async with tls_pair(authority, script) as (_, recorder):
+            await recorder.lost.wait()
+        assert recorder.error is None
+        return recorder.data
+
+    with ThreadPoolExecutor(4) as threads:
+        received = list(threads.map(lambda number: asyncio.run(receive(number)), range(4)))
+    own = [data.count(bytes([number])) for number, data in enumerate(received)]
+    assert own == [8_000_000] * 4

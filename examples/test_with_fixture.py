@@ -2,8 +2,10 @@
 
 ::
 
-    pytest examples/test_with_fixture.py
-    pytest examples/test_with_fixture.py --kubelatch-context=staging
+    pytest -p kubelatch examples/test_with_fixture.py
+    pytest -p kubelatch examples/test_with_fixture.py --kubelatch-context=staging
+
+``-p kubelatch`` is needed only within this project, whose own tests do without the plugin.
 """
 
 import json

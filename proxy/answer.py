@@ -134,8 +134,6 @@ class Answer:
         self._ended = False
         self._events: Lines | Frames | None = None
 
-    # --- from the upstream --------------------------------------------------------------------
-
     def on_informational(self, head: ResponseHead) -> None:
         """Relay 1xx answers, ``100 Continue`` among them (RFC 9110 section 15.2)."""
         # A request that is sent again has its body; its client has been told to go on, if ever.
@@ -200,8 +198,6 @@ class Answer:
     def on_resume_writing(self) -> None:
         """See :meth:`on_pause_writing`."""
 
-    # --- from the client ----------------------------------------------------------------------
-
     def on_client_paused(self) -> None:
         self.paused = True
         if self._connection is not None:
@@ -213,8 +209,6 @@ class Answer:
             self.on_flush()
         if self._connection is not None and not self.paused:
             self._connection.resume_reading()
-
-    # --- ends -----------------------------------------------------------------------------------
 
     def tell_held(self, done: "Callable[[Answer], None]") -> None:
         """Send the 401 after all, from memory: no other credential is to be had."""
@@ -267,8 +261,6 @@ class Answer:
         if self.outcome is None:
             self.outcome = outcome
             self._done(self)
-
-    # --- to the client --------------------------------------------------------------------------
 
     def _tell_head(self, head: ResponseHead) -> None:
         self._status = head.status

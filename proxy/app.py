@@ -1,7 +1,8 @@
 """The whole, put together: from settings to a proxy that serves, drains and stops.
 
-Here, and only here, the rooms meet. What can be wrong with files, flags and addresses shows
-before the start line is printed; what can go wrong later is told request by request.
+Here the rooms meet; ``assembly`` and ``observation`` make its parts. What can be wrong with
+files, flags and addresses shows before the start line is printed; what can go wrong later is told
+request by request.
 """
 
 import asyncio
@@ -25,8 +26,7 @@ from .client_limits import Limits
 from .client_server import ClientServer
 from .console import greeting
 from .dispatch import Dispatcher
-from .drain import finish, let_in
-from .errors import KubelatchError
+from .drain import finish, let_in, let_nothing_look_whole
 from .kubeconfig import ClientConfig
 from .listeners import BACKLOG, Listener, adopt, listen_tcp, listen_unix
 from .observation import Observation
@@ -180,11 +180,6 @@ class App:
         """How often a changed configuration has been taken up."""
         return self._reloader.reloads if self._reloader is not None else 0
 
-    @property
-    def reload_error(self) -> KubelatchError | None:
-        """Why the changed configuration is not in use; None if it is."""
-        return self._reloader.last_error if self._reloader is not None else None
-
     def reload(self) -> None:
         """Read kubeconfig and its files again."""
         if self._reloader is not None:
@@ -290,7 +285,8 @@ class App:
             acceptor.close()
         for listener in self._listeners:
             listener.remove()
-        await finish(self._http, self._settings.drain_timeout, self._is_watch)
+        seconds = self._settings.drain_timeout
+        await finish(self._http, seconds, self._is_watch, self._dispatcher.give_up)
 
     async def stop(self) -> None:
         """Cut what is left and close everything. May be repeated."""
@@ -327,8 +323,10 @@ class App:
         if self._observation is not None:
             self._observation.reopen()
 
-    def write_log(self) -> None:
-        """Write all that is known to the request log, before an end without further ado."""
+    def abandon(self) -> None:
+        """Prepare for an end at once: the log is written, and what is cut will not look whole."""
+        if self._http is not None:
+            let_nothing_look_whole(self._http)
         if self._observation is not None:
             self._observation.close_log()
 
@@ -359,29 +357,10 @@ async def run(
     Raises:
         KubelatchError: it cannot start.
     """
-    loop = asyncio.get_running_loop()
     notifier = notifier or Notifier()
     reap_orphans()
     app = App(settings, environ, sockets=sockets, stderr=stderr, attended=attended)
-    stop = app.quitting
-
-    def on_signal() -> None:
-        if stop.is_set():
-            app.write_log()
-            if stderr is not None:
-                stderr.close()
-            os._exit(0)
-        stop.set()
-
-    def on_reload() -> None:
-        notifier.reloading()
-        app.reload()
-        notifier.ready(app.status)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, on_reload)
-    loop.add_signal_handler(signal.SIGUSR1, app.reopen_log)
+    _follow_signals(app, notifier, stderr)
     try:
         await app.start()
         for name in app.names:
@@ -390,9 +369,32 @@ async def run(
             greet(app.greeting())
         notifier.ready(app.status)
         notifier.watch(lambda: app.status)
-        await stop.wait()
+        await app.quitting.wait()
         notifier.stopping("Draining", settings.drain_timeout + _AFTER_DRAIN)
         await app.drain()
     finally:
         await app.stop()
         notifier.close()
+
+
+def _follow_signals(app: App, notifier: Notifier, stderr: Sink | None) -> None:
+    """TERM and INT drain, and end it at once when repeated; HUP reloads, USR1 reopens the log."""
+
+    def on_stop() -> None:
+        if app.quitting.is_set():
+            app.abandon()
+            if stderr is not None:
+                stderr.close()
+            os._exit(0)
+        app.quitting.set()
+
+    def on_reload() -> None:
+        notifier.reloading()
+        app.reload()
+        notifier.ready(app.status)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_stop)
+    loop.add_signal_handler(signal.SIGHUP, on_reload)
+    loop.add_signal_handler(signal.SIGUSR1, app.reopen_log)

@@ -69,16 +69,20 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, in
         KubelatchError: a flag or a file is no good.
     """
     given, positional = flag_set(FLAGS).parse(arguments, environ)
-    values = complete(given, FLAGS)
+    values = complete(given, FLAGS, environ=environ)
     if values["output"] not in {"text", "json"}:
         msg = f"--output={values['output']}: neither text nor json"
         raise UsageError(msg, hint="see 'kubelatch check --help' for usage")
     if values["can_i"]:
         return _can_i(values, positional)
+    if values["demo"]:
+        msg = "check looks at a cluster of yours, and --demo brings its own"
+        raise UsageError(msg, hint="say kubelatch run --demo -- kubelatch check")
     settings = from_values(values)
     config = load_configuration(settings, environ)
     with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
         report = loop.run(_try(config, build_generation(config, settings, environ), environ))
+    report.facts["warnings"] = [*report.facts.get("warnings", ()), *settings.notes]
     text = report.as_json() if values["output"] == "json" else report.as_text()
     return text, report.exit_code
 
@@ -89,7 +93,7 @@ def _can_i(values: Mapping[str, Any], positional: Sequence[str]) -> tuple[str, i
 
     if len(positional) != 1 or not values["allow_rules"]:
         msg = "--can-i asks --allow-rules about one thing"
-        raise UsageError(msg, hint="kubelatch check --allow-rules FILE --can-i list pods")
+        raise UsageError(msg, hint="say kubelatch check --allow-rules FILE --can-i list pods")
     found = explain(
         load_rules(values["allow_rules"]),
         values["can_i"],

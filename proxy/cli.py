@@ -37,7 +37,7 @@ def _run(argv: Sequence[str]) -> int:
             from .check import check  # noqa: PLC0415
 
             text, code = check(words, os.environ)
-            print(text)
+            _say(text)
             return code
         if name == "wait":
             from .runner import wait  # noqa: PLC0415
@@ -54,7 +54,7 @@ def _run(argv: Sequence[str]) -> int:
         if values["help"]:
             return _help()
         if values["version"]:
-            print(f"kubelatch {__version__}")
+            _say(f"kubelatch {__version__}")
             return 0
         return _serve(settings.from_values(values), command)
     except KubelatchError as error:
@@ -91,7 +91,7 @@ def _help(command: str = "") -> int:
     from .manual import command_help, help_text  # noqa: PLC0415
 
     width = shutil.get_terminal_size().columns
-    print(command_help(command, width) if command else help_text(width))
+    _say(command_help(command, width) if command else help_text(width))
     return 0
 
 
@@ -114,9 +114,9 @@ def _tell(word: str, *more: str) -> int:
     if word == "__complete":
         completion.print_candidates(more, os.environ)
     elif word == "completion":
-        print(completion.script(more[0] if more else ""), end="")
+        _say(completion.script(more[0] if more else ""), end="")
     else:
-        print(manual.man_page(), end="")
+        _say(manual.man_page(), end="")
     return 0
 
 
@@ -186,10 +186,15 @@ def _crash(kind: type[BaseException], error: BaseException, _: object) -> None:
 
 
 def _announce(name: str) -> None:
+    _say(f"Starting to serve on {name}")
+
+
+def _say(text: str, end: str = "\n") -> None:
+    """Print, whether anybody reads it or not, as in ``kubelatch --help | head -1``."""
     try:
-        print(f"Starting to serve on {name}", flush=True)
+        print(text, end=end, flush=True)
     except OSError:
-        # Nobody reads it. At exit Python would flush once more, and fail for that.
+        # At exit Python would flush once more, and fail for that.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 

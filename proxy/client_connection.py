@@ -67,6 +67,7 @@ class ClientConnection(RequestHandler):
         "memory",
         "ongoing",
         "peer",
+        "said_all",
         "tunnel",
         "writer",
     )
@@ -91,14 +92,14 @@ class ClientConnection(RequestHandler):
         self._excess: asyncio.TimerHandle | None = None
         # The last request is answered without being carried out, and what follows it is dropped.
         self._refused = False
+        # When we ended our side, while the client may go on with its own.
+        self.said_all: float | None = None
         # What one read brought, and the parser is not ready for.
         self._backlog = b""
         # An upgrade request has come, and this behind it.
         self._held: bytearray | None = None
         self._lookout = Lookout()
         self.peer = Peer()
-
-    # --- bytes in -------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self.tunnel is not None:
@@ -124,11 +125,8 @@ class ClientConnection(RequestHandler):
             if self._held is not None:
                 self._hold(self._held, data[start:])
                 return
-            if (
-                self.ongoing is not None
-                or self._reading_paused
-                or len(self._messages) >= self._max_msg_queue_size
-            ):
+            full = len(self._messages) >= self._max_msg_queue_size
+            if full or self.ongoing is not None or self._reading_paused:
                 self._keep(data[start:])
                 return
             stop = self._cutter.next_stop(data, start)
@@ -267,8 +265,6 @@ class ClientConnection(RequestHandler):
         self._lookout.stop()
         super().connection_lost(exc)
 
-    # --- limits -----------------------------------------------------------------------------
-
     def _end_head(self) -> None:
         if self._head is not None:
             self._head.end()
@@ -287,8 +283,6 @@ class ClientConnection(RequestHandler):
         self._refused = True
         self._queue(_ErrInfo(error.status, error, error.message), EMPTY_PAYLOAD)
 
-    # --- bytes out ------------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=WRITE_BUFFER_HIGH)
         super().connection_made(transport)
@@ -301,7 +295,15 @@ class ClientConnection(RequestHandler):
     def _pause_transport_reading(self) -> None:
         super()._pause_transport_reading()
         if self.transport is not None:
-            self._lookout.begin(self.transport)
+            self._lookout.begin(self.transport, half=self.tunnel is None)
+
+    def hold_back(self) -> None:
+        """Read no more for a tunnel, until :meth:`read_on`; a reset is noticed all the same."""
+        self._pause_transport_reading()
+
+    def read_on(self) -> None:
+        """Undo :meth:`hold_back`."""
+        self._resume_transport_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -334,6 +336,7 @@ class ClientConnection(RequestHandler):
         """Say that no more will be sent, while the rest of a request is still read and dropped:
         a close right away could reset the connection and lose the answer (RFC 9112 section 9.6).
         """
+        self.said_all = self._loop.time()
         if self.transport is not None and not self.transport.is_closing():
             # asyncio raises where a reset has come that it has not read yet.
             with contextlib.suppress(OSError):
@@ -359,8 +362,6 @@ class ClientConnection(RequestHandler):
             # aiohttp takes a connection without a task for an idle one.
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
-
-    # --- bad requests -----------------------------------------------------------------------
 
     def handle_error(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .goflags import Flag, parse_duration
+from .goflags import Flag, parse_limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         help="Wait until a proxy is ready.",
         usage=("[flags]",),
         flags=(
-            Flag(name="timeout", default=30.0, parse=parse_duration, env=False,
+            Flag(name="timeout", default=30.0, parse=parse_limit, env=False,
                  help="How long to wait."),
         ),
     ),

@@ -67,7 +67,7 @@ def greeting(
     ]
     where = f"--unix-socket {name} http://localhost" if "/" in name else f"http://{name}"
     if admin:
-        rows.append(("admin", f"{admin}: /readyz?verbose, /metrics"))
+        rows.append(("admin", f"{admin}: /readyz?verbose"))
     prefix = settings.api_prefix.rstrip("/")
     rows.append(("next", f"curl {where}{prefix}/version, or kubelatch --help"))
     return "".join(f"  {title:<8} {printable(text)}\n" for title, text in rows)

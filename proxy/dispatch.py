@@ -16,6 +16,7 @@ from aiohttp.http import RawRequestMessage
 
 from . import replies
 from .client_connection import ClientConnection
+from .drain import too_late
 from .errors import ClientRequestError, ExpectationError, KubelatchError, UpstreamTimeoutError
 from .exchange import Exchange
 from .gate import Allowed, Answer, Gate, Refusal, Static
@@ -74,6 +75,20 @@ class Dispatcher:
         self._tunnel_keepalive = tunnel_keepalive
         self.draining = False
         self.in_flight: set[Record] = set()
+        # Of those, what a task carries out; and what became too late while it did.
+        self._tasks: dict[Record, asyncio.Task[object]] = {}
+        self._too_late: dict[Record, KubelatchError] = {}
+
+    def give_up(self) -> list[asyncio.Task[object]]:
+        """The time to drain is up: end what tasks carry out, and tell the clients why.
+
+        Returns:
+            the tasks, which are about to end.
+        """
+        for record, task in self._tasks.items():
+            self._too_late[record] = too_late(record)
+            task.cancel()
+        return list(self._tasks.values())
 
     def unreadable(self, client: ClientConnection, error: KubelatchError, sent: int) -> None:
         """A request could not be read or was beyond a limit, and has been answered."""
@@ -82,8 +97,6 @@ class Dispatcher:
         record.uid = client.peer.uid
         record.cause = error.cause
         self._recorder(record)
-
-    # --- without a task -----------------------------------------------------------------------
 
     def begin(
         self, client: ClientConnection, message: RawRequestMessage, content: StreamReader
@@ -164,8 +177,6 @@ class Dispatcher:
         finally:
             client.end_ongoing(keep_alive=keep_alive)
 
-    # --- with a task --------------------------------------------------------------------------
-
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         client = cast("ClientConnection", request.protocol)
@@ -187,6 +198,8 @@ class Dispatcher:
         record: Record,
         answer: Awaitable[web.StreamResponse],
     ) -> web.StreamResponse:
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._tasks[record] = task
         try:
             response = await answer
             if client.writing_paused:
@@ -196,8 +209,12 @@ class Dispatcher:
         except KubelatchError as error:
             response = replies.tell(client, request, error, record, last=self.draining)
         except asyncio.CancelledError:
-            record.cause = record.cause or "client-gone"
-            raise
+            late = self._too_late.get(record)
+            if late is None or client.leaving:
+                record.cause = record.cause or "client-gone"
+                raise
+            task.uncancel()
+            response = self._tell_too_late(client, request, late, record)
         except ConnectionError:
             # The client went while an answer of ours was on its way.
             record.cause = record.cause or "client-gone"
@@ -210,6 +227,16 @@ class Dispatcher:
         if response is CLOSE and not request.content.is_eof():
             client.end_writing()
         return response
+
+    def _tell_too_late(
+        self, client: ClientConnection, request: Incoming, error: KubelatchError, record: Record
+    ) -> web.StreamResponse:
+        if not record.rule:
+            return replies.tell(client, request, error, record, last=True)
+        # Part of an answer of our own may have gone out.
+        record.cause = error.cause
+        client.cut(reset=True)
+        return CLOSE
 
     async def _answer(
         self,
@@ -290,8 +317,6 @@ class Dispatcher:
             timeout = 0.0
         return await _run(exchange, timeout)
 
-    # --- parts --------------------------------------------------------------------------------
-
     def _record(self, client: ClientConnection, message: RawRequestMessage) -> Record:
         return Record(
             message.method,
@@ -304,6 +329,8 @@ class Dispatcher:
         )
 
     def _end(self, record: Record) -> None:
+        self._tasks.pop(record, None)
+        self._too_late.pop(record, None)
         record.ended = time.monotonic()
         self.in_flight.discard(record)
         self._recorder(record)
@@ -320,7 +347,7 @@ class Dispatcher:
 
 
 def _long_running(method: str, allowed: Allowed) -> bool:
-    """The API server exempts it from its own request timeout: a watch, a log."""
+    """The API server exempts it from its own request timeout: watches, logs, proxied services."""
     target = allowed.target
     return (allowed.info or request_info(method, target.path, target.query)).long_running
 

@@ -18,7 +18,6 @@ _HINTS: Final = {
     "a firewall, or a port that is not the API server's",
     "tls": "kubelatch check shows which certificates are in use",
     "credential": "kubelatch check shows where the credential comes from",
-    "draining": "It is being stopped: ask again in a moment",
     "bad-request": "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
 }
 """What to do next, by cause, where the place that raises an error has nothing better to say."""
@@ -87,15 +86,6 @@ class CredentialError(KubelatchError):
     status = 503
     reason = "ServiceUnavailable"
     default_cause = "credential"
-
-
-class DrainingError(KubelatchError):
-    """The proxy is on its way out and takes no new work."""
-
-    status = 503
-    reason = "ServiceUnavailable"
-    default_cause = "draining"
-    passing = True
 
 
 class UpstreamError(KubelatchError):

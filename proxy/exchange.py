@@ -97,8 +97,6 @@ class Exchange:
         self._answer: Answer | None = None
         self._upload: asyncio.Task[None] | None = None
 
-    # --- without a task -----------------------------------------------------------------------
-
     def begin(self, ended: "Callable[[Exchange, bool], None]") -> bool:
         """Make the first attempt of a request without a body, if nothing has to be waited for.
 
@@ -148,8 +146,6 @@ class Exchange:
             self._upload.cancel()
         if self._connection is not None:
             self._connection.abort()
-
-    # --- with a task --------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Carry the exchange to its end.
@@ -230,8 +226,6 @@ class Exchange:
         finally:
             self.client.writer = None
         self.keep_alive = answer.keep_alive
-
-    # --- an attempt ---------------------------------------------------------------------------
 
     def _start(
         self,

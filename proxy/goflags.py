@@ -116,6 +116,15 @@ def parse_duration(text: str) -> float:
     return (-total if negative else total) / 1e9
 
 
+def parse_limit(text: str) -> float:
+    """A duration that limits something, in seconds."""
+    seconds = parse_duration(text)
+    if seconds < 0:
+        msg = "must not be negative"
+        raise ValueError(msg)
+    return seconds
+
+
 def _quote_bytes(text: str) -> str:
     """The time package's own quoting: what is not ASCII goes byte by byte."""
     return '"' + "".join(
@@ -198,10 +207,6 @@ class FlagSet:
             UsageError: in pflag's words.
         """
         values: dict[str, Any] = {}
-        for flag in self._flags.values():
-            if flag.env and (text := environ.get(flag.variable)):
-                self._set(values, flag, text, where=flag.variable)
-        from_environment = set(values)
         positional: list[str] = []
         rest = list(arguments)
         while rest:
@@ -211,20 +216,19 @@ class FlagSet:
                 break
             if argument.startswith("--"):
                 flag, text = self._long(argument, rest)
-                self._given(values, flag, text, from_environment)
+                self._given(values, flag, text)
             elif argument.startswith("-") and len(argument) > 1:
                 for flag, text in self._short(argument, rest):
-                    self._given(values, flag, text, from_environment)
+                    self._given(values, flag, text)
             else:
                 positional.append(argument)
+        given = set(values)
+        for flag in self._flags.values():
+            if flag.env and flag.field not in given and (text := environ.get(flag.variable)):
+                self._set(values, flag, text, where=flag.variable)
         return values, positional
 
-    def _given(
-        self, values: dict[str, Any], flag: Flag, text: str | None, from_environment: set[str]
-    ) -> None:
-        if flag.field in from_environment:
-            from_environment.discard(flag.field)
-            del values[flag.field]
+    def _given(self, values: dict[str, Any], flag: Flag, text: str | None) -> None:
         if text is None:
             values[flag.field] = flag.bare
         else:

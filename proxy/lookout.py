@@ -15,13 +15,20 @@ _EVERY: Final = 0.5
 class Lookout:
     """See the module."""
 
-    __slots__ = ("_timer",)
+    __slots__ = ("_half", "_timer")
 
     def __init__(self) -> None:
+        self._half = True
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, transport: asyncio.Transport) -> None:
-        """Look now and then, until *transport* is read from again. May be repeated."""
+    def begin(self, transport: asyncio.Transport, *, half: bool = True) -> None:
+        """Look now and then, until *transport* is read from again. May be repeated.
+
+        Args:
+            transport: of the client.
+            half: who sends no more has left; False: it may still wait for what it is sent.
+        """
+        self._half = half
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_EVERY, self._look, transport)
@@ -36,7 +43,7 @@ class Lookout:
         self._timer = None
         if transport.is_closing() or transport.is_reading():
             return
-        if has_left(transport.get_extra_info("socket")):
+        if has_left(transport.get_extra_info("socket"), half=self._half):
             transport.abort()
         else:
-            self.begin(transport)
+            self.begin(transport, half=self._half)

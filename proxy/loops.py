@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+from .errors import UsageError
+
 
 def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """What makes the event loop; None is asyncio's own way.
@@ -11,7 +13,7 @@ def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
         choice: ``uvloop``, ``asyncio``, or ``auto`` for uvloop where it exists.
 
     Raises:
-        ImportError: uvloop was asked for, and is not installed.
+        UsageError: uvloop was asked for, and is not installed.
     """
     if choice == "asyncio":
         return None
@@ -19,7 +21,8 @@ def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
         import uvloop  # noqa: PLC0415 -- it need not exist
     except ImportError:
         if choice == "uvloop":
-            raise
+            msg = "--loop=uvloop: uvloop is not installed"
+            raise UsageError(msg, hint="say pip install uvloop, or --loop=auto") from None
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ._version import __version__
 from .commands import COMMANDS, Command
 from .completion import CHOICES, DIRECTORY_FLAGS, FILE_FLAGS
-from .goflags import Flag, parse_duration, parse_int, parse_level
+from .goflags import Flag, parse_int, parse_level
 from .settings import FLAGS
 
 _SUMMARY: Final = "the Kubernetes API on localhost, with the latch on"
@@ -187,15 +187,16 @@ def _explanation(flag: Flag) -> str:
 
 def _default(flag: Flag) -> str:
     value: Any = flag.default
-    if value in ("", None, False, (), "off") or (not value and flag.parse is parse_duration):
+    # A zero counts as False.
+    if value in ("", None, False, (), "off"):
         return ""
     return f"{value:g}s" if isinstance(value, float) else str(value)
 
 
 def _environment() -> str:
     return (
-        "Each flag can be set by an environment variable: KUBELATCH_PORT=8002 stands for "
-        "--port=8002. A flag goes before its variable."
+        "Each of these flags but --help and --version can be set by an environment variable: "
+        "KUBELATCH_PORT=8002 stands for --port=8002. A flag goes before its variable."
     )
 
 

@@ -136,8 +136,6 @@ class Observation:
             await self._admin.stop()
         self.close_log()
 
-    # --- what the admin listener asks -----------------------------------------------------------
-
     async def checks(self) -> "Sequence[Check]":
         """See ``admin.Subject``."""
         from .admin import Check  # noqa: PLC0415 -- seldom used
@@ -207,8 +205,6 @@ class Observation:
         if generation is self._generation and self._credential is not None:
             self._refreshes += 1
         self._generation, self._credential = generation, credential
-
-    # --- making ---------------------------------------------------------------------------------
 
     def _make_log(
         self,

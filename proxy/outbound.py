@@ -11,11 +11,6 @@ from . import headers
 from .credentials import Credential
 from .upstream.generation import Generation
 
-# Go's transport asks for gzip on the client's behalf only where it can undo it
-# (net/http Transport.roundTrip): no Range, no HEAD, nothing chosen by the client.
-_NO_GZIP_METHODS: Final = frozenset({"HEAD"})
-
-
 _EXPECTS_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -25,11 +20,9 @@ class Policy:
 
     Attributes:
         user_agent: our own name, for clients that give none.
-        replace_authorization: our credential replaces a client's (``--client-auth=replace``).
     """
 
     user_agent: bytes
-    replace_authorization: bool = False
 
 
 class Outbound:
@@ -77,19 +70,15 @@ class Outbound:
         self.method = method
         self.chunked = chunked
         self.expect = fields.expect
+        # Go's transport asks for gzip on the client's behalf only where it can undo it
+        # (net/http Transport.roundTrip): no Range, no HEAD, nothing chosen by the client.
         self.gzip = (
-            upstream.compression
-            and not fields.encodings
-            and not upgrade
-            and method not in _NO_GZIP_METHODS
+            upstream.compression and not fields.encodings and not upgrade and method != "HEAD"
         )
-        self.own_credential = not fields.authorization or policy.replace_authorization
-        kept = fields.kept
-        if fields.authorization and policy.replace_authorization:
-            kept = [pair for pair in kept if pair[0].lower() != b"authorization"]
+        self.own_credential = not fields.authorization
         lines = [
             b"%b %b%b HTTP/1.1" % (method.encode(), upstream.path_prefix, target),
-            *[b"%b: %b" % pair for pair in kept],
+            *[b"%b: %b" % pair for pair in fields.kept],
             *_own_lines(self, fields, peer, policy, upgrade),
             # Last, for nothing of the client's to replace it.
             generation.fixed_lines,

@@ -75,10 +75,15 @@ def can_tell(*, unix_socket: bool) -> bool:
     return hasattr(socket, "SO_PEERCRED") if unix_socket else sys.platform == "linux"
 
 
-def has_left(sock: "socket.socket | TransportSocket") -> bool:
-    """Whether the other end has closed, though bytes of its may be unread."""
+def has_left(sock: "socket.socket | TransportSocket", *, half: bool = True) -> bool:
+    """Whether the other end has closed, though bytes of its may be unread.
+
+    Args:
+        sock: the connection.
+        half: the end of its sending is enough; False: only a reset tells.
+    """
     poll = select.poll()
-    poll.register(sock.fileno(), _GONE)
+    poll.register(sock.fileno(), _GONE if half else select.POLLHUP | select.POLLERR)
     return bool(poll.poll(0))
 
 

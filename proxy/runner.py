@@ -60,9 +60,6 @@ class CommandNotExecutableError(KubelatchError):
     default_cause = "command"
 
 
-# --- run ----------------------------------------------------------------------------------------
-
-
 def parse_run(
     arguments: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -77,7 +74,7 @@ def parse_run(
         at = flags.index("--")
         flags, command = flags[:at], flags[at + 1 :]
     given, positional = flag_set().parse(flags, environ)
-    values = complete({"port": 0, **given})
+    values = complete({"port": 0, **given}, environ=environ)
     if values["help"] or values["version"]:
         return values, command
     if positional or not command:
@@ -270,9 +267,6 @@ def _kubeconfig(url: str, app: App) -> Iterator[Path]:
         yield path
 
 
-# --- wait ---------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Question:
     """What is asked of whom."""
@@ -318,7 +312,7 @@ def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     """
     own = COMMANDS["wait"].flags
     given, _ = flag_set(own).parse(arguments, environ)
-    values = complete(given, own)
+    values = complete(given, own, environ=environ)
     timeout, settings = values["timeout"], from_values(values)
     question, wanted = _question(settings)
     deadline = time.monotonic() + timeout

@@ -5,12 +5,21 @@ documentation, so that they cannot drift apart. Names, shorthands, defaults and 
 first groups are kubectl's (kubectl pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import UsageError
-from .goflags import Flag, FlagSet, parse_bool, parse_duration, parse_int, parse_level, quote
+from .goflags import (
+    Flag,
+    FlagSet,
+    parse_bool,
+    parse_duration,
+    parse_int,
+    parse_level,
+    parse_limit,
+    quote,
+)
 from .secret import Secret
 
 if TYPE_CHECKING:
@@ -23,6 +32,8 @@ _LIMITS: Final = "Limits for clients"
 _SEEN: Final = "Log, health and metrics"
 _OWN: Final = "Beyond kubectl"
 _IGNORED: Final = "Accepted for kubectl's sake, without effect"
+# What Kubernetes tells pods of a Service called kubelatch.
+_SERVICE_LINKS: Final = ("KUBELATCH_SERVICE_", "KUBELATCH_PORT_")
 
 
 def _repeated(text: str) -> tuple[str, ...]:
@@ -74,14 +85,6 @@ def _clients(text: str) -> frozenset[int] | Literal["any", "same-user"]:
     except ValueError:
         msg = "must be any, same-user, or user ids with commas"
         raise ValueError(msg) from None
-
-
-def _limit(text: str) -> float:
-    seconds = parse_duration(text)
-    if seconds < 0:
-        msg = "must not be negative; 0 is for ever"
-        raise ValueError(msg)
-    return seconds
 
 
 _client_auth = _one_of("pass", "replace", "refuse")
@@ -160,14 +163,15 @@ FLAGS: Final = (
          help="Do not ask the server for compressed answers."),
     _flag("proxy-url", "The proxy through which to reach the API server (http, https, socks5).",
           group=_CLUSTER),
-    _flag("request-timeout", "How long a request may take, e.g. 30s; watches, logs and tunnels "
-          "are exempt; 0 is for ever.", default="0", group=_CLUSTER, value_name="DURATION"),
-    Flag(name="connect-timeout", default=30.0, parse=_limit, group=_CLUSTER,
+    _flag("request-timeout", "How long a request may take, e.g. 30s; watches, logs, proxied "
+          "services and tunnels are exempt; 0 is for ever.", default="0", group=_CLUSTER,
+          value_name="DURATION"),
+    Flag(name="connect-timeout", default=30.0, parse=parse_limit, group=_CLUSTER,
          help="How long it may take to find and reach the API server, or the proxy on the way and "
               "from there the API server; 0 is for ever."),
-    Flag(name="tls-timeout", default=10.0, parse=_limit, group=_CLUSTER,
+    Flag(name="tls-timeout", default=10.0, parse=parse_limit, group=_CLUSTER,
          help="How long the TLS handshake with the API server may take; 0 is for ever."),
-    Flag(name="response-timeout", default=300.0, parse=_limit, group=_CLUSTER,
+    Flag(name="response-timeout", default=300.0, parse=parse_limit, group=_CLUSTER,
          help="How long the API server may take to begin its answer to a whole request; watches, "
               "logs, proxied services and tunnels are exempt; 0 is for ever."),
     _flag("kuberc", "kubectl's preferences, for its policy on exec plugins.", group=_CLUSTER),
@@ -177,7 +181,7 @@ FLAGS: Final = (
     Flag(name="exec-allow", default=(), parse=_commas, repeat=True, group=_CLUSTER,
          help="The exec plugins that may run, by name or path; may be repeated."),
     _switch("no-exec", "Run no exec plugin.", group=_CLUSTER),
-    Flag(name="exec-timeout", default=0.0, parse=parse_duration, group=_CLUSTER,
+    Flag(name="exec-timeout", default=0.0, parse=parse_limit, group=_CLUSTER,
          help="How long an exec plugin may take; 0: five minutes at a terminal, else one."),
     # Go's limit for a server (net/http DefaultMaxHeaderBytes), and so kubectl proxy's.
     Flag(name="max-header-bytes", default=1024 * 1024, parse=_at_least(1024), value_name="N",
@@ -186,12 +190,12 @@ FLAGS: Final = (
     Flag(name="max-headers", default=256, parse=_at_least(8), value_name="N", group=_LIMITS,
          help="How many header fields a request may have."),
     # Local clients send a head at once; nginx waits 60 s, the API server 32 s.
-    Flag(name="head-timeout", default=30.0, parse=parse_duration, group=_LIMITS,
+    Flag(name="head-timeout", default=30.0, parse=parse_limit, group=_LIMITS,
          help="How long a request's line and header fields may take to come, from the first "
               "byte on; 0 is for ever."),
     # Longer than clients keep connections in their pools (Go 90 s), so that it is never we who
     # close one as they send on it.
-    Flag(name="idle-timeout", default=3600.0, parse=parse_duration, group=_LIMITS,
+    Flag(name="idle-timeout", default=3600.0, parse=parse_limit, group=_LIMITS,
          help="How long a connection may be without a request; 0 is for ever."),
     # Each watch and tunnel takes one, and how many are right only the user can know.
     Flag(name="max-connections", default=0, parse=_at_least(0), value_name="N", group=_LIMITS,
@@ -199,7 +203,8 @@ FLAGS: Final = (
     _flag("log-requests", "Where to log requests: a file, - for standard error, off, or auto: all "
           "of them at a terminal, elsewhere those that were refused here or failed.",
           default="auto", group=_SEEN),
-    _flag("log-format", "How to log requests: text, json, or combined as Apache does.",
+    _flag("log-format", "How to log requests: text, json, or combined as Apache does. What auto "
+          "logs away from a terminal is text in any case.",
           default="text", parse=_one_of("text", "json", "combined"), group=_SEEN),
     _flag("log-skip-paths", "Regular expressions for paths of which only what goes wrong is "
           "logged, e.g. '^/(livez|readyz)'.", group=_SEEN),
@@ -213,8 +218,8 @@ FLAGS: Final = (
     _switch("demo", "Start an API server of our own with a small demo cluster, and serve that.",
             group=_OWN),
     _switch("www-symlinks", "Follow symbolic links out of the --www directory.", group=_OWN),
-    Flag(name="drain-timeout", default=25.0, parse=parse_duration, group=_OWN,
-         help="How long requests in flight may take to finish after SIGTERM."),
+    Flag(name="drain-timeout", default=25.0, parse=parse_limit, group=_OWN,
+         help="How long requests in flight may take to finish after SIGTERM; 0 cuts them at once."),
     _flag("loop", "The event loop: uvloop, asyncio, or auto for uvloop where it exists.",
           default="auto", group=_OWN),
     _switch("version", "Print the version, and exit.", group=_OWN, env=False),
@@ -242,7 +247,8 @@ FLAGS: Final = (
 class Settings:
     """Everything that was set. Field names are the flags'.
 
-    ``overrides`` holds what concerns kubeconfig; ``notes`` are remarks on flags without effect.
+    ``overrides`` holds what concerns kubeconfig; ``notes`` are remarks on what has no
+    effect.
     """
 
     port: int
@@ -302,21 +308,40 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any
         UsageError: a flag is unknown, or its value is no good.
     """
     given, words = flag_set().parse(arguments, environ)
-    values = complete(given)
+    values = complete(given, environ=environ)
     if words:
         values["notes"] += (f"{quote(words[0])} has no effect: it is neither a flag nor a command",)
     return values
 
 
-def complete(given: Mapping[str, Any], more: Sequence[Flag] = ()) -> dict[str, Any]:
-    """The values of all flags, of which some were given."""
+def complete(
+    given: Mapping[str, Any], more: Sequence[Flag] = (), *, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """The values of all flags, of which some were given, and notes on what has no effect.
+
+    Args:
+        given: the values that were given, by field name.
+        more: the flags of a sub-command.
+        environ: where they may have been given.
+    """
     values = {**{flag.field: flag.default for flag in (*FLAGS, *more)}, **given}
-    values["notes"] = tuple(
+    ignored = [
         f"--{flag.name} has no effect: {flag.ignored}"
         for flag in FLAGS
         if flag.ignored and flag.field in given
-    )
+    ]
+    values["notes"] = (*ignored, *_strange_variables(environ))
     return values
+
+
+def _strange_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """Notes on variables that look like a flag's and are none: a misspelt one opens the fence."""
+    # The last is what kubelatch run tells its command.
+    known = {*(flag.variable for flag in FLAGS if flag.env), "KUBELATCH_URL"}
+    for name, text in sorted(environ.items()):
+        ours = name.startswith("KUBELATCH_") and not name.startswith(_SERVICE_LINKS)
+        if text and ours and name not in known:
+            yield f"${name} has no effect: it is the variable of no flag"
 
 
 def from_values(values: Mapping[str, Any]) -> Settings:

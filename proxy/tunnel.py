@@ -58,6 +58,7 @@ class Tunnel:
         "_open",
         "_outbound",
         "_protocol",
+        "_stalled",
         "_switched",
         "_upstream",
         "_upstream_ended",
@@ -89,6 +90,8 @@ class Tunnel:
         self._head: ResponseHead | None = None
         self._content = bytearray()
         self._early = b""
+        # The upstream takes no more bytes for now.
+        self._stalled = False
         # The upstream's answer: True is a switch.
         self._switched: asyncio.Future[bool] = self._loop.create_future()
         self._done: asyncio.Future[None] = self._loop.create_future()
@@ -186,8 +189,6 @@ class Tunnel:
         if self._upstream_ended:
             self._end_client()
 
-    # --- from the upstream ------------------------------------------------------------------
-
     def on_informational(self, head: ResponseHead) -> None:
         """Nothing that an upgrade's client waits for."""
 
@@ -244,14 +245,12 @@ class Tunnel:
             self._client.transport.close()
 
     def on_pause_writing(self) -> None:
-        if self._client.transport is not None:
-            self._client.transport.pause_reading()
+        self._stalled = True
+        self._client.hold_back()
 
     def on_resume_writing(self) -> None:
-        if self._client.transport is not None:
-            self._client.transport.resume_reading()
-
-    # --- from the client --------------------------------------------------------------------
+        self._stalled = False
+        self._client.read_on()
 
     def on_client_data(self, data: bytes) -> None:
         self.record.received += len(data)
@@ -270,7 +269,8 @@ class Tunnel:
     def on_client_lost(self, exc: BaseException | None) -> None:
         self._client_ended = True
         if self._upstream is not None:
-            if exc is None or self._upstream_ended:
+            # What a stalled upstream has not read, it may never read.
+            if self._upstream_ended or (exc is None and not self._stalled):
                 self._upstream.close()
             else:
                 self._upstream.reset()
@@ -283,8 +283,6 @@ class Tunnel:
     def on_client_resumed(self) -> None:
         if self._upstream is not None:
             self._upstream.resume_reading()
-
-    # --- ends -----------------------------------------------------------------------------------
 
     def _end_client(self) -> None:
         """The upstream has said all: tell the client, and keep listening to it."""

@@ -6,27 +6,17 @@ those of apimachinery ``pkg/runtime/serializer`` (json.Framer, protobuf's Length
 Pure: it knows nothing of connections.
 """
 
-from typing import Final, Protocol
+from typing import Final
 
 _LENGTH_BYTES: Final = 4
-
-
-class Events(Protocol):
-    """Follows the events of one watch.
-
-    Attributes:
-        between: the bytes so far are whole events.
-    """
-
-    between: bool
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes, which are not empty."""
 
 
 class Lines:
     """JSON: each event is a line that begins with its type (metav1.WatchEvent), since line ends
     within strings are escaped. What begins otherwise, as a list does, is taken for one long event.
+
+    Attributes:
+        between: the bytes so far are whole events.
     """
 
     __slots__ = ("_begun", "_events", "between")
@@ -37,7 +27,7 @@ class Lines:
         self._events = False
 
     def feed(self, data: bytes) -> None:
-        """See :class:`Events`."""
+        """Take the next bytes, which are not empty."""
         if not self._begun:
             self._begun = True
             self._events = data.startswith(b'{"type"')
@@ -56,11 +46,11 @@ class Frames:
 
     @property
     def between(self) -> bool:
-        """See :class:`Events`."""
+        """The bytes so far are whole events."""
         return not self._left and not self._length
 
     def feed(self, data: bytes) -> None:
-        """See :class:`Events`."""
+        """Take the next bytes."""
         position = 0
         while position < len(data):
             if self._left:

@@ -19,6 +19,11 @@ from .head import Found
 # with GET (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb).
 _NEED_CREATE: Final = frozenset({"exec", "attach", "portforward"})
 _APPLY: Final = re.compile(rb"\s*application/apply-patch\+", re.IGNORECASE)
+_DISCOVERY: Final = frozenset({"api", "apis", "openapi", "version"})
+_DISCOVERY_HINT: Final = (
+    "kubectl asks for this first: a ClusterRole with nonResourceURLs "
+    "[/api, /api/*, /apis, /apis/*, /version, /openapi/*] and verbs [get] allows it"
+)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # apiserver/pkg/authentication/serviceaccount/util.go, SplitUsername
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -179,12 +184,10 @@ def _impersonate(
 
 
 def _refuse(info: RequestInfo) -> Refusal:
-    return forbidden(
-        "allow-rules",
-        forbidden_message(info),
-        "a rule in a file given with --allow-rules must allow it",
-        info,
-    )
+    hint = "a rule in a file given with --allow-rules must allow it"
+    if not info.is_resource and info.path.split("/", 2)[1] in _DISCOVERY:
+        hint = _DISCOVERY_HINT
+    return forbidden("allow-rules", forbidden_message(info), hint, info)
 
 
 def forbidden_message(info: RequestInfo) -> str:

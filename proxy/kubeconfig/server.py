@@ -30,8 +30,8 @@ def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ..
         if "/" in text.rstrip("/"):
             raise _unusable(text, where, "it has a path and no scheme")
         warnings.append(
-            f"the server of {where} has no scheme: plain http is used, as kubectl does, and no "
-            f"credentials are sent; write https://{_shown(text)} if it speaks TLS"
+            f"the server of {where} has no scheme: plain http is used, as kubectl does, and the "
+            f"proxy sends no credentials of its own; write https://{_shown(text)} if it speaks TLS"
         )
         text = f"http://{text}"
     if _UNSAFE.search(text):

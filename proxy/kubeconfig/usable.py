@@ -46,7 +46,7 @@ def usable_auth(
         if not auth.can_identify:
             return auth, ()
         return UserConfig(name=auth.name, origin=auth.origin), (
-            "the server speaks plain http: no credentials are sent to it",
+            "the server speaks plain http: the proxy sends no credentials of its own to it",
         )
     _check_provider(auth)
     if auth.plugin:

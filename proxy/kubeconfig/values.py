@@ -62,11 +62,6 @@ class ServerAddress:
     authority: str
     url: str
 
-    @property
-    def is_ipv6(self) -> bool:
-        """Whether the host is an IPv6 address, kept here without its brackets."""
-        return ":" in self.host
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsConfig:

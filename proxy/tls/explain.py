@@ -123,6 +123,14 @@ def _no_common_ground(reason: str, server_name: str) -> UpstreamError:
             hint="The server URL says https: look at its scheme and port.",
             cause="tls-protocol",
         )
+    if reason.endswith("HANDSHAKE_FAILURE"):
+        # With TLS 1.2, OpenSSL says no more when it wants a certificate and gets none.
+        return UpstreamError(
+            f"{server_name} refused the TLS handshake without saying why",
+            hint="It may want a client certificate, and the kubeconfig's user has none; or the two "
+            "share no cipher: TLS 1.2 or newer is needed, as for kubectl.",
+            cause="tls-protocol",
+        )
     return UpstreamError(
         f"{server_name} and this side share no TLS version or cipher ({reason})",
         hint="TLS 1.2 or newer is needed, as for kubectl.",

@@ -63,8 +63,6 @@ class UpstreamConnection(asyncio.Protocol):
         # Why the connection was lost, for an exchange that begins after it.
         self._loss: Exception | None = None
 
-    # --- sending --------------------------------------------------------------------------
-
     def start(self, receiver: Receiver, request: bytes, *, head_only: bool) -> None:
         """Send a request's head, with as much of its body as there is, and await the answer.
 
@@ -116,8 +114,6 @@ class UpstreamConnection(asyncio.Protocol):
             with contextlib.suppress(OSError):
                 self.transport.write_eof()
 
-    # --- ends -----------------------------------------------------------------------------
-
     @property
     def reusable(self) -> bool:
         """It may carry another exchange."""
@@ -159,8 +155,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self.transport is not None:
             linger_zero(self.transport)
         self.abort()
-
-    # --- asyncio.Protocol -------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -226,8 +220,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._drained = None
         if self._receiver is not None and not self.closed:
             self._receiver.on_resume_writing()
-
-    # --- faults -----------------------------------------------------------------------------
 
     def _broken_off(self, exc: Exception | None) -> None:
         """The connection ended before the answer did."""

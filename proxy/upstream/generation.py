@@ -35,8 +35,8 @@ class Upstream:
         explain_tls: turns an error of TLS into one people can act on.
         identity: finished ``Impersonate-*`` lines, each with its line end.
         proxy: the proxy through which it is reached, if any.
-        request_timeout: seconds that a request may take that is neither watch, log nor tunnel;
-            0 is for ever.
+        request_timeout: seconds that a request may take; watches, logs, proxied services and
+            tunnels are exempt; 0 is for ever.
         connect_timeout: seconds for finding and reaching it; 0 is for ever.
         tls_timeout: seconds for the handshake; 0 is for ever.
         compression: gzip may be asked for on behalf of clients that do not choose.
@@ -108,7 +108,7 @@ class Generation:
 
     def authorization(self, credential: Credential) -> bytes:
         """The ``Authorization`` line of *credential* with its line end; empty if it has none, or
-        if the upstream speaks plain HTTP, over which no secret is sent."""
+        if the upstream speaks plain HTTP, over which no secret of ours is sent."""
         if credential is not self._credential:
             self._credential = credential
             self._authorization = b""

@@ -20,6 +20,9 @@ MAX_HEAD_BYTES: Final = 1024 * 1024
 _BODILESS: Final = frozenset({204, 304})
 
 
+_TOO_LARGE: Final = "its head or trailers are over 1 MiB"
+
+
 class BodyKind(enum.Enum):
     """How the end of an answer's body is found (RFC 9112 section 6.3)."""
 
@@ -221,8 +224,9 @@ class ResponseReader:
             self._parser = None
             self._remaining = sys.maxsize if self._length < 0 else self._length
         elif self._counted > MAX_HEAD_BYTES:
-            msg = "the API server's response head or trailers are over 1 MiB"
-            raise UpstreamError(msg, cause="bad-answer")
+            raise UpstreamError(
+                f"the API server's answer is beyond bounds: {_TOO_LARGE}", cause="bad-answer"
+            )
 
     def _switch(self, early: bytes) -> None:
         head, self._parser = self._building, None
@@ -236,8 +240,6 @@ class ResponseReader:
         self.complete = True
         if self._receiver is not None:
             self._receiver.on_end(self._trailers)
-
-    # --- httptools callbacks ----------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         if self.complete:
@@ -270,6 +272,8 @@ class ResponseReader:
                 msg = "a transfer coding other than chunked"
                 raise FramingError(msg)
             self._chunked = True
+        if self._counted > MAX_HEAD_BYTES and _size(head) > MAX_HEAD_BYTES:
+            raise FramingError(_TOO_LARGE)
         if status < 200:
             if status < 100:
                 msg = "an invalid status code"
@@ -316,6 +320,11 @@ class ResponseReader:
             self._finish()
         elif self._building.status != 101:
             self._receiver.on_informational(self._building)
+
+
+def _size(head: ResponseHead) -> int:
+    """Of a head with nothing but the fields' own bytes; a body may have come in the same read."""
+    return sum(len(name) + len(value) + 4 for name, value in head.headers)
 
 
 def _bad(exc: httptools.HttpParserError) -> UpstreamError:

@@ -72,8 +72,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._failure: Exception | None = None
         self.ready: asyncio.Future[None] = self._loop.create_future()
 
-    # --- the protocol of the raw transport -------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = cast("asyncio.Transport", transport)
         if self._sessions is not None:
@@ -119,8 +117,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def resume_writing(self) -> None:
         if self._connected:
             self._protocol.resume_writing()
-
-    # --- the transport of the inner protocol ------------------------------------------------
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = cast("asyncio.Protocol", protocol)
@@ -197,8 +193,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if name == "ssl_object":
             return self._ssl
         return self._raw.get_extra_info(name, default) if self._raw is not None else default
-
-    # --- the pump ---------------------------------------------------------------------------
 
     def _handshake(self) -> None:
         try:

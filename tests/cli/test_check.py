@@ -58,6 +58,20 @@ async def test_it_says_who_we_are_and_how(tmp_path: Path) -> None:
         assert "authenticates by:    client-certificate" in text
 
 
+async def test_what_has_no_effect_is_a_warning(tmp_path: Path) -> None:
+    async with DemoServer() as access:
+        _, said = await checked(tmp_path, access.kubeconfig(), "--cache-dir=/x")
+    assert said["ok"]
+    assert said["warnings"] == ["--cache-dir has no effect: the proxy caches nothing"]
+
+
+async def test_check_of_the_demo_says_how_to_ask_it() -> None:
+    code, stdout, stderr = await check("--demo")
+    assert (code, stdout) == (2, "")
+    assert "--demo brings its own" in stderr
+    assert stderr.endswith("Say kubelatch run --demo -- kubelatch check.\n")
+
+
 async def test_a_token_is_described_and_never_shown(tmp_path: Path) -> None:
     async with DemoServer() as access:
         code, said = await checked(tmp_path, access.kubeconfig(), "--context=demo-token")

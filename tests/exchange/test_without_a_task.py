@@ -21,8 +21,6 @@ from tests.support.upstream import Connection, Script, answering, ok
 from .priming import CHUNKED, GET, Begun, echo, mute, primed, request, unfinished, watch
 from .test_client_gone import leave
 
-# --- pipelines --------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize("count", [2, 50, 5000])
 async def test_a_pipeline_is_answered_in_order_and_whole(count: int, begun: Begun) -> None:
@@ -203,9 +201,6 @@ async def test_a_pipelined_delete_is_not_sent_to_a_connection_that_ends_with_its
     assert begun == ["/api"]
 
 
-# --- clients that leave -----------------------------------------------------------------------
-
-
 async def flood(connection: Connection) -> None:
     await connection.request()
     await connection.send(CHUNKED)
@@ -286,9 +281,6 @@ async def test_a_client_that_leaves_as_the_upstream_connection_dies_is_recorded(
         assert [record.cause for record in relay.records] == ["client-gone"]
         assert not relay.dispatcher.in_flight
     assert begun == ["/api"]
-
-
-# --- faults of ours, and what is left -----------------------------------------------------------
 
 
 async def test_a_recorder_that_fails_leaves_no_client_waiting(begun: Begun) -> None:

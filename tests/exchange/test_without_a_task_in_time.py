@@ -18,8 +18,6 @@ from tests.support.upstream import Connection, Script, ScriptedUpstream, answeri
 
 from .priming import GET, Begun, echo, mute, primed, request, unfinished, watch
 
-# --- time limits and the end --------------------------------------------------------------------
-
 
 @contextlib.asynccontextmanager
 async def whole_proxy(
@@ -147,9 +145,6 @@ async def test_an_upload_goes_on_while_draining(tmp_path: Path) -> None:
         assert (answer.status, len(answer.body)) == (200, 600_003)
         assert answer.values("connection") == ["close"]
         await drain
-
-
-# --- reloads ------------------------------------------------------------------------------------
 
 
 async def test_another_gate_judges_the_next_request_of_a_connection(begun: Begun) -> None:

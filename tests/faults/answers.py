@@ -272,8 +272,8 @@ BEFORE = (
         upstream=serving(sending(SWITCHING, end="stay")),
     ),
     Case(
-        fault="it says nothing, and `--response-timeout` (5 minutes) passes; watches, logs and "
-        "tunnels are exempt",
+        fault="it says nothing, and `--response-timeout` (5 minutes) passes; watches, logs, "
+        "proxied services and tunnels are exempt",
         outcome=Told(
             504,
             "response-timeout",

@@ -155,6 +155,15 @@ async def while_it_is_stopped(stage: Stage) -> Answer:
     return await answer
 
 
+async def while_it_waits_for_a_credential(stage: Stage) -> Answer:
+    client = await stage.client()
+    await client.send(GET)
+    await eventually(lambda: stage.app._dispatcher and stage.app._dispatcher.in_flight)
+    answer = asyncio.ensure_future(whole_answer(client))
+    await stage.app.drain()
+    return await answer
+
+
 CLIENTS = (
     Case(
         fault="it sends what is not HTTP/1.1, such as a TLS handshake",
@@ -315,6 +324,19 @@ OWN = (
         ),
         upstream=serving(silent),
         client=while_it_is_stopped,
+        flags=("--drain-timeout=100ms",),
+    ),
+    Case(
+        fault="it is stopped, and the request has not gone to the API server within "
+        "`--drain-timeout`: it waits for a connection or a credential",
+        outcome=Told(
+            503,
+            "draining",
+            "--drain-timeout allows more time. The API server has not seen it: it may be repeated.",
+            passing=True,
+        ),
+        upstream=plugin("sleep 5"),
+        client=while_it_waits_for_a_credential,
         flags=("--drain-timeout=100ms",),
     ),
     Case(

@@ -230,6 +230,21 @@ def test_a_refusal_is_the_api_servers_sentence(method: str, target: str, message
     assert refused(ask(nothing, method, target), "allow-rules").message == message
 
 
+@pytest.mark.parametrize("path", ["/api", "/apis/apps/v1", "/openapi/v3", "/version"])
+def test_kubectls_discovery_is_refused_with_the_rule_that_lets_it_in(path: str) -> None:
+    hint = refused(ask(rules(cluster_role()), "GET", path), "allow-rules").hint
+    assert "nonResourceURLs [/api," in hint
+    discovery = urls("get", hint.partition("[")[2].partition("]")[0].replace(",", ""))
+    allowed(ask(rules(cluster_role(discovery)), "GET", path))
+
+
+def test_what_is_no_discovery_is_not_said_to_be() -> None:
+    for target in ("/metrics", "/apix", "/"):
+        assert (
+            "kubectl" not in refused(ask(rules(cluster_role()), "GET", target), "allow-rules").hint
+        )
+
+
 # An independent reading of https://kubernetes.io/docs/reference/access-authn-authz/rbac/ and
 # .../authorization/: permissions as flat sets of tuples, requests built from what they mean.
 

@@ -33,9 +33,6 @@ def streaming(request: pytest.FixtureRequest, open_kubectl: Kubectl) -> Kubectl:
     return open_kubectl.with_environment(**request.param)
 
 
-# --- Reading -------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
@@ -82,9 +79,6 @@ def test_exec_is_refused_by_default_with_a_reason(latched: Kubectl) -> None:
         assert "matches the pattern" in result.err
         assert "--reject-paths=''" in result.err
         assert result.out == ""
-
-
-# --- Writing -------------------------------------------------------------------------------
 
 
 def test_writing(latched: Kubectl, tmp_path: Path) -> None:
@@ -137,9 +131,6 @@ def test_a_log_is_followed(latched: Kubectl) -> None:
         lines = [logs.stdout.readline() for _ in range(3)]
     assert all(line.startswith(b"web: ") for line in lines), lines
     assert len(set(lines)) == 3
-
-
-# --- Streams -------------------------------------------------------------------------------
 
 
 def test_exec(streaming: Kubectl) -> None:

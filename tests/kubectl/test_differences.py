@@ -37,9 +37,6 @@ def status_of(way: Through) -> dict[str, object]:
     return status
 
 
-# --- The table itself ---------------------------------------------------------------------
-
-
 def readme_rows() -> list[str]:
     """The first cells of the README's table of differences, but for headings."""
     section = (ROOT / "README.md").read_text().partition("## Where it differs")[2]
@@ -62,9 +59,6 @@ def test_readme_tells_of_the_difference(phrase: str) -> None:
 @pytest.mark.parametrize("row", readme_rows())
 def test_what_the_readme_tells_is_in_the_table(row: str) -> None:
     assert any(d.readme and row.startswith(d.readme) for d in DIFFERENCES.values()), row
-
-
-# --- Safety -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -225,9 +219,6 @@ def test_static_symlink(pairs: Pairs, www: Path) -> None:
     assert ours.status == 404
 
 
-# --- Correctness --------------------------------------------------------------------------
-
-
 @proves("close-notify")
 def test_stream_without_close_notify(plain: Pair) -> None:
     script = hangs_up(b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\nabc")
@@ -356,8 +347,6 @@ def test_request_trailers(plain: Pair) -> None:
     assert (theirs.sent("trailer"), theirs.received[0].trailers) == (["X-T"], ())
     assert (ours.sent("trailer"), ours.received[0].trailers) == ([], ())
 
-
-# --- Answers ------------------------------------------------------------------------------
 
 EXEC = "/api/v1/namespaces/shop/pods/web/exec"
 
@@ -548,9 +537,6 @@ def test_bad_requests(plain: Pair, data: bytes) -> None:
     assert theirs.body.startswith(b"400 Bad Request")
     assert verdict(ours) == (400, [])
     assert status_of(ours)["reason"] == "BadRequest"
-
-
-# --- Not differences, but easily made ------------------------------------------------------
 
 
 def test_options_asterisk_is_answered_by_the_proxy(plain: Pair) -> None:

@@ -58,8 +58,6 @@ class Soak:
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
-    # --- the upstream -------------------------------------------------------------------------
-
     async def script(self, connection: Connection) -> None:
         """Answer as planned; see ScriptedUpstream."""
         try:
@@ -125,8 +123,6 @@ class Soak:
             await connection.send(data)
         if todo.fault is Fault.CUT:
             _end(connection.writer, clean=False)
-
-    # --- the clients --------------------------------------------------------------------------
 
     async def client(self, address: str, numbers: Iterator[int]) -> None:
         """Carry out plans, one after another, on connections that are used as long as they last."""

@@ -119,8 +119,6 @@ async def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_not_bl
         assert await status(proxy) == 200
 
 
-# --- The limit -------------------------------------------------------------------------------
-
 LOW = 100
 LIMITED = ("/bin/sh", "-c", f'ulimit -Sn {LOW}; exec "$@"', "sh", sys.executable, "-m", "proxy")
 

@@ -109,14 +109,23 @@ def reload() -> None:
 
 
 def drain() -> None:
-    """Stop while a watch is open."""
+    """Stop while a watch is open, and a request is being sent."""
     watch = http.client.HTTPConnection("127.0.0.1", 8001, timeout=60)
     watch.request("GET", "/api/v1/namespaces?watch=true", headers={"Host": "localhost"})
-    response = watch.getresponse()
+    watched = watch.getresponse()
+    slow = http.client.HTTPConnection("127.0.0.1", 8001, timeout=60)
+    slow.putrequest("POST", "/api/v1/namespaces")
+    slow.putheader("Content-Length", "2")
+    slow.endheaders(b"{")
+    # Whoever is served behind it: it has been read.
+    get("/version")
     subprocess.Popen(["systemctl", "stop", "kubelatch.service"])
     SEEN["while it drains"] = until("ActiveState", "deactivating") and shown("StatusText")
+    slow.send(b"}")
+    SEEN["the slow request"] = slow.getresponse().status
+    SEEN["the watch ends"] = watched.read().endswith(b"\n")
+    slow.close()
     watch.close()
-    response.close()
     SEEN["stopped"] = until("ActiveState", "inactive")
     SEEN["after stop"] = shown("Result", "ExecMainStatus", "ExecMainCode")
     SEEN["unix socket survives"] = os.path.exists(UNIX_SOCKET)

@@ -9,6 +9,8 @@ import pytest
 
 from proxy.cli import main
 from proxy.commands import COMMANDS
+from proxy.errors import UsageError
+from proxy.loops import loop_factory
 from proxy.manual import command_help, help_text
 
 from .conftest import ROOT
@@ -40,6 +42,49 @@ def test_a_command_behind_flags_does_not_start_a_server(
     ended = ran(*words, home=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["man"], ["completion", "bash"], ["check", "--help"]],
+    ids=str,
+)
+def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path, words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as nobody:
+        ended = subprocess.run(
+            [sys.executable, "-m", "proxy", *words],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=nobody, stderr=subprocess.PIPE, text=True,
+            check=False, timeout=30, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_flag_goes_before_its_variable_even_if_that_is_nonsense(tmp_path: Path) -> None:
+    flag = ran("--port=0", "--version", home=tmp_path, KUBELATCH_PORT="tcp://10.0.0.7:8001")
+    assert (flag.returncode, flag.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", [[], ["run"]], ids=["serve", "run"])
+def test_a_misspelt_variable_does_not_fail_open_in_silence(
+    tmp_path: Path, command: list[str]
+) -> None:
+    # An address that cannot be: it ends by itself, after the warnings.
+    flags = ["--demo", "--address=192.0.2.1", *(["--", "true"] if command else [])]
+    ended = ran(
+        *command, *flags, home=tmp_path, KUBELATCH_READONLY="true", KUBELATCH_URL="http://x",
+        KUBELATCH_SERVICE_HOST="10.0.0.7",
+    )  # fmt: skip
+    assert "$KUBELATCH_READONLY has no effect: it is the variable of no flag" in ended.stderr
+    assert ended.stderr.count("has no effect") == 1
+
+
+def test_uvloop_that_is_not_there_is_bad_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with pytest.raises(UsageError, match="--loop=uvloop: uvloop is not installed"):
+        loop_factory("uvloop")
+    assert loop_factory("auto") is None
 
 
 def test_a_context_may_have_the_name_of_a_command(tmp_path: Path) -> None:

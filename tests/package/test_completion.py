@@ -129,9 +129,6 @@ def test_nothing_heavy_is_imported_for_it(home: Path) -> None:
     assert not {"aiohttp", "asyncio", "ssl", "cryptography"} & set(out.split())
 
 
-# --- in the shells ------------------------------------------------------------------------------
-
-
 def after_tab(home: Path, shell: list[str], setup: str, line: str) -> list[str]:
     """The words of a line after TAB was pressed behind it, as an interactive shell has them."""
     if not shutil.which(shell[0]):

@@ -227,6 +227,14 @@ def test_flags_that_are_named_exist(page: Path) -> None:
     assert named - others <= ours
 
 
+def test_every_room_has_its_row() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    here = (ROOT / "proxy").iterdir()
+    rooms = {path.stem for path in here if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert sorted(named) == sorted(rooms - {"__init__", "__main__", "_version"})
+
+
 def test_variables_that_are_named_exist() -> None:
     # The last one is given to the command of `kubelatch run`.
     ours = {flag.variable for flag in FLAGS if flag.env} | {"KUBELATCH_URL"}

@@ -89,9 +89,6 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert next(line for line in lines if line.startswith("## ")).startswith(f"## {__version__}")
 
 
-# --- installed ----------------------------------------------------------------------------------
-
-
 def commands_work(directory: Path) -> None:
     """What everybody does first, with the commands of this directory."""
     # No other kubectl-latch may be near, such as that of the environment the tests run in.

@@ -231,9 +231,6 @@ def _has_mypy() -> bool:
     return importlib.util.find_spec("mypy") is not None
 
 
-# --- the pytest plugin --------------------------------------------------------------------------
-
-
 def pytest_in(directory: Path, code: str, *flags: str) -> str:
     (directory / "test_it.py").write_text(textwrap.dedent(code))
     result = subprocess.run(

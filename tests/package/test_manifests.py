@@ -156,9 +156,6 @@ def test_rights_are_reading_in_one_namespace(objects: list[dict[str, Any]]) -> N
     assert subject["namespace"] == one(objects, "ServiceAccount")["metadata"]["namespace"]
 
 
-# --- the sidecar --------------------------------------------------------------------------------
-
-
 def test_the_sidecar_starts_before_the_application_and_ends_after_it() -> None:
     pod = pod_of(one(render(DEPLOY / "examples/sidecar"), "Deployment"))
     (sidecar,) = pod["initContainers"]
@@ -170,6 +167,24 @@ def test_the_sidecar_serves_the_api_on_loopback_alone() -> None:
     container = kubelatch_in(render(DEPLOY / "examples/sidecar"))
     assert settings.parse(container["args"], {})["address"] == "127.0.0.1"
     assert [port["containerPort"] for port in container["ports"]] == [8002]
+
+
+def test_the_sidecar_starts_beside_a_service_called_kubelatch() -> None:
+    """Kubernetes then sets KUBELATCH_PORT to what is no number."""
+    container = kubelatch_in(render(DEPLOY / "examples/sidecar"))
+    links = {
+        "KUBELATCH_PORT": "tcp://10.0.0.7:8001",
+        "KUBELATCH_PORT_8001_TCP": "tcp://10.0.0.7:8001",
+        "KUBELATCH_SERVICE_HOST": "10.0.0.7",
+    }
+    values = settings.parse(container["args"], links)
+    assert (values["port"], values["notes"]) == (8001, ())
+
+
+def test_the_sidecar_logs_in_the_format_that_it_asks_for() -> None:
+    container = kubelatch_in(render(DEPLOY / "examples/sidecar"))
+    values = settings.parse(container["args"], {})
+    assert (values["log_requests"], values["log_format"]) == ("-", "json")
 
 
 def test_the_application_cannot_get_round_the_fence() -> None:
@@ -246,9 +261,6 @@ def test_the_example_of_a_fence_means_what_it_says(method: str, target: str, pas
     gate = Gate(GateSettings(allow_rules=rules))
     decision = gate.decide(method, target, ((b"Host", b"localhost"),), (1, 1))
     assert isinstance(decision, Allowed) == passes
-
-
-# --- standalone ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

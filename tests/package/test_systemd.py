@@ -65,9 +65,6 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
     manager.close()
 
 
-# --- notification -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 async def test_it_tells_its_life_from_ready_to_stopping(manager: Manager, loop: str) -> None:
     async with proxy_process(
@@ -140,9 +137,6 @@ async def test_without_a_manager_that_can_be_told_nothing_happens(address: str) 
     notifier.close()
 
 
-# --- the journal ------------------------------------------------------------------------------
-
-
 def said(*flags: str, journal: bool) -> str:
     """What the command says on standard error, with and without the journal at its other end."""
     ours, theirs = socket.socketpair()
@@ -194,9 +188,6 @@ def test_every_line_of_a_record_has_its_priority() -> None:
     assert told[:4] == ["<3>CRITICAL: said", "<3>ERROR: said", "<6>INFO: said", "<7>DEBUG: said"]
     assert len(told) > 6
     assert all(line.startswith("<3>") for line in told[4:])
-
-
-# --- socket activation ------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -344,9 +335,6 @@ def test_what_is_passed_must_be_a_listening_stream_socket(kind: str, told: str) 
             check=True, capture_output=True, text=True, pass_fds=[fd], cwd=ROOT,
         ).stdout  # fmt: skip
     assert told in out
-
-
-# --- unit files -------------------------------------------------------------------------------
 
 
 def test_the_system_unit_is_well_confined() -> None:

@@ -92,6 +92,8 @@ def test_reload_keeps_the_process_and_ends(seen: dict[str, Any]) -> None:
 
 def test_stop_drains_and_is_a_success(seen: dict[str, Any]) -> None:
     assert seen["while it drains"]["StatusText"].startswith("Draining")
+    assert seen["the slow request"] in {201, 400, 422}
+    assert seen["the watch ends"]
     assert seen["stopped"]
     assert seen["after stop"] == {"Result": "success", "ExecMainCode": "1", "ExecMainStatus": "0"}
 

@@ -1,11 +1,16 @@
 """What becomes of everything that is under way when the proxy is told to stop."""
 
 import asyncio
+import contextlib
+import json
 import signal
 import socket
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+
+from proxy.record import Record
 
 from ..support.certificates import Authority
 from ..support.client import Client
@@ -23,6 +28,11 @@ FRAME = (300).to_bytes(4) + b"\0\1\n" * 100
 # Longer than the test may take: whoever waits for it fails.
 NEVER = "--drain-timeout=1h"
 SOON = "--drain-timeout=200ms"
+EXEC = "/api/v1/namespaces/a/pods/b/exec"
+UPGRADE = (
+    f"GET {EXEC} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+).encode()
+both_loops = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 
 
 def head(kind: str) -> bytes:
@@ -87,9 +97,6 @@ async def received(client: Client, end: bytes) -> bytes:
     """Read until *end* has come."""
     async with asyncio.timeout(10):
         return await client.reader.readuntil(end)
-
-
-# --- watches --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -200,9 +207,6 @@ async def test_the_end_of_a_stream_without_chunks_is_as_honest(
         assert await proxy.finish() == 0
 
 
-# --- plain exchanges ------------------------------------------------------------------------
-
-
 async def test_who_has_no_answer_at_the_end_is_told_so(server: Server) -> None:
     async with server.server, proxy_process(server.config, "--port=0", SOON) as proxy:
         async with await begin(proxy, "/api") as client:
@@ -289,10 +293,7 @@ async def test_what_was_asked_before_the_signal_is_answered(server: Server) -> N
         assert await proxy.finish() == 0
 
 
-# --- tunnels --------------------------------------------------------------------------------
-
-
-async def test_a_tunnel_has_all_of_the_time_and_is_closed_then(
+async def test_a_tunnel_has_all_of_the_time_and_is_reset_then(
     tmp_path: Path, authority: Authority
 ) -> None:
     async def script(connection: Connection) -> None:
@@ -306,17 +307,206 @@ async def test_a_tunnel_has_all_of_the_time_and_is_closed_then(
         config = write(tmp_path / "c", kubeconfig(upstream.url, authority, user={"token": "t"}))
         async with proxy_process(f"--kubeconfig={config}", *flags) as proxy:
             async with await Client.connect(proxy.address) as client:
-                await client.send(
-                    b"GET /api/v1/namespaces/a/pods/b/exec HTTP/1.1\r\nHost: localhost\r\n"
-                    b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-                )
+                await client.send(UPGRADE)
                 assert b" 101 " in await received(client, b"\r\n\r\n")
                 proxy.signal(signal.SIGTERM)
                 await refuses(proxy.address)
                 await client.send(b"still here")
                 assert await client.reader.readexactly(10) == b"still here"
-                assert await client.to_end() == (b"", True)
+                # An end like any other would say that the command is over.
+                assert await client.to_end() == (b"", False)
             assert await proxy.finish() == 0
+
+
+@contextlib.asynccontextmanager
+async def silent_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A server that accepts and never says a word, not even for TLS; and when it has."""
+    connected, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", connected
+    finally:
+        over.set()
+        server.close()
+        await server.wait_closed()
+
+
+def plugin(path: Path, *, hangs_at: int) -> tuple[dict[str, object], Callable[[], bool]]:
+    """A user whose exec plugin hangs at one of its runs, and whether it does."""
+    token = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+    answer = json.dumps({**token, "status": {"token": "t"}})
+    runs = path.with_suffix(".runs")
+    path.write_text(
+        f"#!/bin/sh\necho >> {runs}\n"
+        f"[ $(wc -l < {runs}) = {hangs_at} ] && exec sleep 30\necho '{answer}'\n"
+    )
+    path.chmod(0o755)
+    command = {"apiVersion": token["apiVersion"], "command": str(path), "interactiveMode": "Never"}
+    return {"exec": command}, lambda: runs.exists() and runs.read_text().count("\n") == hangs_at
+
+
+async def is_told(client: Client, status: int) -> None:
+    answer = await client.answer()
+    assert (answer.status, answer.whole) == (status, True)
+    causes = json.loads(answer.body)["details"]["causes"]
+    assert [cause["reason"] for cause in causes] == ["draining"]
+    # client-go repeats whatever is answered with it.
+    assert answer.values("retry-after") == (["1"] if status == 503 else [])
+
+
+@both_loops
+@pytest.mark.parametrize(
+    "asking",
+    [
+        pytest.param(b"GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n", id="request"),
+        pytest.param(UPGRADE, id="upgrade"),
+    ],
+)
+async def test_who_waits_for_a_connection_at_the_end_may_ask_again(
+    tmp_path: Path, asking: bytes, loop: str
+) -> None:
+    flags = (f"--loop={loop}", "--reject-paths=", SOON, "--port=0")
+    async with silent_server() as (url, connected):
+        config = write(tmp_path / "c", kubeconfig(url, user={"token": "t"}))
+        async with proxy_process(f"--kubeconfig={config}", *flags) as proxy:
+            async with await Client.connect(proxy.address) as client:
+                await client.send(asking)
+                await connected.wait()
+                proxy.signal(signal.SIGTERM)
+                await is_told(client, 503)
+            assert await proxy.finish() == 0
+
+
+@both_loops
+@pytest.mark.parametrize(
+    ("hangs_at", "status"),
+    [pytest.param(1, 503, id="first credential"), pytest.param(2, 504, id="renewed credential")],
+)
+async def test_who_waits_for_a_credential_at_the_end_is_told_whether_to_ask_again(
+    tmp_path: Path, authority: Authority, hangs_at: int, status: int, loop: str
+) -> None:
+    async def refuse(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+        await connection.reader.read()
+
+    user, hangs = plugin(tmp_path / "plugin", hangs_at=hangs_at)
+    flags = (f"--loop={loop}", SOON, "--port=0")
+    async with ScriptedUpstream(refuse, authority) as upstream:
+        config = write(tmp_path / "c", kubeconfig(upstream.url, authority, user=user))
+        async with proxy_process(f"--kubeconfig={config}", *flags) as proxy:
+            async with await begin(proxy, "/api") as client:
+                await eventually(hangs)
+                proxy.signal(signal.SIGTERM)
+                await is_told(client, status)
+            assert await proxy.finish() == 0
+
+
+@both_loops
+async def test_an_upgrade_without_an_answer_at_the_end_may_have_been_carried_out(
+    server: Server, loop: str
+) -> None:
+    flags = (f"--loop={loop}", "--reject-paths=", SOON, "--port=0")
+    async with server.server, proxy_process(server.config, *flags) as proxy:
+        async with await Client.connect(proxy.address) as client:
+            await client.send(UPGRADE)
+            await server.asked()
+            proxy.signal(signal.SIGTERM)
+            await is_told(client, 504)
+        assert await proxy.finish() == 0
+
+
+async def test_a_tunnel_that_we_end_is_not_taken_for_one_whose_client_left(
+    tmp_path: Path, authority: Authority
+) -> None:
+    async def script(connection: Connection) -> None:
+        await connection.send(_accept(await connection.request()))
+        await connection.reader.read()
+
+    ended: list[Record] = []
+    async with ScriptedUpstream(script, authority) as upstream:
+        config = kubeconfig(upstream.url, authority, user={"token": "t"})
+        flags = ("--reject-paths=", "--drain-timeout=0s")
+        async with proxy_in_loop(tmp_path, config, *flags) as app, client_of(app) as client:
+            assert app._dispatcher is not None
+            app._dispatcher._recorder = ended.append
+            await client.send(UPGRADE)
+            await received(client, b"\r\n\r\n")
+            await app.drain()
+            assert await client.to_end() == (b"", False)
+    assert [(record.status, record.cause) for record in ended] == [(101, "draining")]
+
+
+@both_loops
+async def test_a_second_signal_lets_nothing_look_whole(server: Server, loop: str) -> None:
+    server.answers |= {
+        LOG: head("text/plain") + chunk(b"a line\n"),
+        EXEC: b"HTTP/1.1 101 Fine\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    }
+    flags = (f"--loop={loop}", "--reject-paths=", NEVER, "--port=0")
+    async with server.server, proxy_process(server.config, *flags) as proxy:
+        async with (
+            await begin(proxy, LOG, "1.0") as log,
+            await Client.connect(proxy.address) as tunnel,
+        ):
+            await received(log, b"a line\n")
+            await tunnel.send(UPGRADE)
+            await received(tunnel, b"\r\n\r\n")
+            proxy.signal(signal.SIGTERM)
+            await refuses(proxy.address)
+            proxy.signal(signal.SIGTERM)
+            assert await log.to_end() == (b"", False)
+            assert await tunnel.to_end() == (b"", False)
+        assert await proxy.finish() == 0
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_an_answer_whose_rest_is_still_here_at_the_end_does_not_look_whole(
+    tmp_path: Path, authority: Authority, server: Server, version: str
+) -> None:
+    """To the exchange it is over; but its last bytes have not left this process."""
+    body = chunk(b"x" * 200_000) + b"0\r\n\r\n"
+    server.answers |= {"/small": ok(b"x"), "/api": head("text/plain") + body}
+    async with server.server:
+        config = kubeconfig(server.server.url, authority)
+        flag = "--drain-timeout=100ms"
+        async with proxy_in_loop(tmp_path, config, flag) as app, client_of(app) as client:
+            await client.get("/small")
+            assert app._http is not None
+            [(_, transport)] = app._http._connections.items()
+            for end in (transport, client.writer.transport):
+                for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                    end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, 4096)
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await client.send(f"GET /api HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
+            await eventually(lambda: len(server.server.requests) == 2)
+            await eventually(lambda: app._dispatcher and not app._dispatcher.in_flight)
+            assert transport.get_write_buffer_size()
+            await app.drain()
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            data, clean = await client.to_end()
+            assert len(data) < len(body)
+            assert not clean
+
+
+async def test_a_client_that_goes_on_sending_after_its_answer_does_not_hold_up_the_end(
+    tmp_path: Path, server: Server
+) -> None:
+    config = kubeconfig(server.server.url)
+    async with proxy_in_loop(tmp_path, config, NEVER) as app, client_of(app) as client:
+        await client.send(
+            f"POST {EXEC} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc".encode()
+        )
+        assert (await client.answer()).status == 403
+        # aiohttp would go on reading for ten.
+        async with asyncio.timeout(5):
+            await app.drain()
 
 
 def _accept(request: Request) -> bytes:

@@ -104,9 +104,6 @@ async def test_port_that_is_no_port(config: str, port: str) -> None:
     assert ours.error.startswith(theirs.error)
 
 
-# --- Unix sockets --------------------------------------------------------------------------
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "s"

@@ -24,9 +24,6 @@ from .running import COMMAND, run, run_both
 SECRET = "s3cr3t-v4lu3"
 
 
-# --- Wrong from the start ------------------------------------------------------------------
-
-
 def _without(key: str) -> dict[str, Any]:
     config = kubeconfig("https://127.0.0.1:1", user={"token": "t"})
     del config[key]
@@ -142,9 +139,6 @@ async def test_nothing_is_ever_asked_for(
     await process.communicate()
 
 
-# --- Wrong later: the API server -----------------------------------------------------------
-
-
 async def status_through(
     config: dict[str, Any], directory: Path, *flags: str
 ) -> tuple[Answer, str]:
@@ -203,9 +197,6 @@ async def test_an_api_server_out_of_reach_is_a_status_with_its_cause(
     assert not upstream.requests
 
 
-# --- Environment ---------------------------------------------------------------------------
-
-
 async def test_environment_sets_flags(config: str) -> None:
     path = config.partition("=")[2]
     async with (
@@ -253,9 +244,6 @@ async def test_a_bad_variable_is_named() -> None:
     assert (ended.code, ended.out) == (2, "")
     assert '"many"' in ended.error
     assert "KUBELATCH_PORT" in ended.error
-
-
-# --- Flags without effect, levels, help ------------------------------------------------------
 
 
 # A server and a token, and a socket in no directory: an end right behind the notes.
@@ -324,8 +312,6 @@ async def test_serving_without_need_of_it_does_not_load_cryptography(config: str
     ended = await run(config, "--port=0", command=(sys.executable, "-c", script))
     assert (ended.code, ended.out) == (0, "LOADED\n"), ended
 
-
-# --- Secrets ---------------------------------------------------------------------------------
 
 IDENTITIES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "token by flag": ((f"--token={SECRET}",), {}),

@@ -86,13 +86,13 @@ async def test_a_broken_kubeconfig_is_reported_once_and_not_used(
         async with proxy_in_loop(tmp_path, config) as app, client_of(app) as client:
             with caplog.at_level(logging.ERROR):
                 (tmp_path / "kubeconfig").write_text(content)
-                await until(lambda: app.reload_error is not None)
+                await until(lambda: "is not used" in app.status)
                 assert (await client.get("/api")).body == b"good"
             errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
             assert len(errors) == 1
             assert words in errors[0].lower()
             write(tmp_path / "kubeconfig", config)
-            await until(lambda: app.reload_error is None)
+            await until(lambda: "is not used" not in app.status)
             assert (await client.get("/api")).body == b"good"
 
 
@@ -208,7 +208,7 @@ async def test_new_rules_are_followed_and_broken_ones_are_not(
             assert (await client.get("/api/v1/pods")).status == 200
             assert (await client.get("/api/v1/nodes")).status == 403
             rules.write_text("kind: Nonsense\n")
-            await until(lambda: app.reload_error is not None)
+            await until(lambda: "is not used" in app.status)
             assert (await client.get("/api/v1/pods")).status == 200
             rules.write_text(role.format("nodes"))
             await until(lambda: app.reloads == 1)

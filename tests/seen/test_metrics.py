@@ -240,9 +240,6 @@ async def test_lines_lost_on_standard_error_are_counted(
             sink.close()
 
 
-# --- labels -------------------------------------------------------------------------------------
-
-
 def counted(*records: dict[str, Any]) -> Samples:
     metrics = Metrics(Reader(), Readings)
     metrics.take([record(**more) for more in records])
@@ -373,9 +370,6 @@ def test_every_metric_is_documented_and_every_documented_metric_is_one() -> None
             told.add("kubelatch_upstream_connections" + short)
     families = {re.sub(r"_(bucket|count|sum)$", "", n) for n, _ in exposed() if n[:4] == "kube"}
     assert told == families
-
-
-# --- the dashboard ------------------------------------------------------------------------------
 
 
 def exposed() -> Samples:

@@ -308,9 +308,6 @@ async def test_requests_do_not_go_astray_through_a_proxy_for_the_world(
     assert (code, out) == (0, "corp.example,127.0.0.1 127.0.0.1\n")
 
 
-# --- wait ---------------------------------------------------------------------------------------
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -221,9 +221,6 @@ def test_standard_error_is_never_reopened_or_closed(capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == "said\n"
 
 
-# --- with a proxy in front ----------------------------------------------------------------------
-
-
 @pytest.fixture
 def config(tmp_path: Path, authority: Authority) -> Callable[[ScriptedUpstream], str]:
     def flag(upstream: ScriptedUpstream) -> str:

@@ -151,6 +151,32 @@ async def test_a_client_that_is_cut_resets_the_upstream() -> None:
 
 
 @TLS
+async def test_a_client_that_is_cut_is_noticed_while_the_upstream_reads_nothing(
+    tls: bool, authority: Authority
+) -> None:
+    """Nothing was read from such a client, and so its reset was never seen."""
+    over = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await connection.send(agreeing())
+        await over.wait()
+
+    async with tunnelled(script, authority if tls else None) as (relay, client):
+        connection = relay.dispatcher.in_flight
+        client.writer.write(b"q" * 64_000_000)
+        sent = 0
+        while (left := client.writer.transport.get_write_buffer_size()) != sent:
+            sent = left
+            await asyncio.sleep(0.2)
+        assert connection and sent
+        reset(client)
+        await eventually(lambda: relay.records)
+        assert relay.records[0].cause == "client-gone"
+        over.set()
+
+
+@TLS
 async def test_a_client_that_closes_ends_the_tunnel(tls: bool, authority: Authority) -> None:
     async with tunnelled(echo, authority if tls else None) as (relay, client):
         client.close()

@@ -183,3 +183,15 @@ def test_kinds_of_bodies_are_told_apart() -> None:
         BodyKind.UNTIL_CLOSE,
         BodyKind.CHUNKED,
     ]
+
+
+@pytest.mark.parametrize("cuts", [[], [-4], [500_000]], ids=["in one", "last bytes late", "in two"])
+def test_a_head_that_is_too_large_is_refused_however_it_comes(cuts: list[int]) -> None:
+    """One that was whole within the read that went beyond the limit used to pass."""
+    stream = HEAD + b"Content-Length: 2\r\nX-Large: " + b"x" * 1024 * 1024 + b"\r\n\r\nhi"
+    assert read(stream, cuts) == ["bad-answer"]
+
+
+def test_a_large_body_in_the_read_of_its_head_is_no_large_head() -> None:
+    stream = HEAD + b"Content-Length: 2000000\r\n\r\n" + b"x" * 2_000_000
+    assert read(stream, [])[-2:] == ["whole", "kept"]

@@ -5,6 +5,7 @@ Each format is made once and called for each record. All text in a record comes 
 every field goes through escaping; a line is one line whatever was sent.
 """
 
+import re
 import time
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
@@ -18,6 +19,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 # Escapes for JSON: ASCII only, control characters and DEL included.
 _quote: Final = encode_basestring_ascii
 # How much of what records have in common is kept, ready to be put into a line.
+_UUID: Final = re.compile(rb"[0-9a-f-]{1,64}")
 _REMEMBERED: Final = 1024
 # Of a request for a resource; the core group is an empty one.
 _ALWAYS: Final = frozenset({"group", "version", "resource"})
@@ -102,26 +104,35 @@ class TextFormat:
         )
 
     def _details(self, record: Record) -> str:
-        text = f" rule={record.rule}" if record.rule else ""
-        if record.cause:
-            text += f" cause={record.cause}"
-        if record.protocol:
-            text += f" protocol={_word(record.protocol)}"
-        if record.retries:
-            text += f" retries={record.retries}"
-        if record.received:
-            text += f" in={_size(record.received)}"
-        if record.connect_wait or record.credential_wait:
-            text += _waits(record)
+        text = _events(record)
         if record.first_byte:
             connection = "reused" if record.reused else "new"
             text += f" upstream={_duration(upstream_time(record))} conn={connection}"
-        if record.credential:
-            text += f" cred={record.credential}"
-        text += self._caller(record.client, record.uid, user_agent(record))
-        if record.audit_id:
-            text += f" audit={_word(visible(record.audit_id))}"
-        return text
+        credential = f" cred={record.credential}" if record.credential else ""
+        audit = f" audit={_audit(record.audit_id)}" if record.audit_id else ""
+        caller = self._caller(record.client, record.uid, user_agent(record))
+        return f"{text}{credential}{caller}{audit}"
+
+
+def _events(record: Record) -> str:
+    """What most exchanges have nothing of."""
+    text = f" rule={record.rule}" if record.rule else ""
+    if record.cause:
+        text += f" cause={record.cause}"
+    if record.protocol:
+        text += f" protocol={_word(record.protocol)}"
+    if record.retries:
+        text += f" retries={record.retries}"
+    if record.received:
+        text += f" in={_size(record.received)}"
+    if record.connect_wait or record.credential_wait:
+        text += _waits(record)
+    return text
+
+
+def _audit(value: bytes) -> str:
+    # The API server's own are UUIDs, with nothing in them to hide or to quote.
+    return value.decode() if _UUID.fullmatch(value) else _word(visible(value))
 
 
 def _request_columns(reading: Reading) -> str:

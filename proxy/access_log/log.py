@@ -106,11 +106,13 @@ class AccessLog:
         offset, lines = _offset(), []
         if self._verbosity >= narration.DECISIONS:
             self._narrate(records)
+        if self._scope != "all":
+            records = [r for r in records if self._scope == "problems" and is_problem(r)]
+        read, form = self._reader.read, self._form
         for record in records:
-            if self._scope == "all" or (self._scope == "problems" and is_problem(record)):
-                reading = self._reader.read(record)
-                if self._skip is None or not self._skips(record, reading.info.path):
-                    lines.append(self._form(record, reading, offset))
+            reading = read(record)
+            if self._skip is None or not self._skips(record, reading.info.path):
+                lines.append(form(record, reading, offset))
         if lines:
             self._write(lines)
 

@@ -49,13 +49,13 @@ class Connector:
         container = logs.container_of(pod, call.target.option("container"))
         logs.check(call.target, pod, container)
         log = logs.log_of(pod, container, self._log_interval)
-        first = logs.first_line(log, call.target)
+        numbers = logs.lines_to_show(log, call.target)
         response = web.StreamResponse(
             headers=response_headers(call.request) | {"Content-Type": "text/plain"}
         )
         response.enable_chunked_encoding()
         await response.prepare(call.request)
-        async for line in logs.read(log, call.target, first):
+        async for line in logs.read(log, call.target, numbers):
             await response.write(line)
         return response
 

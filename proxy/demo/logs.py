@@ -90,19 +90,19 @@ def container_of(pod: Object, container: str) -> str:
     return str(names[0])
 
 
-async def read(log: Log, target: Target, first: int) -> AsyncIterator[bytes]:
-    """The lines that ``kubectl logs`` asked for, from ``first`` on; without end with ``follow``."""
-    number = log.count(dt.datetime.now(dt.UTC))
+async def read(log: Log, target: Target, numbers: range) -> AsyncIterator[bytes]:
+    """The lines of those numbers, as ``kubectl logs`` asked for; with ``follow`` those that come
+    after them, too, without end."""
     timestamps = target.flag("timestamps")
     limit = int(target.option("limitBytes", "0")) or math.inf
-    for index in range(first, number):
+    for index in numbers:
         line = log.line(index, timestamps=timestamps)
         yield line[: int(min(limit, len(line)))]
         limit -= len(line)
         if limit <= 0:
             return
     if target.flag("follow"):
-        async for line in follow(log, timestamps=timestamps, number=number):
+        async for line in follow(log, timestamps=timestamps, number=numbers.stop):
             yield line
 
 
@@ -132,8 +132,8 @@ def check(target: Target, pod: Object, container: str) -> None:
         )
 
 
-def first_line(log: Log, target: Target) -> int:
-    """The first line to show.
+def lines_to_show(log: Log, target: Target) -> range:
+    """The numbers of the lines that there are now and that were asked for.
 
     Raises:
         StatusError: 400 for a ``sinceTime`` that is no time.
@@ -150,4 +150,4 @@ def first_line(log: Log, target: Target) -> int:
             first = max(first, log.count(dt.datetime.fromisoformat(since)))
         except (ValueError, TypeError) as error:
             raise status.bad_request(f"sinceTime: {error}") from error
-    return first
+    return range(min(first, number), number)

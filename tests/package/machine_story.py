@@ -103,7 +103,7 @@ def activation() -> None:
 def reload() -> None:
     before = shown("MainPID")
     SEEN["reload"] = systemctl("reload", "kubelatch.service")
-    SEEN["after reload"] = shown("ActiveState")["ActiveState"]
+    SEEN["after reload"] = until("ActiveState", "active")
     SEEN["same process"] = shown("MainPID") == before
     SEEN["answer after reload"] = get()
 

@@ -12,7 +12,7 @@ FROM python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eeba
 COPY deploy/image/requirements.txt /requirements.txt
 RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary=:all: \
       --target=/app --requirement=/requirements.txt
-COPY proxy /app/proxy
+COPY proxy/kubelatch /app/kubelatch
 COPY deploy/image/__main__.py LICENSE /app/
 # Sources of compiled modules are never read. The bytecode is trusted as it is: nobody can write
 # there, and the times of files mean nothing in an image.

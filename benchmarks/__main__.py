@@ -117,7 +117,7 @@ def _row(argument: str) -> str:
 
 def _tree(argument: str) -> Path:
     tree = Path(argument).resolve()
-    if not (tree / "proxy" / "__main__.py").is_file():
+    if not (tree / "proxy/kubelatch/__main__.py").is_file():
         # Python would find another one, and the wrong thing would be measured.
         msg = f"{argument} is no source tree of kubelatch"
         raise argparse.ArgumentTypeError(msg)

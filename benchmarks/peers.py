@@ -96,7 +96,7 @@ class Kubelatch:
 
     def version(self) -> str:
         """Raises CalledProcessError if the tree cannot be run."""
-        told = self.run("-m", "proxy", "--version")
+        told = self.run("-m", "kubelatch", "--version")
         return told.removeprefix("kubelatch ").strip()
 
     def run(self, *arguments: str) -> str:
@@ -114,7 +114,7 @@ class Kubelatch:
     @property
     def environment(self) -> Mapping[str, str]:
         """The tree goes before what is installed, and is compiled once, as for a user."""
-        return {"PYTHONPATH": str(self.tree), "PYTHONDONTWRITEBYTECODE": ""}
+        return {"PYTHONPATH": str(self.tree / "proxy"), "PYTHONDONTWRITEBYTECODE": ""}
 
     def log(self, upstream: Upstream) -> Path:
         """Where requests are logged."""
@@ -123,7 +123,7 @@ class Kubelatch:
     def command(self, upstream: Upstream, port: int) -> list[str]:
         """As a user would, but for the port and the log."""
         return [
-            *(self.python, "-m", "proxy"),
+            *(self.python, "-m", "kubelatch"),
             f"--kubeconfig={upstream.kubeconfig}",
             f"--port={port}",
             f"--log-requests={self.log(upstream)}",

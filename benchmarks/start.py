@@ -40,9 +40,9 @@ def commands(_plan: Plan, _upstream: Upstream, peer: Peer) -> Figures:
     if not isinstance(peer, Kubelatch):
         return {}
     return {
-        "start.help": _run(peer, "-m", "proxy", "--help"),
-        "start.version": _run(peer, "-m", "proxy", "--version"),
-        "start.completion": _run(peer, "-m", "proxy", "completion", "bash"),
+        "start.help": _run(peer, "-m", "kubelatch", "--help"),
+        "start.version": _run(peer, "-m", "kubelatch", "--version"),
+        "start.completion": _run(peer, "-m", "kubelatch", "completion", "bash"),
     }
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from kubernetes_asyncio import client
 
-from proxy import Proxy
+from kubelatch import Proxy
 
 
 async def main() -> None:

@@ -5,7 +5,7 @@ from lightkube.config.models import Cluster, User
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod
 
-from proxy import Proxy
+from kubelatch import Proxy
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from kubernetes import client, watch
 
-from proxy import Proxy
+from kubelatch import Proxy
 
 
 def main() -> None:

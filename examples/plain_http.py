@@ -8,7 +8,7 @@ import json
 import httpx
 import requests
 
-from proxy import Proxy
+from kubelatch import Proxy
 
 
 def main() -> None:

@@ -11,7 +11,7 @@
 import json
 from urllib.request import Request, urlopen
 
-from proxy import Proxy
+from kubelatch import Proxy
 
 
 def test_a_config_map_comes_back(kubelatch: Proxy) -> None:

@@ -2,7 +2,9 @@
 
 import gc
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,11 @@ from .support.certificates import Authority
 from .support.leaks import STRICT, EventLoopErrors
 
 settings.register_profile("long", max_examples=1_000)
+
+# What tests start as a process is this checkout, as what they import is (pytest's pythonpath).
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (str(Path(__file__).parents[1] / "proxy"), os.environ.get("PYTHONPATH")))
+)
 
 
 @pytest.fixture(scope="session")

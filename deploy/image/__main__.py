@@ -1,5 +1,5 @@
 """What ``python3 /app`` runs in the container image."""
 
-from proxy.cli import main
+from kubelatch.cli import main
 
 main()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.demo import DemoServer
+from kubelatch.demo import DemoServer
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy.kubeconfig import ClientConfig, Overrides, load_mapping
+from kubelatch.kubeconfig import ClientConfig, Overrides, load_mapping
 
 V1 = "client.authentication.k8s.io/v1"
 

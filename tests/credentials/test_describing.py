@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from proxy.credentials import (
+from kubelatch.credentials import (
     SourceStatus,
     describe,
     expiry_warnings,
     impersonation_headers,
     source_for,
 )
-from proxy.kubeconfig import Impersonation, Overrides, load
-from proxy.tls import CertificateInfo
+from kubelatch.kubeconfig import Impersonation, Overrides, load
+from kubelatch.tls import CertificateInfo
 
 from ..support.certificates import Authority
 

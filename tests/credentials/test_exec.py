@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.credentials import Credential, CredentialSource, source_for
-from proxy.credentials.exec_policy import check_allowed
-from proxy.errors import ConfigError, CredentialError
-from proxy.kubeconfig import ExecRule, Overrides
+from kubelatch.credentials import Credential, CredentialSource, source_for
+from kubelatch.credentials.exec_policy import check_allowed
+from kubelatch.errors import ConfigError, CredentialError
+from kubelatch.kubeconfig import ExecRule, Overrides
 
 from ..support.certificates import Authority
 from .support import V1, Clock, Plugin, config_for
@@ -245,7 +245,7 @@ class TestProcesses:
     def test_one_that_ignores_the_request_to_end_is_forced(
         self, run: Run, plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("proxy.credentials.exec_process.GRACE", 0.1)
+        monkeypatch.setattr("kubelatch.credentials.exec_process.GRACE", 0.1)
         plugin.says(f"trap '' TERM; echo $$ > {tmp_path}/parent; while :; do sleep 300; done")
         with pytest.raises(CredentialError, match="did not finish"):
             run(source(plugin, exec_timeout=0.5).obtain())
@@ -384,7 +384,7 @@ class TestPolicy:
         self, command: str, allowed: tuple[str, ...], plugin: Plugin, tmp_path: Path
     ) -> None:
         (tmp_path / "tool").symlink_to(plugin.path)
-        from proxy.credentials.exec_policy import look_up
+        from kubelatch.credentials.exec_policy import look_up
 
         command = command.format(dir=tmp_path)
         rule = ExecRule(source="r", allowed=tuple(entry.format(dir=tmp_path) for entry in allowed))

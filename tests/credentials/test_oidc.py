@@ -12,9 +12,9 @@ import pytest
 import yaml
 from aiohttp import web
 
-from proxy.credentials import CredentialSource, source_for
-from proxy.errors import ConfigError, CredentialError
-from proxy.kubeconfig import Overrides, load
+from kubelatch.credentials import CredentialSource, source_for
+from kubelatch.errors import ConfigError, CredentialError
+from kubelatch.kubeconfig import Overrides, load
 
 from ..support.certificates import Authority
 from .support import Clock

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from proxy.credentials import Credential
-from proxy.credentials.refresh import RefreshingSource
-from proxy.errors import CredentialError
-from proxy.secret import Secret
+from kubelatch.credentials import Credential
+from kubelatch.credentials.refresh import RefreshingSource
+from kubelatch.errors import CredentialError
+from kubelatch.secret import Secret
 
 from .support import Clock
 

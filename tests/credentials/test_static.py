@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.credentials import Credential, source_for
-from proxy.errors import ConfigError
+from kubelatch.credentials import Credential, source_for
+from kubelatch.errors import ConfigError
 
 from ..support.certificates import Authority, Identity
 from .support import Clock, config_for

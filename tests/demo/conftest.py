@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.demo import DemoAccess, DemoServer
+from kubelatch.demo import DemoAccess, DemoServer
 
 from .support import Http, Kubectl
 

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.demo import DemoAccess, DemoServer
+from kubelatch.demo import DemoAccess, DemoServer
 
 from .support import Http, config_map
 

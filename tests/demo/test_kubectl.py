@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.demo import DemoAccess
+from kubelatch.demo import DemoAccess
 
 from .support import Kubectl
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.demo import DemoServer
-from proxy.demo.arrivals import Answer, Arrival
+from kubelatch.demo import DemoServer
+from kubelatch.demo.arrivals import Answer, Arrival
 
 from .conftest import Run
 from .support import Http, client_context

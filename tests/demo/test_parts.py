@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.demo import protobuf
-from proxy.demo.paths import parse
-from proxy.demo.status import StatusError
-from proxy.demo.streams import script
-from proxy.demo.streams.pipe import CHUNK, Pipe
-from proxy.demo.streams.spdy import DICTIONARY, SpdyConnection
+from kubelatch.demo import protobuf
+from kubelatch.demo.paths import parse
+from kubelatch.demo.status import StatusError
+from kubelatch.demo.streams import script
+from kubelatch.demo.streams.pipe import CHUNK, Pipe
+from kubelatch.demo.streams.spdy import DICTIONARY, SpdyConnection
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.demo.patches import JSON_PATCH, apply, json_patch, merge_patch, strategic_merge
-from proxy.demo.status import StatusError
+from kubelatch.demo.patches import JSON_PATCH, apply, json_patch, merge_patch, strategic_merge
+from kubelatch.demo.status import StatusError
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from proxy.gunzip import Gunzip
+from kubelatch.gunzip import Gunzip
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection, answering
 

@@ -9,10 +9,10 @@ import re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.gate import Gate, GateSettings
-from proxy.gate.manifests import parse_rules
-from proxy.gate.rules import RuleSet
-from proxy.secret import Secret
+from kubelatch.gate import Gate, GateSettings
+from kubelatch.gate.manifests import parse_rules
+from kubelatch.gate.rules import RuleSet
+from kubelatch.secret import Secret
 from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, generation_for, relaying
 from tests.support.upstream import answering, ok

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.app import App
-from proxy.gate import Gate, GateSettings
+from kubelatch.app import App
+from kubelatch.gate import Gate, GateSettings
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from proxy.upstream.pool import Pool
+from kubelatch.upstream.pool import Pool
 from tests.support.client import Answer
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, answering, ok

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.app import App
+from kubelatch.app import App
 from tests.seen.logs import logging_proxy
 from tests.support.certificates import Authority, Identity
 from tests.support.client import Answer, Client

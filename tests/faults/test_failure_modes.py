@@ -42,7 +42,7 @@ def test_every_cause_that_a_request_can_have_is_in_the_document() -> None:
               "patience.py", "client_limits.py", "upstream", "tls", "credentials"]  # fmt: skip
     found = set()
     for place in places:
-        path = ROOT / "proxy" / place
+        path = ROOT / "proxy/kubelatch" / place
         for module in path.rglob("*.py") if path.is_dir() else [path]:
             found |= set(re.findall(r'cause(?: or | ?= ?)"([a-z0-9-]+)"', module.read_text()))
     told = set(re.findall(r"(?:cause=|^\| `)([a-z0-9-]+)", DOCUMENT.read_text(), re.MULTILINE))

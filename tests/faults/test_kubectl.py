@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.app import App
+from kubelatch.app import App
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import proxy_in_loop

@@ -23,12 +23,12 @@ def test_every_attacker_meets_a_module_and_a_test() -> None:
     rows = [line.split(" | ") for line in TEXT.splitlines() if line.startswith("| ")][1:]
     assert len(rows) >= 10
     for who, _, _, where, tested in rows:
-        assert "`proxy/" in where, who
+        assert "`proxy/kubelatch/" in where, who
         assert "`tests/" in tested, who
 
 
 def test_every_flag_it_names_exists() -> None:
-    from proxy.settings import FLAGS
+    from kubelatch.settings import FLAGS
 
     ours = {f"--{flag.name}" for flag in FLAGS}
     assert set(re.findall(r"`(--[a-z-]+)[=`]", TEXT)) <= ours

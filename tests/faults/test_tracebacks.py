@@ -11,23 +11,23 @@ from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import proxy_process
 
 SABOTAGE = """
-import proxy.upstream.pool
-from proxy.cli import main
+import kubelatch.upstream.pool
+from kubelatch.cli import main
 
 async def open_(self):
     raise RuntimeError("of this kind\\nand with \\x1b[31mtwo lines")
 
-proxy.upstream.pool.Pool.open = open_
+kubelatch.upstream.pool.Pool.open = open_
 main()
 """
 CRASH = """
-import proxy.app
-from proxy.cli import main
+import kubelatch.app
+from kubelatch.cli import main
 
 def start(self):
     raise RuntimeError("before anything was served")
 
-proxy.app.App.start = start
+kubelatch.app.App.start = start
 main()
 """
 

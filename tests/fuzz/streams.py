@@ -79,7 +79,7 @@ class _Faults(logging.Handler):
 async def for_each(strategy: st.SearchStrategy[T], one: Callable[[T], Awaitable[None]]) -> None:
     """Carry out *one* for many examples in this event loop; the proxy may log no error."""
     loop = asyncio.get_running_loop()
-    faults, log = _Faults(), logging.getLogger("proxy")
+    faults, log = _Faults(), logging.getLogger("kubelatch")
 
     async def carry_out(example: T) -> None:
         async with asyncio.timeout(_HANG_SECONDS):

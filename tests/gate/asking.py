@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from proxy.gate import Allowed, Answer, Decision, Gate, GateSettings, Refusal
+from kubelatch.gate import Allowed, Answer, Decision, Gate, GateSettings, Refusal
 
 
 def decide(

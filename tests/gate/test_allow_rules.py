@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.gate import Decision
-from proxy.gate.manifests import parse_rules
-from proxy.gate.rules import RuleSet
+from kubelatch.gate import Decision
+from kubelatch.gate.manifests import parse_rules
+from kubelatch.gate.rules import RuleSet
 
 from .asking import allowed, decide, refused
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proxy.gate import Allowed, Answer, Decision, Gate, GateSettings, Refusal, split_patterns
+from kubelatch.gate import Allowed, Answer, Decision, Gate, GateSettings, Refusal, split_patterns
 
 from .kubectl import KUBECTL, KubectlProxy, Reply, kubectl_proxy
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.gate import Allowed, Decision
+from kubelatch.gate import Allowed, Decision
 
 from .asking import allowed, answered, decide, refused
 

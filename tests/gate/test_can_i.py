@@ -2,10 +2,10 @@
 
 import pytest
 
-from proxy.errors import UsageError
-from proxy.gate.explain import explain
-from proxy.gate.manifests import parse_rules
-from proxy.gate.rules import RuleSet
+from kubelatch.errors import UsageError
+from kubelatch.gate.explain import explain
+from kubelatch.gate.manifests import parse_rules
+from kubelatch.gate.rules import RuleSet
 
 RULES = RuleSet(
     tuple(

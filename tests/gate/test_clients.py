@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from proxy.gate import Allowed, Gate, GateSettings, Refusal, Static
-from proxy.gate.clients import judge_user
-from proxy.secret import Secret
+from kubelatch.gate import Allowed, Gate, GateSettings, Refusal, Static
+from kubelatch.gate.clients import judge_user
+from kubelatch.secret import Secret
 
 HOST = (b"Host", b"localhost:8001")
 

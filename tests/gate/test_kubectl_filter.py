@@ -8,9 +8,9 @@ import re2
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from proxy.errors import UsageError
-from proxy.gate import Allowed, Gate, GateSettings, split_patterns
-from proxy.gate.patterns import PatternList
+from kubelatch.errors import UsageError
+from kubelatch.gate import Allowed, Gate, GateSettings, split_patterns
+from kubelatch.gate.patterns import PatternList
 
 from .asking import allowed, decide, refused
 

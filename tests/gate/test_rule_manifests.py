@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.errors import ConfigError
-from proxy.gate.manifests import load_rules, parse_rules
+from kubelatch.errors import ConfigError
+from kubelatch.gate.manifests import load_rules, parse_rules
 
 ROLE = """\
 apiVersion: rbac.authorization.k8s.io/v1

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import UsageError
-from proxy.gate import Allowed, Gate, GateSettings, Static, Target, parse_target
-from proxy.gate.target import Malformed, Moved
+from kubelatch.errors import UsageError
+from kubelatch.gate import Allowed, Gate, GateSettings, Static, Target, parse_target
+from kubelatch.gate.target import Malformed, Moved
 
 from .asking import allowed, answered, decide, refused
 

@@ -8,9 +8,9 @@ the one role; the last tables are what handlers behind the authorizer ask for as
 import pytest
 import yaml
 
-from proxy.gate import Allowed, Decision, Gate, GateSettings, Refusal
-from proxy.gate.manifests import parse_rules
-from proxy.gate.rules import RuleSet
+from kubelatch.gate import Allowed, Decision, Gate, GateSettings, Refusal
+from kubelatch.gate.manifests import parse_rules
+from kubelatch.gate.rules import RuleSet
 
 HOST = (b"Host", b"localhost")
 WEBSOCKET = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))

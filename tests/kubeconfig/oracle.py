@@ -18,11 +18,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from proxy.credentials import impersonation_headers, source_for
-from proxy.errors import KubelatchError
-from proxy.kubeconfig import ClientConfig, Overrides, load
-from proxy.secret import Secret
-from proxy.tls import client_context
+from kubelatch.credentials import impersonation_headers, source_for
+from kubelatch.errors import KubelatchError
+from kubelatch.kubeconfig import ClientConfig, Overrides, load
+from kubelatch.secret import Secret
+from kubelatch.tls import client_context
 
 from ..support.certificates import Authority, Identity
 from .cases import Case

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import ConfigError
-from proxy.kubeconfig.decode import DecodeError, Scalar, decode, decode_base64, to_python
-from proxy.kubeconfig.entries import parse
+from kubelatch.errors import ConfigError
+from kubelatch.kubeconfig.decode import DecodeError, Scalar, decode, decode_base64, to_python
+from kubelatch.kubeconfig.entries import parse
 
 JSON_LIKE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.kubeconfig.decode import DecodeError
-from proxy.kubeconfig.edit import set_provider_config
+from kubelatch.kubeconfig.decode import DecodeError
+from kubelatch.kubeconfig.edit import set_provider_config
 
 TEXTS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cc", "Cs"]), max_size=20)
 KEYS = st.sampled_from(["id-token", "refresh-token", "client-id", "extra"])

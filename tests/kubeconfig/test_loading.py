@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import ConfigError
-from proxy.kubeconfig import (
+from kubelatch.errors import ConfigError
+from kubelatch.kubeconfig import (
     ExecRule,
     Impersonation,
     MemoryFiles,
@@ -16,8 +16,8 @@ from proxy.kubeconfig import (
     load_mapping,
     signatures,
 )
-from proxy.kubeconfig.in_cluster import CA_FILE, NAMESPACE_FILE, TOKEN_FILE
-from proxy.secret import Secret
+from kubelatch.kubeconfig.in_cluster import CA_FILE, NAMESPACE_FILE, TOKEN_FILE
+from kubelatch.secret import Secret
 
 from .cases import V1
 

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.kubeconfig import MemoryFiles
-from proxy.kubeconfig.merge import file_list, load_files
+from kubelatch.kubeconfig import MemoryFiles
+from kubelatch.kubeconfig.merge import file_list, load_files
 
 NAMES = st.sampled_from(["a", "b", "c"])
 TOKENS = st.text("uvw", min_size=1, max_size=3)
@@ -98,7 +98,7 @@ def test_an_empty_variable_means_the_home_file() -> None:
 def test_all_broken_files_are_told_of_together() -> None:
     import pytest
 
-    from proxy.errors import ConfigError
+    from kubelatch.errors import ConfigError
 
     files = MemoryFiles({"/a": "[", "/b": "users: 1"})
     with pytest.raises(ConfigError) as caught:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.errors import ConfigError
-from proxy.kubeconfig import Overrides, ProxyAddress, environment_proxy, load, proxy_for
-from proxy.secret import Secret
+from kubelatch.errors import ConfigError
+from kubelatch.kubeconfig import Overrides, ProxyAddress, environment_proxy, load, proxy_for
+from kubelatch.secret import Secret
 
 from .oracle import KUBECTL
 
@@ -179,7 +179,7 @@ def test_the_same_proxy_as_kubectl(
         assert (chosen.host, chosen.port) == ("127.0.0.1", recording_proxy.port)
         assert (chosen.scheme == "socks5") == heads[0].startswith(b"\x05")
         if chosen.scheme == "http":
-            from proxy.credentials.tokens import basic
+            from kubelatch.credentials.tokens import basic
 
             password = chosen.password.reveal() if chosen.password else ""
             header = basic(chosen.username, password).reveal().encode()

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 import pytest
 
-from proxy.demo import DemoAccess, DemoServer
+from kubelatch.demo import DemoAccess, DemoServer
 
 from ..support.certificates import Authority
 from ..support.kubeconfig import kubeconfig, write

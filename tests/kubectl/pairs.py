@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy import settings
-from proxy.app import App
+from kubelatch import settings
+from kubelatch.app import App
 
 from .hosting import LoopThread
 from .upstream import OK, Received, RecordingUpstream, Script, says
 from .wire import TIMEOUT, Ask, Fields, Reply, send
 
 KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or "kubectl"
-KUBELATCH = (sys.executable, "-m", "proxy")
+KUBELATCH = (sys.executable, "-m", "kubelatch")
 ROOT = Path(__file__).parents[2]
 _OWN_AGENT = re.compile(r"^(?:kubectl|kubelatch)/\S+ \(\w+/\w+\).*")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.demo import DemoAccess
+from kubelatch.demo import DemoAccess
 
 from .conftest import Kubectl, Pairs
 from .pairs import Pair

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from proxy.descriptors import raise_limit
+from kubelatch.descriptors import raise_limit
 from tests.support.certificates import Authority
 
 from .clients import busy, watching

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.descriptors import raise_limit
+from kubelatch.descriptors import raise_limit
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -120,7 +120,7 @@ async def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_not_bl
 
 
 LOW = 100
-LIMITED = ("/bin/sh", "-c", f'ulimit -Sn {LOW}; exec "$@"', "sh", sys.executable, "-m", "proxy")
+LIMITED = ("/bin/sh", "-c", f'ulimit -Sn {LOW}; exec "$@"', "sh", sys.executable, "-m", "kubelatch")
 
 
 async def test_it_may_open_as_many_descriptors_as_it_is_allowed_at_most(config: str) -> None:

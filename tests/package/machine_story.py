@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from proxy.demo import DemoServer
+from kubelatch.demo import DemoServer
 
 SEEN: dict[str, Any] = {}
 KUBECONFIG = Path("/etc/kubelatch/kubeconfig")

@@ -99,8 +99,8 @@ def test_a_document_without_a_place_is_refused() -> None:
 def test_the_tree_that_was_asked_for_is_measured_not_that_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "proxy"
-    package.mkdir()
+    package = tmp_path / "proxy/kubelatch"
+    package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text("print('kubelatch 99.9')")
     monkeypatch.chdir(CHECKOUT)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli import main
-from proxy.commands import COMMANDS
-from proxy.errors import UsageError
-from proxy.loops import loop_factory
-from proxy.manual import command_help, help_text
+from kubelatch.cli import main
+from kubelatch.commands import COMMANDS
+from kubelatch.errors import UsageError
+from kubelatch.loops import loop_factory
+from kubelatch.manual import command_help, help_text
 
 from .conftest import ROOT
 
 
 def ran(*words: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "proxy", *words],
+        [sys.executable, "-m", "kubelatch", *words],
         cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         timeout=30, env={"PATH": os.environ["PATH"], "HOME": str(home), **environ},
     )  # fmt: skip
@@ -54,7 +54,7 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path, words: list[str]
     os.close(reader)
     with open(writer, "wb") as nobody:
         ended = subprocess.run(
-            [sys.executable, "-m", "proxy", *words],
+            [sys.executable, "-m", "kubelatch", *words],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=nobody, stderr=subprocess.PIPE, text=True,
             check=False, timeout=30, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         )  # fmt: skip

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy import completion
-from proxy.commands import COMMANDS
-from proxy.errors import UsageError
-from proxy.settings import FLAGS
+from kubelatch import completion
+from kubelatch.commands import COMMANDS
+from kubelatch.errors import UsageError
+from kubelatch.settings import FLAGS
 
 from .conftest import ROOT
 
@@ -42,7 +42,7 @@ def home(tmp_path: Path) -> Path:
         script = tmp_path / "bin" / name
         script.write_text(
             f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-            f"from proxy.{module} import {call}\n{call}()\n"
+            f"from kubelatch.{module} import {call}\n{call}()\n"
         )
         script.chmod(0o755)
     (tmp_path / "notes.yaml").touch()
@@ -117,7 +117,7 @@ def test_there_is_no_script_for_other_shells() -> None:
 def test_nothing_heavy_is_imported_for_it(home: Path) -> None:
     code = (
         "import sys; sys.argv[1:] = ['__complete', '--context=']\n"
-        "from proxy.cli import main\n"
+        "from kubelatch.cli import main\n"
         "try: main()\n"
         "finally: print(*sys.modules)"
     )
@@ -226,6 +226,9 @@ def test_kubectl_completes_the_plugin(home: Path) -> None:
 def test_shellcheck_has_nothing_to_say() -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not installed: pip install '.[package]'")
-    scripts = [ROOT / "proxy/shells/kubelatch.bash", ROOT / "tests/package/machine_boot.sh"]
+    scripts = [
+        ROOT / "proxy/kubelatch/shells/kubelatch.bash",
+        ROOT / "tests/package/machine_boot.sh",
+    ]
     result = subprocess.run(["shellcheck", *scripts], check=False, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "")

@@ -21,9 +21,9 @@ import pytest
 import yaml
 from _pytest.mark import ParameterSet
 
-from proxy.commands import COMMANDS
-from proxy.demo import DemoServer
-from proxy.settings import FLAGS
+from kubelatch.commands import COMMANDS
+from kubelatch.demo import DemoServer
+from kubelatch.settings import FLAGS
 
 from ..support.proxies import proxy_process
 from .conftest import ROOT
@@ -66,8 +66,8 @@ def home(tmp_path: Path) -> Path:
     for name in ("kubelatch", "kubectl-latch"):
         script = tmp_path / "bin" / name
         script.write_text(
-            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-            "from proxy.cli import main\nmain()\n"
+            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT / 'proxy')!r})\n"
+            "from kubelatch.cli import main\nmain()\n"
         )
         script.chmod(0o755)
     # What changes the machine, and is told to by nobody but its administrator.
@@ -230,7 +230,7 @@ def test_flags_that_are_named_exist(page: Path) -> None:
 def test_every_room_has_its_row() -> None:
     rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    here = (ROOT / "proxy").iterdir()
+    here = (ROOT / "proxy/kubelatch").iterdir()
     rooms = {path.stem for path in here if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert sorted(named) == sorted(rooms - {"__init__", "__main__", "_version"})
 

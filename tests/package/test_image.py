@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy import __version__
-from proxy.demo import DemoServer
+from kubelatch import __version__
+from kubelatch.demo import DemoServer
 
 from .conftest import ROOT
 from .image import Builder, Stage, instructions

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy import __version__
-from proxy.manual import man_page
+from kubelatch import __version__
+from kubelatch.manual import man_page
 
 from .conftest import ROOT
 
@@ -31,10 +31,10 @@ def test_the_wheel_holds_what_it_should_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.partition("/")[0] for name in names}
     stem = f"kubelatch-{__version__}"
-    assert top == {"proxy", f"{stem}.dist-info", f"{stem}.data"}
+    assert top == {"kubelatch", f"{stem}.dist-info", f"{stem}.data"}
     share = f"{stem}.data/data/share"
     for name in (
-        "proxy/py.typed",
+        "kubelatch/py.typed",
         f"{stem}.dist-info/licenses/LICENSE",
         f"{share}/man/man1/kubelatch.1",
         f"{share}/bash-completion/completions/kubelatch",
@@ -42,7 +42,7 @@ def test_the_wheel_holds_what_it_should_and_nothing_else(wheel: Path) -> None:
         f"{share}/zsh/site-functions/_kubelatch",
     ):
         assert name in names
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "proxy").rglob("*.py")}
+    sources = {str(path.relative_to(ROOT / "proxy")) for path in (ROOT / "proxy").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources
 
 

@@ -15,12 +15,12 @@ from urllib.request import urlopen
 
 import pytest
 
-import proxy
-from proxy import KubelatchError, Proxy
-from proxy.demo import DemoServer
-from proxy.embedding import Options
-from proxy.errors import ConfigError, ListenError, UsageError
-from proxy.settings import FLAGS
+import kubelatch
+from kubelatch import KubelatchError, Proxy
+from kubelatch.demo import DemoServer
+from kubelatch.embedding import Options
+from kubelatch.errors import ConfigError, ListenError, UsageError
+from kubelatch.settings import FLAGS
 
 from ..support.client import Client
 from ..support.kubeconfig import write
@@ -162,7 +162,7 @@ def test_signals_and_logging_are_left_alone() -> None:
     after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert after == before
     assert logging.getLogger().handlers == handlers
-    assert logging.getLogger("proxy").handlers == []
+    assert logging.getLogger("kubelatch").handlers == []
 
 
 def test_a_refused_request_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -181,15 +181,15 @@ def test_variables_of_the_command_do_not_reach_the_library(monkeypatch: pytest.M
 
 
 def test_the_public_names_are_three() -> None:
-    assert sorted(proxy.__all__) == ["KubelatchError", "Proxy", "__version__"]
-    for name in proxy.__all__:
-        assert getattr(proxy, name)
+    assert sorted(kubelatch.__all__) == ["KubelatchError", "Proxy", "__version__"]
+    for name in kubelatch.__all__:
+        assert getattr(kubelatch, name)
     with pytest.raises(AttributeError):
-        _ = proxy.nonsense  # type: ignore[attr-defined]
+        _ = kubelatch.nonsense  # type: ignore[attr-defined]
 
 
 def test_importing_it_costs_next_to_nothing() -> None:
-    code = "import proxy, sys; print(*sys.modules)"
+    code = "import kubelatch, sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
@@ -201,7 +201,7 @@ def test_a_program_that_uses_it_can_be_type_checked(tmp_path: Path) -> None:
     program.write_text(
         textwrap.dedent(
             """
-            from proxy import KubelatchError, Proxy
+            from kubelatch import KubelatchError, Proxy
 
             def use(name: str) -> str:
                 try:
@@ -214,7 +214,7 @@ def test_a_program_that_uses_it_can_be_type_checked(tmp_path: Path) -> None:
             """
         )
     )
-    if not (ROOT / "proxy/py.typed").exists() or not _has_mypy():
+    if not (ROOT / "proxy/kubelatch/py.typed").exists() or not _has_mypy():
         pytest.skip("mypy is not installed: pip install '.[lint]'")
     result = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", program],

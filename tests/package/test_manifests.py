@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy import settings
-from proxy.gate import Allowed, Gate, GateSettings, split_patterns
-from proxy.gate.manifests import load_rules
+from kubelatch import settings
+from kubelatch.gate import Allowed, Gate, GateSettings, split_patterns
+from kubelatch.gate.manifests import load_rules
 
 from .conftest import ROOT
 
@@ -314,7 +314,7 @@ def test_the_grace_period_has_room_for_the_drain() -> None:
 
 
 def test_the_images_carry_the_version_of_the_package() -> None:
-    from proxy import __version__
+    from kubelatch import __version__
 
     for directory in ("standalone", "examples/sidecar"):
         assert kubelatch_in(render(DEPLOY / directory))["image"] == f"kubelatch:{__version__}"

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.access_log import Sink, SinkHandler
-from proxy.demo import DemoServer
-from proxy.systemd import Notifier, journal_mark, take_sockets
+from kubelatch.access_log import Sink, SinkHandler
+from kubelatch.demo import DemoServer
+from kubelatch.systemd import Notifier, journal_mark, take_sockets
 
 from ..support.client import Client
 from ..support.kubeconfig import write
@@ -144,7 +144,7 @@ def said(*flags: str, journal: bool) -> str:
         stat = os.fstat(theirs.fileno())
         stream = f"{stat.st_dev}:{stat.st_ino if journal else stat.st_ino + 1}"
         subprocess.run(
-            [sys.executable, "-m", "proxy", *flags],
+            [sys.executable, "-m", "kubelatch", *flags],
             cwd=ROOT, stdin=subprocess.DEVNULL, stderr=theirs.fileno(), check=False,
             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "JOURNAL_STREAM": stream},
             timeout=30,
@@ -206,7 +206,7 @@ async def activated(
     process = await asyncio.create_subprocess_exec(
         "systemd-socket-activate", f"--listen={address}", f"--listen={path}",
         "--fdname=web:local", *(f"--setenv={name}={value}" for name, value in passed.items()),
-        sys.executable, "-m", "proxy", *flags,
+        sys.executable, "-m", "kubelatch", *flags,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -300,8 +300,8 @@ def test_sockets_meant_for_another_process_are_not_touched() -> None:
 
 _TAKE = """
 import os, socket, sys
-from proxy.errors import ListenError
-from proxy.systemd import take_sockets
+from kubelatch.errors import ListenError
+from kubelatch.systemd import take_sockets
 os.dup2(int(sys.argv[1]), 3)
 environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 try:

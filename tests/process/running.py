@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "proxy")
+COMMAND = (sys.executable, "-m", "kubelatch")
 KUBECTL = (str(Path(sys.executable).parent / "kubectl"), "proxy")
 # What would keep a test that expects an end waiting is a hang, and fails by this.
 LIMIT = 30.0

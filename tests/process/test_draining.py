@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.record import Record
+from kubelatch.record import Record
 
 from ..support.certificates import Authority
 from ..support.client import Client

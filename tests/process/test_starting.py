@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.settings import FLAGS
+from kubelatch.settings import FLAGS
 
 from ..support.certificates import Authority
 from ..support.client import Answer, Client
@@ -289,7 +289,7 @@ HEAVY = ("aiohttp", "asyncio", "cryptography", "yaml", "re2", "uvloop", "ssl", "
 async def test_help_version_and_bad_usage_load_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys, atexit\n"
-        "from proxy.cli import main\n"
+        "from kubelatch.cli import main\n"
         f"atexit.register(lambda: print('LOADED', *[n for n in {HEAVY} if n in sys.modules]))\n"
         "main(sys.argv[1:])\n"
     )
@@ -301,9 +301,9 @@ async def test_serving_without_need_of_it_does_not_load_cryptography(config: str
     # 190 ms, for a kubeconfig that holds nothing but a token.
     script = (
         "import os, sys, signal\n"
-        "from proxy import cli\n"
+        "from kubelatch import cli\n"
         "def announce(name):\n"
-        "    print('LOADED', *[n for n in ('cryptography', 'proxy.demo.boot')"
+        "    print('LOADED', *[n for n in ('cryptography', 'kubelatch.demo.boot')"
         " if n in sys.modules], flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "cli._announce = announce\n"

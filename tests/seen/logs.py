@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy.app import App
-from proxy.record import Record
+from kubelatch.app import App
+from kubelatch.record import Record
 from tests.support.proxies import proxy_in_loop
 
 

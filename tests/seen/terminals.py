@@ -22,7 +22,7 @@ if sys.argv[1] == "background":
         os.waitpid(job, 0)
         os._exit(0)
     os.setpgid(0, 0)
-os.execv(sys.executable, [sys.executable, "-m", "proxy", *sys.argv[2:]])
+os.execv(sys.executable, [sys.executable, "-m", "kubelatch", *sys.argv[2:]])
 """
 
 

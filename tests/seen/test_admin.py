@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from proxy.admin import is_of_this_machine
-from proxy.app import App
-from proxy.errors import ListenError, UsageError
+from kubelatch.admin import is_of_this_machine
+from kubelatch.app import App
+from kubelatch.errors import ListenError, UsageError
 from tests.support.certificates import Authority
 from tests.support.client import Answer, Client
 from tests.support.kubeconfig import kubeconfig, write
@@ -318,5 +318,8 @@ async def test_nothing_of_it_is_loaded_unless_asked_for(
             process.signal(signal.SIGTERM)
             await process.finish()
     loaded = {line.rpartition("|")[2].strip() for line in process.stderr.decode().splitlines()}
-    assert "proxy.observation" in loaded
-    assert not {"prometheus_client", "proxy.metrics", "proxy.admin", "proxy.runner"} & loaded
+    assert "kubelatch.observation" in loaded
+    assert (
+        not {"prometheus_client", "kubelatch.metrics", "kubelatch.admin", "kubelatch.runner"}
+        & loaded
+    )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.access_log import CombinedFormat, Format, JsonFormat, Reader, TextFormat
-from proxy.record import Record
+from kubelatch.access_log import CombinedFormat, Format, JsonFormat, Reader, TextFormat
+from kubelatch.record import Record
 
 from .logs import record
 

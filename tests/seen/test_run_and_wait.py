@@ -35,7 +35,7 @@ def config(tmp_path: Path, authority: Authority) -> Config:
 
 async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", *arguments),
+        *(sys.executable, "-m", "kubelatch", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
@@ -266,7 +266,7 @@ async def test_a_watch_that_is_left_behind_does_not_delay_the_end(
     )
     async with ScriptedUpstream(script, authority) as upstream:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", "run", config(upstream), "--"),
+            *(sys.executable, "-m", "kubelatch", "run", config(upstream), "--"),
             *(sys.executable, "-c", leave),
             stdin=PIPE,
             stdout=PIPE,

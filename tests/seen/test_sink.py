@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.access_log import STDERR, Sink
-from proxy.errors import UsageError
+from kubelatch.access_log import STDERR, Sink
+from kubelatch.errors import UsageError
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write
@@ -126,7 +126,7 @@ def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path: Path) -> None:
 def test_what_nobody_takes_before_the_end_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.access_log.sink._PATIENCE", 0.1)
+    monkeypatch.setattr("kubelatch.access_log.sink._PATIENCE", 0.1)
     path = tmp_path / "pipe"
     os.mkfifo(path)
     with path.open("r+b", buffering=0) as reader:
@@ -297,7 +297,7 @@ async def test_a_closed_standard_error_does_not_stop_traffic(
     async with ScriptedUpstream(answering(ok()), authority) as upstream:
         address = tmp_path / "socket"
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy"),
+            *(sys.executable, "-m", "kubelatch"),
             *(config(upstream), f"--unix-socket={address}", "--log-requests=-"),
             stdout=asyncio.subprocess.PIPE,
             stderr=writer,

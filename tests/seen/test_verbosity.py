@@ -21,7 +21,7 @@ async def told_at(
 ) -> str:
     """What is said of a request full of secrets, and of a refused one."""
     answer = ok(b"{}", "Set-Cookie: s=4nswer-c00kie", "Audit-Id: 5", "X-Secret: 4nswer-c00kie")
-    caplog.set_level(logging.DEBUG, "proxy")
+    caplog.set_level(logging.DEBUG, "kubelatch")
     async with ScriptedUpstream(answering(answer), authority) as upstream:
         config = kubeconfig(upstream.url, authority, user={"token": OURS})
         flags = (f"-v={level}", f"--log-requests={directory / 'log'}")
@@ -35,7 +35,11 @@ async def told_at(
                 "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0",
             )
             await client.get("/api/v1/namespaces/a/pods/b/exec?command=x&command=-phunter2")
-    said = "\n".join(record.getMessage() for record in caplog.records if record.name[:5] == "proxy")
+    said = "\n".join(
+        record.getMessage()
+        for record in caplog.records
+        if record.name.partition(".")[0] == "kubelatch"
+    )
     return said + "\n" + (directory / "log").read_text()
 
 

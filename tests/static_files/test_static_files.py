@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.gate import Gate, GateSettings, Static
-from proxy.static_files import StaticFiles
+from kubelatch.gate import Gate, GateSettings, Static
+from kubelatch.static_files import StaticFiles
 
 from ..gate.kubectl import KUBECTL, kubectl_proxy
 from ..support.client import Answer, Client

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy import settings
-from proxy.app import App
+from kubelatch import settings
+from kubelatch.app import App
 
 from .client import Client
 from .kubeconfig import write
@@ -62,12 +62,12 @@ class ProxyProcess:
 async def proxy_process(
     *flags: str, environ: Mapping[str, str] | None = None, command: tuple[str, ...] = ()
 ) -> AsyncIterator[ProxyProcess]:
-    """``python -m proxy FLAGS`` as a process, once it has printed its start line.
+    """``python -m kubelatch FLAGS`` as a process, once it has printed its start line.
 
     The environment holds PATH and an empty HOME only, besides *environ*. At its end it may have
     said nothing that tells of a leak or an uncaught fault.
     """
-    argv = command or (sys.executable, "-m", "proxy")
+    argv = command or (sys.executable, "-m", "kubelatch")
     process = await asyncio.create_subprocess_exec(
         *argv,
         *flags,

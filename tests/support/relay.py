@@ -13,16 +13,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from proxy.client_server import ClientServer
-from proxy.credentials import Credential, SourceStatus
-from proxy.dispatch import Dispatcher
-from proxy.gate import Gate, GateSettings
-from proxy.kubeconfig import TlsConfig
-from proxy.outbound import Policy
-from proxy.record import Record
-from proxy.secret import Secret
-from proxy.tls import ClientCertificate, client_context, explain
-from proxy.upstream.generation import Generation, Upstream
+from kubelatch.client_server import ClientServer
+from kubelatch.credentials import Credential, SourceStatus
+from kubelatch.dispatch import Dispatcher
+from kubelatch.gate import Gate, GateSettings
+from kubelatch.kubeconfig import TlsConfig
+from kubelatch.outbound import Policy
+from kubelatch.record import Record
+from kubelatch.secret import Secret
+from kubelatch.tls import ClientCertificate, client_context, explain
+from kubelatch.upstream.generation import Generation, Upstream
 
 from .certificates import Authority
 from .client import Client

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from proxy.upstream.tls_transport import TlsTransport
+from kubelatch.upstream.tls_transport import TlsTransport
 from tests.support.certificates import Authority
 from tests.support.upstream import server_context
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.pool import Pool
+from kubelatch.upstream.connection import UpstreamConnection
+from kubelatch.upstream.pool import Pool
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection, answering, ok
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import UpstreamError
-from proxy.upstream.response import BodyKind, ResponseHead, ResponseReader
+from kubelatch.errors import UpstreamError
+from kubelatch.upstream.response import BodyKind, ResponseHead, ResponseReader
 
 
 class Told:

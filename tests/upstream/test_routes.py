@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.upstream import dial
+from kubelatch.upstream import dial
 from tests.support.certificates import Authority
 from tests.support.forward_proxy import forward_proxy
 from tests.support.kubeconfig import kubeconfig

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.credentials import Credential
-from proxy.secret import Secret
-from proxy.tls import ClientCertificate
-from proxy.upstream.sessions import LIFETIME, REST, Sessions
+from kubelatch.credentials import Credential
+from kubelatch.secret import Secret
+from kubelatch.tls import ClientCertificate
+from kubelatch.upstream.sessions import LIFETIME, REST, Sessions
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, relaying

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.upstream.connection import linger_zero
-from proxy.upstream.tls_transport import TlsTransport, TruncatedError
+from kubelatch.upstream.connection import linger_zero
+from kubelatch.upstream.tls_transport import TlsTransport, TruncatedError
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
 

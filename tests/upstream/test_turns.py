@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from proxy.upstream.turns import Turns
+from kubelatch.upstream.turns import Turns
 from tests.support.relay import eventually
 
 

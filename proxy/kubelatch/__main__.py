@@ -1,4 +1,4 @@
-"""``python -m proxy``."""
+"""``python -m kubelatch``."""
 
 from .cli import main
 

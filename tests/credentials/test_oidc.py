@@ -2,7 +2,6 @@
 
 import base64
 import json
-import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from kubelatch.credentials import CredentialSource, source_for
 from kubelatch.errors import ConfigError, CredentialError
 from kubelatch.kubeconfig import Overrides, load
 
-from ..support.certificates import Authority
+from ..support.certificates import Authority, tls_server
 from .support import Clock
 
 
@@ -56,7 +55,7 @@ async def issuer(authority: Authority, tmp_path: Path) -> AsyncIterator[Issuer]:
     identity = authority.server()
     pem = tmp_path / "issuer.pem"
     pem.write_text(identity.certificate + identity.key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = tls_server()
     context.load_cert_chain(pem)
     runner = web.AppRunner(app)
     await runner.setup()

@@ -84,6 +84,7 @@ class Kubectl:
 def client_context(access: DemoAccess, certificate: Path | None = None) -> ssl.SSLContext:
     """TLS that trusts the demo; with a file, the administrator's certificate is shown."""
     context = ssl.create_default_context(cadata=access.ca_pem)
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
     if certificate is not None:
         certificate.write_text(access.admin_certificate_pem + access.admin_key_pem.reveal())
         context.load_cert_chain(certificate)

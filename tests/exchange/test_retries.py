@@ -1,6 +1,9 @@
 """What is sent again, what is not, and with which credential."""
 
 import asyncio
+import os
+import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -39,6 +42,39 @@ async def test_a_stale_connection_is_invisible(
             for _ in range(3):
                 assert (await client.get("/api", method=method)).status == 200
         assert [record.retries for record in relay.records] == [0, 1, 0]
+
+
+def bare_end(connection: Connection) -> None:
+    """End the bytes without TLS's own end."""
+    # uvloop's own sockets know no shutdown.
+    descriptor = os.dup(connection.writer.get_extra_info("socket").fileno())
+    with socket.socket(fileno=descriptor) as same:
+        same.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(Connection.abort, id="aborted"),
+        pytest.param(bare_end, id="cut"),
+        pytest.param(Connection.close, id="close_notify"),
+    ],
+)
+async def test_a_reused_tls_connection_that_ends_is_invisible_however_it_ends(
+    end: Callable[[Connection], None], authority: Authority
+) -> None:
+    """Python 3.11.2 names some of these otherwise than later releases: that was a 502."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(ok(b"x"))
+        await connection.request()
+        end(connection)
+        await connection.reader.read()
+
+    async with relaying(script, authority) as relay, relay.client() as client:
+        assert [(await client.get("/api")).status for _ in range(3)] == [200] * 3
+        assert sum(record.retries for record in relay.records) == 2
 
 
 async def test_a_hundred_stale_connections_of_a_hundred_are_invisible() -> None:

@@ -24,7 +24,7 @@ from kubelatch.kubeconfig import ClientConfig, Overrides, load
 from kubelatch.secret import Secret
 from kubelatch.tls import client_context
 
-from ..support.certificates import Authority, Identity
+from ..support.certificates import Authority, Identity, tls_server
 from .cases import Case
 
 KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent))
@@ -119,7 +119,7 @@ class RecordingServer:
 
 
 def _server_context(authority: Authority, identity: Identity) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = tls_server()
     with tempfile.NamedTemporaryFile("w") as pem:
         pem.write(identity.certificate + identity.key)
         pem.flush()

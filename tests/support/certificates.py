@@ -1,5 +1,6 @@
 """Certificate authorities made on the spot."""
 
+import ssl
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,6 +31,13 @@ class Authority:
 
     def client(self, name: str = "admin") -> Identity:
         return _identity(self._ca.issue_cert(f"{name}@example.test", common_name=name))
+
+
+def tls_server() -> ssl.SSLContext:
+    """An empty context for a server to which a cut is no end, whatever this Python's default."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
+    return context
 
 
 def _identity(leaf: trustme.LeafCert) -> Identity:

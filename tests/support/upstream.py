@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .certificates import Authority, Identity
+from .certificates import Authority, Identity, tls_server
 
 Script = Callable[["Connection"], Awaitable[None]]
 
@@ -77,7 +77,9 @@ class Connection:
         self.writer.transport.abort()
 
     def close(self) -> None:
-        self.writer.close()
+        # Once: asyncio's TLS transport of Python 3.11.2 cannot be aborted after a second close.
+        if not self.writer.is_closing():
+            self.writer.close()
 
 
 async def read_chunked(reader: asyncio.StreamReader) -> bytes:
@@ -175,7 +177,7 @@ class ScriptedUpstream:
             raise
         finally:
             connection.closed.set()
-            writer.close()
+            connection.close()
 
 
 def _common_name(writer: asyncio.StreamWriter) -> str:
@@ -190,7 +192,7 @@ def server_context(
     authority: Authority, identity: Identity | None = None, require_certificate: bool = False
 ) -> ssl.SSLContext:
     """A server's TLS context that asks for a client certificate, as an API server does."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = tls_server()
     leaf = identity or authority.server()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "server.pem"

@@ -20,7 +20,7 @@ from kubelatch.kubeconfig import TlsConfig
 from kubelatch.secret import Secret
 from kubelatch.tls import ClientCertificate, client_context, explain
 
-from ..support.certificates import Authority, Identity
+from ..support.certificates import Authority, Identity, tls_server
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -93,7 +93,7 @@ class BareAuthority:
 def server_context(tmp_path: Path, identity: Identity) -> ssl.SSLContext:
     pem = tmp_path / "server.pem"
     pem.write_text(identity.certificate + identity.key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = tls_server()
     context.load_cert_chain(pem)
     return context
 
@@ -239,6 +239,25 @@ class TestRefused:
             assert self.cause(port, client_context(TlsConfig(insecure=True))) == "tls-closed"
             thread.join()
 
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol"),
+            ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "TLS/SSL connection has been closed"),
+            ssl.SSLSyscallError(ssl.SSL_ERROR_SYSCALL, "Some I/O error occurred"),
+            ConnectionResetError(104, "Connection reset by peer"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_a_cut_by_any_name(self, error: OSError) -> None:
+        assert explain(error, server_name="localhost").cause == "tls-closed"
+
+    def test_a_cut_by_openssls_own_name(self) -> None:
+        """Python 3.11.2 has no exception of its own for it."""
+        error = ssl.SSLError(ssl.SSL_ERROR_SSL, "unexpected eof while reading")
+        error.reason = "UNEXPECTED_EOF_WHILE_READING"
+        assert explain(error, server_name="localhost").cause == "tls-closed"
+
 
 class TestUnusable:
     @pytest.mark.parametrize(
@@ -294,6 +313,8 @@ class TestUnusable:
 def test_the_context_is_as_go_has_it() -> None:
     context = client_context(TlsConfig())
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    # Debian 12's Python sets it: a cut would look like an end.
+    assert not context.options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
     assert context.check_hostname
     assert not context.hostname_checks_common_name
     assert not context.verify_flags & ssl.VERIFY_X509_STRICT

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from kubelatch.kubeconfig import TlsConfig
+from kubelatch.tls import client_context
 from kubelatch.upstream.tls_transport import TlsTransport
 from tests.support.certificates import Authority
 from tests.support.upstream import server_context
@@ -155,7 +157,7 @@ async def tls_pair(
 ) -> AsyncIterator[tuple[TlsTransport, Recorder]]:
     """Our transport with its handshake done, and *script* running at the other end."""
     recorder = Recorder(half_open=half_open)
-    context = ssl.create_default_context(cadata=authority.pem)
+    context = client_context(TlsConfig(ca_data=authority.pem.encode()))
     transport = TlsTransport(context, "127.0.0.1", recorder)
     async with tls_listener(authority, script, maximum=maximum) as port:
         loop = asyncio.get_running_loop()

@@ -46,11 +46,18 @@ async def at_once(connection: Connection) -> None:
     connection.close()
 
 
+async def by_alert(connection: Connection) -> None:
+    """A close_notify in the place of a handshake."""
+    await connection.send(bytes((21, 3, 3, 0, 2, 1, 0)))
+    await connection.reader.read()
+
+
 @pytest.mark.parametrize(
     ("script", "cause", "kind"),
     [
         pytest.param(silent, "tls-timeout", UpstreamTimeoutError, id="silent"),
         pytest.param(at_once, "tls-closed", UpstreamError, id="closed"),
+        pytest.param(by_alert, "tls-closed", UpstreamError, id="close_notify"),
     ],
 )
 async def test_a_handshake_that_does_not_end_well(

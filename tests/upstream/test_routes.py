@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kubelatch.kubeconfig import TlsConfig
+from kubelatch.tls import client_context
 from kubelatch.upstream import dial
 from tests.support.certificates import Authority
 from tests.support.forward_proxy import forward_proxy
@@ -34,7 +36,7 @@ def trusting(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's trust store holds the proxy's CA."""
 
     def context() -> ssl.SSLContext:
-        return ssl.create_default_context(cadata=authority.pem)
+        return client_context(TlsConfig(ca_data=authority.pem.encode()))
 
     monkeypatch.setattr(dial, "proxy_context", context)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kubelatch.kubeconfig import TlsConfig
+from kubelatch.tls import client_context
 from kubelatch.upstream.connection import linger_zero
 from kubelatch.upstream.tls_transport import TlsTransport, TruncatedError
 from tests.support.certificates import Authority
@@ -322,7 +324,7 @@ async def test_a_handshake_that_fails_raises_once_and_leaves_nothing(
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     for _ in range(3):
-        transport = TlsTransport(ssl.create_default_context(), "localhost", Recorder())
+        transport = TlsTransport(client_context(TlsConfig(insecure=True)), "localhost", Recorder())
         await loop.create_connection(lambda t=transport: t, "127.0.0.1", port)  # type: ignore[misc]
         await eventually(transport.ready.done)
         del transport
@@ -349,7 +351,7 @@ async def test_a_key_update_is_answered(tmp_path: Path, authority: Authority) ->
         while not line.startswith(b"ACCEPT"):
             line = await process.stdout.readline()
         port = int(line.rpartition(b":")[2])
-        context = ssl.create_default_context(cadata=authority.pem)
+        context = client_context(TlsConfig(ca_data=authority.pem.encode()))
         transport = TlsTransport(context, "127.0.0.1", recorder)
         await loop.create_connection(lambda: transport, "127.0.0.1", port)
         await transport.ready

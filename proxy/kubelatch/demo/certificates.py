@@ -110,6 +110,8 @@ class Authority:
 def server_context(authority: Authority, hosts: list[str]) -> ssl.SSLContext:
     """TLS as the API server speaks it: HTTP/1.1, client certificates asked for but optional."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # Python sets it by default up to 3.11.2: a request cut short would then look whole.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     context.load_verify_locations(cadata=authority.certificate_pem)

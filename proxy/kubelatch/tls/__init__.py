@@ -5,7 +5,7 @@ It knows certificates and keys, not where they came from. Key material never tou
 
 from .certificates import CertificateInfo, ClientCertificate, certificate_info
 from .context import check_certificate, client_context
-from .explain import explain
+from .explain import explain, is_cut
 
 __all__ = [
     "CertificateInfo",
@@ -14,4 +14,5 @@ __all__ = [
     "check_certificate",
     "client_context",
     "explain",
+    "is_cut",
 ]

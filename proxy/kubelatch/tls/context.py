@@ -12,15 +12,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from ..errors import ConfigError
 from ..kubeconfig.files import explain_os_error
 from ..kubeconfig.values import TlsConfig
 from .certificates import ClientCertificate, certificate_blocks
 
+# OpenSSL's SSL_OP_IGNORE_UNEXPECTED_EOF. Python sets it by default up to 3.11.2 (python/cpython
+# gh-95494): an end without close_notify would then look like one with it.
+_IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
+
 
 def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
-    """Build the context for connections to one API server.
+    """Build the context for connections to one API server, or to a proxy on the way to it.
 
     Reads the CA file. HTTP/1.1 is offered by ALPN.
 
@@ -28,6 +33,9 @@ def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None)
         ConfigError: a CA, certificate or key that cannot be used, and why.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Whatever differs between releases of Python is set here. ``create_default_context`` would
+    # also write session keys to the file that another program's $SSLKEYLOGFILE names.
+    context.options &= ~_IGNORE_UNEXPECTED_EOF
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

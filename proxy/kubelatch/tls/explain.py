@@ -45,6 +45,18 @@ _PLAIN_HTTP = (
 )
 
 
+def is_cut(error: ssl.SSLError) -> bool:
+    """Whether *error* says that the peer's bytes ended without close_notify.
+
+    It has several names: ``SSLEOFError`` from Python 3.11.3 on, before that a plain ``SSLError``
+    with OpenSSL 3's reason, and ``SSLSyscallError`` with OpenSSL 1.1.1.
+    """
+    return (
+        isinstance(error, ssl.SSLEOFError | ssl.SSLSyscallError)
+        or error.reason == "UNEXPECTED_EOF_WHILE_READING"
+    )
+
+
 def explain(error: OSError, *, server_name: str) -> UpstreamError:
     """Say which side refused which, and what to do about it.
 
@@ -64,7 +76,11 @@ def explain(error: OSError, *, server_name: str) -> UpstreamError:
         return _they_refused(alert, server_name)
     if any(reason.endswith(known) for known in _PROTOCOL_REASONS):
         return _no_common_ground(reason, server_name)
-    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
+    if (
+        not isinstance(error, ssl.SSLError)
+        or isinstance(error, ssl.SSLZeroReturnError)
+        or is_cut(error)
+    ):
         return UpstreamError(
             f"{server_name} ended the TLS handshake",
             hint="Something before the API server may have cut the connection: a load balancer, "

@@ -14,7 +14,8 @@ from typing import Final, cast
 import httptools
 
 from ..errors import ConfigError, UpstreamError
-from ..kubeconfig import ProxyAddress
+from ..kubeconfig import ProxyAddress, TlsConfig
+from ..tls import client_context
 
 # Of an answer to CONNECT; proxies add a page to a refusal, which nobody reads.
 _MAX_ANSWER: Final = 64 * 1024
@@ -100,7 +101,7 @@ def proxy_error(proxy: ProxyAddress, what: str, hint: str = "") -> UpstreamError
 
 def proxy_context() -> ssl.SSLContext:
     """TLS to an https proxy: verified by the system's trust store, as Go does."""
-    return ssl.create_default_context()
+    return client_context(TlsConfig())
 
 
 async def connect_socks(proxy: ProxyAddress, host: str, port: int) -> socket.socket:

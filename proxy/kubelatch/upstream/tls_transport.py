@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final, cast
 
+from ..tls import is_cut
 from .last_bytes import last_bytes
 from .sessions import Sessions
 
@@ -200,7 +201,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLWantReadError:
             self._flush()
             return
-        except (ssl.SSLError, ssl.CertificateError) as exc:
+        except ssl.SSLZeroReturnError:
+            self._fail(ConnectionResetError("connection closed during the TLS handshake"))
+            return
+        except ssl.SSLError as exc:
             self._flush()  # the alert that tells the peer why
             self._fail(exc)
             return
@@ -248,8 +252,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             pass
         except ssl.SSLZeroReturnError:
             self._eof_in = True
-        except ssl.SSLEOFError:
-            self._fail(TruncatedError("connection closed without TLS close_notify"))
         except ssl.SSLError as exc:
             self._fail(exc)
 
@@ -279,7 +281,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _fail(self, exc: Exception) -> None:
         if self._failure is None:
-            self._failure = exc
+            cut = TruncatedError("connection closed without TLS close_notify")
+            self._failure = cut if isinstance(exc, ssl.SSLError) and is_cut(exc) else exc
         self._closing = True
         if self._raw is not None:
             # Gracefully, so that a TLS alert of ours still leaves.

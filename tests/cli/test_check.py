@@ -19,13 +19,13 @@ async def check(*arguments: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "proxy",
+        "kubelatch",
         "check",
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        env={name: os.environ[name] for name in ("PATH", "PYTHONPATH")} | {"HOME": "/nonexistent"},
         cwd=Path(__file__).parents[2],
     )
     stdout, stderr = await process.communicate()

@@ -22,7 +22,7 @@ WATCH = "/api/v1/pods?watch=1"
 
 def test_importing_it_loads_nothing_heavy() -> None:
     code = (
-        "import sys, proxy.demo\n"
+        "import sys, kubelatch.demo\n"
         "print([m for m in ('aiohttp', 'cryptography', 'yaml', 'ssl') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

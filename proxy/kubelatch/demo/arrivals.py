@@ -4,6 +4,8 @@ A hook sees each request before anything else does. It may wait, look, cut the c
 bytes on it, or give an answer of its own.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -74,7 +76,17 @@ class Arrival:
     def abort(self) -> None:
         """Reset the connection."""
         if self._request.transport is not None:
-            self._request.transport.abort()
+            abort(self._request.transport)
+
+
+def abort(transport: asyncio.Transport) -> None:
+    """Close a connection at once.
+
+    asyncio's TLS transport of Python 3.11.2 cannot be aborted after a second ``close``; it is
+    then lost as soon as its time for close_notify is up.
+    """
+    with contextlib.suppress(AttributeError):
+        transport.abort()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from .api import Api
-from .arrivals import BODY_LIMIT, Answer, Arrival, OnRequest
+from .arrivals import BODY_LIMIT, Answer, Arrival, OnRequest, abort
 from .calls import error_response
 from .status import StatusError
 
@@ -86,7 +86,7 @@ class HttpServer(web.Server):
             await asyncio.wait(self._running)
         await self.shutdown(_GRACE)
         for _, transport in list(self._transports.values()):
-            transport.abort()
+            abort(transport)
         await self._empty.wait()
 
     def _request(

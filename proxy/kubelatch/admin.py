@@ -243,8 +243,10 @@ class Admin:
             return _text("requests of web pages are refused", 403)
         if not request.raw_path.startswith("/"):
             return _text("the request's target is no path", 400)
-        if self._hosts is not None:
-            refusal = self._hosts.judge(request.headers.get("Host", ""))
+        # No browser leaves it out, as load balancers do that check with HTTP/1.0.
+        host = request.headers.get("Host")
+        if self._hosts is not None and host is not None:
+            refusal = self._hosts.judge(host)
             if refusal is not None:
                 return _refuse(refusal)
         return None

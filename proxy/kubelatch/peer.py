@@ -95,8 +95,8 @@ class Peer:
 
     @property
     def uid(self) -> int | None:
-        """The user id of its process, where the kernel knows it; asked for once, while it waits
-        for its first answer and so is sure to be there."""
+        """The user id of its process, where the kernel knows it; asked for once, at its first
+        request, whose response an honest client waits for."""
         if self._uid is ...:
             sock = self._transport.get_extra_info("socket") if self._transport else None
             self._uid = uid_of(sock) if sock is not None else None

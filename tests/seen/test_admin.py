@@ -583,6 +583,17 @@ async def test_a_target_that_names_another_host_is_refused(
         assert (await ask(app, "http://evil.example/livez")).status == 400
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:0", ":0"])
+async def test_a_load_balancer_names_no_host(
+    tmp_path: Path, authority: Authority, address: str
+) -> None:
+    async with proxy(tmp_path, authority, f"--admin-address={address}") as (app, _):
+        port = app.admin_name.rpartition(":")[2]
+        async with await Client.connect(f"127.0.0.1:{port}") as client:
+            await client.send(b"GET /readyz HTTP/1.0\r\n\r\n")
+            assert (await client.answer()).status == 200
+
+
 async def test_what_is_served_where(tmp_path: Path, authority: Authority) -> None:
     async with proxy(tmp_path, authority) as (app, _):
         answer = await ask(app, "/quitquitquit")

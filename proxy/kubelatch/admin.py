@@ -1,8 +1,13 @@
-"""Health, readiness, metrics and a way to say goodbye, on an address of their own.
+"""Health, readiness, metrics and a way to end the proxy, on an address of their own.
 
 They are never in the API's path space, where a cluster could not be told from its proxy. Ready
 means that a request can be carried to the API server now: what the API server makes of it is no
-fault of the proxy, and a restart would not mend it, so it is told and does not count.
+fault of the proxy, and a restart would not mend it, so it is reported and does not count.
+
+Who may use the proxy's port may use this one too, and nobody else, with one exception: a kubelet
+probes from the node, without a token and as nobody that the kernel could name. So health and
+readiness are answered to everybody, with no more than their yes or no, and the names of what
+failed, as the API server's own are to the anonymous.
 """
 
 import ipaddress
@@ -10,26 +15,44 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import aiohttp
 from aiohttp import web
 
+from . import peer
 from ._version import __version__
 from .acceptor import Acceptor
+from .client_limits import Limits
+from .client_server import ClientServer
 from .errors import UsageError
+from .gate import Refusal
+from .gate.head import RawHeaders
 from .gate.hosts import HostRule
 from .gate.patterns import PatternList
-from .listeners import Listener, listen_tcp, listen_unix
+from .listeners import Listener, listen_tcp, listen_unix, unix_path
 from .record import Record
 
 # Probes and a scraper.
 _BACKLOG: Final = 128
+# They send some 300 bytes at once, and Prometheus keeps a connection for the next scrape.
+_LIMITS: Final = Limits(
+    header_bytes=16 * 1024,
+    headers=64,
+    head_seconds=10.0,
+    idle_seconds=120.0,
+    connections=64,
+    flags=False,
+)
+_SHUTDOWN_SECONDS: Final = 0.5
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_READ: Final = ("GET", "HEAD")
+_Handler: TypeAlias = Callable[["_Request"], Awaitable[web.Response]]
 
 # As kubectl proxy's --accept-hosts, and other spellings of loopback.
 _LOOPBACK_HOSTS: Final = (r"^localhost$", r"^127\.[0-9.]+$", r"^\[::1\]$")
+# A page cannot bring its own name to stand for one of these.
+_ADDRESSES: Final = (r"^localhost$", r"^[0-9]+(\.[0-9]+){3}$", r"^\[[0-9a-fA-F:.]+\]$")
 _NEVER_CACHED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -59,6 +82,20 @@ class Subject(Protocol):
         """The metrics and their media type; None if they cannot be had here."""
         ...
 
+    def judge_client(self, uid: int | None, headers: RawHeaders) -> Refusal | None:
+        """Why a client may not use the proxy's port; None if it may.
+
+        Args:
+            uid: the user id of its process; None if the kernel could not tell.
+            headers: the header lines of its request.
+        """
+        ...
+
+    @property
+    def wants_token(self) -> bool:
+        """Who may use the proxy's port has to send a token."""
+        ...
+
     def quit(self) -> None:
         """Drain, and end the process with exit code 0."""
 
@@ -86,29 +123,69 @@ class ApiServerWatch:
         return Check("api-server", f"{self._failure}, {ago:.0f}s ago", counts=False)
 
 
+class _Request(NamedTuple):
+    """A request, and who sent it.
+
+    Attributes:
+        base: the request.
+        uid: the user id of the client's process; None if the kernel could not tell.
+        refusal: why the client may not use the proxy's port; None if it may.
+        local: the client is a process of this machine, or pod.
+    """
+
+    base: web.BaseRequest
+    uid: int | None
+    refusal: Refusal | None
+    local: bool
+
+
+class _Route(NamedTuple):
+    """What is at a path.
+
+    Attributes:
+        handler: answers.
+        methods: that may be used.
+        probe: it is for everybody.
+    """
+
+    handler: _Handler
+    methods: tuple[str, ...] = _READ
+    probe: bool = False
+
+
 class Admin:
     """The admin listener.
 
     Args:
-        address: ``host:port``, ``:port``, or a unix socket as ``unix:/path`` or ``/path``.
+        address: ``host:port``, ``:port``, or a unix socket as ``unix:/path``, ``/path`` or
+            ``@name``.
         subject: the proxy.
+        accept_hosts: patterns for names by which it may be called besides addresses, where others
+            can reach it.
 
     Raises:
         UsageError: the address is none.
         ListenError: it cannot be listened on.
     """
 
-    def __init__(self, address: str, subject: Subject) -> None:
+    def __init__(self, address: str, subject: Subject, *, accept_hosts: Sequence[str] = ()) -> None:
         self._subject = subject
         self._listener = listen(address)
-        # A page whose name was rebound to this address must not read what is here. Where others
-        # may reach it by design, nobody can know its names.
+        # A page whose name was rebound to this address must not read what is here: no browser
+        # says of its GETs that they are a page's, unless it trusts the name.
         self._hosts = None
-        if not self._listener.unix and _is_loopback(self._listener.name):
-            self._hosts = HostRule(
-                PatternList("--admin-address", _LOOPBACK_HOSTS, ignore_case=True)
-            )
-        self._runner: web.AppRunner | None = None
+        if not self._listener.unix:
+            names = _LOOPBACK_HOSTS if self._listener.local else (*_ADDRESSES, *accept_hosts)
+            self._hosts = HostRule(PatternList("--accept-hosts", names, ignore_case=True))
+        self._routes: Final = {
+            "/livez": _Route(self._livez, probe=True),
+            "/readyz": _Route(self._readyz, probe=True),
+            "/healthz": _Route(self._readyz, probe=True),
+            "/version": _Route(self._version),
+            "/metrics": _Route(self._metrics),
+            "/quitquitquit": _Route(self._quit, ("POST",)),
+        }
+        self._server: ClientServer | None = None
         self._acceptor: Acceptor | None = None
 
     @property
@@ -118,78 +195,113 @@ class Admin:
 
     async def start(self) -> None:
         """Begin to answer."""
-        application = web.Application(middlewares=[self._guard])
-        application.router.add_get("/livez", self._livez)
-        application.router.add_get("/readyz", self._readyz)
-        application.router.add_get("/healthz", self._readyz)
-        application.router.add_get("/version", self._version)
-        application.router.add_get("/metrics", self._metrics)
-        application.router.add_post("/quitquitquit", self._quit)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        if self._runner.server is not None:
-            self._acceptor = Acceptor(self._listener.socket, self._runner.server, backlog=_BACKLOG)
+        self._server = ClientServer(
+            self._respond, limits=_LIMITS, make_room=True, access_log=None, auto_decompress=False
+        )
+        self._acceptor = Acceptor(self._listener.socket, self._server, backlog=_BACKLOG)
 
     async def stop(self) -> None:
         """Stop answering. May be repeated."""
         if self._acceptor is not None:
             self._acceptor.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._server is not None:
+            await self._server.shutdown(_SHUTDOWN_SECONDS)
+            self._server = None
         self._listener.close()
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._answer(request)
+        if "Upgrade" in request.headers:
+            # Whatever it is, it will not come to pass, and what follows is not read as HTTP.
+            response.force_close()
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        refusal = self._judge_page(request)
+        if refusal is not None:
+            return refusal
+        route = self._routes.get(request.path)
+        if route is None:
+            return _text("nothing is served here", 404)
+        if request.method not in route.methods:
+            response = _text(f"{request.path} takes {route.methods[0]} alone", 405)
+            response.headers["Allow"] = ", ".join(route.methods)
+            return response
+        client = peer.Peer(request.transport)
+        refused = self._subject.judge_client(client.uid, request.raw_headers)
+        if refused is not None and not route.probe:
+            return _refuse(refused)
+        local = self._listener.unix or is_of_this_machine(client.address)
+        return await route.handler(_Request(request, client.uid, refused, local))
+
+    def _judge_page(self, request: web.BaseRequest) -> web.Response | None:
         """No page has business here: a browser sends ``Origin`` with every POST, and current ones
         ``Sec-Fetch-Site`` with all that nobody typed. Here is no page for one of the same origin
         to come from, but for one whose name was rebound."""
         site = request.headers.get("Sec-Fetch-Site", "none")
         if "Origin" in request.headers or site != "none":
             return _text("requests of web pages are refused", 403)
-        if self._hosts is not None:
-            refusal = self._hosts.judge(request.headers.get("Host", ""))
+        if not request.raw_path.startswith("/"):
+            return _text("the request's target is no path", 400)
+        # No browser leaves it out, as load balancers do that check with HTTP/1.0.
+        host = request.headers.get("Host")
+        if self._hosts is not None and host is not None:
+            refusal = self._hosts.judge(host)
             if refusal is not None:
-                return _text(refusal.message, refusal.status)
-        return await handler(request)
+                return _refuse(refusal)
+        return None
 
-    async def _livez(self, request: web.Request) -> web.Response:
+    async def _livez(self, request: _Request) -> web.Response:
         """The event loop turns; nothing else that a restart would mend can fail."""
         return _text("ok")
 
-    async def _readyz(self, request: web.Request) -> web.Response:
+    async def _readyz(self, request: _Request) -> web.Response:
         checks = await self._subject.checks()
         ready = not any(check.problem for check in checks if check.counts)
-        if ready and "verbose" not in request.query:
+        if ready and "verbose" not in request.base.query:
             return _text("ok")
-        lines = [_line(check) for check in checks]
-        lines.append(f"{request.path[1:]} check {'passed' if ready else 'failed'}")
+        # They may name files, programs and servers.
+        reasons = request.refusal is None and (request.local or self._subject.wants_token)
+        lines = [_line(check, reasons=reasons) for check in checks]
+        lines.append(f"{request.base.path[1:]} check {'passed' if ready else 'failed'}")
         return _text("\n".join(lines), 200 if ready else 503)
 
-    async def _version(self, request: web.Request) -> web.Response:
+    async def _version(self, request: _Request) -> web.Response:
         python = ".".join(map(str, sys.version_info[:3]))
         versions = {"version": __version__, "python": python, "aiohttp": aiohttp.__version__}
         return web.json_response(versions, headers=_NEVER_CACHED)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        found = self._subject.metrics(request.headers.get("Accept", ""))
+    async def _metrics(self, request: _Request) -> web.Response:
+        found = self._subject.metrics(request.base.headers.get("Accept", ""))
         if found is None:
             return _text("metrics need prometheus-client: pip install 'kubelatch[metrics]'", 501)
         body, media_type = found
         return web.Response(body=body, headers={"Content-Type": media_type, **_NEVER_CACHED})
 
-    async def _quit(self, request: web.Request) -> web.Response:
-        if not (self._listener.unix or is_of_this_machine(request.remote or "")):
-            return _text("only a process of this machine, or pod, may end the proxy", 403)
+    async def _quit(self, request: _Request) -> web.Response:
+        if request.uid != peer.own_uid() and not self._subject.wants_token:
+            return _text(
+                "only a process of the proxy's own user may end it, or with --client-token-file "
+                "one that sends the token",
+                403,
+            )
         self._subject.quit()
         return _text("draining")
 
 
-def _line(check: Check) -> str:
-    """As the API server's own /readyz?verbose; ``!`` marks what is told and does not count."""
+def _line(check: Check, *, reasons: bool) -> str:
+    """As the API server's own /readyz?verbose; ``!`` marks what is reported and does not count."""
     if not check.problem:
         return f"[+]{check.name} ok"
-    return f"[{'-' if check.counts else '!'}]{check.name} failed: {check.problem}"
+    problem = check.problem if reasons else "reason withheld"
+    return f"[{'-' if check.counts else '!'}]{check.name} failed: {problem}"
+
+
+def _refuse(refusal: Refusal) -> web.Response:
+    text = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
+    response = _text(text, refusal.status)
+    response.headers.extend(refusal.headers)
+    return response
 
 
 def _text(text: str, status: int = 200) -> web.Response:
@@ -203,8 +315,7 @@ def listen(address: str) -> Listener:
         UsageError: it is none.
         ListenError: it cannot be listened on.
     """
-    path = address.removeprefix("unix:")
-    if path != address or path.startswith(("/", "./")):
+    if path := unix_path(address):
         return listen_unix(path)
     host, colon, port = address.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
@@ -219,7 +330,3 @@ def is_of_this_machine(peer: str) -> bool:
         return ipaddress.ip_address(peer.removeprefix("::ffff:").partition("%")[0]).is_loopback
     except ValueError:
         return False
-
-
-def _is_loopback(name: str) -> bool:
-    return name.startswith(("127.", "[::1]"))

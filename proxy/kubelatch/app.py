@@ -20,7 +20,9 @@ from .assembly import (
     build_generation,
     load_configuration,
     make_gate,
+    open_listeners,
     user_agent,
+    warn_of_listeners,
 )
 from .client_limits import Limits
 from .client_server import ClientServer
@@ -28,7 +30,7 @@ from .console import greeting
 from .dispatch import Dispatcher
 from .drain import finish, let_in, let_nothing_look_whole
 from .kubeconfig import ClientConfig
-from .listeners import BACKLOG, Listener, adopt, listen_tcp, listen_unix
+from .listeners import BACKLOG, Listener
 from .observation import Observation
 from .orphans import reap_orphans
 from .outbound import Policy
@@ -140,6 +142,9 @@ class App:
         self._observation = Observation(
             settings, self._environ, stderr=self._stderr, attended=self._attended
         )
+        self._listeners = open_listeners(settings, self._sockets)
+        for warning in warn_of_listeners(settings, self._listeners):
+            log.warning("%s", warning)
         self._dispatcher = Dispatcher(
             gate,
             self._reloader,
@@ -147,7 +152,7 @@ class App:
             self._record,
             begun=self._observation.begun,
             static=static,
-            clients=allowed_clients(settings),
+            clients=allowed_clients(settings, self._listeners),
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
         self._listen(self._dispatcher)
@@ -172,6 +177,7 @@ class App:
             self.chosen,
             self._reloader.current().credentials.describe(),
             name=self.name,
+            unix=self._listeners[0].unix,
             admin=self.admin_name,
         )
 
@@ -238,8 +244,6 @@ class App:
             ),
             read_bufsize=_READ_BUFFER,
         )
-        self._listeners = self._open()
-        self._warn_of_strangers()
         for listener in self._listeners:
             self._acceptors.append(Acceptor(listener.socket, self._http, backlog=BACKLOG))
         if settings.response_timeout:
@@ -253,27 +257,6 @@ class App:
 
     def _is_watch(self, record: Record) -> bool:
         return self._reader.read(record).info.verb == "watch"
-
-    def _open(self) -> list[Listener]:
-        settings = self._settings
-        if self._sockets:
-            return [adopt(sock) for sock in self._sockets]
-        if settings.unix_socket:
-            return [listen_unix(settings.unix_socket)]
-        return [listen_tcp(settings.address, settings.port)]
-
-    def _warn_of_strangers(self) -> None:
-        """Whoever reaches the port acts as the user."""
-        settings = self._settings
-        if settings.clients != "any" or settings.client_token_file:
-            return
-        for listener in self._listeners:
-            if not listener.local:
-                log.warning(
-                    "Whoever reaches %s acts with this proxy's credentials: it is open to other "
-                    "machines. Use --client-token-file, or listen on 127.0.0.1",
-                    listener.name,
-                )
 
     async def drain(self) -> None:
         """Accept no more, and let what is in flight finish within ``--drain-timeout``."""

@@ -5,7 +5,8 @@ the other. Nothing here serves or waits.
 """
 
 import platform
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from .credentials import impersonation_headers, source_for
 from .errors import ConfigError, UsageError
 from .gate import Gate, GateSettings, split_patterns
 from .kubeconfig import DISK, ClientConfig, FileReader, load, load_mapping, proxy_for
+from .listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
 from .secret import Secret
 from .settings import Settings
 from .tls import ClientCertificate, client_context, explain
@@ -96,18 +98,86 @@ def user_agent() -> bytes:
     return f"kubelatch/{__version__} ({platform.system().lower()}/{machine})".encode()
 
 
-def allowed_clients(settings: Settings) -> frozenset[int] | None:
+def allowed_clients(
+    settings: Settings, listeners: Sequence[Listener] = ()
+) -> frozenset[int] | None:
     """The users whose processes may connect; None for all.
 
     Raises:
         UsageError: this system cannot tell users apart there.
     """
-    if settings.clients == "any":
+    wanted = settings.clients
+    if wanted == "auto":
+        wanted = "same-user" if any(listener.abstract for listener in listeners) else "any"
+    if wanted == "any":
         return None
-    if not peer.can_tell(unix_socket=bool(settings.unix_socket)):
+    if not all(peer.can_tell(unix_socket=listener.unix) for listener in listeners):
         msg = f"--clients={settings.clients}: this system does not say whose a connection is"
         raise UsageError(msg, hint="listen on a --unix-socket, whose file mode says who may")
-    return settings.clients if settings.clients != "same-user" else frozenset({peer.own_uid()})
+    return wanted if wanted != "same-user" else frozenset({peer.own_uid()})
+
+
+def open_listeners(settings: Settings, sockets: Sequence[socket.socket] = ()) -> list[Listener]:
+    """Listen where the settings say, or on sockets that were handed over.
+
+    Raises:
+        UsageError: there is no such group.
+        ListenError: it cannot listen there.
+    """
+    if sockets:
+        return [adopt(sock) for sock in sockets]
+    if not settings.unix_socket:
+        return [listen_tcp(settings.address, settings.port)]
+    gid = _group(settings.unix_socket_group)
+    mode = settings.unix_socket_mode
+    if mode is None:
+        # kubectl's, made under umask 0077; a group is named so that it may connect.
+        mode = 0o700 if gid is None else 0o660
+    return [listen_unix(settings.unix_socket, mode=mode, gid=gid)]
+
+
+def _group(name: str) -> int | None:
+    """The number of ``--unix-socket-group``; None without one."""
+    if not name:
+        return None
+    import grp  # noqa: PLC0415 -- seldom used
+
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        if name.isascii() and name.isdigit():
+            return int(name)
+    raise UsageError(f"--unix-socket-group={name}: there is no such group")
+
+
+def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iterator[str]:
+    """What to tell the user of who can connect, and who cannot.
+
+    A client that gets through acts as the user.
+    """
+    if settings.unix_socket_mode is not None or settings.unix_socket_group:
+        own = [listener for listener in listeners if listener.path]
+        if not own:
+            yield (
+                "--unix-socket-mode and --unix-socket-group have no effect: they are for the "
+                "socket of --unix-socket; one of systemd's has SocketMode= and SocketGroup="
+            )
+        for listener in own:
+            if why := closed_to_others(listener.path):
+                yield f"Those whom the mode of {listener.name} lets in cannot connect: {why}"
+    if settings.clients not in {"auto", "any"} or settings.client_token_file:
+        return
+    for listener in listeners:
+        if not listener.local:
+            yield (
+                f"Whoever reaches {listener.name} acts with this proxy's credentials: it is open "
+                "to other machines. Use --client-token-file, or listen on 127.0.0.1"
+            )
+        elif listener.abstract and settings.clients == "any":
+            yield (
+                f"Every user of this machine can connect to {listener.name} and act with this "
+                "proxy's credentials: an abstract socket has no file mode"
+            )
 
 
 def client_token(path: str) -> Secret | None:

@@ -25,6 +25,7 @@ class Limits:
         head_seconds: from a head's first byte to its last; 0 is no limit.
         idle_seconds: without a request on a connection; 0 is no limit.
         connections: at once; 0 is no limit.
+        flags: they are those of the command's flags, which a refusal then names.
     """
 
     header_bytes: int = 1024 * 1024
@@ -32,19 +33,20 @@ class Limits:
     head_seconds: float = 30.0
     idle_seconds: float = 3600.0
     connections: int = 0
+    flags: bool = True
 
     def head_too_large(self) -> KubelatchError:
         """The head is larger than :attr:`header_bytes`."""
         return HeadTooLargeError(
             f"the request's line and header fields are over {self.header_bytes} bytes",
-            hint="--max-header-bytes allows more",
+            hint=self._hint("--max-header-bytes allows more"),
         )
 
     def too_many_headers(self) -> KubelatchError:
         """There are more than :attr:`headers`."""
         return HeadTooLargeError(
             f"the request has over {self.headers} header fields",
-            hint="--max-headers allows more",
+            hint=self._hint("--max-headers allows more"),
             cause="too-many-headers",
         )
 
@@ -52,15 +54,18 @@ class Limits:
         """The head took longer than :attr:`head_seconds`."""
         return HeadTimeoutError(
             f"the request's head was not complete after {self.head_seconds:g} s",
-            hint="--head-timeout allows more time",
+            hint=self._hint("--head-timeout allows more time"),
         )
 
     def too_many_connections(self) -> KubelatchError:
         """There are as many as :attr:`connections` already."""
         return TooManyConnectionsError(
             f"the proxy has {self.connections} connections already",
-            hint="close some, or allow more with --max-connections",
+            hint=self._hint("close some, or allow more with --max-connections"),
         )
+
+    def _hint(self, text: str) -> str:
+        return text if self.flags else ""
 
 
 class HeadTooLargeError(ClientRequestError):

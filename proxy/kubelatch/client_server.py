@@ -6,6 +6,7 @@ It holds what all connections share. What becomes of a request is the handler's 
 import asyncio
 import math
 from collections.abc import Callable
+from typing import cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage
@@ -32,6 +33,9 @@ class ClientServer(web.Server):
         on_unreadable: is told of each request that could not be read or was beyond a limit: by
             whom, what the client was told, and the size of that body.
         limits: what one client may take.
+        make_room: end a connection for a new one that is over the limit, instead of refusing it:
+            the oldest of those without a request, else the oldest. Clients that hold on to many
+            then keep nobody else out.
         options: aiohttp's request handler options.
     """
 
@@ -42,6 +46,7 @@ class ClientServer(web.Server):
         begin: Begin = _never,
         on_unreadable: Callable[[ClientConnection, KubelatchError, int], None] | None = None,
         limits: Limits | None = None,
+        make_room: bool = False,
         **options: object,
     ) -> None:
         # A client that leaves must not leave its watch behind.
@@ -49,6 +54,7 @@ class ClientServer(web.Server):
         self.limits = limits = limits or Limits()
         self.begin = begin
         self.on_unreadable = on_unreadable
+        self._make_room = make_room
         self._options: dict[str, object] = {
             # One field may take all that a head may.
             "max_line_size": limits.header_bytes,
@@ -58,13 +64,19 @@ class ClientServer(web.Server):
             "keepalive_timeout": limits.idle_seconds if limits.idle_seconds > 0 else math.inf,
             **options,
         }
-        self._admitted: set[RequestHandler] = set()
+        # In the order in which they came.
+        self._admitted: dict[ClientConnection, None] = {}
 
     def admit(self, connection: ClientConnection) -> bool:
         """Whether there is room for one more connection; it then counts until it is lost."""
         if 0 < self.limits.connections <= len(self._admitted):
-            return False
-        self._admitted.add(connection)
+            if not self._make_room:
+                return False
+            oldest = min(self._admitted, key=lambda client: not client.idle)
+            # It counts no longer, though its end comes later.
+            del self._admitted[oldest]
+            oldest.cut(reset=True)
+        self._admitted[connection] = None
         return True
 
     def parser(self, connection: ClientConnection) -> HttpRequestParser:
@@ -83,7 +95,7 @@ class ClientServer(web.Server):
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """aiohttp's bookkeeping, and ours."""
-        self._admitted.discard(handler)
+        self._admitted.pop(cast("ClientConnection", handler), None)
         super().connection_lost(handler, exc)
 
     def __call__(self) -> RequestHandler:

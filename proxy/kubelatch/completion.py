@@ -40,7 +40,7 @@ FILE_FLAGS: Final = frozenset(
 DIRECTORY_FLAGS: Final = frozenset({"www", "cache-dir"})
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "client-auth": ("pass", "replace", "refuse"),
-    "clients": ("any", "same-user"),
+    "clients": ("auto", "any", "same-user"),
     "log-format": ("text", "json", "combined"),
     "loop": ("auto", "uvloop", "asyncio"),
     "output": ("text", "json"),

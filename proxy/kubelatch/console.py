@@ -47,7 +47,13 @@ def set_up_logging(sink: Sink, verbosity: int, *, mark: Callable[[int], str] | N
 
 
 def greeting(
-    settings: Settings, config: ClientConfig, status: SourceStatus, *, name: str, admin: str
+    settings: Settings,
+    config: ClientConfig,
+    status: SourceStatus,
+    *,
+    name: str,
+    unix: bool,
+    admin: str,
 ) -> str:
     """The block that a person is shown once the proxy serves.
 
@@ -56,6 +62,7 @@ def greeting(
         config: the chosen cluster and user.
         status: how the credential is.
         name: the address of the proxy.
+        unix: that is a unix socket's.
         admin: that of its admin listener, or empty.
     """
     rows = [
@@ -65,7 +72,10 @@ def greeting(
         ("filter", filter_words(settings)),
         ("log", _log_words(settings)),
     ]
-    where = f"--unix-socket {name} http://localhost" if "/" in name else f"http://{name}"
+    where = f"http://{name}"
+    if unix:
+        socket = f"--abstract-unix-socket {name[1:]}" if name[0] == "@" else f"--unix-socket {name}"
+        where = f"{socket} http://localhost"
     if admin:
         rows.append(("admin", f"{admin}: /readyz?verbose"))
     prefix = settings.api_prefix.rstrip("/")

@@ -21,6 +21,7 @@ from .errors import ClientRequestError, ExpectationError, KubelatchError, Upstre
 from .exchange import Exchange
 from .gate import Allowed, Answer, Gate, Refusal, Static
 from .gate.clients import judge_user
+from .gate.head import RawHeaders
 from .incoming import Incoming, Lines, Plan
 from .outbound import Outbound, Policy
 from .record import Record, Recorder
@@ -78,6 +79,16 @@ class Dispatcher:
         # Of those, what a task carries out; and what became too late while it did.
         self._tasks: dict[Record, asyncio.Task[object]] = {}
         self._too_late: dict[Record, KubelatchError] = {}
+
+    def judge_client(self, uid: int | None, headers: RawHeaders) -> Refusal | None:
+        """Why a client may not ask at all; None if it may.
+
+        Args:
+            uid: the user id of its process; None if the kernel could not tell.
+            headers: the header lines of its request.
+        """
+        refusal = None if self._clients is None else judge_user(uid, self._clients)
+        return self.gate.judge_token(headers) if refusal is None else refusal
 
     def give_up(self) -> list[asyncio.Task[object]]:
         """The time to drain is up: end what tasks carry out, and tell the clients why.

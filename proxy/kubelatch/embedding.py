@@ -33,6 +33,8 @@ class Options(TypedDict, total=False):
     port: int
     address: str
     unix_socket: str
+    unix_socket_mode: int | str
+    unix_socket_group: str
     api_prefix: str
     www: str
     www_prefix: str
@@ -317,6 +319,8 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             yield f"{flag}={str(value).lower()}"
+        elif name == "unix_socket_mode" and isinstance(value, int):
+            yield f"{flag}={value:04o}"
         elif name in durations and isinstance(value, int | float):
             yield f"{flag}={value:f}s"
         elif isinstance(value, tuple | list):

@@ -1,8 +1,10 @@
 """Sockets to listen on: TCP or unix, made before the server so that every error has a name.
 
 Errors are worded as kubectl's, since scripts look for ``address already in use``. A unix socket
-is made under a strict umask rather than opened up and then closed; a stale one is replaced, a
-live one never (kubectl proxy takes it from the running proxy without a word).
+is made under a strict umask and opened up, if it is to be, before it listens; a stale one is
+replaced, a live one never (kubectl proxy takes it from the running proxy without a word). A path
+that begins with ``@`` is a name in Linux's abstract namespace (unix(7)), as in Go: there is no
+file, no mode, and nothing stale.
 """
 
 import contextlib
@@ -12,6 +14,7 @@ import os
 import socket
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from .errors import ListenError
@@ -48,6 +51,11 @@ class Listener:
     def unix(self) -> bool:
         """It is a unix socket."""
         return self.socket.family == socket.AF_UNIX
+
+    @property
+    def abstract(self) -> bool:
+        """It is a unix socket without a file: whoever is in its network namespace can connect."""
+        return self.unix and isinstance(self.socket.getsockname(), bytes)
 
     @property
     def local(self) -> bool:
@@ -113,35 +121,115 @@ def listen_tcp(address: str, port: int, *, flag: str = "") -> Listener:
     return Listener(sock, _join(bound[0], bound[1]))
 
 
-def listen_unix(path: str) -> Listener:
-    """Listen on a unix socket that only this user can open.
+def unix_path(address: str) -> str:
+    """The path, or abstract name, in an address such as ``unix:/path``, ``/path`` or ``@name``;
+    empty if that is no unix socket's."""
+    path = address.removeprefix("unix:")
+    return path if path != address or path.startswith(("/", "./", "@")) else ""
+
+
+def unix_address(path: str) -> str | bytes:
+    """What to bind or connect to for this path or abstract name."""
+    return b"\0" + os.fsencode(path[1:]) if path.startswith("@") else path
+
+
+def listen_unix(path: str, *, mode: int = 0o700, gid: int | None = None) -> Listener:
+    """Listen on a unix socket, by default one that only this user can open.
+
+    Args:
+        path: of the socket, or its abstract name, for which the other two mean nothing.
+        mode: of its file; to connect takes permission to write.
+        gid: the group of its file; None for this process's own.
 
     Raises:
         ListenError: something else is in the way, or another process listens there.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    abstract, bound = path.startswith("@"), False
     try:
-        _remove_stale(path)
-        before = os.umask(0o077)
+        if not abstract:
+            _remove_stale(path)
+        before = os.umask(0o077 | ~mode & 0o777)
         try:
-            sock.bind(path)
+            sock.bind(unix_address(path))
+            bound = True
         finally:
             os.umask(before)
+        if not abstract and (gid is not None or mode & 0o077):
+            _open_to(path, mode, gid)
         sock.listen(BACKLOG)
     except OSError as exc:
         sock.close()
-        # The kernel's limit of 107 bytes shows up in Python as a plain OSError.
-        words = "invalid argument" if exc.errno is None else _words(exc)
-        msg = f"listen unix {path}: bind: {words}"
-        hint = {
-            errno.EADDRINUSE: "another process listens there, or it is no socket: choose "
-            "another path, or remove it",
-            errno.ENOENT: "make its directory first",
-            None: "a socket's path may have at most 107 bytes",
-        }.get(exc.errno, "")
-        raise ListenError(msg, hint=hint) from exc
+        if bound and not abstract:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        raise _no_unix_socket(path, exc, bound=bound) from exc
     sock.setblocking(False)
-    return Listener(sock, path, path, os.stat(path).st_ino)
+    return Listener(sock, path) if abstract else Listener(sock, path, path, os.stat(path).st_ino)
+
+
+def _open_to(path: str, mode: int, gid: int | None) -> None:
+    """Set group and mode of a socket that does not listen yet.
+
+    The group comes first, so that the mode lets nobody else in meanwhile. Both are set through a
+    descriptor where the system has such (open(2), ``O_PATH``): in a directory where others may
+    write, the path can be a link to another file by now.
+    """
+    if not hasattr(os, "O_PATH"):
+        if gid is not None:
+            os.chown(path, -1, gid, follow_symlinks=False)
+        os.chmod(path, mode)
+        return
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        if gid is not None:
+            os.chown(f"/proc/self/fd/{fd}", -1, gid)
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
+
+
+def _no_unix_socket(path: str, exc: OSError, *, bound: bool) -> ListenError:
+    # The kernel's limit of 107 bytes shows up in Python as a plain OSError.
+    words = "invalid argument" if exc.errno is None else _words(exc)
+    if bound and exc.errno == errno.EPERM:
+        return ListenError(
+            f"listen unix {path}: change group: {words}",
+            hint="a socket can be given to a group that the proxy's user belongs to: another "
+            "--unix-socket-group, or a member of this one",
+        )
+    in_use = "another process listens there, or it is no socket: choose another path, or remove it"
+    if path.startswith("@"):
+        in_use = "another process listens there: choose another name"
+    hints = {
+        errno.EADDRINUSE: in_use,
+        errno.ENOENT: "make its directory first",
+        None: "a socket's path or name may have at most 107 bytes",
+    }
+    return ListenError(f"listen unix {path}: bind: {words}", hint=hints.get(exc.errno, ""))
+
+
+def closed_to_others(path: str) -> str:
+    """Why those whom a unix socket's mode seems to let in cannot connect; empty if they can.
+
+    Linux wants permission to write to the socket, and to search each directory above it (unix(7),
+    path_resolution(7)). Access control lists are not looked at.
+    """
+    socket_file = os.stat(path)
+    for shift, who in ((3, "its group"), (0, "others")):
+        allowed = socket_file.st_mode >> shift & 7
+        if not allowed:
+            continue
+        if not allowed & 2:
+            return f"{who} may not write to it, which connecting takes"
+        for directory in Path(path).resolve().parents:
+            found = directory.stat()
+            same_group = shift and found.st_gid == socket_file.st_gid
+            if not found.st_mode >> (3 if same_group else 0) & 1:
+                return f"the directory {directory} lets {who} not through"
+    return ""
 
 
 def adopt(sock: socket.socket) -> Listener:

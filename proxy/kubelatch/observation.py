@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .admin import Admin, ApiServerWatch, Check
     from .credentials import Credential
     from .dispatch import Dispatcher
+    from .gate import Refusal
+    from .gate.head import RawHeaders
     from .metrics import Metrics, Readings
     from .reload import Reloader
     from .upstream.generation import Generation
@@ -87,7 +89,7 @@ class Observation:
         access_log = self._make_log(settings, environ, stderr, skip, attended=attended)
         takers: list[Callable[[Sequence[Record]], None]] = [access_log.take]
         if settings.admin_address:
-            takers += self._make_admin(settings.admin_address)
+            takers += self._make_admin(settings)
         self._batches = Batches(*takers)
         self._tells_fields = settings.verbosity >= ANSWER_FIELDS
         self.begun: Recorder | None = access_log.begin if settings.verbosity >= STREAMS else None
@@ -158,6 +160,17 @@ class Observation:
             return None
         self._batches.flush()
         return self._metrics.expose(accept)
+
+    def judge_client(self, uid: int | None, headers: "RawHeaders") -> "Refusal | None":
+        """See ``admin.Subject``."""
+        if self._dispatcher is None:
+            return None
+        return self._dispatcher.judge_client(uid, headers)
+
+    @property
+    def wants_token(self) -> bool:
+        """See ``admin.Subject``."""
+        return self._dispatcher is not None and self._dispatcher.gate.wants_token
 
     def quit(self) -> None:
         """See ``admin.Subject``."""
@@ -236,10 +249,12 @@ class Observation:
             sink, form, self._reader, scope="all", skip=skip, verbosity=settings.verbosity
         )
 
-    def _make_admin(self, address: str) -> list[Callable[[Sequence[Record]], None]]:
+    def _make_admin(self, settings: Settings) -> list[Callable[[Sequence[Record]], None]]:
         from .admin import Admin, ApiServerWatch  # noqa: PLC0415 -- seldom used
 
-        self._admin = Admin(address, self)
+        self._admin = Admin(
+            settings.admin_address, self, accept_hosts=split_patterns(settings.accept_hosts)
+        )
         self._api_server = ApiServerWatch()
         try:
             from .metrics import Metrics  # noqa: PLC0415 -- an extra

@@ -1,18 +1,20 @@
 """Who is at the other end of a local connection, as the kernel knows it.
 
 On a unix socket the kernel says it directly (``SO_PEERCRED``, unix(7)). For TCP over loopback
-Linux tells the owner of the client's socket when asked for that socket (sock_diag(7)). Nothing
-here decides anything.
+Linux names the owner of the client's socket when asked for that socket (sock_diag(7)); it is
+believed for a connection that both ends still have, and for no other socket. Nothing here decides
+who may come.
 """
 
 import contextlib
-import ipaddress
+import functools
 import os
 import select
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,8 +31,39 @@ _HEADER: Final = struct.Struct("=IHHII")
 _REQUEST: Final = struct.Struct("=BBBBI")
 _PORTS: Final = struct.Struct("!HH")
 _SOCKET_ID_REST: Final = struct.Struct("=III")
-# Behind the message header: four bytes, the socket's id (48 bytes), three counters, the uid.
-_UID_OFFSET: Final = _HEADER.size + 4 + 48 + 12
+# struct inet_diag_msg: family, state, timer, retransmissions; the socket's id, of which ports and
+# both addresses; expiry and queues; owner and inode.
+_ANSWER: Final = struct.Struct("=BBBB4s16s16s12x12xII")
+# include/net/tcp_states.h
+_ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT = 1, 4, 5, 8
+# The client may have ended its side after the request; whether its process has closed the socket
+# as well shows in the inode.
+_CLIENT_STATES: Final = frozenset({_ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2})
+_OUR_STATES: Final = frozenset({_ESTABLISHED, _CLOSE_WAIT})
+
+# include/net/flow.h. What stays on a machine goes through it, and a socket may be bound to it
+# (SO_BINDTODEVICE), which a look-up that names no interface would miss.
+_LOOPBACK_INTERFACE: Final = 1
+_V4_MAPPED: Final = bytes(10) + b"\xff\xff"
+_V6_LOOPBACK: Final = bytes(15) + b"\1"
+
+
+class _End(NamedTuple):
+    """One end of a TCP connection."""
+
+    # Of 4 or 16 bytes.
+    address: bytes
+    port: int
+    interface: int
+
+
+class _Socket(NamedTuple):
+    """What the kernel says of a socket."""
+
+    state: int
+    uid: int
+    inode: int
+
 
 # Linux says when the peer has sent its end; elsewhere only a reset shows.
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
@@ -62,8 +95,8 @@ class Peer:
 
     @property
     def uid(self) -> int | None:
-        """The user id of its process, where the kernel knows it; asked for once, while it waits
-        for its first answer and so is sure to be there."""
+        """The user id of its process, where the kernel knows it; asked for once, at its first
+        request, whose response an honest client waits for."""
         if self._uid is ...:
             sock = self._transport.get_extra_info("socket") if self._transport else None
             self._uid = uid_of(sock) if sock is not None else None
@@ -90,15 +123,16 @@ def has_left(sock: "socket.socket | TransportSocket", *, half: bool = True) -> b
 def uid_of(sock: "socket.socket | TransportSocket") -> int | None:
     """The user id of the process at the other end of an accepted connection.
 
-    None if it cannot be known: the peer is on another machine, or already gone.
+    None if it cannot be known: the peer is on another machine or in another network namespace, it
+    has closed or reset the connection, or its user has no id in this process's user namespace.
     """
-    if sock.family == socket.AF_UNIX:
-        return _unix_uid(sock)
-    if sys.platform != "linux":
-        return None
-    with contextlib.suppress(OSError, ValueError):
-        return _tcp_uid(sock.getpeername(), sock.getsockname())
-    return None
+    uid = None
+    with contextlib.suppress(OSError):
+        if sock.family == socket.AF_UNIX:
+            uid = _unix_uid(sock)
+        elif sys.platform == "linux":
+            uid = _tcp_uid(sock)
+    return None if uid is None or uid == _unmapped_uid() else uid
 
 
 def _unix_uid(sock: "socket.socket | TransportSocket") -> int | None:
@@ -109,35 +143,97 @@ def _unix_uid(sock: "socket.socket | TransportSocket") -> int | None:
     return int(struct.unpack("3i", credentials)[1])
 
 
-def _tcp_uid(peer: tuple[object, ...], ours: tuple[object, ...]) -> int | None:
-    there, here = _address(peer[0]), _address(ours[0])
-    if not there.is_loopback and there != here:
+def _tcp_uid(sock: "socket.socket | TransportSocket") -> int | None:
+    """Ask for the client's end, and then for ours, with which it cannot have changed meanwhile.
+
+    As long as our end lives, no second connection between the same two addresses and ports comes
+    to be established. A client that has reset its own may have left its port to anybody, of
+    which the kernel's table then speaks, and our end is gone.
+    """
+    there, here = _end(sock.getpeername()), _end(sock.getsockname())
+    loopback = there.address[:1] == b"\x7f" or there.address == _V6_LOOPBACK
+    if not loopback and there.address != here.address:
         return None  # another machine's user ids mean nothing here
-    family = socket.AF_INET if there.version == 4 else socket.AF_INET6
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        client = _look_up(kernel, there, here)
+        if client is None or client.state not in _CLIENT_STATES:
+            return None
+        ours = _look_up(kernel, here, there)
+    # Inodes of sockets are the whole machine's: that this is our socket also shows that the
+    # connection is one of the network namespace which was asked.
+    if (
+        ours is None
+        or ours.state not in _OUR_STATES
+        or ours.inode != os.fstat(sock.fileno()).st_ino
+    ):
+        return None
+    # A socket that its process has closed already is shown without an inode, and as root's.
+    return client.uid if client.inode else None
+
+
+def _look_up(kernel: socket.socket, local: _End, remote: _End) -> _Socket | None:
+    """The socket whose own address is *local* and that is connected to *remote*.
+
+    Without one, the kernel would make do with one that listens on *local*
+    (net/ipv4/inet_diag.c, ``inet_diag_find_one_icsk``): the answer's addresses tell.
+    """
+    family = socket.AF_INET if len(local.address) == 4 else socket.AF_INET6
     request = (
         _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES)
-        # From the client's point of view: its own end first.
-        + _PORTS.pack(peer[1], ours[1])
-        + there.packed.ljust(16, b"\0")
-        + here.packed.ljust(16, b"\0")
-        + _SOCKET_ID_REST.pack(0, _NO_COOKIE, _NO_COOKIE)
+        + _PORTS.pack(local.port, remote.port)
+        + local.address.ljust(16, b"\0")
+        + remote.address.ljust(16, b"\0")
+        + _SOCKET_ID_REST.pack(local.interface, _NO_COOKIE, _NO_COOKIE)
     )
     size = _HEADER.size + len(request)
-    header = _HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-        kernel.send(header + request)
-        answer = kernel.recv(4096)
+    kernel.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + request)
+    # The answer is there when the request has been sent (net/core/sock_diag.c, sock_diag_rcv).
+    answer, sender = kernel.recvfrom(4096, socket.MSG_DONTWAIT)
+    if sender[0] != 0 or len(answer) < _HEADER.size + _ANSWER.size:
+        return None
     if _HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
-        return None  # an error: no such socket any more
-    uid, inode = struct.unpack_from("=II", answer, _UID_OFFSET)
-    # A socket that its process has closed already is shown without an inode, and as root's.
-    return int(uid) if inode else None
+        return None  # an error: there is no such socket
+    family, state, _, _, ports, source, target, uid, inode = _ANSWER.unpack_from(
+        answer, _HEADER.size
+    )
+    found = _from_kernel(family, source), _from_kernel(family, target)
+    if ports != _PORTS.pack(local.port, remote.port) or found != (local.address, remote.address):
+        return None
+    return _Socket(state, uid, inode)
 
 
-def _address(text: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    address = ipaddress.ip_address(str(text).partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped if mapped is not None else address
+def _end(name: tuple[object, ...]) -> _End:
+    """An end by its name of the ``socket`` module."""
+    address, port, *rest = name
+    # A link-local address has one of its own.
+    interface = (rest[1] if len(rest) == 2 else 0) or _LOOPBACK_INTERFACE
+    if not isinstance(address, str) or not isinstance(port, int) or not isinstance(interface, int):
+        raise TypeError(name)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    packed = socket.inet_pton(family, address.partition("%")[0])
+    return _End(_plain(packed), port, interface)
+
+
+def _from_kernel(family: int, packed: bytes) -> bytes:
+    return packed[:4] if family == socket.AF_INET else _plain(packed)
+
+
+def _plain(packed: bytes) -> bytes:
+    """An IPv4 address, also where a socket for both families has it as an IPv6 one."""
+    return packed[12:] if packed.startswith(_V4_MAPPED) else packed
+
+
+@functools.cache
+def _unmapped_uid() -> int | None:
+    """The id by which all users go that have none in this process's user namespace
+    (user_namespaces(7)): nobody in particular. None where every user has one."""
+    try:
+        ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+        if ranges == [["0", "0", str(2**32 - 1)]]:
+            return None
+        return int(Path("/proc/sys/kernel/overflowuid").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def own_uid() -> int:

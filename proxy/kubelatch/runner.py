@@ -26,6 +26,7 @@ from .app import App
 from .commands import COMMANDS
 from .descriptors import raise_limit
 from .errors import KubelatchError, UsageError
+from .listeners import unix_address, unix_path
 from .settings import Settings, complete, flag_set, from_values
 
 # As a shell has it.
@@ -297,7 +298,7 @@ class _Connection(http.client.HTTPConnection):
             return
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock.connect(unix_address(self._path))
 
 
 def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -343,8 +344,7 @@ def _words(error: OSError | http.client.HTTPException) -> str:
 def _question(settings: Settings) -> tuple[_Question, int]:
     """What to ask, and the highest status that will do."""
     if address := settings.admin_address:
-        path = address.removeprefix("unix:")
-        if path != address or path.startswith(("/", "./")):
+        if path := unix_path(address):
             return _Question("", 0, path, "/readyz"), 200
         host, _, port = address.rpartition(":")
         if not port.isdecimal():

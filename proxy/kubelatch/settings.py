@@ -5,11 +5,12 @@ documentation, so that they cannot drift apart. Names, shorthands, defaults and 
 first groups are kubectl's (kubectl pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import UsageError
+from .flag_values import at_least, clients, commas, file_mode, one_of, read_only, repeated
 from .goflags import (
     Flag,
     FlagSet,
@@ -36,58 +37,7 @@ _IGNORED: Final = "Accepted for kubectl's sake, without effect"
 _SERVICE_LINKS: Final = ("KUBELATCH_SERVICE_", "KUBELATCH_PORT_")
 
 
-def _repeated(text: str) -> tuple[str, ...]:
-    return (text,)
-
-
-def _commas(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            msg = f"must be one of {', '.join(choices)}"
-            raise ValueError(msg)
-        return text
-
-    return parse
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        number = parse_int(text)
-        if number < least:
-            msg = f"must be at least {least}"
-            raise ValueError(msg)
-        return number
-
-    return parse
-
-
-def _read_only(text: str) -> str:
-    if text == "with-secrets":
-        return text
-    try:
-        return "on" if parse_bool(text) else "off"
-    except ValueError:
-        msg = "must be true, false or with-secrets"
-        raise ValueError(msg) from None
-
-
-def _clients(text: str) -> frozenset[int] | Literal["any", "same-user"]:
-    if text == "any":
-        return "any"
-    if text == "same-user":
-        return "same-user"
-    try:
-        return frozenset(int(part) for part in _commas(text))
-    except ValueError:
-        msg = "must be any, same-user, or user ids with commas"
-        raise ValueError(msg) from None
-
-
-_client_auth = _one_of("pass", "replace", "refuse")
+_client_auth = one_of("pass", "replace", "refuse")
 
 
 def _flag(name: str, help_text: str, *, default: str = "", **more: Any) -> Flag:
@@ -102,8 +52,14 @@ FLAGS: Final = (
     Flag(name="port", shorthand="p", default=8001, parse=parse_int, group=_SERVING,
          help="The port to listen on; 0 lets the system choose."),
     _flag("address", "The IP address to listen on.", default="127.0.0.1", group=_SERVING),
-    _flag("unix-socket", "Listen on this unix socket instead of a port.", shorthand="u",
-          group=_SERVING),
+    _flag("unix-socket", "Listen on this unix socket instead of a port; @NAME is one in Linux's "
+          "abstract namespace.", shorthand="u", group=_SERVING),
+    # kubectl's is made under umask 0077.
+    Flag(name="unix-socket-mode", default=None, parse=file_mode, value_name="MODE",
+         group=_SERVING, help="The mode of the unix socket, in octal: 0660 lets its group connect. "
+         "The default is 0700, or 0660 with --unix-socket-group."),
+    _flag("unix-socket-group", "The group of the unix socket, by name or number.",
+          value_name="GROUP", group=_SERVING),
     _flag("api-prefix", "Serve the API under this prefix.", default="/", group=_SERVING),
     _flag("www", "Also serve the static files of this directory.", shorthand="w", group=_SERVING),
     _flag("www-prefix", "Serve the static files under this prefix.", shorthand="P",
@@ -125,17 +81,18 @@ FLAGS: Final = (
             group=_FILTER),
     _flag("accept-origins", "Regular expressions for the origins of web pages to let in, each "
           "matched as a whole, e.g. 'http://localhost:3000'.", group=_FILTER),
-    Flag(name="read-only", default="off", bare="on", parse=_read_only, group=_FILTER,
+    Flag(name="read-only", default="off", bare="on", parse=read_only, group=_FILTER,
          help="Let only requests through that change nothing, and no secrets; "
               "--read-only=with-secrets lets secrets be read."),
-    Flag(name="allow-rules", default=(), parse=_repeated, repeat=True, group=_FILTER,
+    Flag(name="allow-rules", default=(), parse=repeated, repeat=True, group=_FILTER,
          help="A file of Role and ClusterRole manifests that say what may pass, and nothing "
               "else may; may be repeated."),
     _flag("client-auth", "What becomes of a client's own Authorization: pass, replace or refuse.",
           default="pass", parse=_client_auth, group=_FILTER),
-    Flag(name="clients", default="any", parse=_clients, group=_FILTER,
-         value_name="any|same-user|UID,...",
-         help="Whose processes may connect: any, same-user, or user ids with commas."),
+    Flag(name="clients", default="auto", parse=clients, group=_FILTER,
+         value_name="auto|any|same-user|UID,...",
+         help="Whose processes may connect: any, same-user, or user ids with commas; auto is "
+              "same-user on an abstract unix socket, which has no file mode, and any elsewhere."),
     _flag("client-token-file", "A file with a secret that clients must send, as a bearer token "
           "or as the password of basic authentication.", group=_FILTER),
     _flag("kubeconfig", "The kubeconfig file to use.", group=_CLUSTER),
@@ -154,10 +111,10 @@ FLAGS: Final = (
     _flag("username", "The name for basic authentication.", group=_CLUSTER),
     _flag("password", "The password for basic authentication.", group=_CLUSTER, secret=True),
     _flag("as", "The user to impersonate.", group=_CLUSTER),
-    Flag(name="as-group", default=(), parse=_repeated, repeat=True, group=_CLUSTER,
+    Flag(name="as-group", default=(), parse=repeated, repeat=True, group=_CLUSTER,
          help="A group to impersonate; may be repeated."),
     _flag("as-uid", "The UID to impersonate.", group=_CLUSTER),
-    Flag(name="as-user-extra", default=(), parse=_repeated, repeat=True, group=_CLUSTER,
+    Flag(name="as-user-extra", default=(), parse=repeated, repeat=True, group=_CLUSTER,
          help="An extra field KEY=VALUE to impersonate; may be repeated."),
     Flag(name="disable-compression", default=None, parse=parse_bool, bare=True, group=_CLUSTER,
          help="Do not ask the server for compressed answers."),
@@ -178,16 +135,16 @@ FLAGS: Final = (
     Flag(name="in-cluster", default=None, parse=parse_bool, bare=True, group=_CLUSTER,
          help="Use the pod's service account and no kubeconfig; --in-cluster=false: never."),
     _switch("no-in-cluster", "The same as --in-cluster=false.", group=_CLUSTER),
-    Flag(name="exec-allow", default=(), parse=_commas, repeat=True, group=_CLUSTER,
+    Flag(name="exec-allow", default=(), parse=commas, repeat=True, group=_CLUSTER,
          help="The exec plugins that may run, by name or path; may be repeated."),
     _switch("no-exec", "Run no exec plugin.", group=_CLUSTER),
     Flag(name="exec-timeout", default=0.0, parse=parse_limit, group=_CLUSTER,
          help="How long an exec plugin may take; 0: five minutes at a terminal, else one."),
     # Go's limit for a server (net/http DefaultMaxHeaderBytes), and so kubectl proxy's.
-    Flag(name="max-header-bytes", default=1024 * 1024, parse=_at_least(1024), value_name="N",
+    Flag(name="max-header-bytes", default=1024 * 1024, parse=at_least(1024), value_name="N",
          group=_LIMITS, help="How many bytes a request's line and header fields may have."),
     # Kubernetes clients send some ten. Apache allows 100, aiohttp 128, kubectl proxy any number.
-    Flag(name="max-headers", default=256, parse=_at_least(8), value_name="N", group=_LIMITS,
+    Flag(name="max-headers", default=256, parse=at_least(8), value_name="N", group=_LIMITS,
          help="How many header fields a request may have."),
     # Local clients send a head at once; nginx waits 60 s, the API server 32 s.
     Flag(name="head-timeout", default=30.0, parse=parse_limit, group=_LIMITS,
@@ -198,18 +155,19 @@ FLAGS: Final = (
     Flag(name="idle-timeout", default=3600.0, parse=parse_limit, group=_LIMITS,
          help="How long a connection may be without a request; 0 is for ever."),
     # Each watch and tunnel takes one, and how many are right only the user can know.
-    Flag(name="max-connections", default=0, parse=_at_least(0), value_name="N", group=_LIMITS,
+    Flag(name="max-connections", default=0, parse=at_least(0), value_name="N", group=_LIMITS,
          help="How many connections clients may have at once; 0 is any number."),
     _flag("log-requests", "Where to log requests: a file, - for standard error, off, or auto: all "
           "of them at a terminal, elsewhere those that were refused here or failed.",
           default="auto", group=_SEEN),
     _flag("log-format", "How to log requests: text, json, or combined as Apache does. What auto "
           "logs away from a terminal is text in any case.",
-          default="text", parse=_one_of("text", "json", "combined"), group=_SEEN),
+          default="text", parse=one_of("text", "json", "combined"), group=_SEEN),
     _flag("log-skip-paths", "Regular expressions for paths of which only what goes wrong is "
           "logged, e.g. '^/(livez|readyz)'.", group=_SEEN),
     _flag("admin-address", "Serve /livez, /readyz, /version, /metrics and POST /quitquitquit "
-          "here, e.g. 127.0.0.1:8002 or unix:/run/kubelatch.sock.", group=_SEEN),
+          "here, e.g. 127.0.0.1:8002 or unix:/run/kubelatch.sock. --clients and "
+          "--client-token-file hold here too, but for health and readiness.", group=_SEEN),
     _switch("quiet", "Print the start line and what goes wrong, and no more.", group=_SEEN),
     Flag(name="v", shorthand="v", default=0, parse=parse_level, group=_SEEN,
          help="How much to tell: 0 warnings, 1 reloads, 2 streams as they begin, 3 decisions of "
@@ -254,6 +212,8 @@ class Settings:
     port: int
     address: str
     unix_socket: str
+    unix_socket_mode: int | None
+    unix_socket_group: str
     api_prefix: str
     www: str
     www_prefix: str
@@ -269,7 +229,7 @@ class Settings:
     read_only: Literal["off", "on", "with-secrets"]
     allow_rules: tuple[str, ...]
     client_auth: Literal["pass", "replace", "refuse"]
-    clients: frozenset[int] | Literal["any", "same-user"]
+    clients: frozenset[int] | Literal["auto", "any", "same-user"]
     client_token_file: str
     proxy_url: str
     connect_timeout: float
@@ -355,6 +315,10 @@ def from_values(values: Mapping[str, Any]) -> Settings:
     if values["unix_socket"] and values["port"] != 8001:
         msg = "cannot set --unix-socket and --port at the same time"
         raise UsageError(msg, hint="leave one of them out")
+    file_flags = values["unix_socket_mode"] is not None or values["unix_socket_group"]
+    if file_flags and values["unix_socket"].startswith("@"):
+        msg = "an abstract unix socket has neither mode nor group"
+        raise UsageError(msg, hint="--clients says whose processes may connect")
     if not -1 < values["port"] < 65536:
         msg = f"listen tcp: address {values['port']}: invalid port"
         raise UsageError(msg, hint="a port is a number from 0 to 65535")

@@ -65,6 +65,7 @@ DIFFERENCES: Final = _rows(
     ("static-page", "static files", "read by any page", "403"),
     ("static-symlink", "static files", "followed anywhere", "404, but for --www-symlinks"),
     ("socket-taken", "unix socket of a running proxy", "taken over", "refused, exit 1"),
+    ("abstract-socket", "abstract unix socket", "let through", "403, but for --clients"),
     ("host-malformed", "", "judged by the patterns", "400 if it is no host and port"),
     ("userinfo", "", "http://user@host/ is accepted", "400"),
     (

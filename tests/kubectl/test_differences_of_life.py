@@ -1,5 +1,6 @@
 """The table of differences, proven: starting, stopping, files and sockets."""
 
+import os
 import re
 import signal
 import socket
@@ -267,6 +268,28 @@ def test_unix_socket(start: Start, config: Path, tmp_path: Path) -> None:
     assert send(ours.address, ask("GET", "/api"))
     ours.end()
     assert not for_us.exists()
+
+
+@proves("abstract-socket")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_at_an_abstract_socket(start: Start, config: Path) -> None:
+    for name in ("kubectl", "kubelatch"):
+        address = f"@{name}-{os.getpid()}"
+        proxy = start(name, f"--kubeconfig={config}", f"--unix-socket={address}")
+        assert proxy.address == address
+        command = (
+            "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+            "--abstract-unix-socket", address[1:], "http://localhost/api",
+        )  # fmt: skip
+        ours = subprocess.run(command, check=False, stdout=subprocess.PIPE).stdout
+        theirs = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, user=65534, cwd="/"
+        ).stdout
+        refused, unreachable = b"403", b"000"
+        assert ours not in {refused, unreachable}
+        assert (theirs == refused) is (name == "kubelatch")
+        assert theirs != unreachable
+        proxy.end()
 
 
 @proves("exit-codes")

@@ -81,11 +81,11 @@ def ask(
 
 
 def connect(address: str) -> socket.socket:
-    """Connect to ``host:port``, ``[v6]:port`` or a unix socket's path."""
-    if "/" in address:
+    """Connect to ``host:port``, ``[v6]:port``, a unix socket's path or its abstract ``@name``."""
+    if "/" in address or address.startswith("@"):
         plain = socket.socket(socket.AF_UNIX)
         plain.settimeout(TIMEOUT)
-        plain.connect(address)
+        plain.connect("\0" + address[1:] if address.startswith("@") else address)
         return plain
     host, _, port = address.rpartition(":")
     return socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -67,6 +68,13 @@ async def test_options_are_the_flags(tmp_path: Path) -> None:
         async with await Client.connect(str(tmp_path / "s")) as client:
             answer = await client.get("/api/v1/namespaces/x", method="DELETE")
             assert answer.status == 403
+
+
+@pytest.mark.parametrize("mode", [0o660, "660", "0o660"])
+async def test_a_sockets_mode_may_be_a_number(tmp_path: Path, mode: int | str) -> None:
+    path = tmp_path / "s"
+    async with Proxy(demo=True, unix_socket=str(path), unix_socket_mode=mode):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
 
 
 async def test_who_it_acts_as_can_be_changed() -> None:

@@ -305,6 +305,36 @@ def test_only_labelled_pods_reach_the_shared_proxy() -> None:
     assert api["from"][0]["podSelector"] == {"matchLabels": {"kubelatch-client": "true"}}
 
 
+@pytest.mark.parametrize("directory", ["standalone", "examples/sidecar"])
+def test_the_admin_port_is_open_to_named_scrapers_alone(directory: str) -> None:
+    """Probes need no rule: a pod's own node always reaches it."""
+    objects = render(DEPLOY / directory)
+    policy = one(objects, "NetworkPolicy")["spec"]
+    assert "Ingress" in policy["policyTypes"]
+    pod = one(objects, "Deployment")["spec"]["template"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    # The sidecar's port is by number, since not every network knows names of init containers.
+    names = {8002} | {
+        p["name"] for p in kubelatch_in(objects)["ports"] if p["containerPort"] == 8002
+    }
+    rules = [r for r in policy["ingress"] if {port["port"] for port in r["ports"]} & names]
+    (rule,) = rules
+    (scrapers,) = rule["from"]
+    # Both in one entry: pods of that name in that namespace, and not either of them.
+    assert scrapers == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+    }
+    # No rule is for all ports, or for all who ask.
+    assert all(rule.get("ports") and rule.get("from") for rule in policy["ingress"])
+
+
+def test_a_sidecar_alone_closes_nothing_of_the_application() -> None:
+    """A policy that selects pods keeps out all that it does not name."""
+    component = yaml.safe_load((DEPLOY / "components/sidecar/kustomization.yaml").read_text())
+    assert "resources" not in component
+
+
 def test_the_grace_period_has_room_for_the_drain() -> None:
     deployment = one(render(DEPLOY / "standalone"), "Deployment")
     container = kubelatch_in(render(DEPLOY / "standalone"))

@@ -239,6 +239,35 @@ async def test_it_serves_the_sockets_it_is_given(tmp_path: Path, loop: str) -> N
                 assert (await client.get("/api/v1/namespaces")).status == 200
 
 
+async def test_an_abstract_socket_is_for_its_own_user(tmp_path: Path) -> None:
+    if not shutil.which("systemd-socket-activate"):
+        pytest.skip("systemd-socket-activate is not installed")
+    name = f"@{tmp_path}"
+    process = await asyncio.create_subprocess_exec(
+        "systemd-socket-activate", f"--listen={name}", f"--setenv=PYTHONPATH={ROOT}/proxy",
+        f"--setenv=HOME={tmp_path}", sys.executable, "-m", "kubelatch", "--demo",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        await process.stderr.readline()
+        async with await Client.connect(name) as client:
+            assert (await client.get("/version")).status == 200
+        assert (await process.stdout.readline()).decode().split()[-1] == name
+        if os.geteuid() == 0:
+            nobody = await asyncio.create_subprocess_exec(
+                "curl", "-s", "--abstract-unix-socket", name[1:], "http://localhost/version",
+                user=65534, cwd="/", stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            out, _ = await nobody.communicate()
+            assert b"a process of user id 65534 may not use this proxy" in out
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0
+
+
 _PLUGIN = """#!{python}
 import json, os, sys
 fds = {{}}

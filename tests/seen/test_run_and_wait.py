@@ -330,11 +330,17 @@ async def test_wait_returns_once_the_proxy_is_there(
     assert bool(upstream.requests) is not admin
 
 
-async def test_wait_on_a_unix_socket(tmp_path: Path, authority: Authority, config: Config) -> None:
-    path = tmp_path / "proxy.sock"
+@pytest.mark.parametrize(
+    "flag", ["--unix-socket={}", "--admin-address={}", "--admin-address=unix:{}"]
+)
+@pytest.mark.parametrize("name", ["{}/proxy.sock", "@{}"], ids=["path", "abstract"])
+async def test_wait_on_a_unix_socket(
+    tmp_path: Path, authority: Authority, config: Config, flag: str, name: str
+) -> None:
+    where = flag.format(name.format(tmp_path))
     async with ScriptedUpstream(answering(ok()), authority) as upstream:
-        waiting = await start("wait", f"--unix-socket={path}")
-        serving = await start(config(upstream), f"--unix-socket={path}")
+        waiting = await start("wait", where)
+        serving = await start(config(upstream), where, *() if "unix-s" in flag else ("--port=0",))
         assert await finish(waiting) == (0, "", "")
         serving.terminate()
         await finish(serving)

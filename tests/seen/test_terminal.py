@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from kubelatch.assembly import build_generation, load_configuration
+from kubelatch.console import greeting
+from kubelatch.reload import SeenFiles
+from kubelatch.settings import from_values, parse
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write
@@ -62,6 +66,22 @@ async def test_a_person_is_told_what_is_served_and_sees_requests(
     assert rows["next"] == f"curl http://{address}/version, or kubelatch "
     assert re.search(r"\x1b\[32m200\x1b\[0m .* get .* GET /api", log)
     assert re.search(r"\x1b\[33m403\x1b\[0m .* get pods/exec .* rule=reject-paths", log)
+
+
+@pytest.mark.parametrize(
+    ("address", "flags"),
+    [("/run/a.sock", "--unix-socket /run/a.sock"), ("a", "--unix-socket a"),
+     ("@a", "--abstract-unix-socket a")],
+)  # fmt: skip
+def test_a_person_is_told_how_to_ask_a_unix_socket(
+    address: str, flags: str, tmp_path: Path, authority: Authority
+) -> None:
+    path = write(tmp_path / "config", kubeconfig("https://127.0.0.1:1", authority))
+    settings = from_values(parse([f"--kubeconfig={path}"], {}))
+    config = load_configuration(settings, {}, SeenFiles())
+    status = build_generation(config, settings, {}).credentials.describe()
+    shown = greeting(settings, config, status, name=address, unix=True, admin="")
+    assert f"curl {flags} http://localhost/version, or" in shown
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])

@@ -38,7 +38,10 @@ class Client:
 
     @classmethod
     async def connect(cls, address: str) -> "Client":
-        """Connect to ``host:port``, ``[v6]:port`` or a socket's path."""
+        """Connect to ``host:port``, ``[v6]:port``, a socket's path or its abstract ``@name``."""
+        if address.startswith("@"):
+            name = "\0" + address[1:]
+            return cls(*await asyncio.open_unix_connection(name, limit=2**20))
         if "/" in address:
             return cls(*await asyncio.open_unix_connection(address, limit=2**20))
         host, _, port = address.rpartition(":")

@@ -142,6 +142,24 @@ class Gate:
             ),
         )
 
+    @property
+    def wants_token(self) -> bool:
+        """Clients have to send the ``--client-token-file``'s secret."""
+        return self._settings.client_token is not None
+
+    def judge_token(self, headers: RawHeaders) -> Refusal | None:
+        """Refuse a request that does not bring the client token, where one is wanted.
+
+        Args:
+            headers: as for :meth:`decide`.
+        """
+        if self._settings.client_token is None:
+            return None
+        found = self._heads.read(headers)
+        return (
+            found if isinstance(found, Refusal) else judge_token(found, self._settings.client_token)
+        )
+
     def judge(self, method: str, target: str, caller: Caller | Refusal) -> Decision:
         """Decide what becomes of a request whose header lines have been read.
 

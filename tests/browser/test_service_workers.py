@@ -136,5 +136,6 @@ async def test_no_worker_can_be_installed_that_outlives_its_page(
     }
     assert set(refused.values()) <= {"TypeError", "SecurityError"}, refused
     assert (seen["installed"], seen["controlled"], seen["answered"]) == (0, False, "the API")
-    # A shared worker lives as long as a page that uses it, and no longer.
+    # A shared worker lives as long as a page that uses it, unless it asks the browser for more
+    # (docs/decisions.md).
     assert (seen["shared"], seen["sharedLater"]) == ([1, 1, 2], [1, 1])

@@ -26,7 +26,7 @@ from .watch_events import Frames, Lines, events_of
 # The answer to a refused credential is held back up to this size while another one is tried.
 _HELD_ANSWER: Final = 64 * 1024
 
-_DROP: Final = headers.HOP_BY_HOP - {b"trailer"}
+_DROP: Final = headers.NOT_FOR_CLIENTS - {b"trailer"}
 _DROP_FRAMING: Final = _DROP | {b"content-length"}
 _DROP_DECODED: Final = _DROP_FRAMING | {b"content-encoding"}
 
@@ -275,6 +275,8 @@ class Answer:
                 self._gunzip = Gunzip()
                 drop = _DROP_DECODED
             if self._gunzip is not None or head.body is not BodyKind.LENGTH:
+                if _may_stream(self._record.target) and b"x-accel-buffering" not in head.names:
+                    lines.append(b"X-Accel-Buffering: no")
                 if self._http10:
                     self._until_close = True
                     self.keep_alive = False
@@ -368,3 +370,9 @@ class Answer:
             # Not writelines: that of asyncio never pauses us before Python 3.12.9 and 3.13.2
             # (python/cpython#127655).
             transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+
+def _may_stream(target: str) -> bool:
+    """Whether it may name a watch, a log or an application: what nginx in front should pass on as
+    it comes (ngx_http_proxy_module, proxy_buffering). Where it is none, that does no harm."""
+    return "watch" in target or "/log" in target or "/proxy/" in target

@@ -218,6 +218,7 @@ def make_gate(settings: Settings, generation: Generation) -> Gate:
             reject_methods=split_patterns(settings.reject_methods),
             disable_filter=settings.disable_filter,
             accept_origins=split_patterns(settings.accept_origins),
+            accept_navigation=split_patterns(settings.accept_navigation),
             read_only=settings.read_only,
             client_auth=settings.client_auth,
             client_token=client_token(settings.client_token_file),

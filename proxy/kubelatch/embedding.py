@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     reject_methods: str
     disable_filter: bool
     accept_origins: str
+    accept_navigation: str
     read_only: bool | Literal["with-secrets"]
     allow_rules: tuple[str, ...]
     client_auth: Literal["pass", "replace", "refuse"]

@@ -26,9 +26,54 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
+# Fields of responses whose word is for somebody else than the client. Browsers apply the first
+# groups to the whole origin or host, and keep most of them for later: they would reach whatever
+# shares this proxy's origin, and what is served here next.
+_FOR_THE_ORIGIN: Final = frozenset(
+    {
+        # Service Workers section 6.1.
+        b"service-worker-allowed",
+        # Network Error Logging and the Reporting API: where to send reports on other requests.
+        b"nel",
+        b"report-to",
+        b"reporting-endpoints",
+        # RFC 7838: another server for the origin.
+        b"alt-svc",
+        b"clear-site-data",
+        # RFC 6797 section 7.2: not over plain HTTP. In front of us TLS is another's, who says
+        # so for himself; for localhost it would close every port's http.
+        b"strict-transport-security",
+        # The same for a host's certificates (RFC 7469, RFC 9163).
+        b"public-key-pins",
+        b"public-key-pins-report-only",
+        b"expect-ct",
+        # RFC 9842: a dictionary that the browser offers with other requests.
+        b"use-as-dictionary",
+        # Device Bound Session Credentials: the browser holds other requests until it has renewed
+        # a session.
+        b"secure-session-registration",
+        b"sec-session-registration",
+        # Orders to a proxy in front: nginx (ngx_http_upstream.c), Apache, lighttpd. What is left,
+        # X-Accel-Buffering, changes no more than the pace.
+        b"x-accel-redirect",
+        b"x-accel-expires",
+        b"x-accel-limit-rate",
+        b"x-accel-charset",
+        b"x-sendfile",
+        b"x-sendfile-temporary",
+        b"x-lighttpd-send-file",
+    }
+)
+# Of a response, what never goes to the client.
+NOT_FOR_CLIENTS: Final = HOP_BY_HOP | _FOR_THE_ORIGIN
 # Fields that this proxy sets itself, or that must not appear in a trailer section
 # (RFC 9110 section 6.5.1).
-_NO_TRAILER: Final = HOP_BY_HOP | {b"content-length", b"host", b"content-encoding", b"set-cookie"}
+_NO_TRAILER: Final = NOT_FOR_CLIENTS | {
+    b"content-length",
+    b"host",
+    b"content-encoding",
+    b"set-cookie",
+}
 # Naming one of these in ``Connection`` must not remove it: without it the message would end
 # elsewhere, or be another.
 _NEVER_NAMED: Final = frozenset(

@@ -16,7 +16,7 @@ from .sent import CLOSE, GO_ON
 from .tunnel import Refused
 
 # Fields of a refused upgrade's answer that do not pass: its framing is made anew.
-_DROP_FRAMING = headers.HOP_BY_HOP | {b"content-length"}
+_DROP_FRAMING = headers.NOT_FOR_CLIENTS | {b"content-length"}
 
 
 def refuse(

@@ -81,6 +81,8 @@ FLAGS: Final = (
             group=_FILTER),
     _flag("accept-origins", "Regular expressions for the origins of web pages to let in, each "
           "matched as a whole, e.g. 'http://localhost:3000'.", group=_FILTER),
+    _flag("accept-navigation", "Regular expressions for paths that links and redirects of other "
+          "sites may open, e.g. '^/api/v1/.../web/proxy/callback$'.", group=_FILTER),
     Flag(name="read-only", default="off", bare="on", parse=read_only, group=_FILTER,
          help="Let only requests through that change nothing, and no secrets; "
               "--read-only=with-secrets lets secrets be read."),
@@ -226,6 +228,7 @@ class Settings:
     reject_methods: str
     disable_filter: bool
     accept_origins: str
+    accept_navigation: str
     read_only: Literal["off", "on", "with-secrets"]
     allow_rules: tuple[str, ...]
     client_auth: Literal["pass", "replace", "refuse"]

@@ -22,7 +22,7 @@ from .upstream.response import ResponseHead
 
 # Of an answer that refuses the upgrade, this much is relayed; a Status is below 2 KiB.
 _REFUSAL_LIMIT: Final = 1024 * 1024
-_DROP: Final = headers.HOP_BY_HOP | {b"content-length"}
+_DROP: Final = headers.NOT_FOR_CLIENTS | {b"content-length"}
 
 
 class Refused(Exception):  # noqa: N818 -- an answer, not an error

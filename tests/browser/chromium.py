@@ -75,13 +75,14 @@ async def site(pages: Mapping[str, str], host: str = "127.0.0.1") -> AsyncIterat
 
 
 @asynccontextmanager
-async def browser_at(url: str, **names: str) -> AsyncIterator[None]:
+async def browser_at(url: str, *flags: str, **names: str) -> AsyncIterator[None]:
     """Chromium showing *url*; *names* (dots as underscores) resolve to the given addresses."""
     rules = ",".join(f"MAP {name.replace('_', '.')} {address}" for name, address in names.items())
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             CHROMIUM,
             *_FLAGS,
+            *flags,
             f"--user-data-dir={profile}",
             f"--host-resolver-rules={rules}",
             url,

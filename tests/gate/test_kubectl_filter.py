@@ -9,8 +9,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from kubelatch.errors import UsageError
-from kubelatch.gate import Allowed, Gate, GateSettings, split_patterns
+from kubelatch.gate import (
+    DEFAULT_ACCEPT_HOSTS,
+    Allowed,
+    Gate,
+    GateSettings,
+    split_patterns,
+)
 from kubelatch.gate.patterns import PatternList
+from kubelatch.secret import Secret
 
 from .asking import allowed, decide, refused
 
@@ -194,8 +201,7 @@ RELAXED = (
     ("settings", "warnings"),
     [
         ({}, ()),
-        ({"disable_filter": True}, (DISABLED,)),
-        ({"disable_filter": True, "reject_paths": ()}, (DISABLED,)),
+        ({"disable_filter": True, "client_token": Secret("s")}, (DISABLED,)),
         ({"disable_filter": True, "unix_socket": True}, ()),
         ({"reject_paths": ()}, (RELAXED,)),
         ({"reject_methods": (), "unix_socket": True}, (RELAXED,)),
@@ -204,6 +210,40 @@ RELAXED = (
 )
 def test_warnings_are_kubectls(settings: dict[str, Any], warnings: tuple[str, ...]) -> None:
     assert Gate(GateSettings(**settings)).warnings == warnings
+
+
+@pytest.mark.parametrize("more", [{}, {"reject_paths": ()}, {"accept_hosts": (".*",)}])
+def test_without_the_filter_the_start_warns_of_rebinding(more: dict[str, Any]) -> None:
+    first, second = Gate(GateSettings(disable_filter=True, **more)).warnings
+    assert first == DISABLED
+    assert "DNS rebinding" in second
+    assert "--reject-paths='' --accept-hosts='^NAME$'" in second
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["", ".*", "localhost", r"^127\.", "^127.0.0.1$", r"^localhost$|evil", r"^a|b\.localhost$",
+     r"^(evil|.*\.localhost)$", "^.localhost$", r"^evil(a\.)?localhost$", r"^localhost\.evil$",
+     r"^dash\.corp\.example$", r"^192\.168\.1\.7$", r"(?i)^dash$", "::1"],
+)  # fmt: skip
+def test_names_that_browsers_do_not_trust_are_warned_about(pattern: str) -> None:
+    hosts = (r"^localhost$", pattern)
+    warnings = Gate(GateSettings(accept_hosts=hosts)).warnings
+    warning = next(warning for warning in warnings if "ANY web site" in warning)
+    assert f"({pattern})" in warning
+    assert "--client-token-file" in warning
+    with_token = Gate(GateSettings(accept_hosts=hosts, client_token=Secret("s")))
+    assert not any("ANY web site" in warning for warning in with_token.warnings)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [*DEFAULT_ACCEPT_HOSTS.split(","), "^::1$", r"^127\.\d+\.\d+\.\d+$", r"^127\.0\.0\.[0-9]+$",
+     r"^.*\.localhost$", r"^[a-z-]+\.localhost$", r"^([^.]+\.)?localhost$",
+     r"^(?:[a-z]+\.)*localhost\.?$", r"(?i)^localhost$"],
+)  # fmt: skip
+def test_names_of_loopback_are_not_warned_about(pattern: str) -> None:
+    assert Gate(GateSettings(accept_hosts=(pattern,))).warnings == ()
 
 
 def test_a_pattern_cut_by_a_comma_is_warned_about() -> None:

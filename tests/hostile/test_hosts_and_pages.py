@@ -21,6 +21,7 @@ from .fence import PODS, Fence
 
 ORIGIN = forbidden("origin")
 SITE = forbidden("fetch-site")
+WORKER = forbidden("service-worker")
 WEBSOCKET = "Connection: Upgrade", "Upgrade: websocket"
 WATCH = f"{PODS}?watch=1"
 
@@ -87,6 +88,7 @@ ORIGINS = [
             ("http://127.0.0.1:8001", "127.0.0.1:8001"),
             ("http://[::1]:8001", "[::1]:8001"),
             ("http://localhost", "localhost"),
+            ("http://localhost", "localhost:80"),
         ]
     ),
     *(
@@ -102,6 +104,15 @@ ORIGINS = [
             "//localhost:8001", "localhost:8001", "file://", "chrome-extension://abcdef",
             "moz-extension://x", "app://localhost:8001", "data:", "http://localhost.:8001",
             "http://[::1]:8001", "http://xn--lcalhost-60a:8001", "http://localhost:8001\xa0", "*",
+        ]
+    ),
+    *(
+        case(f"a page: {origin} at {host}", request(PODS, f"Origin: {origin}", host=host), ORIGIN)
+        for origin, host in [
+            ("http://localhost:80", "localhost:8001"),
+            ("http://localhost", "localhost:443"),
+            ("http://localhost", "localhost:8080"),
+            ("http://localhost:443", "localhost:80"),
         ]
     ),
     case("two origins", request(PODS, "Origin: http://localhost", "Origin: http://localhost"),
@@ -134,6 +145,9 @@ SITES = [
             ("Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"),
             ("Sec-Fetch-Mode: navigate",),
             ("Origin: http://localhost", "Sec-Fetch-Site: same-origin"),
+            ("Origin: null", "Sec-Fetch-Site: same-origin"),
+            ("Origin: http://localhost:5173", "Sec-Fetch-Site: same-origin"),
+            ("Origin: https://localhost", "X-Forwarded-Proto: https"),
         ]
     ),
     *(
@@ -153,7 +167,23 @@ SITES = [
             (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: script"),
              SITE),
             (("Connection: sec-fetch-site", "Sec-Fetch-Site: cross-site"), SITE),
-            (("Origin: null", "Sec-Fetch-Site: same-origin"), ORIGIN),
+            (("Origin: null", "Sec-Fetch-Site: cross-site"), ORIGIN),
+            (("Origin: null", "Sec-Fetch-Site: none"), ORIGIN),
+            (("Origin: null", "Sec-Fetch-Site: Same-Origin"), ORIGIN),
+            (("Origin: null", "Sec-Fetch-Site: same-origin, same-origin"), ORIGIN),
+            (("Origin: null", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: none"), ORIGIN),
+            (("Origin: null", "Origin: null", "Sec-Fetch-Site: same-origin"), ORIGIN),
+            (("Origin: http://localhost", "Sec-Fetch-Site: cross-site"), SITE),
+            (("Origin: https://localhost", "X-Forwarded-Proto: http"), ORIGIN),
+            (("Origin: http://localhost", "X-Forwarded-Proto: https"), ORIGIN),
+            (("Origin: https://localhost", "X-Forwarded-Proto: http, https"), ORIGIN),
+            (("Origin: https://localhost", "X-Forwarded-Proto: https",
+              "X-Forwarded-Proto: https"), ORIGIN),
+            (("Origin: https://evil.example", "X-Forwarded-Proto: https"), ORIGIN),
+            (("Origin: https://evil.example", "X-Forwarded-Host: evil.example"), ORIGIN),
+            (("Service-Worker: script",), WORKER),
+            (("service-worker: script", "Sec-Fetch-Site: same-origin",
+              "Sec-Fetch-Dest: serviceworker"), WORKER),
             (("Origin: http://evil.example", "Sec-Fetch-Site: none"), ORIGIN),
         ]
     ),
@@ -175,6 +205,12 @@ SOCKETS = [
             (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: websocket"), SITE),
         ]
     ),
+    case("a rebound page that claims to be ours",
+         request(WATCH, *WEBSOCKET, "Origin: http://evil.example", "Sec-Fetch-Site: same-origin",
+                 host="evil.example"),
+         forbidden("accept-hosts"),
+         open=tunnels(arrives(WATCH, "Origin: http://evil.example", "Sec-Fetch-Site: same-origin",
+                              own=WEBSOCKET))),
     case("a socket of a rebound page",
          request(WATCH, *WEBSOCKET, "Origin: http://evil.example", host="evil.example"),
          forbidden("accept-hosts"),

@@ -46,6 +46,9 @@ DIFFERENCES: Final = _rows(
     # Safety
     ("web-page", "a web page", "let through with the credentials", "403"),
     ("web-socket-of-page", "a web page", "tunnelled", "403"),
+    ("service-worker", "service workers of applications", "installed", "403"),
+    ("origin-wide", "`Service-Worker-Allowed`, `Clear-Site-Data`", "passed on", "dropped"),
+    ("orders-to-front", "`X-Accel-Redirect`, `X-Sendfile`", "passed on", "dropped"),
     ("impersonation", "`Impersonate-*` from a client", "replaces or joins that of --as", "403"),
     ("impersonation-spelled-oddly", "", "Impersonate_User passes", "403"),
     ("x-remote", "`X-Remote-User`", "passed on", "dropped"),
@@ -120,6 +123,7 @@ DIFFERENCES: Final = _rows(
     ("no-type", "answer without `Content-Type`", "one is guessed", "none is added"),
     ("static-type", "", "guessed from the content", "application/octet-stream"),
     ("static-method", "POST for a static file", "POST is GET", "405"),
+    ("unbuffered", "watches, logs and proxied", "nothing added", "X-Accel-Buffering: no"),
     ("user-agent", "`User-Agent` of clients", "kubectl/…", "kubelatch/…"),
     ("name-case", "case of header names", "made canonical", "kept"),
     ("not-modified-type", "", "304 loses Content-Type", "keeps it"),

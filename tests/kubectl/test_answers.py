@@ -163,8 +163,6 @@ FIELDS = {
     "connection names one": ("Connection: X-Hop", "X-Hop: 1", "X-Stay: 1"),
     "connection names several": ("Connection: X-Hop, X-Too", "X-Hop: 1", "X-Too: 1"),
     "upgrade offered": ("Upgrade: h2c", "Connection: Upgrade"),
-    "alt-svc": ('Alt-Svc: h3=":443"',),
-    "strict transport security": ("Strict-Transport-Security: max-age=1",),
     "content security policy": ("Content-Security-Policy: sandbox", "X-Frame-Options: DENY"),
     "disposition": ('Content-Disposition: attachment; filename="a"',),
     "link": ("Link: </a>; rel=next",),

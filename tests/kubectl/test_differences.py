@@ -18,7 +18,7 @@ from ..support.kubeconfig import kubeconfig
 from .conftest import TOKEN, Pairs
 from .differences import DIFFERENCES, proves
 from .pairs import ROOT, Pair, Through
-from .upstream import RecordingUpstream, hangs_up
+from .upstream import OK, RecordingUpstream, hangs_up
 from .wire import Ask, ask
 
 EVIL = "http://evil.example"
@@ -70,6 +70,37 @@ def test_web_page(plain: Pair, field: str) -> None:
     theirs, ours = plain.both(ask("GET", "/api", field))
     assert verdict(theirs) == UNCHANGED
     assert verdict(ours) == (403, [])
+
+
+@proves("service-worker")
+def test_service_worker(plain: Pair) -> None:
+    theirs, ours = plain.both(
+        ask("GET", "/api", "Service-Worker: script", "Sec-Fetch-Site: same-origin")
+    )
+    assert verdict(theirs) == UNCHANGED
+    assert verdict(ours) == (403, [])
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Service-Worker-Allowed: /", 'Clear-Site-Data: "*"', "Strict-Transport-Security: max-age=9",
+     'Alt-Svc: h2=":1"', "NEL: {}", "Report-To: {}", "X-Accel-Redirect: /x", "X-Sendfile: /x"],
+)  # fmt: skip
+@proves("origin-wide", "orders-to-front")
+def test_fields_for_the_whole_origin(plain: Pair, field: str) -> None:
+    name, _, value = field.partition(": ")
+    theirs, ours = plain.both(
+        ask("GET", "/api", answer=OK.replace(b"Date:", f"{field}\r\nDate:".encode()))
+    )
+    assert (theirs.status, theirs.values(name)) == (200, [value])
+    assert (ours.status, ours.values(name)) == (200, [])
+
+
+@proves("unbuffered")
+def test_streams_are_not_to_be_buffered(plain: Pair) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    theirs, ours = plain.both(ask("GET", "/api/v1/pods?watch=1", answer=answer))
+    assert (theirs.values("x-accel-buffering"), ours.values("x-accel-buffering")) == ([], ["no"])
 
 
 @proves("impersonation")

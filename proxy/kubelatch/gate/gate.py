@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from ..request_info import RequestInfo, request_info
-from .browser import OriginRule, Verdict, cors_headers, is_preflight, preflight
+from .browser import NavigationRule, OriginRule, Verdict, cors_headers, is_preflight, preflight
 from .clients import judge_token
 from .decision import (
     Allowed,
@@ -89,8 +89,10 @@ class Gate:
         self._hosts = HostRule(
             PatternList("--accept-hosts", settings.accept_hosts, ignore_case=True)
         )
-        self._origins = OriginRule(
-            PatternList("--accept-origins", settings.accept_origins, whole=True)
+        origins = PatternList("--accept-origins", settings.accept_origins, whole=True)
+        self._origins = OriginRule(origins)
+        self._navigations = NavigationRule(
+            PatternList("--accept-navigation", settings.accept_navigation), origins
         )
         self._heads = HeadReader()
         self._needs_info = settings.read_only != "off" or settings.allow_rules is not None
@@ -188,7 +190,9 @@ class Gate:
                 return refusal
             origin = self._origins.judge(caller.found, parsed.authority)
         if isinstance(origin, Refusal):
-            return origin
+            if origin.rule != "fetch-site" or not self._admits_navigation(method, parsed, caller):
+                return origin
+            origin = None
         if caller.token is not None and (origin is None or not is_preflight(method, caller.found)):
             refusal = caller.token
             return refusal if origin is None else _with_headers(refusal, cors_headers(origin))
@@ -200,6 +204,13 @@ class Gate:
             self._origins.headers_without_origin if origin is None else cors_headers(origin)
         )
         return _with_headers(decision, response_headers) if response_headers else decision
+
+    def _admits_navigation(self, method: str, parsed: Target | Moved, caller: Caller) -> bool:
+        if isinstance(parsed, Moved):
+            return False
+        api = parsed.raw.startswith(self._api_prefix)
+        target = strip_prefix(parsed, self._stripped) if api else parsed
+        return self._navigations.admits(method, target.path, caller.found)
 
     def _route(self, method: str, target: Target, caller: Caller, origin: str | None) -> Decision:
         """Static files, the API, or neither: the longer prefix wins, as in Go's ServeMux."""

@@ -14,6 +14,15 @@ from .patterns import PatternList
 # RFC 9110 section 7.2: uri-host [ ":" port ]; a bracketed literal is an IPv6 address.
 _HOST: Final = re.compile(r"(?:\[([\w:.%~-]+)\]|([\w.~!$&'()*+;=-]*))(?::[0-9]*)?", re.ASCII)
 _REMEMBERED: Final = 256
+# Patterns that can match nothing but loopback: browsers trust these names over plain HTTP, too
+# (Secure Contexts section 3.1). Whatever is written in front of ".localhost", it ends there.
+_LOOPBACK: Final = re.compile(
+    r"(?:\(\?i\))?\^(?:"
+    r"(?:[^|]*\\\.|\((?:\?:)?[^|()]*\\\.\)[?*])?localhost(?:\\\.\??)?"
+    r"|127(?:\\\.(?:[0-9]{1,3}|\\d\+|\[0-9\]\+)){3}"
+    r"|\\\[::1\\\]|::1"
+    r")\$"
+)
 
 
 class HostRule:
@@ -51,6 +60,11 @@ class HostRule:
             "--accept-hosts says which hosts are accepted; it is about the name in the URL, "
             "not about the client's address",
         )
+
+
+def beyond_loopback(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the patterns of ``--accept-hosts``, those that are not known to match loopback alone."""
+    return tuple(pattern for pattern in patterns if not _LOOPBACK.fullmatch(pattern))
 
 
 def _spellings(match: re.Match[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 from ..errors import UsageError
 from ..secret import Secret
+from .hosts import beyond_loopback
 from .identity import ClientAuth
 from .patterns import split_warnings
 from .rules import RuleSet
@@ -24,6 +25,19 @@ _DISABLED: Final = (
 _RELAXED: Final = (
     "Request filter has been relaxed, your proxy may be vulnerable to attacks, please be cautious"
 )
+_REBINDING: Final = (
+    "--disable-filter takes away the check of host names: any web page that points its own name at "
+    "this address (DNS rebinding) acts with this proxy's credentials. --reject-paths='' "
+    "--accept-hosts='^NAME$' opens the same paths and keeps the check; --client-token-file keeps "
+    "pages out, too"
+)
+_UNTRUSTED: Final = (
+    "--accept-hosts accepts names that are not loopback's (%s). Over plain HTTP, browsers do not "
+    "say there which page is asking: images, frames, scripts and links of ANY web site act with "
+    "this proxy's credentials, and nothing tells them from the user's own. Use "
+    "--client-token-file, or let a proxy in front serve these names by https only "
+    "(docs/front-proxies.md)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +50,7 @@ class GateSettings:
             kubectl does not have stay: who disables the filter so that others can reach a
             dashboard has not asked to let every web site in.
         accept_origins: patterns that match a whole origin.
+        accept_navigation: patterns for paths that links of other sites may open.
         client_token: what clients must send to be let in; then their ``Authorization`` is for
             the proxy, and never goes upstream.
         impersonation_configured: the proxy itself sends ``Impersonate-*``.
@@ -51,6 +66,7 @@ class GateSettings:
     reject_methods: tuple[str, ...] = tuple(DEFAULT_REJECT_METHODS.split(","))
     disable_filter: bool = False
     accept_origins: tuple[str, ...] = ()
+    accept_navigation: tuple[str, ...] = ()
     read_only: ReadOnly = "off"
     client_auth: ClientAuth = "pass"
     client_token: Secret | None = None
@@ -62,19 +78,25 @@ class GateSettings:
 
 
 def warnings_about(settings: GateSettings) -> tuple[str, ...]:
-    """What to tell the user at start; the first two sentences are kubectl's own."""
+    """What to report to the user at start; kubectl's own sentences come first."""
     found = []
     if settings.disable_filter:
         if not settings.unix_socket:
             found.append(_DISABLED)
+            if settings.client_token is None:
+                found.append(_REBINDING)
     elif not settings.reject_paths or not settings.reject_methods:
         found.append(_RELAXED)
+    others = () if settings.disable_filter else beyond_loopback(settings.accept_hosts)
+    if others and settings.client_token is None:
+        found.append(_UNTRUSTED % ", ".join(others))
     for flag, patterns in (
         ("--accept-paths", settings.accept_paths),
         ("--reject-paths", settings.reject_paths),
         ("--accept-hosts", settings.accept_hosts),
         ("--reject-methods", settings.reject_methods),
         ("--accept-origins", settings.accept_origins),
+        ("--accept-navigation", settings.accept_navigation),
     ):
         found += split_warnings(flag, patterns)
     return tuple(found)

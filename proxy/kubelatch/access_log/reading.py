@@ -84,7 +84,7 @@ class Reader:
     def _info(self, method: str, path: str, query: str) -> RequestInfo:
         prefix = self._prefix
         if not _PLAIN.fullmatch(path):
-            target = parse_target(path, prefix)
+            target = parse_target(path)
             if not isinstance(target, Target):
                 return RequestInfo(False, method.lower(), "")
             if not target.raw.startswith(prefix):

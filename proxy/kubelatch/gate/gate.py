@@ -31,7 +31,7 @@ from .patterns import PatternList
 from .readonly import judge_read_only
 from .rules import judge_rules
 from .settings import DEFAULT_REJECT_PATHS, GateSettings, mount_points, warnings_about
-from .target import Malformed, Moved, Target, parse_target, strip_prefix
+from .target import Malformed, Moved, Target, parse_target, readings, strip_prefix
 
 _DEFAULT_REJECT_PATHS: Final = DEFAULT_REJECT_PATHS.split(",")
 _COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -156,7 +156,7 @@ class Gate:
             refusal = _judge_method(method)
             if refusal is not None:
                 return refusal
-        parsed = Target("*", "*", "") if target == "*" else parse_target(target, self._stripped)
+        parsed = Target("*", "*", "") if target == "*" else parse_target(target)
         if isinstance(parsed, Malformed):
             return malformed("target", parsed.message)
 
@@ -214,9 +214,10 @@ class Gate:
         """What may reach the API server, and as what."""
         found, identity = caller.found, caller.identity
         if not self._settings.disable_filter:
-            refusal = self._filter(method, target.path)
-            if refusal is not None:
-                return refusal
+            for path in readings(target.path):
+                refusal = self._filter(method, path)
+                if refusal is not None:
+                    return refusal
         upgrade = requested_upgrade(found, method, caller.version) if "upgrade" in found else None
         if isinstance(upgrade, Refusal):
             return upgrade
@@ -224,10 +225,12 @@ class Gate:
             return identity
         info: RequestInfo | None = None
         if self._needs_info:
-            info = request_info(method, target.path, target.query)
-            refusal = self._judge_info(info, found, method, target.query, upgrade)
-            if refusal is not None:
-                return refusal
+            for path in readings(target.path):
+                read = request_info(method, path, target.query)
+                refusal = self._judge_info(read, found, method, target.query, upgrade)
+                if refusal is not None:
+                    return refusal
+                info = info or read
         return Allowed(target, upgrade, identity.strip, identity.client_authorization, (), info)
 
     def _judge_info(
@@ -248,7 +251,7 @@ class Gate:
             )
             if refusal is not None:
                 return refusal
-        return None if rules is None else judge_rules(rules, info, found)
+        return None if rules is None else judge_rules(rules, info, found, method)
 
     def _filter(self, method: str, path: str) -> Refusal | None:
         """kubectl's filter, in kubectl's order (proxy_server.go, FilterServer.accept)."""

@@ -77,6 +77,8 @@ def warnings_about(settings: GateSettings) -> tuple[str, ...]:
         ("--accept-origins", settings.accept_origins),
     ):
         found += split_warnings(flag, patterns)
+    if settings.allow_rules is not None:
+        found += settings.allow_rules.warnings
     return tuple(found)
 
 

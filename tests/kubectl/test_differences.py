@@ -277,21 +277,32 @@ def test_unknown_method(plain: Pair, method: str) -> None:
     assert verdict(ours) == (400, [])
 
 
-@proves("raw-bytes")
-def test_raw_bytes(plain: Pair) -> None:
-    target = '/a|b<c>"^`{}'
-    theirs, ours = plain.both(ask("GET", target))
-    assert verdict(theirs) == (200, ["/a%7Cb%3Cc%3E%22%5E%60%7B%7D"])
-    assert verdict(ours) == (200, [target])
-
-
 @pytest.mark.parametrize(
-    ("target", "forwarded"), [("/é", "/%C3%A9"), ("/a#b", "/a%23b")], ids=["unicode", "fragment"]
+    ("target", "forwarded"),
+    [
+        ('/a|b<c>"^`{}', "/a%7Cb%3Cc%3E%22%5E%60%7B%7D"),
+        ("/größe?q=ä|", "/gr%C3%B6%C3%9Fe?q=ä|"),
+        pytest.param("/\udcff?\udcff", "/%FF?\udcff", id="no UTF-8"),
+    ],
 )
-@proves("raw-unicode", "fragment")
-def test_targets_that_are_no_urls(plain: Pair, target: str, forwarded: str) -> None:
-    theirs, ours = plain.both(ask("GET", target))
-    assert verdict(theirs) == (200, [forwarded])
+@proves("raw-bytes")
+def test_raw_bytes(plain: Pair, target: str, forwarded: str) -> None:
+    request = Ask(
+        f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("utf-8", "surrogateescape")
+    )
+    theirs, ours = plain.both(request)
+
+    def seen(way: Through) -> list[str]:
+        return [t.encode("latin-1").decode("utf-8", "surrogateescape") for t in way.targets]
+
+    assert (theirs.status, seen(theirs)) == (200, [forwarded])
+    assert (ours.status, seen(ours)) == (200, [target])
+
+
+@proves("fragment")
+def test_fragment_in_a_target(plain: Pair) -> None:
+    theirs, ours = plain.both(ask("GET", "/a#b"))
+    assert verdict(theirs) == (200, ["/a%23b"])
     assert verdict(ours) == (400, [])
 
 

@@ -75,7 +75,9 @@ async def test_with_a_body_and_without_a_task(begun: list[str]) -> None:
         pytest.param(b"GET /a \xc3\xa4 HTTP/1.1\r\nHost: localhost\r\n\r\n", id="a third word"),
         pytest.param(b"GET /a HTTP/1.1\r\nHost: localhost\r\nX-\xc3\xa4: 1\r\n\r\n", id="name"),
         pytest.param(b"GET \xc3\xa4/a HTTP/1.1\r\nHost: localhost\r\n\r\n", id="not a path"),
-        pytest.param(b"GET ht\xc3\xa4p://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", id="scheme"),
+        pytest.param(
+            b"GET ht\xc3\xa4p://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", id="scheme"
+        ),
         pytest.param(b"GET http://l\xc3\xb6/ HTTP/1.1\r\nHost: localhost\r\n\r\n", id="host"),
         pytest.param(b"GET http://localhost:8\xb0/ HTTP/1.1\r\nHost: localhost\r\n\r\n", id="port"),
         pytest.param(b"GET /\xc3\xa4\x01 HTTP/1.1\r\nHost: localhost\r\n\r\n", id="control byte"),

@@ -107,7 +107,9 @@ def test_a_role_without_rules_allows_nothing_and_is_valid() -> None:
             "aggregationRule.selectors: unknown",
             id="aggregation misspelt",
         ),
-        pytest.param(ROLE + "aggregationRule: {}", "aggregationRule: unknown", id="Role aggregates"),
+        pytest.param(
+            ROLE + "aggregationRule: {}", "aggregationRule: unknown", id="Role aggregates"
+        ),
         pytest.param(
             ROLE + "  verbs: ['*']", "line 10: not YAML: the key 'verbs' is there twice", id="twice"
         ),

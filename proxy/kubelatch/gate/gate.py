@@ -14,6 +14,7 @@ from urllib.parse import quote
 from ..request_info import RequestInfo, request_info
 from .browser import OriginRule, Verdict, cors_headers, is_preflight, preflight
 from .clients import judge_token
+from .connection import judge_connection
 from .decision import (
     Allowed,
     Answer,
@@ -50,7 +51,7 @@ class Caller(NamedTuple):
         host: why the proxy may not be called by this name.
         origin: the verdict on who asks, unless the target has an authority of its own.
         token: why the client has to show its token first.
-        identity: what becomes of identity headers.
+        identity: what becomes of identity headers, unless fields are to be dropped that must not.
     """
 
     found: Found
@@ -135,7 +136,8 @@ class Gate:
             None if settings.disable_filter else self._hosts.judge(host),
             self._origins.judge(found, host),
             None if token is None else judge_token(found, token),
-            judge_identity(
+            judge_connection(found)
+            or judge_identity(
                 found,
                 client_auth="replace" if token is not None else settings.client_auth,
                 impersonation_configured=settings.impersonation_configured,
@@ -231,7 +233,10 @@ class Gate:
                 if refusal is not None:
                     return refusal
                 info = info or read
-        return Allowed(target, upgrade, identity.strip, identity.client_authorization, (), info)
+        clients = identity.client_authorization or (
+            identity.websocket_token and upgrade == "websocket"
+        )
+        return Allowed(target, upgrade, identity.strip, clients, (), info)
 
     def _judge_info(
         self, info: RequestInfo, found: Found, method: str, query: str, upgrade: str | None

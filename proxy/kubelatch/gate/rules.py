@@ -105,9 +105,7 @@ class RuleSet:
         return None
 
 
-def judge_rules(
-    rules: RuleSet, info: RequestInfo, found: Found, method: str
-) -> Refusal | None:
+def judge_rules(rules: RuleSet, info: RequestInfo, found: Found, method: str) -> Refusal | None:
     """Refuse what no rule allows: the request, and each identity that it would take on.
 
     Args:

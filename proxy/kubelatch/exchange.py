@@ -258,6 +258,7 @@ class Exchange:
             # What cannot be sent again need not be held back.
             hold=self._renewable and body is not None,
             extra=self._extra,
+            links=self._generation.links,
             done=done,
         )
         self.client.writer = answer

@@ -115,9 +115,9 @@ async def test_client_auth_decides_before(
 ) -> None:
     async with ScriptedUpstream(answering(ok()), authority) as upstream:
         config = kubeconfig(upstream.url, authority, identity=authority.client("admin"))
-        async with proxy_in_loop(tmp_path, config, f"--client-auth={flag}") as app:
-            async with client_of(app) as client:
-                assert (await client.get("/api", MINE)).status == status
+        flags = [f"--client-auth={flag}"]
+        async with proxy_in_loop(tmp_path, config, *flags) as app, client_of(app) as client:
+            assert (await client.get("/api", MINE)).status == status
         assert seen(upstream) == ([("admin", [])] if status == 200 else [])
 
 

@@ -114,7 +114,8 @@ CREDENTIALS = [
              request(PODS, *fields, "Authorization: Bearer theirs"), NAMED_AWAY)
         for fields in [
             ("Connection: authorization",), ("Connection: close, AUTHORIZATION",),
-            ("Connection: x", "Connection: \t,authorization\t,"), ("Connection: authorization;a=b",),
+            ("Connection: x", "Connection: \t,authorization\t,"),
+            ("Connection: authorization;a=b",),
             (WEBSOCKET[0] + ", authorization", WEBSOCKET[1]),
         ]
     ),

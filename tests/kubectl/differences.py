@@ -92,6 +92,12 @@ DIFFERENCES: Final = _rows(
     ("half-close", "one side of a tunnel closes", "both sides close", "the other goes on"),
     ("close-notify", "stream cut without TLS close_notify", "looks complete", "cut"),
     ("host-spelling", "`Host: [::1]:8001`", "403", "accepted"),
+    (
+        "redirect-away",
+        "a redirect to the API server's own address",
+        "leads there",
+        "leads back to the proxy",
+    ),
     ("root-path", "path `/` in `--accept-paths`", "an empty string", "a slash"),
     ("unclean-encoded", "", "escapes in a cleaned path are escaped again", "kept"),
     ("proxy-slashes", "`//` and `%2F` behind a `/proxy/`", "redirected", "byte for byte"),

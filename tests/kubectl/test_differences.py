@@ -167,6 +167,15 @@ def test_two_authorizations(plain: Pair) -> None:
     assert verdict(ours) == (400, [])
 
 
+@proves("redirect-away")
+def test_redirect_to_the_api_server(pairs: Pairs, upstream: RecordingUpstream) -> None:
+    location = f"{upstream.url}/api/v1/namespaces/x/services/y/proxy/slash/"
+    answer = f"HTTP/1.1 307 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+    theirs, ours = pairs().both(ask("GET", "/api", answer=answer))
+    assert theirs.values("location") == [location]
+    assert ours.values("location") == ["/api/v1/namespaces/x/services/y/proxy/slash/"]
+
+
 @proves("named-away")
 def test_credential_named_in_connection(plain: Pair) -> None:
     theirs, ours = plain.both(ask("GET", "/api", "Connection: authorization", "Authorization: a"))

@@ -11,10 +11,11 @@ from kubelatch.static_files.content_type import by_content, by_name
 from ..gate.kubectl import KUBECTL, kubectl_proxy
 from .test_static_files import serving
 
-TAGS = (
-    "<!DOCTYPE HTML,<HTML,<HEAD,<SCRIPT,<IFRAME,<H1,<DIV,<FONT,<TABLE,<A,<STYLE,<TITLE,<B,<BODY,"
-    "<BR,<P,<!--,<!DOCTYPE,<H2,<SVG,<UL,<SPAN,<?xml,<?XML"
-).split(",")
+_TAGS = """
+<!DOCTYPE_HTML <HTML <HEAD <SCRIPT <IFRAME <H1 <DIV <FONT <TABLE <A <STYLE <TITLE <B <BODY <BR <P
+<!-- <!DOCTYPE <H2 <SVG <UL <SPAN <?xml <?XML
+"""
+TAGS = [tag.replace("_", " ") for tag in _TAGS.split()]
 MAGIC = [
     *(
         b"%PDF-",

@@ -1,4 +1,4 @@
-"""Symbolic links below --www: those of ConfigMap volumes and of git-sync, and none that lead out."""
+"""Symbolic links below --www: those of ConfigMap volumes and git-sync, and none that lead out."""
 
 import itertools
 import os

@@ -31,7 +31,13 @@ from .identity import Identity, judge_identity
 from .patterns import PatternList
 from .readonly import judge_read_only
 from .rules import judge_rules
-from .settings import DEFAULT_REJECT_PATHS, GateSettings, mount_points, warnings_about
+from .settings import (
+    DEFAULT_REJECT_PATHS,
+    GateSettings,
+    mount_points,
+    stripped_prefix,
+    warnings_about,
+)
 from .target import Malformed, Moved, Target, parse_target, readings, strip_prefix
 
 _DEFAULT_REJECT_PATHS: Final = DEFAULT_REJECT_PATHS.split(",")
@@ -79,8 +85,7 @@ class Gate:
         self._settings = settings
         self.warnings = warnings_about(settings)
         self._api_prefix, self._www_prefix = mount_points(settings)
-        # kubectl mounts a prefix that begins with /api without stripping it (NewServer).
-        self._stripped = "/" if self._api_prefix.startswith("/api") else self._api_prefix
+        self._stripped = stripped_prefix(self._api_prefix)
         self._bare_mounts = {
             prefix[:-1] for prefix in (self._api_prefix, self._www_prefix) if prefix
         } - {""}

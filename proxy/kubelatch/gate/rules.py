@@ -16,7 +16,7 @@ from .decision import Refusal, forbidden
 from .head import Found
 
 # Since Kubernetes 1.35 a GET of these needs create besides, for a WebSocket is opened with GET
-# (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb). It is asked for where the request
+# (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb). It is asked for where a request
 # has reached them: another method is answered 405 before, another path 404.
 _CONNECTS: Final = frozenset({"exec", "attach", "portforward"})
 _CONNECT_PATH: Final = re.compile(r"/+api/v1/namespaces/[^/]+/pods/[^/]+/[a-z]+/*")

@@ -101,6 +101,15 @@ def mount_points(settings: GateSettings) -> tuple[str, str | None]:
     return api, www
 
 
+def stripped_prefix(api_prefix: str) -> str:
+    """What of ``--api-prefix`` is not the API server's, with a slash at both ends.
+
+    kubectl mounts a prefix that begins with /api without stripping it (proxy_server.go, NewServer).
+    """
+    prefix = api_prefix if api_prefix.endswith("/") else api_prefix + "/"
+    return "/" if prefix.startswith("/api") else prefix
+
+
 def _prefix(flag: str, value: str) -> str:
     prefix = value if value.endswith("/") else value + "/"
     if not prefix.startswith("/"):

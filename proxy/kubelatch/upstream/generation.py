@@ -15,6 +15,7 @@ from typing import Protocol
 from ..credentials import CLIENTS_OWN, Credential, CredentialSource
 from ..errors import UpstreamError
 from ..kubeconfig import ProxyAddress
+from ..links import Links
 from ..tls import ClientCertificate
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
@@ -32,6 +33,7 @@ class Upstream:
         server_name: what its certificate must name.
         host_header: the value of ``Host``.
         path_prefix: put before every target; no slash at its end.
+        mount: where clients find its paths; no slash at its end.
         context: makes the TLS context for a client certificate; None for plain HTTP.
         explain_tls: turns an error of TLS into one people can act on.
         identity: finished ``Impersonate-*`` lines, each with its line end.
@@ -50,6 +52,7 @@ class Upstream:
     path_prefix: bytes
     context: ContextFactory | None
     explain_tls: TlsErrorExplainer
+    mount: bytes = b""
     identity: bytes = b""
     compression: bool = True
     proxy: ProxyAddress | None = None
@@ -78,6 +81,8 @@ class Generation:
         self.upstream = upstream
         self.credentials = credentials
         self.fixed_lines = b"Host: %b\r\n%b" % (upstream.host_header, upstream.identity)
+        scheme = b"https" if upstream.context is not None else b"http"
+        self.links = Links(scheme, upstream.host_header, upstream.path_prefix, upstream.mount)
         self._certificate: ClientCertificate | None = None
         self._pool: Pool | None = None
         # Without a certificate, where the other one has any.

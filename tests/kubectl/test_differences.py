@@ -117,6 +117,7 @@ def test_trace_and_connect(plain: Pair) -> None:
         ("/a;/..;/b", "/a;/..;/b"),
         ("/a\\b", "/a%5Cb"),
         ("/a%5cb", "/a%5cb"),
+        ("/api/v1/nodes/n/proxy/x/%2e%2e/y", "/api/v1/nodes/n/proxy/x/%2e%2e/y"),
         ("/a%00b", "/a%00b"),
         ("/a%0Ab", "/a%0Ab"),
         ("/a%7Fb", "/a%7Fb"),

@@ -18,6 +18,7 @@ from . import headers
 from .client_connection import ClientConnection
 from .errors import KubelatchError, UpstreamError
 from .gunzip import CorruptError, Gunzip
+from .links import FIELDS, Links
 from .record import Record
 from .upstream.connection import UpstreamConnection
 from .upstream.response import BodyKind, ResponseHead
@@ -26,8 +27,10 @@ from .watch_events import Frames, Lines, events_of
 # The answer to a refused credential is held back up to this size while another one is tried.
 _HELD_ANSWER: Final = 64 * 1024
 
-_DROP: Final = headers.NOT_FOR_CLIENTS - {b"trailer"}
+# Links are dropped at first, so that an answer without any costs nothing.
+_DROP: Final = headers.NOT_FOR_CLIENTS - {b"trailer"} | FIELDS
 _DROP_FRAMING: Final = _DROP | {b"content-length"}
+_DROP_INTERIM: Final = _DROP_FRAMING - FIELDS
 _DROP_DECODED: Final = _DROP_FRAMING | {b"content-encoding"}
 
 
@@ -57,6 +60,7 @@ class Answer:
         hold: an answer of 401 is held back until :meth:`tell_held`.
         extra: fields that it gets, in place of the upstream's of the same name; ``Vary`` is
             added to.
+        links: makes redirects to the API server lead to the proxy.
         done: is called once, when it has ended; possibly by the upstream connection, in the
             middle of what that is doing.
 
@@ -82,6 +86,7 @@ class Answer:
         "_head_bytes",
         "_held",
         "_http10",
+        "_links",
         "_payload",
         "_record",
         "_status",
@@ -106,6 +111,7 @@ class Answer:
         gzip: bool,
         hold: bool,
         extra: tuple[tuple[str, str], ...],
+        links: Links,
         done: "Callable[[Answer], None]",
     ) -> None:
         self._client = client
@@ -115,6 +121,7 @@ class Answer:
         self._http10 = http10
         self._gzip = gzip
         self._extra = extra
+        self._links = links
         self._done = done
         self.keep_alive = keep_alive
         self.hold = hold
@@ -142,7 +149,7 @@ class Answer:
             return
         lines = [
             b"HTTP/1.1 %d %b" % (head.status, head.reason),
-            *headers.response_fields(head.headers, head.names, _DROP_FRAMING),
+            *headers.response_fields(head.headers, head.names, _DROP_INTERIM),
             b"\r\n",
         ]
         self._write([b"\r\n".join(lines)])
@@ -293,7 +300,11 @@ class Answer:
                 # Who may read an answer is said once.
                 drop |= {name for name in head.names if name.startswith(b"access-control-")}
             lines += [f"{name}: {value}".encode("latin-1") for name, value in self._extra]
-        lines += headers.response_fields(head.headers, head.names, drop)
+        passed = headers.response_fields(head.headers, head.names, drop)
+        if len(passed) < len(head.headers) and not FIELDS.isdisjoint(head.names):
+            fields = self._links.rewrite(head.headers, head.names)
+            passed = headers.response_fields(fields, head.names, drop - FIELDS)
+        lines += passed
         if b"date" not in head.names:
             # RFC 9110 section 6.6.1: a recipient with a clock adds a missing one.
             lines.append(b"Date: " + formatdate(usegmt=True).encode())

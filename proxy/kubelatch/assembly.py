@@ -14,7 +14,7 @@ from . import peer
 from ._version import __version__
 from .credentials import impersonation_headers, source_for
 from .errors import ConfigError, UsageError
-from .gate import Gate, GateSettings, split_patterns
+from .gate import Gate, GateSettings, split_patterns, stripped_prefix
 from .kubeconfig import DISK, ClientConfig, FileReader, load, load_mapping, proxy_for
 from .listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
 from .secret import Secret
@@ -74,6 +74,7 @@ def build_generation(
             server_name=config.tls_name,
             host_header=server.authority.encode(),
             path_prefix=server.path.encode() if settings.append_server_path else b"",
+            mount=stripped_prefix(settings.api_prefix).removesuffix("/").encode(),
             context=context if secure else None,
             explain_tls=lambda error, name: explain(error, server_name=name),
             identity=identity,

@@ -1,18 +1,16 @@
 """The client's side of a connection: aiohttp's low-level request handler, with six additions.
 
-1. The parser is fed message by message, as far as their ends can be told beforehand. It knows
-   only ``websocket`` as an upgrade and drops what follows the head of any other in the same
-   read; fed like this there is nothing to drop, and what follows is held for the tunnel.
+1. The parser is fed message by message, as far as their ends can be told beforehand: of any
+   upgrade but ``websocket`` it would drop what follows in the same read. It is held for the tunnel.
 2. Once a tunnel is established, bytes go to it and no longer to HTTP.
 3. Who writes to the client directly is told when the client stops or resumes taking bytes.
 4. A client that leaves is noticed even while nothing is read from it.
 5. A head has a limit as a whole, in bytes and in time, and connections in number.
-6. A request without a body is first offered to whoever can answer it without a task: aiohttp's
-   own way takes two, and several turns of the loop, for each request.
+6. A request without a body is first offered to whoever can answer it without a task, of which
+   aiohttp's own way takes two.
 
-Bad requests are answered with a Kubernetes ``Status``, not with aiohttp's page. This module
-depends on aiohttp's ``RequestHandler`` beyond its documentation, hence the version ceiling
-in pyproject.toml; the tests in tests/exchange would show a change.
+Bad requests are answered with a Kubernetes ``Status``. This depends on aiohttp's ``RequestHandler``
+beyond its documentation, hence the ceiling in pyproject.toml; tests/exchange would show a change.
 """
 
 import asyncio
@@ -33,6 +31,7 @@ from .errors import KubelatchError
 from .lookout import Lookout
 from .peer import Peer
 from .pieces import Cutter
+from .request_line import RequestLine
 from .sent import CLOSE
 from .upstream.connection import linger_zero
 
@@ -151,7 +150,10 @@ class ClientConnection(RequestHandler):
                 return
             if self._head is not None and not (piece := self._head.gather(piece)):
                 return
-        parsed = self._parse(piece)
+        line = self._head.line if self._head is not None else None
+        if in_head and line is None and not piece.isascii():
+            line = RequestLine()
+        parsed = self._parse(piece if line is None else line.readable(piece))
         if parsed is None:
             # RFC 9112 section 2.2: empty lines before a request are none of it.
             if in_head and self._head is None and piece.strip(b"\r\n"):
@@ -163,9 +165,11 @@ class ClientConnection(RequestHandler):
             self._refused = True
             self._queue(message, payload)
             if self._body is not None and self._in_body:
-                # It belongs to a request that is under way, of which aiohttp tells nobody.
+                # A request that is under way, of which aiohttp tells nobody.
                 self._body.set_exception(web.RequestPayloadError(first_line(message.message)))
             return
+        if line is not None:
+            message = message._replace(path=line.target(message.path))
         if not payload.is_eof():
             self._body = payload
             self._trailed = message.chunked
@@ -321,11 +325,8 @@ class ClientConnection(RequestHandler):
             await self._drain_helper()
 
     def cut(self, *, reset: bool) -> None:
-        """End the connection so that what was sent cannot look complete.
-
-        Args:
-            reset: nothing but a reset tells the client, as its end is the body's end.
-        """
+        """End the connection so that what was sent cannot look complete; by a *reset* where its
+        end is the body's end."""
         if self.transport is not None and reset:
             linger_zero(self.transport)
             self.transport.abort()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from .errors import ClientRequestError, KubelatchError
+from .request_line import RequestLine
 from .status import answer
 from .status import body as status_body
 
@@ -101,15 +102,18 @@ class PartialHead:
         refuse: is told when that is over.
 
     Attributes:
+        line: its first line, as far as the parser has been fed.
         size: how many bytes have come.
     """
 
-    __slots__ = ("_rest", "_timer", "size")
+    __slots__ = ("_rest", "_timer", "line", "size")
 
     def __init__(
         self, piece: bytes, limits: Limits, refuse: Callable[[KubelatchError], None]
     ) -> None:
         self.size = len(piece)
+        self.line = RequestLine()
+        self.line.readable(piece)
         # Of the line that is coming, what the parser has not been fed.
         self._rest = bytearray()
         self._timer: asyncio.TimerHandle | None = None

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from .answer import Answer, Outcome
 from .client_connection import ClientConnection
-from .credentials import Credential
+from .credentials import CLIENTS_OWN, Credential
 from .errors import ClientRequestError, KubelatchError
 from .incoming import Incoming
 from .outbound import Outbound
@@ -107,7 +107,8 @@ class Exchange:
         Returns:
             False if something is missing, which :meth:`run` will wait for, or tell.
         """
-        credential = self._generation.credentials.peek()
+        own = self._outbound.own_credential
+        credential = self._generation.credentials.peek() if own else CLIENTS_OWN
         if credential is None:
             return False
         try:
@@ -175,7 +176,8 @@ class Exchange:
             answer = await self._attempt(credential)
 
     async def _obtain(self) -> Credential:
-        credential = self._generation.credentials.peek()
+        own = self._outbound.own_credential
+        credential = self._generation.credentials.peek() if own else CLIENTS_OWN
         if credential is not None:
             return credential
         began = time.monotonic()
@@ -256,6 +258,7 @@ class Exchange:
             # What cannot be sent again need not be held back.
             hold=self._renewable and body is not None,
             extra=self._extra,
+            links=self._generation.links,
             done=done,
         )
         self.client.writer = answer

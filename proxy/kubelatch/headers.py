@@ -88,7 +88,6 @@ class ClientFields:
 
     Attributes:
         kept: the fields that go upstream as they are.
-        authorization: the client brought a credential of its own.
         expect: the value of ``Expect``, lower case.
         forwarded_for: the values of ``X-Forwarded-For``.
         content_length: its value, or None.
@@ -98,7 +97,6 @@ class ClientFields:
     """
 
     kept: list[tuple[bytes, bytes]] = field(default_factory=list)
-    authorization: bool = False
     expect: bytes = b""
     forwarded_for: list[bytes] = field(default_factory=list)
     content_length: bytes | None = None
@@ -147,7 +145,6 @@ def read_request(headers: Pairs, strip: frozenset[bytes]) -> ClientFields:
 
 _SPECIAL: Final = HOP_BY_HOP | {
     b"host",
-    b"authorization",
     b"expect",
     b"x-forwarded-for",
     b"content-length",
@@ -166,11 +163,6 @@ def _read_special(seen: ClientFields, name: bytes, pair: tuple[bytes, bytes]) ->
     elif name in {b"accept-encoding", b"range"}:
         seen.encodings = True
         seen.kept.append(pair)
-    elif name == b"authorization":
-        # kubectl takes an empty one for absent (client-go transport/round_trippers.go).
-        if value:
-            seen.authorization = True
-            seen.kept.append(pair)
     elif name == b"content-length":
         seen.content_length = value.strip()
     elif name == b"x-forwarded-for":

@@ -121,6 +121,7 @@ class Lines:
             self._generation,
             peer=self._peer,
             policy=self._policy,
+            own_credential=not allowed.client_authorization,
             chunked=self._chunked,
             upgrade=(allowed.upgrade or "").encode(),
         )

@@ -35,12 +35,13 @@ class Outbound:
         generation: where it goes.
         peer: the client's IP address, or empty.
         policy: what the settings say.
+        own_credential: ours is added; False: the client has brought one itself.
         chunked: its body is chunked.
         upgrade: the protocol to switch to, as the client wrote it, or empty.
 
     Attributes:
         expect: what the client expects, lower case.
-        own_credential: False: the request carries a credential that the client brought.
+        own_credential: as given.
         gzip: compression is asked for on the client's behalf.
     """
 
@@ -63,6 +64,7 @@ class Outbound:
         *,
         peer: bytes,
         policy: Policy,
+        own_credential: bool,
         chunked: bool = False,
         upgrade: bytes = b"",
     ) -> None:
@@ -75,7 +77,7 @@ class Outbound:
         self.gzip = (
             upstream.compression and not fields.encodings and not upgrade and method != "HEAD"
         )
-        self.own_credential = not fields.authorization
+        self.own_credential = own_credential
         lines = [
             b"%b %b%b HTTP/1.1" % (method.encode(), upstream.path_prefix, target),
             *[b"%b: %b" % pair for pair in fields.kept],

@@ -12,7 +12,7 @@ from typing import Final
 
 from . import headers
 from .client_connection import ClientConnection
-from .credentials import Credential
+from .credentials import CLIENTS_OWN, Credential
 from .errors import KubelatchError, UpstreamError
 from .outbound import Outbound
 from .record import Record
@@ -103,7 +103,8 @@ class Tunnel:
             Refused: the upstream refused the upgrade with 400 or above.
             KubelatchError: nothing has been sent to the client; tell it this.
         """
-        credential = generation.credentials.peek()
+        own = self._outbound.own_credential
+        credential = generation.credentials.peek() if own else CLIENTS_OWN
         if credential is None:
             began = time.monotonic()
             try:
@@ -113,7 +114,7 @@ class Tunnel:
         try:
             await self._attempt(generation, credential)
         except Refused as refused:
-            if refused.head.status != 401 or not self._outbound.own_credential:
+            if refused.head.status != 401 or not own:
                 raise
             began = time.monotonic()
             newer = await generation.another_credential(credential)

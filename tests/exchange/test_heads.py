@@ -50,7 +50,7 @@ async def test_what_is_end_to_end_passes_untouched(fields: list[str]) -> None:
         pytest.param(["Proxy-Authorization: x", "Proxy-Authenticate: y"], id="for proxies"),
         pytest.param(["TE: gzip"], id="codings of a transfer"),
         pytest.param(["Upgrade: h2c"], id="an upgrade without Connection"),
-        pytest.param(["Connection: host, expect, content-length"], id="framing is not nameable"),
+        pytest.param(["Connection: keep-alive, TE, X-Unknown"], id="named, and not there"),
         pytest.param(["User-Agent: "], id="an empty name"),
     ],
 )
@@ -67,11 +67,8 @@ async def test_the_peer_is_appended_to_x_forwarded_for() -> None:
     assert got[-1] == ("X-Forwarded-For", "1.2.3.4, 5.6.7.8, 127.0.0.1")
 
 
-@pytest.mark.parametrize("fields", [[], ["Connection: Authorization"]], ids=["plain", "named"])
-async def test_our_credential_goes_along_and_cannot_be_named_away(
-    fields: list[str], authority: Authority
-) -> None:
-    assert ("Authorization", "Bearer first") in await sent(*fields, authority=authority)
+async def test_our_credential_goes_along(authority: Authority) -> None:
+    assert ("Authorization", "Bearer first") in await sent(authority=authority)
 
 
 async def test_a_clients_credential_replaces_ours(authority: Authority) -> None:

@@ -147,7 +147,7 @@ def test_rules_of_several_documents_add_up() -> None:
 
 
 @pytest.mark.parametrize("subresource", ["exec", "attach", "portforward"])
-def test_a_connection_into_a_pod_needs_create_whatever_its_method(subresource: str) -> None:
+def test_a_connection_into_a_pod_needs_create_by_get_and_by_post(subresource: str) -> None:
     target = f"/api/v1/namespaces/x/pods/p/{subresource}"
     resource = f"pods/{subresource}"
     reader = rules(cluster_role(rule("get", resource)))
@@ -157,6 +157,50 @@ def test_a_connection_into_a_pod_needs_create_whatever_its_method(subresource: s
     assert "cannot get" in refused(ask(creator, "GET", target, *WEBSOCKET), "allow-rules").message
     allowed(ask(both, "GET", target, *WEBSOCKET))
     allowed(ask(creator, "POST", target))
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "needed"),
+    [
+        ("GET", "/api/v1/namespaces/x/pods/p/exec", "create pods/exec"),
+        ("GET", "/api/v1/namespaces/x/pods/p/exec/", "create pods/exec"),
+        ("GET", "/api/v1/namespaces/x/pods%2Fp/e%78ec", "create pods/exec"),
+        ("HEAD", "/api/v1/namespaces/x/pods/p/exec", ""),
+        ("HEAD", "/api/v1/namespaces/x/pods/p/portforward", ""),
+        ("PUT", "/api/v1/namespaces/x/pods/p/exec", ""),
+        ("DELETE", "/api/v1/namespaces/x/pods/p/attach", ""),
+        ("GET", "/api/v2/namespaces/x/pods/p/exec", ""),
+        ("GET", "/api/v1/namespaces/x/pods/p/attach/status/x", ""),
+        ("GET", "/api/v1/pods/p/exec", ""),
+        ("GET", "/api/v1/watch/namespaces/x/pods/p/exec", ""),
+        ("GET", "/apis/apps/v1/namespaces/x/pods/p/exec", ""),
+        ("GET", "/api/v1/namespaces/x/services/p/exec", ""),
+    ],
+)
+def test_create_is_asked_for_only_where_the_api_server_would_connect(
+    method: str, target: str, needed: str
+) -> None:
+    verbs = "get update delete watch list"
+    reader = rules(cluster_role(rule(verbs, "*", ["*"])))
+    decision = ask(reader, method, target)
+    if needed:
+        verb, _, resource = needed.partition(" ")
+        message = refused(decision, "allow-rules").message
+        assert f'cannot {verb} resource "{resource}"' in message
+    else:
+        allowed(decision)
+
+
+def test_a_server_side_apply_without_a_name_creates_nothing() -> None:
+    apply = ("Content-Type", "application/apply-patch+yaml")
+    patcher = rules(cluster_role(rule("patch", "pods")))
+    allowed(ask(patcher, "PATCH", "/api/v1/namespaces/x/pods", apply))
+    refused(ask(patcher, "PATCH", "/api/v1/namespaces/x/pods/p", apply), "allow-rules")
+
+
+def test_a_refusal_names_the_command_that_explains_the_rules() -> None:
+    hint = refused(ask(rules(cluster_role()), "GET", "/api/v1/nodes"), "allow-rules").hint
+    assert "kubelatch check --allow-rules=FILE --can-i VERB RESOURCE" in hint
 
 
 @pytest.mark.parametrize(

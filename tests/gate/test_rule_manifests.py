@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.errors import ConfigError
+from kubelatch.gate import Gate, GateSettings
 from kubelatch.gate.manifests import load_rules, parse_rules
 
 ROLE = """\
@@ -97,9 +98,17 @@ def test_a_role_without_rules_allows_nothing_and_is_valid() -> None:
             CLUSTER_ROLE + '  apiGroups: [""]', "is about either resources or", id="a mixed rule"
         ),
         pytest.param(
-            CLUSTER_ROLE + "aggregationRule: {clusterRoleSelectors: []}",
+            CLUSTER_ROLE.partition("rules:")[0] + "aggregationRule: {clusterRoleSelectors: []}",
             "aggregationRule: aggregation",
-            id="aggregation",
+            id="aggregation without the rules",
+        ),
+        pytest.param(
+            CLUSTER_ROLE + "aggregationRule: {selectors: []}",
+            "aggregationRule.selectors: unknown",
+            id="aggregation misspelt",
+        ),
+        pytest.param(
+            ROLE + "aggregationRule: {}", "aggregationRule: unknown", id="Role aggregates"
         ),
         pytest.param(
             ROLE + "  verbs: ['*']", "line 10: not YAML: the key 'verbs' is there twice", id="twice"
@@ -117,6 +126,33 @@ def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
         parse_rules(text, "rules.yaml")
     assert caught.value.message.startswith("rules.yaml:")
     assert said in caught.value.message
+
+
+# `kubectl get clusterrole view -o yaml`, shortened.
+VIEW = """
+aggregationRule:
+  clusterRoleSelectors:
+  - matchLabels: {rbac.authorization.k8s.io/aggregate-to-view: "true"}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  annotations: {rbac.authorization.kubernetes.io/autoupdate: "true"}
+  labels: {kubernetes.io/bootstrapping: rbac-defaults}
+  name: view
+rules:
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch]
+"""
+
+
+def test_the_cluster_role_view_as_printed_is_accepted_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "view.yaml").write_text(f"{CLUSTER_ROLE}---\n{VIEW}")
+    found = load_rules([str(tmp_path / "view.yaml")])
+    assert [rule.resources for rule in found.rules] == [set(), {"configmaps"}]
+    [warning] = found.warnings
+    assert warning.startswith(f"{tmp_path}/view.yaml: document 2: aggregationRule: only the rules")
+    assert Gate(GateSettings(allow_rules=found)).warnings == (warning,)
 
 
 def test_files_are_read_in_order(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One reading of the request target: what is accepted, mended in the open, or refused."""
 
+import json
 import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -9,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelatch.errors import UsageError
-from kubelatch.gate import Allowed, Gate, GateSettings, Static, Target, parse_target
+from kubelatch.gate import (
+    Allowed,
+    Decision,
+    Gate,
+    GateSettings,
+    Refusal,
+    Static,
+    Target,
+    parse_target,
+)
+from kubelatch.gate.manifests import parse_rules
+from kubelatch.gate.rules import RuleSet
 from kubelatch.gate.target import Malformed, Moved
 
 from .asking import allowed, answered, decide, refused
@@ -43,6 +55,17 @@ SERVICE = "/api/v1/namespaces/x/services/https:y:443/proxy"
         f"{SERVICE}/%2F%2F",
         "/api/v1/nodes/n/proxy//logs",
         "/api/v1/proxy/namespaces/x/pods/p//a",
+        pytest.param(f"/k8s/clusters/c-m-abc12{SERVICE}/api/queues/%2F/orders", id="Rancher"),
+        pytest.param(
+            f"/apis/cluster.karmada.io/v1alpha1/clusters/m/proxy{SERVICE}/job/feature%252Flogin//",
+            id="Karmada",
+        ),
+        pytest.param(f"/custom{SERVICE}/%2F/%252F", id="any other path before the API's"),
+        pytest.param(
+            "/apis/external.metrics.k8s.io/v1beta1/namespaces/n/s0-http%3A%2F%2Fprom",
+            id="a metric's name may be a URL",
+        ),
+        "/k8s/clusters/c/apis/custom.metrics.k8s.io/v1beta2/namespaces/n/pods/%2A/a%2F%2Fb",
     ],
 )
 def test_an_accepted_target_goes_upstream_byte_for_byte(target: str) -> None:
@@ -119,6 +142,16 @@ def test_a_target_with_a_clean_form_is_redirected_there(target: str, location: s
         pytest.param(
             "/api/v1/namespaces/a%2Fb/pods/c/proxy/x%2F%2Fy", id="the service is not where it seems"
         ),
+        f"/k8s%2F%2Fclusters/c{SERVICE}/x",
+        f"/k8s/%252e%252e/c{SERVICE}/x",
+        f"/k8s/clusters/c{SERVICE}/%2e%2e/x",
+        "/k8s/clusters/c/api/v1/namespaces/d/pods/p%2F%2Fexec",
+        "/k8s/clusters/c/api/v1/namespaces/d/pods/p%252Fexec",
+        "/apis/cluster.karmada.io/v1alpha1/clusters/m/proxy/api/v1/pods%252Fp",
+        "/apis%2F%2Fapps/v1/x",
+        "/apis/apps%2F%2Fv1/x",
+        "/a%2F%2Fb/apis/apps/v1/x",
+        "/apis/external.metrics.k8s.io/v1beta1/namespaces/n/a%252Fb",
         "",
         "x",
         "?x",
@@ -179,6 +212,42 @@ def test_any_text_has_an_outcome(target: str) -> None:
 @pytest.mark.parametrize("encoded", ["%65xec", "e%78ec", "exec%2Fx", "p%2Fexec"])
 def test_the_filter_sees_the_decoded_path(encoded: str) -> None:
     refused(decide("GET", f"/api/v1/namespaces/d/pods/p/{encoded}"), "reject-paths")
+
+
+# A gateway may merge slashes, and an application too: what is refused at one of them must not be
+# had with two.
+@pytest.mark.parametrize(
+    ("target", "settings", "rule"),
+    [
+        ("/apis/x.io/v1/namespaces/d/pods/p%2F%2Fexec", {"reject_paths": ("/p/exec",)}, "reject"),
+        (f"{SERVICE}//admin", {"reject_paths": ("/proxy/admin",)}, "reject-paths"),
+        (f"{SERVICE}//admin", {"accept_paths": ("/proxy//admin",)}, "accept-paths"),
+        (f"{SERVICE}/admin", {"reject_paths": ("/proxy//admin",)}, ""),
+        ("/apis/x.io/v1/namespaces/d/a%2F%2Fb", {"accept_paths": ("^/apis/x.io/",)}, ""),
+    ],
+)
+def test_slashes_side_by_side_do_not_hide_a_path(
+    target: str, settings: dict[str, Any], rule: str
+) -> None:
+    decision = decide("GET", target, **settings)
+    if rule:
+        assert isinstance(decision, Refusal)
+        assert decision.rule.startswith(rule)
+    else:
+        allowed(decision)
+
+
+def test_rules_hold_for_a_name_with_slashes_in_either_reading() -> None:
+    def ask(*resources: str) -> Decision:
+        rules = [{"apiGroups": ["x.io"], "resources": [*resources], "verbs": ["get"]}]
+        manifest = {"kind": "ClusterRole", "metadata": {"name": "r"}, "rules": rules}
+        manifest["apiVersion"] = "rbac.authorization.k8s.io/v1"
+        found = RuleSet(tuple(parse_rules(json.dumps(manifest), "r")))
+        target = "/apis/x.io/v1/namespaces/d/things/t%2F%2Fsecrets"
+        return decide("GET", target, allow_rules=found)
+
+    assert "things/secrets" in refused(ask("things"), "allow-rules").message
+    allowed(ask("things", "things/secrets"))
 
 
 def test_absolute_form_is_read_as_its_path() -> None:

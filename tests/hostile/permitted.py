@@ -23,7 +23,11 @@ def permitted(message: Message) -> bool:
     names = [name.lower().replace(b"_", b"-") for name, value in message.fields if value]
     if any(name.startswith(_IDENTITY) for name in names):
         return False
-    if len(message.values(b"authorization")) != 1 or len(message.values(b"host")) != 1:
+    credentials = message.values(b"authorization")
+    if message.values(b"upgrade"):
+        in_protocol = message.values(b"sec-websocket-protocol")
+        credentials += [value for value in in_protocol if b"base64url.bearer." in value]
+    if len(credentials) != 1 or len(message.values(b"host")) != 1:
         return False
     # The verb of the old watches is watch whatever the method; no handler takes another.
     reads = message.method in (b"GET", b"HEAD") or decoded.startswith(b"/api/v1/watch/")

@@ -22,6 +22,7 @@ from .fence import PODS, Fence
 
 WATCH = f"{PODS}?watch=1"
 WEBSOCKET = "Connection: Upgrade", "Upgrade: websocket"
+NAMED_AWAY = forbidden("connection", 400)
 
 REMOTE = [
     case(f"stripped: {name}", request(PODS, f"{name}: root"), passes())
@@ -35,7 +36,7 @@ REMOTE = [
     case("stripped from an upgrade", request(WATCH, *WEBSOCKET, "X-Remote-User: root"),
          tunnels(arrives(WATCH, own=WEBSOCKET))),
     case("named in Connection", request(PODS, "Connection: x-remote-user", "X-Remote-User: root"),
-         passes()),
+         NAMED_AWAY),
     case("not stripped: X-Remote", request(PODS, "X-Remote: a"),
          passes(arrives(PODS, "X-Remote: a"))),
     case("a space before the colon", request(PODS, "X-Remote-User : root"), unreadable()),
@@ -67,9 +68,11 @@ IMPERSONATION = [
          rules=NO_RULE),
     case("of an upgrade", request(WATCH, *WEBSOCKET, "Impersonate-User: bob"),
          tunnels(arrives(WATCH, "Impersonate-User: bob", own=WEBSOCKET)), rules=NO_RULE),
-    case("named in Connection: judged, and dropped",
-         request(PODS, "Connection: impersonate-user", "Impersonate-User: bob"), passes(),
-         rules=NO_RULE),
+    *(
+        case(f"named in Connection: {name}",
+             request(PODS, f"Connection: close, {name}", "Impersonate-User: bob"), NAMED_AWAY)
+        for name in ["impersonate-user", "Impersonate-Group", "impersonate_user;q=1"]
+    ),
     *(
         case(f"disguised: {name}", request(PODS, f"{name}: root"), forbidden("impersonation"))
         for name in ["Impersonate_User", "IMPERSONATE_USER", "impersonate_group",
@@ -106,10 +109,18 @@ CREDENTIALS = [
     case("the client's own, in an upgrade",
          request(WATCH, *WEBSOCKET, "Authorization: Bearer theirs"),
          tunnels(arrives(WATCH, "Authorization: Bearer theirs", own=WEBSOCKET, credential=False))),
-    case("named in Connection: ours is added",
-         request(PODS, "Connection: authorization", "Authorization: Bearer theirs"), passes()),
+    *(
+        case(f"named in Connection: ours does not take its place: {fields}",
+             request(PODS, *fields, "Authorization: Bearer theirs"), NAMED_AWAY)
+        for fields in [
+            ("Connection: authorization",), ("Connection: close, AUTHORIZATION",),
+            ("Connection: x", "Connection: \t,authorization\t,"),
+            ("Connection: authorization;a=b",),
+            (WEBSOCKET[0] + ", authorization", WEBSOCKET[1]),
+        ]
+    ),
     case("ours cannot be named away", request(PODS, "Connection: Authorization, close"),
-         passes(closed=True)),
+         NAMED_AWAY),
     case("for proxies", request(PODS, "Proxy-Authorization: Basic eDp5"), passes()),
     case("for proxies, in an upgrade",
          request(WATCH, *WEBSOCKET, "Proxy-Authorization: Basic eDp5"),
@@ -121,7 +132,11 @@ CREDENTIALS = [
                  "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.dGhlaXJz, x"),
          tunnels(arrives(
              WATCH, "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.dGhlaXJz, x",
-             own=WEBSOCKET))),
+             own=WEBSOCKET, credential=False))),
+    case("a bearer protocol of no WebSocket",
+         request(PODS, "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.dGhlaXJz"),
+         passes(arrives(
+             PODS, "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.dGhlaXJz"))),
     case("cookies are the application's", request(PODS, "Cookie: a=b"),
          passes(arrives(PODS, "Cookie: a=b"))),
 ]  # fmt: skip

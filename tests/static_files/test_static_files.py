@@ -82,8 +82,8 @@ def tree(tmp_path: Path) -> Path:
         ("page.html", "text/html; charset=utf-8"),
         ("data.json", "application/json"),
         ("archive.tar.gz", "application/gzip"),
-        ("noext", "application/octet-stream"),
-        ("data:text,x", "application/octet-stream"),
+        ("noext", "text/plain; charset=utf-8"),
+        ("data:text,x", "text/plain; charset=utf-8"),
     ],
 )
 async def test_a_file_is_served_as_what_it_is(tree: Path, name: str, content_type: str) -> None:
@@ -313,23 +313,35 @@ def linked(tree: Path) -> Path:
     return tree
 
 
-LINKS = {
+INSIDE = {
     "/static/link.txt": b"hello\n",
+    "/static/indir/b.txt": b"in sub",
+}
+OUTSIDE = {
     "/static/out.txt": b"secret",
     "/static/outdir/secret.txt": b"secret",
-    "/static/indir/b.txt": b"in sub",
+    "/static/outdir/www/a.txt": b"hello\n",
     "/static/linkindex/": b"secret",
 }
 
 
-@pytest.mark.parametrize("target", LINKS)
-async def test_symbolic_links_are_followed_only_when_asked_for(linked: Path, target: str) -> None:
+@pytest.mark.parametrize("target", OUTSIDE)
+async def test_links_out_of_the_tree_are_followed_only_when_asked_for(
+    linked: Path, target: str
+) -> None:
     async with serving(linked) as client:
         answer = await client.get(target)
         assert answer.status == (200 if target.endswith("/") else 404)
-        assert answer.body != LINKS[target]
+        assert answer.body != OUTSIDE[target]
     async with serving(linked, follow_symlinks=True) as client:
-        assert (await client.get(target)).body == LINKS[target]
+        assert (await client.get(target)).body == OUTSIDE[target]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("target", INSIDE)
+async def test_links_inside_the_tree_are_followed(linked: Path, target: str, follow: bool) -> None:
+    async with serving(linked, follow_symlinks=follow) as client:
+        assert (await client.get(target)).body == INSIDE[target]
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -343,8 +355,10 @@ async def test_a_listing_shows_only_what_can_be_had(linked: Path) -> None:
     async with serving(linked) as client:
         body = (await client.get("/static/")).body.decode()
     assert "a.txt" in body
-    for name in ("link.txt", "outdir", "loop", "gone"):
+    for name in ("out.txt", "outdir", "loop", "gone"):
         assert name not in body
+    for shown in ('"link.txt">', '"indir/">'):
+        assert shown in body
     async with serving(linked, follow_symlinks=True) as client:
         body = (await client.get("/static/")).body.decode()
     assert "outdir/" in body

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from ..gate import Target, parse_target
+from ..gate import Target, parse_target, stripped_prefix
 from ..record import Pairs, Record
 from ..request_info import RequestInfo, query_values, request_info
 from .masking import printable, visible, visible_name, visible_target
@@ -54,10 +54,7 @@ class Reader:
     """
 
     def __init__(self, api_prefix: str = "/") -> None:
-        # As the gate mounts it (gate.settings, mount_points; gate.gate, Gate).
-        self._prefix = api_prefix if api_prefix.endswith("/") else api_prefix + "/"
-        if self._prefix.startswith("/api"):
-            self._prefix = "/"
+        self._prefix = stripped_prefix(api_prefix)
         self._remembered = lru_cache(_REMEMBERED)(self._read)
         self._infos = lru_cache(_REMEMBERED)(self._info)
 
@@ -84,7 +81,7 @@ class Reader:
     def _info(self, method: str, path: str, query: str) -> RequestInfo:
         prefix = self._prefix
         if not _PLAIN.fullmatch(path):
-            target = parse_target(path, prefix)
+            target = parse_target(path)
             if not isinstance(target, Target):
                 return RequestInfo(False, method.lower(), "")
             if not target.raw.startswith(prefix):

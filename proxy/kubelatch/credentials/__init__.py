@@ -9,9 +9,10 @@ nothing of requests.
 from .describe import Description, describe, expiry_warnings
 from .impersonation import impersonation_headers
 from .source import source_for
-from .values import Credential, CredentialSource, SourceStatus
+from .values import CLIENTS_OWN, Credential, CredentialSource, SourceStatus
 
 __all__ = [
+    "CLIENTS_OWN",
     "Credential",
     "CredentialSource",
     "Description",

@@ -1,12 +1,14 @@
 """What authenticates a request, and the seam through which it is had."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from ..secret import Secret
 from ..tls import CertificateInfo, ClientCertificate
 
-Kind = Literal["client-certificate", "token", "token-file", "basic", "exec", "oidc", "anonymous"]
+Kind = Literal[
+    "client-certificate", "token", "token-file", "basic", "exec", "oidc", "anonymous", "client"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,10 @@ class Credential:
     def same_as(self, other: "Credential") -> bool:
         """Whether the API server could not tell the two apart."""
         return self.authorization == other.authorization and self.certificate == other.certificate
+
+
+CLIENTS_OWN: Final = Credential(kind="client")
+"""Stands for what a client has brought itself: nothing of ours goes with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

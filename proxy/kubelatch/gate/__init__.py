@@ -14,6 +14,7 @@ from .settings import (
     DEFAULT_REJECT_METHODS,
     DEFAULT_REJECT_PATHS,
     GateSettings,
+    stripped_prefix,
 )
 from .target import Target, parse_target
 
@@ -34,4 +35,5 @@ __all__ = [
     "Target",
     "parse_target",
     "split_patterns",
+    "stripped_prefix",
 ]

@@ -26,8 +26,8 @@ class Allowed(NamedTuple):
             plain request, whose ``Connection`` and ``Upgrade`` headers mean nothing.
         strip: names of request headers, spelled as the client spelled them, that must not go
             upstream. Hop-by-hop headers are not among them.
-        client_authorization: the client brought its own ``Authorization``, which goes upstream
-            in place of ours.
+        client_authorization: the client brought a credential of its own, which goes upstream in
+            place of ours.
         response_headers: to be set on the response, in place of the upstream's own of that name;
             ``Vary`` is to be merged. Empty unless ``--accept-origins`` is in use.
         info: the request in the API server's terms, when the decision needed it.

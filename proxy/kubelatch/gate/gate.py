@@ -14,6 +14,7 @@ from urllib.parse import quote
 from ..request_info import RequestInfo, request_info
 from .browser import NavigationRule, OriginRule, Verdict, cors_headers, is_preflight, preflight
 from .clients import judge_token
+from .connection import judge_connection
 from .decision import (
     Allowed,
     Answer,
@@ -30,8 +31,14 @@ from .identity import Identity, judge_identity
 from .patterns import PatternList
 from .readonly import judge_read_only
 from .rules import judge_rules
-from .settings import DEFAULT_REJECT_PATHS, GateSettings, mount_points, warnings_about
-from .target import Malformed, Moved, Target, parse_target, strip_prefix
+from .settings import (
+    DEFAULT_REJECT_PATHS,
+    GateSettings,
+    mount_points,
+    stripped_prefix,
+    warnings_about,
+)
+from .target import Malformed, Moved, Target, parse_target, readings, strip_prefix
 
 _DEFAULT_REJECT_PATHS: Final = DEFAULT_REJECT_PATHS.split(",")
 _COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -50,7 +57,7 @@ class Caller(NamedTuple):
         host: why the proxy may not be called by this name.
         origin: the verdict on who asks, unless the target has an authority of its own.
         token: why the client has to show its token first.
-        identity: what becomes of identity headers.
+        identity: what becomes of identity headers, unless fields are to be dropped that must not.
     """
 
     found: Found
@@ -78,8 +85,7 @@ class Gate:
         self._settings = settings
         self.warnings = warnings_about(settings)
         self._api_prefix, self._www_prefix = mount_points(settings)
-        # kubectl mounts a prefix that begins with /api without stripping it (NewServer).
-        self._stripped = "/" if self._api_prefix.startswith("/api") else self._api_prefix
+        self._stripped = stripped_prefix(self._api_prefix)
         self._bare_mounts = {
             prefix[:-1] for prefix in (self._api_prefix, self._www_prefix) if prefix
         } - {""}
@@ -137,7 +143,8 @@ class Gate:
             None if settings.disable_filter else self._hosts.judge(host),
             self._origins.judge(found, host),
             None if token is None else judge_token(found, token),
-            judge_identity(
+            judge_connection(found)
+            or judge_identity(
                 found,
                 client_auth="replace" if token is not None else settings.client_auth,
                 impersonation_configured=settings.impersonation_configured,
@@ -176,7 +183,7 @@ class Gate:
             refusal = _judge_method(method)
             if refusal is not None:
                 return refusal
-        parsed = Target("*", "*", "") if target == "*" else parse_target(target, self._stripped)
+        parsed = Target("*", "*", "") if target == "*" else parse_target(target)
         if isinstance(parsed, Malformed):
             return malformed("target", parsed.message)
 
@@ -243,9 +250,10 @@ class Gate:
         """What may reach the API server, and as what."""
         found, identity = caller.found, caller.identity
         if not self._settings.disable_filter:
-            refusal = self._filter(method, target.path)
-            if refusal is not None:
-                return refusal
+            for path in readings(target.path):
+                refusal = self._filter(method, path)
+                if refusal is not None:
+                    return refusal
         upgrade = requested_upgrade(found, method, caller.version) if "upgrade" in found else None
         if isinstance(upgrade, Refusal):
             return upgrade
@@ -253,11 +261,16 @@ class Gate:
             return identity
         info: RequestInfo | None = None
         if self._needs_info:
-            info = request_info(method, target.path, target.query)
-            refusal = self._judge_info(info, found, method, target.query, upgrade)
-            if refusal is not None:
-                return refusal
-        return Allowed(target, upgrade, identity.strip, identity.client_authorization, (), info)
+            for path in readings(target.path):
+                read = request_info(method, path, target.query)
+                refusal = self._judge_info(read, found, method, target.query, upgrade)
+                if refusal is not None:
+                    return refusal
+                info = info or read
+        clients = identity.client_authorization or (
+            identity.websocket_token and upgrade == "websocket"
+        )
+        return Allowed(target, upgrade, identity.strip, clients, (), info)
 
     def _judge_info(
         self, info: RequestInfo, found: Found, method: str, query: str, upgrade: str | None
@@ -277,7 +290,7 @@ class Gate:
             )
             if refusal is not None:
                 return refusal
-        return None if rules is None else judge_rules(rules, info, found)
+        return None if rules is None else judge_rules(rules, info, found, method)
 
     def _filter(self, method: str, path: str) -> Refusal | None:
         """kubectl's filter, in kubectl's order (proxy_server.go, FilterServer.accept)."""

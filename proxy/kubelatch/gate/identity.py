@@ -16,10 +16,18 @@ _BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
 
 
 class Identity(NamedTuple):
-    """Which headers to drop, and whether the client's ``Authorization`` goes upstream."""
+    """Which headers to drop, and what of the client's goes upstream in place of our credential.
+
+    Attributes:
+        strip: names of headers to drop.
+        client_authorization: its ``Authorization`` passes.
+        websocket_token: a token passes in ``Sec-WebSocket-Protocol``, which counts if the request
+            becomes a WebSocket.
+    """
 
     strip: frozenset[bytes] = NOTHING_TO_STRIP
     client_authorization: bool = False
+    websocket_token: bool = False
 
 
 _OURS = Identity()
@@ -56,12 +64,14 @@ def judge_identity(
             return _no_client_credential("an Authorization header")
         passes = bool(value) and client_auth == "pass"
         if not passes:
+            # An empty one is none (client-go/transport/round_trippers.go).
             strip.add(name)
-    if client_auth != "pass" and any(
+    in_protocol = any(
         _BEARER_PROTOCOL in value for _, value in found.get("sec-websocket-protocol", ())
-    ):
+    )
+    if in_protocol and client_auth != "pass":
         return _no_client_credential("a bearer token in Sec-WebSocket-Protocol")
-    return Identity(frozenset(strip), passes)
+    return Identity(frozenset(strip), passes, in_protocol)
 
 
 def _judge_impersonation(found: Found, configured: bool) -> Refusal | None:

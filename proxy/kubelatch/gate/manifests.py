@@ -54,6 +54,7 @@ def load_rules(paths: Iterable[str]) -> RuleSet:
         ConfigError: a file cannot be read, or is not made of valid Roles and ClusterRoles.
     """
     rules: list[Rule] = []
+    warnings: list[str] = []
     for path in paths:
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -63,16 +64,17 @@ def load_rules(paths: Iterable[str]) -> RuleSet:
             ) from None
         except UnicodeDecodeError:
             raise ConfigError(f"--allow-rules {path}: not UTF-8", cause="allow-rules") from None
-        rules += parse_rules(text, path)
-    return RuleSet(tuple(rules))
+        rules += parse_rules(text, path, warnings)
+    return RuleSet(tuple(rules), tuple(warnings))
 
 
-def parse_rules(text: str, source: str) -> list[Rule]:
+def parse_rules(text: str, source: str, warnings: list[str] | None = None) -> list[Rule]:
     """The rules of all documents of one manifest.
 
     Args:
         text: YAML, or JSON, which is YAML.
         source: the file's name, for messages.
+        warnings: gets what its author should know.
 
     Raises:
         ConfigError: it is not made of valid Roles and ClusterRoles, or of none at all.
@@ -86,6 +88,11 @@ def parse_rules(text: str, source: str) -> list[Rule]:
             for place, role in _roles(_Place(f"{source}: document {number}"), document):
                 roles += 1
                 rules += _rules(place, role)
+                if role.get("aggregationRule") is not None and warnings is not None:
+                    warnings.append(
+                        f"{place.document}: aggregationRule: only the rules written out are in "
+                        "force; later changes of the aggregated ClusterRoles are not followed"
+                    )
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
@@ -158,13 +165,12 @@ def _roles(place: _Place, document: Any) -> Iterator[tuple[_Place, dict[str, Any
 
 def _rules(place: _Place, manifest: dict[str, Any]) -> Iterator[Rule]:
     kind = manifest["kind"]
-    if kind == "ClusterRole" and manifest.get("aggregationRule") is not None:
-        raise (place / "aggregationRule").wrong(
-            "aggregation needs the cluster's other ClusterRoles and cannot be resolved here",
-            "write the aggregated rules out: kubectl get clusterrole NAME -o yaml, "
-            "without aggregationRule",
-        )
-    _check_fields(place, manifest, {"apiVersion", "kind", "metadata", "rules", "aggregationRule"})
+    known = {"apiVersion", "kind", "metadata", "rules"}
+    if kind == "ClusterRole":
+        known.add("aggregationRule")
+        if manifest.get("aggregationRule") is not None:
+            _check_aggregation(place, manifest)
+    _check_fields(place, manifest, known)
     _check_version(place, manifest, _API_VERSION)
     metadata = _mapping(place / "metadata", manifest.get("metadata"))
     _check_fields(place / "metadata", metadata, _METADATA_FIELDS)
@@ -180,6 +186,18 @@ def _rules(place: _Place, manifest: dict[str, Any]) -> Iterator[Rule]:
         here = place / "rules" / index
         source = f"{place.document}: {label}, rules[{index}]"
         yield _rule(here, _mapping(here, item), source=source, namespace=namespace)
+
+
+def _check_aggregation(place: _Place, manifest: dict[str, Any]) -> None:
+    """A ClusterRole that gathers others must have their rules written out, as the API server does
+    for whoever asks it for ``view``, ``edit`` or ``admin``."""
+    rule = place / "aggregationRule"
+    _check_fields(rule, manifest["aggregationRule"], {"clusterRoleSelectors"})
+    if not _sequence(place / "rules", manifest.get("rules")):
+        raise rule.wrong(
+            "aggregation needs the cluster's other ClusterRoles and cannot be resolved here",
+            "write the aggregated rules out: kubectl get clusterrole NAME -o yaml has them",
+        )
 
 
 def _rule(place: _Place, rule: dict[str, Any], *, source: str, namespace: str | None) -> Rule:

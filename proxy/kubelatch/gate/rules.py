@@ -15,11 +15,17 @@ from ..request_info import RequestInfo
 from .decision import Refusal, forbidden
 from .head import Found
 
-# Since Kubernetes 1.35 these need create besides the verb of the method, for a WebSocket is opened
-# with GET (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb).
-_NEED_CREATE: Final = frozenset({"exec", "attach", "portforward"})
+# Since Kubernetes 1.35 a GET of these needs create besides, for a WebSocket is opened with GET
+# (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb). It is asked for where a request
+# has reached them: another method is answered 405 before, another path 404.
+_CONNECTS: Final = frozenset({"exec", "attach", "portforward"})
+_CONNECT_PATH: Final = re.compile(r"/+api/v1/namespaces/[^/]+/pods/[^/]+/[a-z]+/*")
 _APPLY: Final = re.compile(rb"\s*application/apply-patch\+", re.IGNORECASE)
 _DISCOVERY: Final = frozenset({"api", "apis", "openapi", "version"})
+_HINT: Final = (
+    "a rule in a file given with --allow-rules must allow it; "
+    "kubelatch check --allow-rules=FILE --can-i VERB RESOURCE says whether one does"
+)
 _DISCOVERY_HINT: Final = (
     "kubectl asks for this first: a ClusterRole with nonResourceURLs "
     "[/api, /api/*, /apis, /apis/*, /version, /openapi/*] and verbs [get] allows it"
@@ -81,9 +87,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """All rules in force, in the order of their files."""
+    """All rules in force.
+
+    Attributes:
+        rules: in the order of their files.
+        warnings: what their author should know.
+    """
 
     rules: tuple[Rule, ...]
+    warnings: tuple[str, ...] = ()
 
     def allowing(self, info: RequestInfo) -> Rule | None:
         """The first rule that allows a request, or None."""
@@ -93,36 +105,42 @@ class RuleSet:
         return None
 
 
-def judge_rules(rules: RuleSet, info: RequestInfo, found: Found) -> Refusal | None:
+def judge_rules(rules: RuleSet, info: RequestInfo, found: Found, method: str) -> Refusal | None:
     """Refuse what no rule allows: the request, and each identity that it would take on.
 
     Args:
         rules: those in force.
         info: the request in the API server's terms.
         found: the request's headers.
+        method: the request's.
     """
     if "impersonate" in found:
         for needed in _impersonations(found):
             if rules.allowing(needed) is None:
                 return _refuse(needed)
-    for needed in required(info, creates=_may_create(info, found)):
+    connects = method == "GET" and _CONNECT_PATH.fullmatch(info.path) is not None
+    for needed in required(info, connects=connects, creates=_may_create(info, found)):
         if rules.allowing(needed) is None:
             return _refuse(needed)
     return None
 
 
-def required(info: RequestInfo, *, creates: bool = False) -> tuple[RequestInfo, ...]:
+def required(
+    info: RequestInfo, *, connects: bool = True, creates: bool = False
+) -> tuple[RequestInfo, ...]:
     """What must be allowed for a request to pass: itself, and for some another verb too.
 
     Args:
         info: the request.
+        connects: it would reach the subresource that it names, as a GET.
         creates: it may create what it names.
     """
     if creates or (
-        info.subresource in _NEED_CREATE
+        connects
+        and info.verb == "get"
+        and info.subresource in _CONNECTS
         and info.resource == "pods"
         and not info.group
-        and info.verb != "create"
     ):
         return info, info._replace(verb="create")
     return (info,)
@@ -137,6 +155,7 @@ def _may_create(info: RequestInfo, found: Found) -> bool:
     """
     return (
         info.verb == "patch"
+        and info.name != ""
         and not info.subresource
         and any(_APPLY.match(value) for _, value in found.get("content-type", ()))
     )
@@ -184,7 +203,7 @@ def _impersonate(
 
 
 def _refuse(info: RequestInfo) -> Refusal:
-    hint = "a rule in a file given with --allow-rules must allow it"
+    hint = _HINT
     if not info.is_resource and info.path.split("/", 2)[1] in _DISCOVERY:
         hint = _DISCOVERY_HINT
     return forbidden("allow-rules", forbidden_message(info), hint, info)

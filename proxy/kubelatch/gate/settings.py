@@ -99,6 +99,8 @@ def warnings_about(settings: GateSettings) -> tuple[str, ...]:
         ("--accept-navigation", settings.accept_navigation),
     ):
         found += split_warnings(flag, patterns)
+    if settings.allow_rules is not None:
+        found += settings.allow_rules.warnings
     return tuple(found)
 
 
@@ -119,6 +121,15 @@ def mount_points(settings: GateSettings) -> tuple[str, str | None]:
             cause="prefix",
         )
     return api, www
+
+
+def stripped_prefix(api_prefix: str) -> str:
+    """What of ``--api-prefix`` is not the API server's, with a slash at both ends.
+
+    kubectl mounts a prefix that begins with /api without stripping it (proxy_server.go, NewServer).
+    """
+    prefix = api_prefix if api_prefix.endswith("/") else api_prefix + "/"
+    return "/" if prefix.startswith("/api") else prefix
 
 
 def _prefix(flag: str, value: str) -> str:

@@ -45,31 +45,32 @@ class Malformed(NamedTuple):
 _ABSOLUTE = re.compile(r"http://([^/?#@\\]*)(?=[/?#]|\Z)", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SLASHES = re.compile("//+")
 # Decoded once more it would be another path. No name in Kubernetes has a percent sign
 # (apimachinery/pkg/api/validation/path/name.go).
 _SECOND_READING = re.compile(r"%[0-9A-Fa-f]{2}")
 # `;` starts a path parameter: some servers drop it and resolve the dots that are left.
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:;[^/]*)?(?:/|$)")
 # The API server hands what follows to the proxied application
-# (kubernetes/pkg/registry/core/{pod,service,node}/rest, and the old verb in requestinfo.go).
+# (kubernetes/pkg/registry/core/{pod,service,node}/rest, and the old verb in requestinfo.go). It may
+# itself be reached below a path: --api-prefix, the server URL's, that of a gateway to many
+# clusters (/k8s/clusters/ID), or of an aggregated API that proxies to them.
 _PROXY_SUBRESOURCE = re.compile(
     r"/api/v1/(?:(?:namespaces/<name>/(?:pods|services)|nodes)/<name>/proxy"
     r"|proxy/(?:namespaces/<name>/(?:pods|services)|nodes)/<name>)(?=/)"
     # One segment as sent and as decoded: an encoded slash would make it two.
     .replace("<name>", "(?:[^/%]|%(?!2[Ff]))+")
 )
+# Below a group and version an aggregated API may be, whose names are its own affair: a metric can
+# be called s0-http://prom.
+_GROUP_VERSION = re.compile(r"/apis/[^/%]+/[^/%]+/")
 
 
-def parse_target(raw: str, prefix: str = "/") -> Target | Moved | Malformed:
-    """Read a request target.
+def parse_target(raw: str) -> Target | Moved | Malformed:
+    """Read a request target, as received.
 
     Accepted are origin-form and absolute-form with the scheme ``http`` (RFC 9112 section 3.2);
     ``*`` and the authority-form of CONNECT are for the caller to recognise.
-
-    Args:
-        raw: the request target as received.
-        prefix: where the API is mounted (``--api-prefix``); it only says where to look for a
-            ``proxy`` subresource. The result still contains it.
     """
     authority = None
     if raw[:1] != "/":
@@ -82,7 +83,7 @@ def parse_target(raw: str, prefix: str = "/") -> Target | Moved | Malformed:
             raw = "/" + raw
     path, _, query = raw.partition("?")
     if "//" in path or "/." in path or "%" in path or "\\" in path or not _is_plain(raw):
-        return _parse_unusual(raw, path, query, authority, prefix)
+        return _parse_unusual(raw, path, query, authority)
     return Target(raw, path, query, authority)
 
 
@@ -105,8 +106,14 @@ def _is_plain(raw: str) -> bool:
     return raw.isascii() and raw.isprintable() and "#" not in raw and " " not in raw
 
 
+def readings(path: str) -> tuple[str, ...]:
+    """A decoded path, and what it is to a server or gateway that merges repeated slashes, if that
+    is another. Rules must hold for each of them."""
+    return (path, _SLASHES.sub("/", path)) if "//" in path else (path,)
+
+
 def _parse_unusual(
-    raw: str, path: str, query: str, authority: str | None, prefix: str
+    raw: str, path: str, query: str, authority: str | None
 ) -> Target | Moved | Malformed:
     if "#" in raw:
         return Malformed("the request target has a fragment ('#')")
@@ -119,13 +126,13 @@ def _parse_unusual(
         return Malformed("the path has an encoded control character in it")
     if "\\" in decoded:
         return Malformed("the path has a backslash in it")
-    head = _end_of_head(path, prefix)
+    head = _end_of_head(path)
     if "." in decoded and _hides_dots(path):
         return Malformed("the path has encoded or parameterised dot segments")
     if _needs_cleaning(path, head):
         return Moved(_clean(path, head) + raw[len(path) :], authority)
     decoded_head = decoded if head == len(path) else _decode(path[:head])
-    if "//" in decoded_head:
+    if "//" in decoded_head and "//" in _decode(path[: _end_of_strict(path)]):
         return Malformed("the path has an encoded slash beside another slash")
     if _SECOND_READING.search(decoded_head):
         return Malformed("the path is percent-encoded twice")
@@ -137,20 +144,25 @@ def _decode(path: str) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _end_of_head(path: str, prefix: str) -> int:
+def _end_of_head(path: str) -> int:
     """Where the API server's own part of the path ends and a proxied application's begins."""
-    if not path.startswith(prefix):
-        return len(path)
-    match = _PROXY_SUBRESOURCE.match(path, len(prefix) - 1)
+    match = _PROXY_SUBRESOURCE.search(path)
+    return match.end() if match else len(path)
+
+
+def _end_of_strict(path: str) -> int:
+    """Where the names of an aggregated API may begin, in which an encoded slash is no separator."""
+    match = _GROUP_VERSION.search(path)
     return match.end() if match else len(path)
 
 
 def _hides_dots(path: str) -> bool:
     """Whether decoding brings forth a dot segment that was not one as sent.
 
-    This holds behind a ``proxy`` subresource too: the API server joins that path to the
-    application's and resolves the dots, and so would any hop before it. No browser sends such a
-    path, since to them ``%2e%2e`` is ``..`` (WHATWG URL, "double-dot URL path segment").
+    This holds behind a ``proxy`` subresource too. The API server would hand such a path to the
+    application, but any gateway before it may resolve the dots, and end at another path of the
+    API than was judged. No browser sends one, since to them ``%2e%2e`` is ``..`` (WHATWG URL,
+    "double-dot URL path segment").
     """
     for segment in path.split("/"):
         if segment in (".", ".."):

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..credentials import Credential, CredentialSource
+from ..credentials import CLIENTS_OWN, Credential, CredentialSource
+from ..errors import UpstreamError
 from ..kubeconfig import ProxyAddress
+from ..links import Links
 from ..tls import ClientCertificate
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
@@ -31,6 +33,7 @@ class Upstream:
         server_name: what its certificate must name.
         host_header: the value of ``Host``.
         path_prefix: put before every target; no slash at its end.
+        mount: where clients find its paths; no slash at its end.
         context: makes the TLS context for a client certificate; None for plain HTTP.
         explain_tls: turns an error of TLS into one people can act on.
         identity: finished ``Impersonate-*`` lines, each with its line end.
@@ -49,6 +52,7 @@ class Upstream:
     path_prefix: bytes
     context: ContextFactory | None
     explain_tls: TlsErrorExplainer
+    mount: bytes = b""
     identity: bytes = b""
     compression: bool = True
     proxy: ProxyAddress | None = None
@@ -77,8 +81,12 @@ class Generation:
         self.upstream = upstream
         self.credentials = credentials
         self.fixed_lines = b"Host: %b\r\n%b" % (upstream.host_header, upstream.identity)
+        scheme = b"https" if upstream.context is not None else b"http"
+        self.links = Links(scheme, upstream.host_header, upstream.path_prefix, upstream.mount)
         self._certificate: ClientCertificate | None = None
         self._pool: Pool | None = None
+        # Without a certificate, where the other one has any.
+        self._clients_pool: Pool | None = None
         self._credential: Credential | None = None
         self._authorization = b""
         self._closed = False
@@ -94,13 +102,21 @@ class Generation:
     def pool(self, credential: Credential) -> Pool:
         """The connections that may carry *credential*.
 
+        A client's own never shares one with our certificate: Kubernetes takes a certificate for
+        who it is that asks, and does not look at the token (kube-apiserver's authenticators, in
+        kubernetes/pkg/kubeapiserver/authenticator/config.go, are asked in that order).
+
         Raises:
             ConfigError: its certificate or key cannot be used.
         """
+        if credential is CLIENTS_OWN and (self._pool is None or self._certificate is not None):
+            if self._clients_pool is None:
+                self._clients_pool = self._new_pool(None, self._explain_without_certificate)
+            return self._clients_pool
         certificate = credential.certificate
         # A source hands out the same object until the certificate changes.
         if self._pool is None or certificate is not self._certificate:
-            pool = self._new_pool(certificate)
+            pool = self._new_pool(certificate, self.upstream.explain_tls)
             if self._pool is not None:
                 self._pool.close()
             self._pool, self._certificate = pool, certificate
@@ -150,9 +166,7 @@ class Generation:
     async def retire(self) -> None:
         """Close what is idle now, the rest when its exchange ends, and the credential's source
         when nobody waits for it any more."""
-        self._closed = True
-        if self._pool is not None:
-            self._pool.close()
+        self._close_pools()
         while self._waiting:
             self._quiet.clear()
             await self._quiet.wait()
@@ -160,12 +174,16 @@ class Generation:
 
     async def close(self) -> None:
         """Close at once whatever is idle or waited for. May be repeated."""
-        self._closed = True
-        if self._pool is not None:
-            self._pool.close()
+        self._close_pools()
         for task in self._rejections:
             task.cancel()
         await self.credentials.close()
+
+    def _close_pools(self) -> None:
+        self._closed = True
+        for pool in (self._pool, self._clients_pool):
+            if pool is not None:
+                pool.close()
 
     @contextlib.contextmanager
     def _waits(self) -> Iterator[None]:
@@ -176,7 +194,22 @@ class Generation:
             self._waiting -= 1
             self._quiet.set()
 
-    def _new_pool(self, certificate: ClientCertificate | None) -> Pool:
+    def _explain_without_certificate(self, error: ssl.SSLError, name: str) -> UpstreamError:
+        found = self.upstream.explain_tls(error, name)
+        silent = (error.reason or "").endswith("HANDSHAKE_FAILURE")
+        if found.cause != "tls-client-cert" and not silent:
+            return found
+        return UpstreamError(
+            f"{name} takes no connection without a client certificate",
+            hint="The request has a credential of its own, so that of the kubeconfig's user does "
+            "not go with it: send the request without Authorization, or start the proxy with "
+            "--client-auth=replace.",
+            cause=found.cause,
+        )
+
+    def _new_pool(
+        self, certificate: ClientCertificate | None, explain_tls: TlsErrorExplainer
+    ) -> Pool:
         up = self.upstream
         context = up.context(certificate) if up.context is not None else None
         address = Address(
@@ -184,7 +217,7 @@ class Generation:
         )
         dialer = Dialer(
             address,
-            explain_tls=up.explain_tls,
+            explain_tls=explain_tls,
             connect_timeout=up.connect_timeout,
             tls_timeout=up.tls_timeout,
         )

@@ -1,10 +1,7 @@
 """``--www``: files from a directory, as Go's ``http.FileServer`` serves them.
 
-Only regular files and directories below the given one are served: the path is walked one name at
-a time, from directory to directory, and no name on it may be a symbolic link, unless the user
-says otherwise. So what is checked is what is opened, whatever happens to the tree meanwhile. All
-file work is done in threads; nothing here may block the event loop. Who may ask is the gate's to
-decide.
+Only regular files and directories below the given one are served, see ``tree``. All file work is
+done in threads; nothing here may block the event loop. Who may ask is the gate's to decide.
 """
 
 import asyncio
@@ -14,36 +11,22 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
-from mimetypes import MimeTypes
 from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from aiohttp import web
 
+from .content_type import SNIFFED, by_content, by_name
+from .tree import Tree, Walk
+
 _CHUNK: Final = 256 * 1024
 # One range: RFC 9110 section 14.1.2. Of several the whole file is sent, as section 14.2 allows.
 _RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.IGNORECASE)
-# A symbolic link where none may be is ELOOP, or ENOTDIR where a directory is expected.
+# A link that may not be followed is ELOOP.
 _ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
-_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-
-# What web pages are made of, and Python's own table lacks in some supported version.
-_TYPES: Final = MimeTypes()
-for _suffix, _type in (
-    (".js", "text/javascript"),
-    (".map", "application/json"),
-    (".md", "text/markdown"),
-    (".mjs", "text/javascript"),
-    (".wasm", "application/wasm"),
-    (".webp", "image/webp"),
-    (".woff", "font/woff"),
-    (".woff2", "font/woff2"),
-):
-    _TYPES.add_type(_type, _suffix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +34,7 @@ class _File:
     """An open regular file; who holds it closes it."""
 
     descriptor: int
-    name: str
+    content_type: str
     size: int
     modified_ns: int
 
@@ -95,9 +78,8 @@ class StaticFiles:
     """
 
     def __init__(self, directory: str, prefix: str, *, follow_symlinks: bool = False) -> None:
-        self._directory = directory
+        self._tree = Tree(directory, follow_symlinks=follow_symlinks)
         self._prefix = prefix
-        self._follow = follow_symlinks
         self.warnings: tuple[str, ...] = ()
         try:
             status = Path(directory).stat()
@@ -111,7 +93,7 @@ class StaticFiles:
                 self.warnings = (f"Static file directory {directory} is not a directory",)
 
     def __repr__(self) -> str:
-        return f"<StaticFiles {self._directory} at {self._prefix}>"
+        return f"<StaticFiles {self._tree.directory} at {self._prefix}>"
 
     async def respond(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer a request for a file.
@@ -166,83 +148,46 @@ class StaticFiles:
             return _Elsewhere("./")
         # A trailing slash belongs to a directory; on a file's name it is a mistake to mend.
         entry = last or (parents.pop() if parents else "")
-        parent = os.open(self._directory, _FLAGS | os.O_DIRECTORY)
-        try:
+        with self._tree.walk() as walk:
             for name in parents:
-                parent = self._enter(parent, name)
+                walk.enter(name)
             if entry:
-                is_directory = stat.S_ISDIR(self._status(parent, entry).st_mode)
+                proper, status = walk.resolve(entry)
+                is_directory = stat.S_ISDIR(status.st_mode)
                 if is_directory != (not last):
                     return _Elsewhere(
                         _relative(entry + "/") if is_directory else f"../{_quoted(entry)}"
                     )
                 if not is_directory:
-                    return self._open_file(parent, entry)
-                parent = self._enter(parent, entry)
+                    return _open(walk, proper, entry)
+                if proper:
+                    walk.enter(proper)
             try:
-                return self._open_file(parent, "index.html")
-            except FileNotFoundError:
-                return _Listing(self._names(parent))
-        finally:
-            os.close(parent)
-
-    def _enter(self, parent: int, name: str) -> int:
-        """Open a directory in *parent* and close *parent*."""
-        child = self._open(parent, name, os.O_DIRECTORY)
-        os.close(parent)
-        return child
-
-    def _open(self, parent: int, name: str, extra: int = 0) -> int:
-        follow = 0 if self._follow else os.O_NOFOLLOW
-        return os.open(_checked(name), _FLAGS | follow | extra, dir_fd=parent)
-
-    def _status(self, parent: int, name: str) -> os.stat_result:
-        return os.stat(_checked(name), dir_fd=parent, follow_symlinks=self._follow)
-
-    def _open_file(self, parent: int, name: str) -> _File:
-        # Looked at before it is opened: merely opening a device or a pipe has effects. Looked at
-        # again when it is open: then it cannot be exchanged any more.
-        if not stat.S_ISREG(self._status(parent, name).st_mode):
-            raise _absent(name)
-        descriptor = self._open(parent, name)
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
-            raise _absent(name)
-        return _File(
-            descriptor=descriptor,
-            name=name,
-            size=status.st_size,
-            modified_ns=status.st_mtime_ns,
-        )
-
-    def _names(self, directory: int) -> list[str]:
-        """What can be served of a directory, sorted as Go sorts."""
-        names = []
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                # A link that leads in a circle is neither.
-                with suppress(OSError):
-                    if entry.is_dir(follow_symlinks=self._follow):
-                        names.append(entry.name + "/")
-                    elif entry.is_file(follow_symlinks=self._follow):
-                        names.append(entry.name)
-        return sorted(names, key=lambda name: os.fsencode(name.removesuffix("/")))
+                return _open(walk, "index.html", "index.html")
+            except OSError:
+                return _Listing(walk.names())
 
 
-def _checked(name: str) -> str:
-    """A name that stays in its directory.
+def _open(walk: Walk, name: str, shown: str) -> _File:
+    """Open a file.
 
-    Raises:
-        FileNotFoundError: it does not.
+    Args:
+        walk: in its directory.
+        name: what it is called there.
+        shown: what the client calls it, whose extension says what it is.
     """
-    if name in {"", ".", ".."} or "/" in name or "\0" in name:
-        raise _absent(name)
-    return name
-
-
-def _absent(name: str) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    descriptor, status = walk.open_file(name)
+    try:
+        content_type = by_name(shown) or by_content(os.pread(descriptor, SNIFFED, 0))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return _File(
+        descriptor=descriptor,
+        content_type=content_type,
+        size=status.st_size,
+        modified_ns=status.st_mtime_ns,
+    )
 
 
 def _discard(future: asyncio.Future[_Found]) -> None:
@@ -255,7 +200,7 @@ def _discard(future: asyncio.Future[_Found]) -> None:
 async def _send(request: web.BaseRequest, file: _File) -> web.StreamResponse:
     headers = {
         "Accept-Ranges": "bytes",
-        "Content-Type": _content_type(file.name),
+        "Content-Type": file.content_type,
         "ETag": file.etag,
         "Last-Modified": formatdate(file.modified, usegmt=True),
         "X-Content-Type-Options": "nosniff",
@@ -328,17 +273,6 @@ def _wanted_range(request: web.BaseRequest, file: _File) -> tuple[int, int] | No
     if last and int(last) < int(first):
         return None
     return int(first), min(int(last) + 1, file.size) if last else file.size
-
-
-def _content_type(name: str) -> str:
-    # With a directory, since mimetypes takes `data:text/html,x` for a URL.
-    kind, encoding = _TYPES.guess_type(f"./{name}")
-    if encoding is not None:
-        # An archive, which must arrive as it is: `Content-Encoding` would unpack it.
-        return "application/gzip" if encoding == "gzip" else "application/octet-stream"
-    if kind is None:
-        return "application/octet-stream"
-    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 def _quoted(name: str) -> str:

@@ -1,0 +1,100 @@
+"""Where answers send their clients: redirects that name the API server lead back to the proxy.
+
+An application behind a ``proxy`` subresource sees the API server's name in ``Host``, and makes
+redirects of it (RFC 9110 section 10.2.2 allows both absolute and relative ones). Its client knows
+that server by the proxy's name only, and has no credential for it. Pure.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+FIELDS: Final = frozenset({b"location", b"content-location", b"refresh"})
+
+_ABSOLUTE: Final = re.compile(
+    rb"(?:(https?):)?//([^/?#\\]*)((?:[/?#].*)?)", re.IGNORECASE | re.DOTALL
+)
+_PATH: Final = re.compile(rb"/(?![/\\])")
+# HTML, "shared declarative refresh steps": seconds, then a URL with or without its name.
+_REFRESH: Final = re.compile(
+    rb"(\s*[0-9.]*\s*[;,]?\s*(?:url\s*=\s*)?[\"']?)(.*)", re.IGNORECASE | re.DOTALL
+)
+_PORTS: Final = {b"http": b"80", b"https": b"443"}
+
+
+class Links:
+    """Rewrites the API server's URLs into the proxy's, as paths.
+
+    Args:
+        scheme: the API server's, ``http`` or ``https``.
+        authority: its host and port, as in ``Host``.
+        path: what is put before each target on its way up, without a slash at its end.
+        mount: where the API is mounted here, without a slash at its end.
+    """
+
+    __slots__ = ("_mount", "_names", "_path", "_scheme")
+
+    def __init__(self, scheme: bytes, authority: bytes, path: bytes, mount: bytes) -> None:
+        self._scheme = scheme
+        host = _without_default(scheme, authority)
+        # With and without the port, for an application may know nothing of TLS, and say http.
+        self._names = {host, host if _has_port(host) else b"%b:%b" % (host, _PORTS[scheme])}
+        self._path = path
+        self._mount = mount
+
+    def rewrite(self, headers: Pairs, names: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        """An answer's fields, as its client shall see them.
+
+        Args:
+            headers: the upstream's.
+            names: their names in lower case, in the same order.
+        """
+        return [
+            (pair[0], self._field(name, pair[1])) if name in FIELDS else pair
+            for pair, name in zip(headers, names, strict=True)
+        ]
+
+    def _field(self, name: bytes, value: bytes) -> bytes:
+        if name == b"refresh" and (match := _REFRESH.fullmatch(value)):
+            return match[1] + self.url(match[2])
+        return self.url(value)
+
+    def url(self, url: bytes) -> bytes:
+        """A URL, as a path here if it is one of the API server's; else as it is."""
+        match = _ABSOLUTE.fullmatch(url)
+        if match is None:
+            if not (self._path or self._mount) or not _PATH.match(url):
+                return url
+            return self._here(url) or url
+        scheme = (match[1] or self._scheme).lower()
+        if self._names.isdisjoint({_without_default(scheme, match[2]), match[2].lower()}):
+            return url
+        rest: bytes = match[3]
+        return self._here(rest if rest.startswith(b"/") else b"/" + rest) or url
+
+    def _here(self, path: bytes) -> bytes:
+        """A path of the API server's, query included, as one of ours; empty if there is none."""
+        if self._path:
+            if not path.startswith(self._path) or path[len(self._path) :][:1] not in b"/?#":
+                return b""
+            path = path[len(self._path) :]
+            if not path.startswith(b"/"):
+                path = b"/" + path
+        if not self._mount and path.translate(None, b"\t\r\n")[1:2] in {b"/", b"\\"}:
+            # To a browser this would be another host (WHATWG URL, "relative slash state").
+            path = b"/." + path
+        return self._mount + path
+
+
+def _without_default(scheme: bytes, authority: bytes) -> bytes:
+    """Host and port in lower case, without the port that the scheme implies."""
+    host = authority.lower()
+    if _has_port(host) and host.rpartition(b":")[2] in {b"", _PORTS[scheme]}:
+        return host.rpartition(b":")[0]
+    return host
+
+
+def _has_port(authority: bytes) -> bool:
+    return b":" in authority.rpartition(b"]")[2]

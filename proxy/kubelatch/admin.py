@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import aiohttp
@@ -22,6 +23,7 @@ from .gate.hosts import HostRule
 from .gate.patterns import PatternList
 from .listeners import Listener, listen_tcp, listen_unix
 from .record import Record
+from .supervision import Supervisor
 
 # Probes and a scraper.
 _BACKLOG: Final = 128
@@ -116,8 +118,8 @@ class Admin:
         """The address it listens on."""
         return self._listener.name
 
-    async def start(self) -> None:
-        """Begin to answer."""
+    async def start(self, supervisor: Supervisor) -> None:
+        """Begin to answer; the supervisor is told if that ends."""
         application = web.Application(middlewares=[self._guard])
         application.router.add_get("/livez", self._livez)
         application.router.add_get("/readyz", self._readyz)
@@ -128,7 +130,10 @@ class Admin:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         if self._runner.server is not None:
-            self._acceptor = Acceptor(self._listener.socket, self._runner.server, backlog=_BACKLOG)
+            ended = partial(supervisor.fatal, f"the admin listener on {self.name}")
+            self._acceptor = Acceptor(
+                self._listener.socket, self._runner.server, ended, backlog=_BACKLOG
+            )
 
     async def stop(self) -> None:
         """Stop answering. May be repeated."""

@@ -11,33 +11,29 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .acceptor import Acceptor
 from .access_log import Reader, Sink
-from .assembly import (
-    allowed_clients,
-    build_generation,
-    load_configuration,
-    make_gate,
-    user_agent,
-)
+from .assembly import Assembler, allowed_clients, user_agent
 from .client_limits import Limits
 from .client_server import ClientServer
 from .console import greeting
 from .dispatch import Dispatcher
 from .drain import finish, let_in, let_nothing_look_whole
-from .kubeconfig import ClientConfig
+from .errors import KubelatchError
+from .kubeconfig import ClientConfig, DiskFiles
 from .listeners import BACKLOG, Listener, adopt, listen_tcp, listen_unix
 from .observation import Observation
 from .orphans import reap_orphans
 from .outbound import Policy
 from .patience import Patience
 from .record import Record
-from .reload import Reloader, SeenFiles
+from .reload import Reloader, Setup
 from .settings import Settings
+from .supervision import Supervisor
 from .systemd import Notifier
-from .upstream.generation import Generation
 
 if TYPE_CHECKING:
     from .demo import DemoServer
@@ -67,8 +63,9 @@ class App:
         attended: a person at a terminal sees standard error.
 
     Attributes:
-        chosen: the cluster and user in use.
-        quitting: somebody has asked on the admin address that it end.
+        quitting: it is to end: somebody has asked for that, or it has failed.
+        failure: what has failed, if that is why.
+        supervisor: of what goes on for as long as it serves.
     """
 
     def __init__(
@@ -87,8 +84,9 @@ class App:
         self._stderr = stderr
         self._attended = attended
         self._observation: Observation | None = None
-        self.chosen: ClientConfig | None = None
         self.quitting = asyncio.Event()
+        self.failure: KubelatchError | None = None
+        self.supervisor = Supervisor(self._fail)
         self._demo: DemoServer | None = None
         self._config = kubeconfig
         self._reloader: Reloader | None = None
@@ -117,6 +115,8 @@ class App:
         if self._dispatcher.draining:
             return f"Draining, {len(self._dispatcher.in_flight)} requests in flight"
         serving = f"Serving on {', '.join(self.names)}"
+        if self.supervisor.problem:
+            return f"{serving}; {self.supervisor.problem}"
         if self._reloader is not None and self._reloader.last_error is not None:
             return f"{serving}; the changed configuration is not used: {self._reloader.last_error}"
         return serving
@@ -133,8 +133,13 @@ class App:
         if settings.demo:
             await self._start_demo()
         static = self._static_files()
-        self._reloader = Reloader(self._build)
-        gate = make_gate(settings, self._reloader.current())
+        files = DiskFiles()
+        assembler = Assembler(settings, self._environ, files, self._config)
+        reloader = Reloader(assembler, files, self._use, self.supervisor)
+        await reloader.start()
+        self._reloader = reloader
+        self._warn_of_configuration(reloader.setup.config)
+        gate = reloader.setup.gate
         for warning in (*gate.warnings, *(static.warnings if static else ())):
             log.warning("%s", warning)
         self._observation = Observation(
@@ -142,7 +147,7 @@ class App:
         )
         self._dispatcher = Dispatcher(
             gate,
-            self._reloader,
+            reloader,
             Policy(user_agent=user_agent()),
             self._record,
             begun=self._observation.begun,
@@ -151,8 +156,10 @@ class App:
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
         self._listen(self._dispatcher)
-        await self._observation.start(self._dispatcher, self._reloader, self.quitting.set)
-        self._reloader.start()
+        await self._observation.start(
+            self._dispatcher, reloader, self.supervisor, self.quitting.set
+        )
+        reloader.watch()
 
     async def ready(self) -> None:
         """Wait until a request could be authenticated.
@@ -165,34 +172,44 @@ class App:
 
     def greeting(self) -> str:
         """What a person should know of it, in a few lines."""
-        if self._reloader is None or self.chosen is None:
+        if self._reloader is None:
             return ""
         return greeting(
             self._settings,
-            self.chosen,
+            self._reloader.setup.config,
             self._reloader.current().credentials.describe(),
             name=self.name,
             admin=self.admin_name,
         )
 
     @property
+    def chosen(self) -> ClientConfig | None:
+        """The cluster and user in use."""
+        return self._reloader.setup.config if self._reloader is not None else None
+
+    @property
     def reloads(self) -> int:
         """How often a changed configuration has been taken up."""
         return self._reloader.reloads if self._reloader is not None else 0
 
-    def reload(self) -> None:
-        """Read kubeconfig and its files again."""
+    async def reload(self) -> None:
+        """Read kubeconfig and its files again; returns when that is done, or takes too long."""
         if self._reloader is not None:
-            self._reloader.reload()
+            await self._reloader.reload()
 
-    def _build(self, files: SeenFiles) -> Generation:
-        """The generation that the files describe; the gate follows it."""
-        config = load_configuration(self._settings, self._environ, files, self._config)
-        own = (config.tls.ca_file, *self._settings.allow_rules, self._settings.client_token_file)
-        for path in filter(None, own):
-            files.look(path)
-        files.keep((*config.files, *own))
-        generation = build_generation(config, self._settings, self._environ)
+    def _fail(self, problem: str) -> None:
+        self.failure = self.failure or KubelatchError(problem)
+        self.quitting.set()
+
+    def _use(self, setup: Setup, before: Setup) -> None:
+        """The gate follows the files too."""
+        if self._dispatcher is not None:
+            self._dispatcher.gate = setup.gate
+        old, new = before.config, setup.config
+        if (old.warnings, old.server) != (new.warnings, new.server):
+            self._warn_of_configuration(new)
+
+    def _warn_of_configuration(self, config: ClientConfig) -> None:
         for warning in config.warnings:
             log.warning("%s", warning)
         if config.server.path and not self._settings.append_server_path:
@@ -201,10 +218,6 @@ class App:
                 "automatically append the path to each request",
                 config.server.path,
             )
-        if self._dispatcher is not None:
-            self._dispatcher.gate = make_gate(self._settings, generation)
-        self.chosen = config
-        return generation
 
     async def _start_demo(self) -> None:
         from .demo import DemoServer  # noqa: PLC0415 -- a proxy to a cluster does not need it
@@ -241,12 +254,13 @@ class App:
         self._listeners = self._open()
         self._warn_of_strangers()
         for listener in self._listeners:
-            self._acceptors.append(Acceptor(listener.socket, self._http, backlog=BACKLOG))
+            ended = partial(self.supervisor.fatal, f"the listener on {listener.name}")
+            self._acceptors.append(Acceptor(listener.socket, self._http, ended, backlog=BACKLOG))
         if settings.response_timeout:
             self._patience = Patience(
                 settings.response_timeout, self._http, self._may_take_its_time
             )
-            self._patience.start()
+            self._patience.start(self.supervisor)
 
     def _may_take_its_time(self, record: Record) -> bool:
         return self._reader.read(record).info.long_running
@@ -302,6 +316,7 @@ class App:
         if self._reloader is not None:
             await self._reloader.stop()
             self._reloader = None
+        await self.supervisor.stop()
         if self._demo is not None:
             await self._demo.stop()
             self._demo = None
@@ -355,26 +370,43 @@ async def run(
         attended: a person at a terminal sees standard error.
 
     Raises:
-        KubelatchError: it cannot start.
+        KubelatchError: it cannot start, or a part of it has ended for good.
     """
     notifier = notifier or Notifier()
-    reap_orphans()
     app = App(settings, environ, sockets=sockets, stderr=stderr, attended=attended)
     _follow_signals(app, notifier, stderr)
     try:
-        await app.start()
+        reap_orphans(app.supervisor)
+        if not await _start(app):
+            return
         for name in app.names:
             announce(name)
         if greet is not None:
             greet(app.greeting())
         notifier.ready(app.status)
-        notifier.watch(lambda: app.status)
+        notifier.watch(lambda: app.status, app.supervisor)
         await app.quitting.wait()
         notifier.stopping("Draining", settings.drain_timeout + _AFTER_DRAIN)
         await app.drain()
+        if app.failure is not None:
+            raise app.failure
     finally:
         await app.stop()
-        notifier.close()
+
+
+async def _start(app: App) -> bool:
+    """Start it; False if it was asked to end before it had started."""
+    loop = asyncio.get_running_loop()
+    starting, quitting = loop.create_task(app.start()), loop.create_task(app.quitting.wait())
+    try:
+        await asyncio.wait({starting, quitting}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        return starting.done()
+    finally:
+        starting.cancel()
+        quitting.cancel()
+        await asyncio.gather(starting, quitting, return_exceptions=True)
 
 
 def _follow_signals(app: App, notifier: Notifier, stderr: Sink | None) -> None:
@@ -388,10 +420,18 @@ def _follow_signals(app: App, notifier: Notifier, stderr: Sink | None) -> None:
             os._exit(0)
         app.quitting.set()
 
-    def on_reload() -> None:
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
         notifier.reloading()
-        app.reload()
+        await app.reload()
         notifier.ready(app.status)
+
+    def on_reload() -> None:
+        if app.name:  # else the files have not been read for the first time
+            task = loop.create_task(reload(), name="kubelatch reload on SIGHUP")
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

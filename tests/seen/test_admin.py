@@ -60,6 +60,7 @@ async def test_verbose_tells_each_condition(tmp_path: Path, authority: Authority
         "[+]listening ok",
         "[+]credential ok",
         "[+]configuration ok",
+        "[+]background-tasks ok",
         "[+]api-server ok",
         "readyz check passed",
     ]
@@ -149,7 +150,7 @@ async def test_a_kubeconfig_that_became_bad_is_told_and_does_not_count(
 ) -> None:
     async with proxy(tmp_path, authority) as (app, _):
         (tmp_path / "kubeconfig").write_text("{")
-        app.reload()
+        await app.reload()
         answer = await ask(app, "/readyz?verbose")
     assert answer.status == 200
     assert b"[!]configuration failed: " in answer.body

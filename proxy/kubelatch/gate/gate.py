@@ -68,6 +68,7 @@ class Gate:
         settings: what the flags say.
 
     Attributes:
+        settings: the same.
         warnings: what to tell the user at start.
 
     Raises:
@@ -75,7 +76,7 @@ class Gate:
     """
 
     def __init__(self, settings: GateSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.warnings = warnings_about(settings)
         self._api_prefix, self._www_prefix = mount_points(settings)
         # kubectl mounts a prefix that begins with /api without stripping it (NewServer).
@@ -126,7 +127,7 @@ class Gate:
         refusal = check_framing(found, version)
         if refusal is not None:
             return refusal
-        settings = self._settings
+        settings = self.settings
         host = _host_of(found)
         token = settings.client_token
         return Caller(
@@ -165,7 +166,7 @@ class Gate:
         origin = caller.origin
         if parsed.authority is not None:
             # It takes the place of Host (RFC 9112 section 3.2.2).
-            refusal = None if self._settings.disable_filter else self._hosts.judge(parsed.authority)
+            refusal = None if self.settings.disable_filter else self._hosts.judge(parsed.authority)
             if refusal is not None:
                 return refusal
             origin = self._origins.judge(caller.found, parsed.authority)
@@ -213,7 +214,7 @@ class Gate:
     def _judge_api(self, method: str, target: Target, caller: Caller) -> Decision:
         """What may reach the API server, and as what."""
         found, identity = caller.found, caller.identity
-        if not self._settings.disable_filter:
+        if not self.settings.disable_filter:
             refusal = self._filter(method, target.path)
             if refusal is not None:
                 return refusal
@@ -236,7 +237,7 @@ class Gate:
         """The rules that know what a request asks of Kubernetes."""
         if query.count("&") >= _MOST_PARAMETERS:
             return malformed("query", f"the query has more than {_MOST_PARAMETERS} parameters")
-        mode, rules = self._settings.read_only, self._settings.allow_rules
+        mode, rules = self.settings.read_only, self.settings.allow_rules
         if mode != "off":
             refusal = judge_read_only(
                 info,

@@ -240,8 +240,10 @@ class Reloader:
         setup.generation.credentials.look()
         if not self._files.changed() and not forced:
             return None
-        # What is read is remembered even if it is of no use, so that it is reported once.
-        self._files = SeenFiles(self._disk)
+        # What is read is remembered even if it is of no use, so that it is reported once; and what
+        # a failure keeps from being read goes on being watched.
+        before, self._files = self._files, SeenFiles(self._disk)
+        self._files.follow(before)
         setup = self._make(self._files, setup)
         self._files.keep(setup.watched)
         return setup

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,7 @@ from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import client_of, proxy_in_loop
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
 
-
-async def until(happened: Callable[[], bool]) -> None:
-    """Wait for something that the reloader does by itself."""
-    async with asyncio.timeout(5):
-        while not happened():  # noqa: ASYNC110 -- what it waits for has no event
-            await asyncio.sleep(0.05)
+from .waiting import until
 
 
 async def test_an_edited_kubeconfig_is_used_within_two_seconds(

@@ -198,6 +198,11 @@ class SeenFiles:
         # Of several readings of one file the first counts: what came later is noticed so.
         return self._seen.setdefault(path, self._files.signature(path))
 
+    def follow(self, other: "SeenFiles") -> None:
+        """Notice changes of what the other one has read, too, from now on."""
+        for path in other._seen:
+            self.signature(path)
+
     def keep(self, paths: Iterable[str]) -> None:
         """Of all that was read, only these matter: the others have somebody who follows them,
         as a credential's source does with its token file."""

@@ -21,6 +21,7 @@ _BATCH: Final = 64
 # No event tells of a descriptor that has become free.
 _RETRY_SECONDS: Final = 0.1
 _SILENT_SECONDS: Final = 60.0
+_ENDED: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -30,14 +31,21 @@ class Acceptor:
     Args:
         sock: bound; it is closed with the acceptor.
         factory: makes the protocol of each connection.
+        ended: is told if the socket can never accept again, and why.
         backlog: how many connections may wait in the kernel's queue.
     """
 
     def __init__(
-        self, sock: socket.socket, factory: Callable[[], asyncio.BaseProtocol], *, backlog: int
+        self,
+        sock: socket.socket,
+        factory: Callable[[], asyncio.BaseProtocol],
+        ended: Callable[[str], None],
+        *,
+        backlog: int,
     ) -> None:
         self._socket = sock
         self._factory = factory
+        self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
         self._silent_until = 0.0
@@ -68,6 +76,11 @@ class Acceptor:
             except OSError as exc:
                 if exc.errno in _EXHAUSTED:
                     self._wait(exc)
+                    return
+                if exc.errno in _ENDED:
+                    # Somebody who shares the socket has shut it down; it would fail for ever.
+                    self._loop.remove_reader(self._socket.fileno())
+                    self._ended(exc.strerror or "")
                     return
                 # One that was gone before it was taken (accept(2), ECONNABORTED and others).
                 continue

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import aiohttp
@@ -32,6 +33,7 @@ from .gate.hosts import HostRule
 from .gate.patterns import PatternList
 from .listeners import Listener, listen_tcp, listen_unix, unix_path
 from .record import Record
+from .supervision import Supervisor
 
 # Probes and a scraper.
 _BACKLOG: Final = 128
@@ -193,12 +195,13 @@ class Admin:
         """The address it listens on."""
         return self._listener.name
 
-    async def start(self) -> None:
-        """Begin to answer."""
+    async def start(self, supervisor: Supervisor) -> None:
+        """Begin to answer; the supervisor is told if that ends."""
         self._server = ClientServer(
             self._respond, limits=_LIMITS, make_room=True, access_log=None, auto_decompress=False
         )
-        self._acceptor = Acceptor(self._listener.socket, self._server, backlog=_BACKLOG)
+        ended = partial(supervisor.fatal, f"the admin listener on {self.name}")
+        self._acceptor = Acceptor(self._listener.socket, self._server, ended, backlog=_BACKLOG)
 
     async def stop(self) -> None:
         """Stop answering. May be repeated."""

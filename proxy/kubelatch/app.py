@@ -7,19 +7,16 @@ request by request.
 
 import asyncio
 import logging
-import os
-import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .acceptor import Acceptor
 from .access_log import Reader, Sink
 from .assembly import (
+    Assembler,
     allowed_clients,
-    build_generation,
-    load_configuration,
-    make_gate,
     open_listeners,
     user_agent,
     warn_of_listeners,
@@ -29,17 +26,16 @@ from .client_server import ClientServer
 from .console import greeting
 from .dispatch import Dispatcher
 from .drain import finish, let_in, let_nothing_look_whole
-from .kubeconfig import ClientConfig
+from .errors import KubelatchError
+from .kubeconfig import ClientConfig, DiskFiles
 from .listeners import BACKLOG, Listener
 from .observation import Observation
-from .orphans import reap_orphans
 from .outbound import Policy
 from .patience import Patience
 from .record import Record
-from .reload import Reloader, SeenFiles
+from .reload import Reloader, Setup
 from .settings import Settings
-from .systemd import Notifier
-from .upstream.generation import Generation
+from .supervision import Supervisor
 
 if TYPE_CHECKING:
     from .demo import DemoServer
@@ -51,8 +47,6 @@ log = logging.getLogger(__name__)
 _READ_BUFFER: Final = 256 * 1024
 # kubectl's flag says 0 is off, and means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
-# Of the time that the service manager is asked for, what is left when the drain is over.
-_AFTER_DRAIN: Final = 5.0
 # aiohttp takes 0 seconds for no limit.
 _AT_ONCE: Final = 0.01
 
@@ -69,8 +63,9 @@ class App:
         attended: a person at a terminal sees standard error.
 
     Attributes:
-        chosen: the cluster and user in use.
-        quitting: somebody has asked on the admin address that it end.
+        quitting: it is to end: somebody has asked for that, or it has failed.
+        failure: what has failed, if that is why.
+        supervisor: of what goes on for as long as it serves.
     """
 
     def __init__(
@@ -89,8 +84,9 @@ class App:
         self._stderr = stderr
         self._attended = attended
         self._observation: Observation | None = None
-        self.chosen: ClientConfig | None = None
         self.quitting = asyncio.Event()
+        self.failure: KubelatchError | None = None
+        self.supervisor = Supervisor(self._fail)
         self._demo: DemoServer | None = None
         self._config = kubeconfig
         self._reloader: Reloader | None = None
@@ -119,6 +115,8 @@ class App:
         if self._dispatcher.draining:
             return f"Draining, {len(self._dispatcher.in_flight)} requests in flight"
         serving = f"Serving on {', '.join(self.names)}"
+        if self.supervisor.problem:
+            return f"{serving}; {self.supervisor.problem}"
         if self._reloader is not None and self._reloader.last_error is not None:
             return f"{serving}; the changed configuration is not used: {self._reloader.last_error}"
         return serving
@@ -135,8 +133,13 @@ class App:
         if settings.demo:
             await self._start_demo()
         static = self._static_files()
-        self._reloader = Reloader(self._build)
-        gate = make_gate(settings, self._reloader.current())
+        files = DiskFiles()
+        assembler = Assembler(settings, self._environ, files, self._config)
+        reloader = Reloader(assembler, files, self._use, self.supervisor)
+        await reloader.start()
+        self._reloader = reloader
+        self._warn_of_configuration(reloader.setup.config)
+        gate = reloader.setup.gate
         for warning in (*gate.warnings, *(static.warnings if static else ())):
             log.warning("%s", warning)
         self._observation = Observation(
@@ -147,7 +150,7 @@ class App:
             log.warning("%s", warning)
         self._dispatcher = Dispatcher(
             gate,
-            self._reloader,
+            reloader,
             Policy(user_agent=user_agent()),
             self._record,
             begun=self._observation.begun,
@@ -156,8 +159,10 @@ class App:
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
         self._listen(self._dispatcher)
-        await self._observation.start(self._dispatcher, self._reloader, self.quitting.set)
-        self._reloader.start()
+        await self._observation.start(
+            self._dispatcher, reloader, self.supervisor, self.quitting.set
+        )
+        reloader.watch()
 
     async def ready(self) -> None:
         """Wait until a request could be authenticated.
@@ -170,11 +175,11 @@ class App:
 
     def greeting(self) -> str:
         """What a person should know of it, in a few lines."""
-        if self._reloader is None or self.chosen is None:
+        if self._reloader is None:
             return ""
         return greeting(
             self._settings,
-            self.chosen,
+            self._reloader.setup.config,
             self._reloader.current().credentials.describe(),
             name=self.name,
             unix=self._listeners[0].unix,
@@ -182,23 +187,33 @@ class App:
         )
 
     @property
+    def chosen(self) -> ClientConfig | None:
+        """The cluster and user in use."""
+        return self._reloader.setup.config if self._reloader is not None else None
+
+    @property
     def reloads(self) -> int:
         """How often a changed configuration has been taken up."""
         return self._reloader.reloads if self._reloader is not None else 0
 
-    def reload(self) -> None:
-        """Read kubeconfig and its files again."""
+    async def reload(self) -> None:
+        """Read kubeconfig and its files again; returns when that is done, or takes too long."""
         if self._reloader is not None:
-            self._reloader.reload()
+            await self._reloader.reload()
 
-    def _build(self, files: SeenFiles) -> Generation:
-        """The generation that the files describe; the gate follows it."""
-        config = load_configuration(self._settings, self._environ, files, self._config)
-        own = (config.tls.ca_file, *self._settings.allow_rules, self._settings.client_token_file)
-        for path in filter(None, own):
-            files.look(path)
-        files.keep((*config.files, *own))
-        generation = build_generation(config, self._settings, self._environ)
+    def _fail(self, problem: str) -> None:
+        self.failure = self.failure or KubelatchError(problem)
+        self.quitting.set()
+
+    def _use(self, setup: Setup, before: Setup) -> None:
+        """The gate follows the files too."""
+        if self._dispatcher is not None:
+            self._dispatcher.gate = setup.gate
+        old, new = before.config, setup.config
+        if (old.warnings, old.server) != (new.warnings, new.server):
+            self._warn_of_configuration(new)
+
+    def _warn_of_configuration(self, config: ClientConfig) -> None:
         for warning in config.warnings:
             log.warning("%s", warning)
         if config.server.path and not self._settings.append_server_path:
@@ -207,10 +222,6 @@ class App:
                 "automatically append the path to each request",
                 config.server.path,
             )
-        if self._dispatcher is not None:
-            self._dispatcher.gate = make_gate(self._settings, generation)
-        self.chosen = config
-        return generation
 
     async def _start_demo(self) -> None:
         from .demo import DemoServer  # noqa: PLC0415 -- a proxy to a cluster does not need it
@@ -245,12 +256,13 @@ class App:
             read_bufsize=_READ_BUFFER,
         )
         for listener in self._listeners:
-            self._acceptors.append(Acceptor(listener.socket, self._http, backlog=BACKLOG))
+            ended = partial(self.supervisor.fatal, f"the listener on {listener.name}")
+            self._acceptors.append(Acceptor(listener.socket, self._http, ended, backlog=BACKLOG))
         if settings.response_timeout:
             self._patience = Patience(
                 settings.response_timeout, self._http, self._may_take_its_time
             )
-            self._patience.start()
+            self._patience.start(self.supervisor)
 
     def _may_take_its_time(self, record: Record) -> bool:
         return self._reader.read(record).info.long_running
@@ -285,6 +297,7 @@ class App:
         if self._reloader is not None:
             await self._reloader.stop()
             self._reloader = None
+        await self.supervisor.stop()
         if self._demo is not None:
             await self._demo.stop()
             self._demo = None
@@ -312,72 +325,3 @@ class App:
             let_nothing_look_whole(self._http)
         if self._observation is not None:
             self._observation.close_log()
-
-
-async def run(
-    settings: Settings,
-    environ: Mapping[str, str],
-    announce: Callable[[str], None],
-    *,
-    greet: Callable[[str], None] | None = None,
-    sockets: Sequence[socket.socket] = (),
-    notifier: Notifier | None = None,
-    stderr: Sink | None = None,
-    attended: bool = False,
-) -> None:
-    """Serve until SIGTERM or SIGINT; a second one stops at once.
-
-    Args:
-        settings: what the user wants.
-        environ: the environment.
-        announce: is told the address when the socket accepts.
-        greet: is told what a person should know, after that.
-        sockets: listen on these instead of what the settings say.
-        notifier: tells the service manager how we are.
-        stderr: standard error, if it is ours to write to.
-        attended: a person at a terminal sees standard error.
-
-    Raises:
-        KubelatchError: it cannot start.
-    """
-    notifier = notifier or Notifier()
-    reap_orphans()
-    app = App(settings, environ, sockets=sockets, stderr=stderr, attended=attended)
-    _follow_signals(app, notifier, stderr)
-    try:
-        await app.start()
-        for name in app.names:
-            announce(name)
-        if greet is not None:
-            greet(app.greeting())
-        notifier.ready(app.status)
-        notifier.watch(lambda: app.status)
-        await app.quitting.wait()
-        notifier.stopping("Draining", settings.drain_timeout + _AFTER_DRAIN)
-        await app.drain()
-    finally:
-        await app.stop()
-        notifier.close()
-
-
-def _follow_signals(app: App, notifier: Notifier, stderr: Sink | None) -> None:
-    """TERM and INT drain, and end it at once when repeated; HUP reloads, USR1 reopens the log."""
-
-    def on_stop() -> None:
-        if app.quitting.is_set():
-            app.abandon()
-            if stderr is not None:
-                stderr.close()
-            os._exit(0)
-        app.quitting.set()
-
-    def on_reload() -> None:
-        notifier.reloading()
-        app.reload()
-        notifier.ready(app.status)
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_stop)
-    loop.add_signal_handler(signal.SIGHUP, on_reload)
-    loop.add_signal_handler(signal.SIGUSR1, app.reopen_log)

@@ -15,8 +15,19 @@ from ._version import __version__
 from .credentials import impersonation_headers, source_for
 from .errors import ConfigError, UsageError
 from .gate import Gate, GateSettings, split_patterns, stripped_prefix
-from .kubeconfig import DISK, ClientConfig, FileReader, load, load_mapping, proxy_for
+from .kubeconfig import (
+    DISK,
+    Choice,
+    ClientConfig,
+    FileReader,
+    SeenFiles,
+    load,
+    load_mapping,
+    proxy_for,
+)
+from .kubeconfig.changes import changes
 from .listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
+from .reload import Setup
 from .secret import Secret
 from .settings import Settings
 from .tls import ClientCertificate, client_context, explain
@@ -28,6 +39,7 @@ def load_configuration(
     environ: Mapping[str, str],
     files: FileReader = DISK,
     kubeconfig: Mapping[str, Any] | None = None,
+    stay_with: Choice | None = None,
 ) -> ClientConfig:
     """The cluster and user that the flags choose.
 
@@ -36,28 +48,42 @@ def load_configuration(
         environ: where kubeconfig and in-cluster discovery look.
         files: reads them.
         kubeconfig: one in memory, instead of files.
+        stay_with: what was chosen at the start, if that was before.
 
     Raises:
         ConfigError: a file, an entry or a flag cannot be used.
     """
     if kubeconfig is not None:
-        config = load_mapping(kubeconfig, settings.overrides, environ=environ)
+        config = load_mapping(
+            kubeconfig, settings.overrides, environ=environ, files=files, stay_with=stay_with
+        )
     else:
-        config = load(settings.overrides, environ=environ, files=files)
+        config = load(settings.overrides, environ=environ, files=files, stay_with=stay_with)
     if settings.proxy_url:
         config = replace(config, proxy_url=Secret(settings.proxy_url))
     return config
 
 
 def build_generation(
-    config: ClientConfig, settings: Settings, environ: Mapping[str, str]
+    config: ClientConfig,
+    settings: Settings,
+    environ: Mapping[str, str],
+    files: FileReader = DISK,
 ) -> Generation:
-    """The generation that a configuration describes.
+    """The generation that a configuration describes. Reads files, so it may block.
+
+    Args:
+        config: the chosen cluster and user.
+        settings: the flags.
+        environ: what plugins inherit.
+        files: reads the credential's files, now and later.
 
     Raises:
         ConfigError: its CA, certificate or key cannot be used.
     """
-    credentials = source_for(config, exec_timeout=settings.exec_timeout or None, environ=environ)
+    credentials = source_for(
+        config, exec_timeout=settings.exec_timeout or None, environ=environ, files=files
+    )
     server, tls = config.server, config.tls
     secure = server.scheme == "https"
 
@@ -86,11 +112,76 @@ def build_generation(
         ),
         credentials,
     )
-    credential = credentials.peek()
-    if credential is not None:
-        # A certificate that cannot be used shows now rather than at the first request.
-        generation.pool(credential)
+    # What cannot be used shows now rather than at the first request.
+    credential = credentials.look()
+    generation.prepare(credential.certificate if credential is not None else None)
     return generation
+
+
+class Assembler:
+    """Makes a setup of what settings and files say, and keeps of the last one what is the same.
+
+    What was chosen at the start stays chosen: a context is not left because another has become
+    the current one.
+
+    Args:
+        settings: the flags.
+        environ: the environment.
+        disk: reads files.
+        kubeconfig: one in memory, instead of files.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        disk: FileReader,
+        kubeconfig: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._disk = disk
+        self._kubeconfig = kubeconfig
+
+    def __call__(self, files: SeenFiles, before: Setup | None) -> Setup:
+        """The setup now. Blocks.
+
+        Raises:
+            KubelatchError: a file, an entry or a flag cannot be used.
+        """
+        settings, stay_with = self._settings, None
+        if before is not None:
+            stay_with = Choice(source=before.config.source, context=before.config.context)
+        config = load_configuration(settings, self._environ, files, self._kubeconfig, stay_with)
+        differences: tuple[str, ...] = ()
+        if before is not None:
+            differences = changes(before.config, config)
+        if before is not None and not differences:
+            generation = before.generation
+        else:
+            generation = build_generation(config, settings, self._environ, self._disk)
+        gate = make_gate(settings, generation, files)
+        if before is not None:
+            differences += _gate_changes(before.gate, gate)
+            if gate.settings == before.gate.settings:
+                gate = before.gate
+        own = filter(None, (*settings.allow_rules, settings.client_token_file))
+        return Setup(
+            config=config,
+            generation=generation,
+            gate=gate,
+            watched=(*config.files, *own),
+            changes=differences,
+        )
+
+
+def _gate_changes(before: Gate, now: Gate) -> tuple[str, ...]:
+    found = []
+    if before.settings.allow_rules != now.settings.allow_rules:
+        found.append("the rules of --allow-rules")
+    if before.settings.client_token != now.settings.client_token:
+        found.append("the token of --client-token-file")
+    return tuple(found)
 
 
 def user_agent() -> bytes:
@@ -181,7 +272,7 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
             )
 
 
-def client_token(path: str) -> Secret | None:
+def client_token(path: str, files: FileReader = DISK) -> Secret | None:
     """The secret that clients must send; None without a file.
 
     Raises:
@@ -191,16 +282,19 @@ def client_token(path: str) -> Secret | None:
         return None
     hint = "look at --client-token-file"
     try:
-        token = DISK.read(path).decode().strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"cannot read the client token in {path}: {exc}", hint=hint) from exc
+        token = files.read(path).decode().strip()
+    except OSError as exc:
+        problem = exc.strerror or type(exc).__name__
+        raise ConfigError(f"cannot read the client token in {path}: {problem}", hint=hint) from exc
+    except UnicodeDecodeError:
+        raise ConfigError(f"the client token in {path} is no text in UTF-8", hint=hint) from None
     if not token:
         raise ConfigError(f"the client token in {path} is empty", hint=hint)
     return Secret(token)
 
 
-def make_gate(settings: Settings, generation: Generation) -> Gate:
-    """The gate that the flags describe.
+def make_gate(settings: Settings, generation: Generation, files: FileReader = DISK) -> Gate:
+    """The gate that the flags describe. Reads files, so it may block.
 
     Raises:
         UsageError: a pattern or a prefix is no good.
@@ -210,7 +304,7 @@ def make_gate(settings: Settings, generation: Generation) -> Gate:
     if settings.allow_rules:
         from .gate.manifests import load_rules  # noqa: PLC0415 -- YAML, seldom used
 
-        rules = load_rules(settings.allow_rules)
+        rules = load_rules(settings.allow_rules, files)
     return Gate(
         GateSettings(
             accept_paths=split_patterns(settings.accept_paths),
@@ -222,7 +316,7 @@ def make_gate(settings: Settings, generation: Generation) -> Gate:
             accept_navigation=split_patterns(settings.accept_navigation),
             read_only=settings.read_only,
             client_auth=settings.client_auth,
-            client_token=client_token(settings.client_token_file),
+            client_token=client_token(settings.client_token_file, files),
             allow_rules=rules,
             impersonation_configured=generation.impersonating,
             api_prefix=settings.api_prefix,

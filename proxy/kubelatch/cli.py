@@ -126,7 +126,7 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     gc.disable()
     import asyncio  # noqa: PLC0415
 
-    from . import app  # noqa: PLC0415
+    from . import serve  # noqa: PLC0415
     from .access_log import STDERR, Sink  # noqa: PLC0415
     from .console import TRACEBACKS_FROM, set_up_logging  # noqa: PLC0415
     from .descriptors import raise_limit  # noqa: PLC0415
@@ -162,7 +162,7 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
                 return loop.run(runner.run(settings, os.environ, command, stderr=stderr))
             raise_limit()
             loop.run(
-                app.run(
+                serve.run(
                     settings,
                     os.environ,
                     _announce,

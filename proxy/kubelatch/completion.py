@@ -157,11 +157,14 @@ def _values(
 
 def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """What kubeconfig calls its contexts, clusters or users; none if it cannot be read."""
-    from .kubeconfig import DISK  # noqa: PLC0415 -- reads YAML, which most completions do not
+    from .kubeconfig import DiskFiles  # noqa: PLC0415 -- reads YAML, which most completions do not
     from .kubeconfig.merge import load_files  # noqa: PLC0415
 
+    files = DiskFiles()
+    # What a pipe holds is for the command that is being typed.
+    files.settle()
     try:
-        merged = load_files(_kubeconfig(before, environ), environ, DISK).merged
+        merged = load_files(_kubeconfig(before, environ), environ, files).merged
     except KubelatchError:
         return []
     if kind == "context":

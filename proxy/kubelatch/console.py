@@ -41,6 +41,8 @@ def set_up_logging(sink: Sink, verbosity: int, *, mark: Callable[[int], str] | N
     """
     handler = SinkHandler(sink, printable, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    # That requests go elsewhere, or as somebody else, is said in any case.
+    logging.getLogger(f"{__package__}.reload").setLevel(logging.INFO)
     if verbosity >= _INFO_FROM:
         level = logging.DEBUG if verbosity >= _DEBUG_FROM else logging.INFO
         logging.getLogger(__package__).setLevel(level)

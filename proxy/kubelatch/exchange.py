@@ -162,12 +162,14 @@ class Exchange:
             if answer.outcome is Outcome.UNAUTHORIZED:
                 self._renewable = False
                 began = time.monotonic()
-                newer = await self._generation.another_credential(credential)
-                if newer is None:
+                renewed = await self._generation.renewed(credential)
+                outbound = self._outbound.to(renewed.generation) if renewed else None
+                if renewed is None or outbound is None:
                     await self._tell_held(answer)
                     return
                 self.record.credential_wait += time.monotonic() - began
-                credential = newer
+                self._outbound = outbound
+                self._generation, credential = renewed
             elif answer.failure is not None and not (
                 answer.outcome is Outcome.STALE and self._repeatable()
             ):

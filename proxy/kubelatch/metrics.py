@@ -75,6 +75,7 @@ class Readings:
         in_flight: exchanges under way.
         idle: upstream connections that wait for work.
         reloads: how often the configuration was read anew and used.
+        reload_failures: how often it was read anew and not used.
         reload_failed: the last one that was read is not used.
         refreshes: how often the credential was replaced by another.
         refresh_failed: the last attempt to get a newer one failed.
@@ -87,6 +88,7 @@ class Readings:
     in_flight: Collection[Record] = ()
     idle: int = 0
     reloads: int = 0
+    reload_failures: int = 0
     reload_failed: bool = False
     refreshes: int = 0
     refresh_failed: bool = False
@@ -285,6 +287,11 @@ def _of_state(readings: Readings) -> Iterator[Metric]:
         "kubelatch_configuration_reloads",
         "Times that the configuration was read anew and used.",
         readings.reloads,
+    )
+    yield CounterMetricFamily(
+        "kubelatch_configuration_reload_failures",
+        "Times that the configuration was read anew and could not be used.",
+        readings.reload_failures,
     )
     yield GaugeMetricFamily(
         "kubelatch_configuration_last_reload_successful",

@@ -28,6 +28,7 @@ from .errors import KubelatchError
 from .gate.patterns import PatternList, split_patterns
 from .record import Record, Recorder
 from .settings import Settings
+from .supervision import Supervisor
 
 if TYPE_CHECKING:
     from .admin import Admin, ApiServerWatch, Check
@@ -80,6 +81,7 @@ class Observation:
         self._admin: Admin | None = None
         self._dispatcher: Dispatcher | None = None
         self._reloader: Reloader | None = None
+        self._supervisor: Supervisor | None = None
         self._quit: Callable[[], None] | None = None
         self._generation: Generation | None = None
         self._credential: Credential | None = None
@@ -107,18 +109,24 @@ class Observation:
         self._batches(record)
 
     async def start(
-        self, dispatcher: "Dispatcher", reloader: "Reloader", quit_: Callable[[], None]
+        self,
+        dispatcher: "Dispatcher",
+        reloader: "Reloader",
+        supervisor: Supervisor,
+        quit_: Callable[[], None],
     ) -> None:
         """Begin to answer on the admin address.
 
         Args:
             dispatcher: is asked what is under way.
             reloader: is asked how configuration and credential are.
+            supervisor: is asked what has failed.
             quit_: drains and ends the proxy.
         """
         self._dispatcher, self._reloader, self._quit = dispatcher, reloader, quit_
+        self._supervisor = supervisor
         if self._admin is not None:
-            await self._admin.start()
+            await self._admin.start(supervisor)
 
     def reopen(self) -> None:
         """Write the request log to a new file of the same name."""
@@ -151,6 +159,7 @@ class Observation:
             Check("listening", "draining, and accepts no more" if draining else ""),
             Check("credential", await _credential_problem(self._reloader)),
             Check("configuration", rejected.message if rejected else "", counts=False),
+            Check("background-tasks", self._supervisor.problem if self._supervisor else ""),
             self._api_server.check(),
         ]
 
@@ -195,6 +204,7 @@ class Observation:
             in_flight=dispatcher.in_flight,
             idle=idle,
             reloads=reloader.reloads,
+            reload_failures=reloader.failures,
             reload_failed=reloader.last_error is not None,
             refreshes=self._refreshes,
             refresh_failed=bool(status.last_error),

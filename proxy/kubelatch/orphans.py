@@ -5,29 +5,35 @@ helpers of an exec plugin; unless it waits for them, each stays in the process t
 Whom this program has started itself, somebody here waits for, and that is not touched.
 """
 
-import asyncio
 import contextlib
 import os
 from typing import Final
+
+from .supervision import Supervisor
 
 # Who waits for a child of ours does so at once: one that is still there at the next look is not.
 _LOOK: Final = 1.0
 
 
-def reap_orphans() -> None:
-    """Do so for as long as the running event loop runs, if this is process 1."""
+def reap_orphans(supervisor: Supervisor) -> None:
+    """Do so from now on, if this is process 1."""
     if os.getpid() == 1:
-        _look(0)
+        supervisor.every("zombie reaper", _LOOK, _Reaper().look)
 
 
-def _look(suspect: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        pid = _ended_child()
-        while pid and pid == suspect:
-            os.waitpid(pid, os.WNOHANG)
+class _Reaper:
+    """Remembers the child that had ended at the last look."""
+
+    def __init__(self) -> None:
+        self._suspect = 0
+
+    def look(self) -> None:
+        with contextlib.suppress(ChildProcessError):
             pid = _ended_child()
-        suspect = pid
-    asyncio.get_running_loop().call_later(_LOOK, _look, suspect)
+            while pid and pid == self._suspect:
+                os.waitpid(pid, os.WNOHANG)
+                pid = _ended_child()
+            self._suspect = pid
 
 
 def _ended_child() -> int:

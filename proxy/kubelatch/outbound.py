@@ -4,6 +4,7 @@ That both go through the same code is the point: kubectl proxy cleans the header
 plain requests only.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,6 +88,16 @@ class Outbound:
         ]
         self._generation = generation
         self._start = b"\r\n".join(lines)
+
+    def to(self, generation: Generation) -> "Outbound | None":
+        """The same request for a newer generation; None if more than the credential differs."""
+        if generation is self._generation:
+            return self
+        if not generation.takes_heads_of(self._generation):
+            return None
+        outbound = copy.copy(self)
+        outbound._generation = generation
+        return outbound
 
     def head(self, credential: Credential) -> bytes:
         """The head's bytes, authenticated by *credential*."""

@@ -5,7 +5,6 @@ seen waiting often enough has waited too long. What the API server itself exempt
 is exempt here (watches, logs, proxied services), and so is a request that is still being sent.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +13,7 @@ from .client_server import ClientServer
 from .drain import answers
 from .errors import UpstreamTimeoutError
 from .record import Record
+from .supervision import Supervisor
 
 _LOOKS: Final = 4
 
@@ -37,17 +37,17 @@ class Patience:
         self._server = server
         self._is_exempt = is_exempt
         self._seen: dict[Answer, int] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._cancel: Callable[[], None] | None = None
 
-    def start(self) -> None:
+    def start(self, supervisor: Supervisor) -> None:
         """Begin to look."""
-        self._timer = asyncio.get_running_loop().call_later(self._seconds / _LOOKS, self._look)
+        self._cancel = supervisor.every("response time-out", self._seconds / _LOOKS, self._look)
 
     def stop(self) -> None:
         """Look no more. May be repeated."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
         self._seen.clear()
 
     def _look(self) -> None:
@@ -63,4 +63,3 @@ class Patience:
                         "the same",
                     )
                 )
-        self.start()

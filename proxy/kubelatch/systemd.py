@@ -6,7 +6,6 @@ first two take their variables out of the environment, so that no child process 
 its own, and nothing here fails because systemd is not there. It knows nothing of HTTP.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -16,10 +15,13 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
 from .errors import ListenError
+from .supervision import Supervisor
 
 log = logging.getLogger(__name__)
 
 _FIRST_FD: Final = 3
+# What happens a few times in a process's life may wait this long for the manager.
+_SEND_SECONDS: Final = 1.0
 # Of syslog(3), which the journal shares.
 _PRIORITIES: Final = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG: Final = 7
@@ -95,7 +97,6 @@ class Notifier:
     def __init__(self, address: str = "", watchdog: float = 0.0) -> None:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watchdog = watchdog
-        self._timer: asyncio.TimerHandle | None = None
         self._status = ""
 
     @classmethod
@@ -129,27 +130,24 @@ class Notifier:
         """
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(within * 1e6)}", status)
 
-    def watch(self, status: Callable[[], str]) -> None:
-        """Give signs of life from the running event loop, twice as often as asked for.
+    def watch(self, status: Callable[[], str], supervisor: Supervisor) -> None:
+        """Send a watchdog keep-alive from the running event loop, twice as often as asked for.
 
         An event loop that hangs gives none, and the manager restarts the service.
 
         Args:
-            status: is asked each time, and told when it has changed.
+            status: is asked each time, and sent when it has changed.
+            supervisor: sees to it that this goes on.
         """
+
+        def keep_alive() -> None:
+            self._send("WATCHDOG=1", status(), seconds=0.0)
+
         if self._address and self._watchdog:
-            self._send("WATCHDOG=1", status())
-            self._timer = asyncio.get_running_loop().call_later(
-                self._watchdog / 2, self.watch, status
-            )
+            keep_alive()
+            supervisor.every("watchdog", self._watchdog / 2, keep_alive)
 
-    def close(self) -> None:
-        """No more signs of life. May be repeated."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _send(self, state: str, status: str = "") -> None:
+    def _send(self, state: str, status: str = "", *, seconds: float = _SEND_SECONDS) -> None:
         if not self._address:
             return
         if status and status != self._status:
@@ -157,6 +155,8 @@ class Notifier:
             state = f"{state}\nSTATUS={' '.join(status.splitlines())}"
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                # The manager may be stopped, and its queue be full.
+                sock.settimeout(seconds)
                 sock.sendto(state.encode(), self._address)
         except OSError as exc:
             # The manager will notice by itself; stopping for it would make things worse.

@@ -117,12 +117,14 @@ class Tunnel:
             if refused.head.status != 401 or not own:
                 raise
             began = time.monotonic()
-            newer = await generation.another_credential(credential)
-            if newer is None:
+            renewed = await generation.renewed(credential)
+            outbound = self._outbound.to(renewed.generation) if renewed else None
+            if renewed is None or outbound is None:
                 raise
             self.record.credential_wait += time.monotonic() - began
             self.record.retries += 1
-            await self._attempt(generation, newer)
+            self._outbound = outbound
+            await self._attempt(*renewed)
 
     async def _attempt(self, generation: Generation, credential: Credential) -> None:
         self.record.credential = credential.kind

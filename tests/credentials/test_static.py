@@ -10,7 +10,7 @@ from kubelatch.credentials import Credential, source_for
 from kubelatch.errors import ConfigError
 
 from ..support.certificates import Authority, Identity
-from .support import Clock, config_for
+from .support import config_for
 
 
 def encoded(text: str) -> str:
@@ -65,44 +65,45 @@ class TestTokenFile:
         path.write_text("one\n")
         return path
 
-    def test_a_new_token_is_used_a_second_later(self, path: Path, clock: Clock) -> None:
-        source = source_for(config_for({"tokenFile": str(path)}), monotonic=clock)
+    def test_a_new_token_is_used_after_the_next_look(self, path: Path) -> None:
+        source = source_for(config_for({"tokenFile": str(path)}))
         path.write_text("two\n")
         assert revealed(source.peek()) == "Bearer one"
-        clock.now += 1
+        source.look()
         assert revealed(source.peek()) == "Bearer two"
 
-    def test_an_unchanged_file_is_not_read_again(self, path: Path, clock: Clock) -> None:
-        source = source_for(config_for({"tokenFile": str(path)}), monotonic=clock)
+    def test_an_unchanged_file_is_not_read_again(self, path: Path) -> None:
+        source = source_for(config_for({"tokenFile": str(path)}))
         before = source.peek()
-        clock.now += 100
-        assert source.peek() is before
+        assert source.look() is before
 
     @pytest.mark.parametrize("content", ["", " \n", "a\nb", None])
     def test_a_broken_file_leaves_the_old_token(
-        self, path: Path, clock: Clock, content: str | None, caplog: pytest.LogCaptureFixture
+        self, path: Path, content: str | None, caplog: pytest.LogCaptureFixture
     ) -> None:
-        source = source_for(config_for({"tokenFile": str(path)}), monotonic=clock)
+        source = source_for(config_for({"tokenFile": str(path)}))
         before = source.peek()
         path.unlink()
         if content is not None:
             path.write_text(content)
         for _ in range(3):
-            clock.now += 1
+            source.look()
             assert source.peek() is before
         assert str(path) in source.describe().last_error
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
         path.write_text("three")
-        clock.now += 1
+        source.look()
         assert revealed(source.peek()) == "Bearer three"
         assert source.describe().last_error == ""
 
-    async def test_a_401_reads_it_at_once(self, path: Path, clock: Clock) -> None:
-        source = source_for(config_for({"tokenFile": str(path)}), monotonic=clock)
+    async def test_after_a_401_a_new_one_is_another_try(self, path: Path) -> None:
+        source = source_for(config_for({"tokenFile": str(path)}))
         rejected = await source.obtain()
+        source.look()
         assert await source.reject(rejected) is None
         path.write_text("two")
+        source.look()
 
         fresh = await source.reject(rejected)
 
@@ -111,18 +112,16 @@ class TestTokenFile:
         assert source.peek() is fresh
         assert await source.reject(fresh) is None
 
-    def test_the_inline_token_serves_until_the_file_is_there(
-        self, path: Path, clock: Clock
-    ) -> None:
+    def test_the_inline_token_serves_until_the_file_is_there(self, path: Path) -> None:
         path.unlink()
         user = {"tokenFile": str(path), "token": "inline"}
-        source = source_for(config_for(user), monotonic=clock)
+        source = source_for(config_for(user))
         assert revealed(source.peek()) == "Bearer inline"
         path.write_text("from-file")
-        clock.now += 1
+        source.look()
         assert revealed(source.peek()) == "Bearer from-file"
 
-    def test_a_projected_volume_is_followed(self, tmp_path: Path, clock: Clock) -> None:
+    def test_a_projected_volume_is_followed(self, tmp_path: Path) -> None:
         for name in ("v1", "v2"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "projected").write_text(name)
@@ -130,12 +129,12 @@ class TestTokenFile:
         data.symlink_to("v1")
         (tmp_path / "projected").symlink_to("..data/projected")
         user = {"tokenFile": str(tmp_path / "projected")}
-        source = source_for(config_for(user), monotonic=clock)
+        source = source_for(config_for(user))
 
         fresh = tmp_path / "..tmp"
         fresh.symlink_to("v2")
         fresh.replace(data)
-        clock.now += 1
+        source.look()
 
         assert revealed(source.peek()) == "Bearer v2"
 
@@ -147,15 +146,13 @@ class TestTokenFile:
 
 
 class TestCertificateFiles:
-    def test_a_new_pair_is_a_new_certificate(
-        self, tmp_path: Path, authority: Authority, clock: Clock
-    ) -> None:
+    def test_a_new_pair_is_a_new_certificate(self, tmp_path: Path, authority: Authority) -> None:
         user = write(tmp_path, authority.client("alice"))
-        source = source_for(config_for(user), monotonic=clock)
+        source = source_for(config_for(user))
         before = source.peek()
         write(tmp_path, authority.client("bob"))
         assert source.peek() is before
-        clock.now += 1
+        source.look()
 
         after = source.peek()
 
@@ -167,31 +164,31 @@ class TestCertificateFiles:
         assert status.certificate.common_name == "bob"
 
     def test_between_the_two_files_the_old_pair_stays(
-        self, tmp_path: Path, authority: Authority, clock: Clock
+        self, tmp_path: Path, authority: Authority
     ) -> None:
         user = write(tmp_path, authority.client("alice"))
-        source = source_for(config_for(user), monotonic=clock)
+        source = source_for(config_for(user))
         before, bob = source.peek(), authority.client("bob")
         (tmp_path / "tls.crt").write_text(bob.certificate)
-        clock.now += 1
+        source.look()
         assert source.peek() is before
         assert "does not match" in source.describe().last_error
         (tmp_path / "tls.key").write_text(bob.key)
-        clock.now += 1
+        source.look()
         assert source.peek() is not before
         assert source.describe().last_error == ""
 
     def test_a_broken_certificate_does_not_hold_back_the_token(
-        self, tmp_path: Path, authority: Authority, clock: Clock
+        self, tmp_path: Path, authority: Authority
     ) -> None:
         token = tmp_path / "token"
         token.write_text("one")
         user = {**write(tmp_path, authority.client("alice")), "tokenFile": str(token)}
-        source = source_for(config_for(user), monotonic=clock)
+        source = source_for(config_for(user))
         before = source.peek()
         (tmp_path / "tls.crt").write_text("broken")
         token.write_text("two")
-        clock.now += 1
+        source.look()
 
         after = source.peek()
 
@@ -201,15 +198,15 @@ class TestCertificateFiles:
         assert after.certificate is before.certificate
 
     def test_a_new_token_keeps_the_certificate_object(
-        self, tmp_path: Path, authority: Authority, clock: Clock
+        self, tmp_path: Path, authority: Authority
     ) -> None:
         token = tmp_path / "token"
         token.write_text("one")
         user = {**write(tmp_path, authority.client("alice")), "tokenFile": str(token)}
-        source = source_for(config_for(user), monotonic=clock)
+        source = source_for(config_for(user))
         before = source.peek()
         token.write_text("two")
-        clock.now += 1
+        source.look()
         after = source.peek()
         assert before is not None
         assert after is not None

@@ -117,7 +117,12 @@ def test_a_role_without_rules_allows_nothing_and_is_valid() -> None:
         pytest.param(
             "apiVersion: v1\nkind: List\nitems:\n- kind: Pod", "items[0]: kind is 'Pod'", id="pod"
         ),
-        pytest.param("!!python/object:os.system {}", "not YAML", id="a Python object"),
+        pytest.param("!!python/object:os.system {}", "not YAML: a tag", id="a Python object"),
+        pytest.param(ROLE.replace("[pods]", "[!!binary aGk=]"), "not YAML: a tag", id="a tag"),
+        pytest.param(ROLE.replace("[pods]", "[y]"), "[0]: is not a string: y", id="a word of YAML"),
+        pytest.param(ROLE.replace("[pods]", "[!!int x]"), "is not a string: x", id="no number"),
+        pytest.param("a: " + "[" * 5000, "not YAML: exceeded maximum", id="nested deeply"),
+        pytest.param("a: &a [*a]", "not YAML: an anchor contains itself", id="itself"),
         pytest.param("a: \x00", "not YAML", id="a control character"),
     ],
 )

@@ -56,6 +56,43 @@ DIFFERENT = {
     ),
     "no-server": (one(cluster="{}"), "localhost:8080", 'no server found for cluster "c"'),
     "extra-without-value": (one("--as=a", "--as-user-extra=k"), REACHES, "key=value"),
+    # What kubectl config view writes where it leaves something out.
+    "token-redacted": (one(user="{token: REDACTED}"), REACHES, "token is REDACTED"),
+    "password-redacted": (
+        one(user="{username: u, password: REDACTED}"),
+        REACHES,
+        "password is REDACTED",
+    ),
+    "ca-omitted": (
+        one(
+            cluster='{server: "https://127.0.0.1:${port}", '
+            "certificate-authority-data: DATA+OMITTED}"
+        ),
+        "unable to load root certificates",
+        "the kubeconfig was redacted when it was written: certificate-authority-data is "
+        "DATA+OMITTED",
+    ),
+    "key-omitted": (
+        one(user="{client-certificate-data: DATA+OMITTED, client-key-data: REDACTED}"),
+        "failed to find any PEM data",
+        "client-certificate-data is DATA+OMITTED, client-key-data is REDACTED",
+    ),
+    # Found out at each request there, and at the start here.
+    "host-with-an-empty-label": (
+        one("--server=https://a..example.test:${port}"),
+        "no such host",
+        "its host name has an empty label",
+    ),
+    "host-with-an-overlong-label": (
+        one(f"--server=https://{'a' * 64}.example.test:${{port}}"),
+        "no such host",
+        "its host name has a label of more than 63 characters",
+    ),
+    "overlong-host": (
+        one(f"--server=https://{'a.' * 127}example.test:${{port}}"),
+        "no such host",
+        "its host name has more than 253 characters",
+    ),
     "token-with-control-character": (
         one(user='{token: "a\\u0001b"}'),
         "invalid header field value",

@@ -3,6 +3,7 @@
 from .cases import (
     ALICE,
     BOB_FLAGS,
+    CLUSTER,
     IMPERSONATING,
     MERGE_CLUSTERS,
     MERGE_CONTEXTS,
@@ -199,5 +200,19 @@ FILES = {
     "server-from-variable": Case(
         files={"config": kube(cluster="{certificate-authority-data: ${ca}}")},
         environ={"KUBERNETES_MASTER": "https://127.0.0.1:${port}"},
+    ),
+    # What stands after the first document
+    "rubbish-after-the-first-document": raw(kube() + "---\n: [ }}} %\n\t"),
+    "rubbish-after-the-end-of-the-document": raw(kube() + "...\n}}}} [\n"),
+    "a-brace-after-json": raw(
+        '{"clusters": [{"name": "c", "cluster": '
+        + CLUSTER.replace("server", '"server"').replace(
+            "certificate-authority-data: ${ca}", '"certificate-authority-data": "${ca}"'
+        )
+        + '}], "users": [{"name": "u", "user": {"token": "t"}}], "contexts": [{"name": "x", '
+        '"context": {"cluster": "c", "user": "u"}}], "current-context": "x"}\n}\n'
+    ),
+    "an-anchor-named-twice": raw(
+        kube(user="*who").replace("apiVersion: v1", "one: &who {token: a}\ntwo: &who {token: b}")
     ),
 }

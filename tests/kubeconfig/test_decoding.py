@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelatch.errors import ConfigError
-from kubelatch.kubeconfig.decode import DecodeError, Scalar, decode, decode_base64, to_python
+from kubelatch.kubeconfig.decode import (
+    DecodeError,
+    Scalar,
+    decode,
+    decode_base64,
+    decode_first,
+    from_python,
+    to_python,
+)
 from kubelatch.kubeconfig.entries import parse
 
 JSON_LIKE = st.recursive(
@@ -91,6 +99,63 @@ def test_base64_with_line_breaks(data: bytes) -> None:
 def test_anything_else_is_no_base64(text: str) -> None:
     with pytest.raises(ValueError, match="illegal base64 data"):
         decode_base64(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: [b", "yaml: line 2: did not find expected ',' or ']'"),
+        ("a: {b: c", "yaml: line 2: did not find expected ',' or '}'"),
+        ("- a\nb: c", "yaml: line 2: did not find expected '-' indicator"),
+    ],
+)
+def test_what_was_expected_is_said_as_libyaml_says_it(text: str, problem: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(text.encode())
+    assert str(caught.value) == problem
+
+
+@pytest.mark.parametrize("parser", ["CSafeLoader", "SafeLoader"])
+def test_no_parser_quotes_a_text(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubelatch.kubeconfig.decode._Parser", getattr(yaml, parser))
+    for text in (f"a: *{SECRET}", f"a: !{SECRET}!x y", f"%YAML {SECRET}\n--- a", f"a: &{SECRET}'"):
+        with pytest.raises(DecodeError) as caught:
+            decode(text.encode())
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("parser", ["CSafeLoader", "SafeLoader"])
+@pytest.mark.parametrize(
+    "text",
+    ["a: " + "[" * 5000, "{a: " * 5000, '{"a": ' + "[" * 5000 + "]" * 5000 + "}"],
+    ids=["sequences", "mappings", "JSON"],
+)
+def test_deep_nesting_is_an_error_and_no_crash(
+    parser: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubelatch.kubeconfig.decode._Parser", getattr(yaml, parser))
+    with pytest.raises(DecodeError, match=r"nest"):
+        decode(text.encode())
+
+
+def test_aliases_of_aliases_are_not_written_out() -> None:
+    lines = ["a0: &a0 [x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 99))]
+    with pytest.raises(DecodeError, match="excessive aliasing"):
+        to_python(decode("\n".join(lines).encode()))
+
+
+def test_what_stands_after_the_first_document_is_not_looked_at() -> None:
+    assert decode_first(b"a: b\n--- : [ }}") == {"a": "b"}
+    assert decode_first(b'{"a": "b"}\n}') == {"a": "b"}
+    with pytest.raises(DecodeError):
+        decode(b'{"a": "b"}\n}')
+
+
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    with pytest.raises(DecodeError):
+        decode(b'{"a": "\\ud800"}')
+    with pytest.raises(DecodeError):
+        from_python({"a": "\ud800"})
 
 
 SECRET = "hunter2hunter2"

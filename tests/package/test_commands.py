@@ -1,5 +1,6 @@
 """Commands and their help, as somebody meets them who has read nothing."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -84,7 +85,9 @@ def test_uvloop_that_is_not_there_is_bad_usage(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "uvloop", None)
     with pytest.raises(UsageError, match="--loop=uvloop: uvloop is not installed"):
         loop_factory("uvloop")
-    assert loop_factory("auto") is None
+    loop = loop_factory("auto")()
+    assert isinstance(loop, asyncio.AbstractEventLoop)
+    loop.close()
 
 
 def test_a_context_may_have_the_name_of_a_command(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from kubelatch.access_log import Sink, SinkHandler
 from kubelatch.demo import DemoServer
+from kubelatch.supervision import Supervisor
 from kubelatch.systemd import Notifier, journal_mark, take_sockets
 
 from ..support.client import Client
@@ -112,18 +113,19 @@ async def test_signs_of_life_come_twice_as_often_as_asked_for(manager: Manager) 
 async def test_a_hung_event_loop_gives_no_sign_of_life(manager: Manager) -> None:
     environ = manager.environ | {"WATCHDOG_USEC": "20000"}
     notifier = Notifier.from_environment(environ)
-    notifier.watch(lambda: "well")
+    supervisor = Supervisor()
+    notifier.watch(lambda: "well", supervisor)
     await manager.told("WATCHDOG=1")
     time.sleep(0.2)  # noqa: ASYNC251 -- the event loop hangs
     assert manager.told_now() == []
     await manager.told("WATCHDOG=1")
-    notifier.close()
+    await supervisor.stop()
 
 
 async def test_a_watchdog_meant_for_another_process_is_left_alone(manager: Manager) -> None:
     environ = manager.environ | {"WATCHDOG_USEC": "20000", "WATCHDOG_PID": "1"}
     notifier = Notifier.from_environment(environ)
-    notifier.watch(lambda: "well")
+    notifier.watch(lambda: "well", Supervisor())
     assert manager.told_now() == []
     assert environ == {}
 
@@ -133,8 +135,7 @@ async def test_without_a_manager_that_can_be_told_nothing_happens(address: str) 
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "soon"})
     notifier.ready("well")
     notifier.stopping("over", 1)
-    notifier.watch(lambda: "well")
-    notifier.close()
+    notifier.watch(lambda: "well", Supervisor())
 
 
 def said(*flags: str, journal: bool) -> str:

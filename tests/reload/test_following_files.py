@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,7 @@ from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import client_of, proxy_in_loop
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
 
-
-async def until(happened: Callable[[], bool]) -> None:
-    """Wait for something that the reloader does by itself."""
-    async with asyncio.timeout(5):
-        while not happened():  # noqa: ASYNC110 -- what it waits for has no event
-            await asyncio.sleep(0.05)
+from .waiting import until
 
 
 async def test_an_edited_kubeconfig_is_used_within_two_seconds(
@@ -38,40 +32,35 @@ async def test_an_edited_kubeconfig_is_used_within_two_seconds(
             assert (await client.get("/api")).body == b"new"
 
 
-async def test_a_switched_context_is_followed_unless_it_was_pinned(
-    tmp_path: Path, authority: Authority
-) -> None:
-    async with (
-        ScriptedUpstream(answering(ok(b"one")), authority) as one,
-        ScriptedUpstream(answering(ok(b"two")), authority) as two,
-    ):
-        config = kubeconfig(one.url, authority, identity=authority.client())
-        other = kubeconfig(two.url, authority)["clusters"][0]
-        config["clusters"].append({**other, "name": "other"})
-        config["contexts"].append(
-            {"name": "other", "context": {"cluster": "other", "user": "test"}}
-        )
-        (tmp_path / "pinned").mkdir()
-        async with (
-            proxy_in_loop(tmp_path, config) as follows,
-            proxy_in_loop(tmp_path / "pinned", config, "--context=test") as pinned,
-            client_of(follows) as client,
-            client_of(pinned) as steady,
-        ):
-            config["current-context"] = "other"
-            write(tmp_path / "kubeconfig", config)
-            write(tmp_path / "pinned" / "kubeconfig", config)
-            await until(lambda: follows.reloads == 1 and pinned.reloads == 1)
-            assert (await client.get("/api")).body == b"two"
-            assert (await steady.get("/api")).body == b"one"
+HEAD = "contexts: [{name: test, context: {cluster: test, user: test}}]\n"
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         pytest.param("{", "error loading config file", id="not YAML"),
-        pytest.param("current-context: nowhere\n", "nowhere", id="unknown context"),
-        pytest.param("", "no cluster", id="emptied"),
+        pytest.param("current-context: other\n", 'context "test" does not exist', id="left out"),
+        pytest.param("", 'context "test" does not exist', id="emptied"),
+        pytest.param("a: !!int x\nusers: 2024-13-45", "users must be a list", id="odd scalars"),
+        pytest.param("a: &a [*a]", "an anchor contains itself", id="self-reference"),
+        pytest.param("a: " + "[" * 9000, "exceeded maximum nesting depth", id="nested deeply"),
+        pytest.param("a: \x00", "not a text", id="a zero byte"),
+        pytest.param(
+            f"{HEAD}clusters: [{{name: test, cluster: {{server: 'https://a..b'}}}}]",
+            "empty label",
+            id="an empty label",
+        ),
+        pytest.param(
+            f"{HEAD}clusters: [{{name: test, cluster: {{server: 'https://a',"
+            'certificate-authority: "/a\\0b"}}]',
+            "invalid argument",
+            id="a zero byte in a path",
+        ),
+        pytest.param(
+            f'{HEAD}users: [{{name: test, user: {{username: "\\ud800"}}}}]',
+            "invalid unicode",
+            id="half a surrogate pair",
+        ),
     ],
 )
 async def test_a_broken_kubeconfig_is_reported_once_and_not_used(

@@ -65,6 +65,7 @@ async def test_verbose_tells_each_condition(tmp_path: Path, authority: Authority
         "[+]listening ok",
         "[+]credential ok",
         "[+]configuration ok",
+        "[+]background-tasks ok",
         "[+]api-server ok",
         "readyz check passed",
     ]
@@ -154,7 +155,7 @@ async def test_a_kubeconfig_that_became_bad_is_told_and_does_not_count(
 ) -> None:
     async with proxy(tmp_path, authority) as (app, _):
         (tmp_path / "kubeconfig").write_text("{")
-        app.reload()
+        await app.reload()
         answer = await ask(app, "/readyz?verbose")
     assert answer.status == 200
     assert b"[!]configuration failed: " in answer.body
@@ -387,7 +388,7 @@ async def test_a_client_token_that_changes_is_followed_here_too(
 ) -> None:
     async with with_token(tmp_path, authority) as (app, path):
         path.write_text("another")
-        app.reload()
+        await app.reload()
         assert (await ask(app, "/metrics", TOKEN)).status == 401
         assert (await ask(app, "/metrics", "Authorization: Bearer another")).status == 200
 
@@ -462,7 +463,7 @@ async def test_why_it_is_not_ready_is_told_to_who_brings_the_token(
     someone(monkeypatch, None, "10.1.2.3")
     async with with_token(tmp_path, authority) as (app, _):
         (tmp_path / "kubeconfig").write_text("{")
-        app.reload()
+        await app.reload()
         withheld = b"[!]configuration failed: reason withheld"
         assert withheld in (await ask(app, "/readyz?verbose")).body
         assert withheld not in (await ask(app, "/readyz?verbose", TOKEN)).body

@@ -156,9 +156,9 @@ async def test_configuration_and_credential(tmp_path: Path, authority: Authority
             before = await scrape(app)
             assert (await client.get("/version")).status == 200
             renewed = await scrape(app)
-            app.reload()
+            await app.reload()
             (tmp_path / "kubeconfig").write_text("{")
-            app.reload()
+            await app.reload()
             after = await scrape(app)
     assert value(renewed, "kubelatch_configuration_reloads_total") == 0
     name = "kubelatch_client_certificate_expiry_timestamp_seconds"

@@ -10,7 +10,7 @@ import pytest
 
 from kubelatch.assembly import build_generation, load_configuration
 from kubelatch.console import greeting
-from kubelatch.reload import SeenFiles
+from kubelatch.kubeconfig import DISK, SeenFiles
 from kubelatch.settings import from_values, parse
 from tests.support.certificates import Authority
 from tests.support.client import Client
@@ -78,7 +78,7 @@ def test_a_person_is_told_how_to_ask_a_unix_socket(
 ) -> None:
     path = write(tmp_path / "config", kubeconfig("https://127.0.0.1:1", authority))
     settings = from_values(parse([f"--kubeconfig={path}"], {}))
-    config = load_configuration(settings, {}, SeenFiles())
+    config = load_configuration(settings, {}, SeenFiles(DISK))
     status = build_generation(config, settings, {}).credentials.describe()
     shown = greeting(settings, config, status, name=address, unix=True, admin="")
     assert f"curl {flags} http://localhost/version, or" in shown

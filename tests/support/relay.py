@@ -55,6 +55,9 @@ class Tokens:
     def peek(self) -> Credential | None:
         return self._credentials[0] if self.gate.is_set() else None
 
+    def look(self) -> Credential | None:
+        return self.peek()
+
     async def obtain(self) -> Credential:
         await self._wait()
         return self._credentials[0]

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from ..gate.patterns import PatternList
 from ..record import Record
+from ..supervision import where
 from . import narration
 from .formats import CombinedFormat, Format
 from .reading import Reader, is_problem
@@ -59,7 +60,10 @@ class Batches:
         if self._waiting:
             records, self._waiting = self._waiting, []
             for take in self._takers:
-                take(records)
+                try:
+                    take(records)
+                except Exception as error:  # noqa: BLE001 -- the others are to get them all the same
+                    log.error("internal error in the log of requests (%s)", where(error))
 
 
 class AccessLog:

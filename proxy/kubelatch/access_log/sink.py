@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import UsageError
+from ..supervision import where
 
 STDERR: Final = "-"
 # What may wait for a slow disk or reader; some ten thousand lines.
@@ -109,19 +110,29 @@ class Sink:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                while not self._waiting and not self._closed:
-                    self._changed.wait()
-                waiting, self._waiting, self._size = self._waiting, [], 0
-            if not waiting:
-                return
-            while None in waiting:
-                at = waiting.index(None)
-                self._write_all(b"".join(filter(None, waiting[:at])))
-                self._open_anew()
-                waiting = waiting[at + 1 :]
-            self._write_all(b"".join(filter(None, waiting)))
-            time.sleep(_REST)
+            try:
+                if not self._turn():
+                    return
+            except Exception as error:  # noqa: BLE001 -- the log must not end in silence
+                self._failing = True
+                self._say(f"loses lines: internal error ({where(error)})")
+
+    def _turn(self) -> bool:
+        """Write what waits; False if it is closed and nothing does."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            waiting, self._waiting, self._size = self._waiting, [], 0
+        if not waiting:
+            return False
+        while None in waiting:
+            at = waiting.index(None)
+            self._write_all(b"".join(filter(None, waiting[:at])))
+            self._open_anew()
+            waiting = waiting[at + 1 :]
+        self._write_all(b"".join(filter(None, waiting)))
+        time.sleep(_REST)
+        return True
 
     def _write_all(self, lines: bytes) -> None:
         if not lines:

@@ -45,7 +45,7 @@ def describe(
 ) -> Description:
     """Describe the choice and the state of its credential; nothing is run or asked."""
     status = source.describe()
-    ca = _ca(config, files)
+    ca = certificate_info(config.tls.ca_data) if config.tls.ca_data else None
     warnings = (*config.warnings, *expiry_warnings(status, now=now, ca=ca))
     return Description(
         source=config.source,
@@ -89,25 +89,14 @@ def _date(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _ca(config: ClientConfig, files: FileReader) -> CertificateInfo | None:
-    if config.tls.ca_data:
-        return certificate_info(config.tls.ca_data)
-    if not config.tls.ca_file:
-        return None
-    try:
-        return certificate_info(files.read(config.tls.ca_file))
-    except OSError:
-        return None
-
-
 def _trust(config: ClientConfig) -> str:
     if config.server.scheme == "http":
         return "none: plain http"
     if config.tls.insecure:
         return "anyone: the server is not verified"
-    if config.tls.ca_data:
-        return "the CA in the kubeconfig"
-    return f"the CA in {config.tls.ca_file}" if config.tls.ca_file else "the system's CAs"
+    if config.tls.ca_file:
+        return f"the CA in {config.tls.ca_file}"
+    return "the CA in the kubeconfig" if config.tls.ca_data else "the system's CAs"
 
 
 def _proxy(config: ClientConfig, environ: Mapping[str, str]) -> str:

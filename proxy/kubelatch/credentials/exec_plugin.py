@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError, CredentialError
-from ..kubeconfig import ClientConfig, ExecConfig, FileReader
-from ..kubeconfig.files import explain_os_error
+from ..kubeconfig import ClientConfig, ExecConfig
 from .exec_credential import exec_info, parse_exec_credential
 from .exec_policy import check_allowed, look_up
 from .exec_process import STDOUT_LIMIT, Finished, run
@@ -48,7 +47,6 @@ class ExecPlugin:
     config: ClientConfig
     plugin: ExecConfig
     environ: Mapping[str, str]
-    files: FileReader
     has_terminal: bool
     time_limit: float
     relay: Callable[[bytes], None] = relay_to_stderr
@@ -124,19 +122,10 @@ class ExecPlugin:
         info = exec_info(
             self.config,
             api_version=self.plugin.api_version,
-            ca=self._ca(),
+            ca=self.config.tls.ca_data,
             interactive=interactive,
         )
         return {**ours, **theirs, "KUBERNETES_EXEC_INFO": info}
-
-    def _ca(self) -> bytes | None:
-        tls = self.config.tls
-        if not self.plugin.provide_cluster_info or not tls.ca_file:
-            return tls.ca_data
-        try:
-            return self.files.read(tls.ca_file)
-        except OSError as error:
-            raise _failed(explain_os_error(error, tls.ca_file)) from None
 
     def _not_found(self) -> CredentialError:
         # Escape codes in a hint could rewrite what the terminal shows; as client-go does.

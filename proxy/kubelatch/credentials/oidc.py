@@ -109,7 +109,8 @@ class OidcProvider:
         id_token = answer.get("id_token")
         if not (isinstance(id_token, str) and id_token):
             raise _failed("token response did not contain an id_token")
-        credential = self._credential(id_token)
+        # In a thread, for it may read a certificate.
+        credential = await asyncio.to_thread(self._credential, id_token)
         rotated = answer.get("refresh_token")
         self._id_token = id_token
         self._refresh_token = (

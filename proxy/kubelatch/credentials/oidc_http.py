@@ -1,5 +1,6 @@
 """The two HTTP requests of an OIDC refresh, over aiohttp."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +40,9 @@ class IssuerHttp:
         import aiohttp  # noqa: PLC0415  # costs a quarter of a second, for few users
 
         try:
-            connector = aiohttp.TCPConnector(ssl=client_context(self._tls))
+            # In a thread, for it reads the issuer's CA.
+            context = await asyncio.to_thread(client_context, self._tls)
+            connector = aiohttp.TCPConnector(ssl=context)
             async with (
                 aiohttp.ClientSession(
                     connector=connector, timeout=aiohttp.ClientTimeout(total=_TIME_LIMIT)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from ..errors import CredentialError
+from ..supervision import where
 from ..tls import certificate_info
 from .values import Credential, Kind, SourceStatus
 
@@ -129,6 +130,10 @@ class RefreshingSource:
             return None
         return outcome
 
+    def look(self) -> Credential | None:
+        """Made of no files: what there is."""
+        return self._credential
+
     async def close(self) -> None:
         """End the attempt under way, and with it the plugin's process."""
         self._closed = True
@@ -179,6 +184,11 @@ class RefreshingSource:
             if not self._closed:
                 raise
             return _closing()
+        except Exception as fault:  # noqa: BLE001 -- it must not be tried again at each request
+            self._error = _internal(fault)
+            self._failing.lengthen()
+            _log.error("%s", self._error.message)
+            return self._error
         else:
             self._error = None
             self._keep(credential)
@@ -200,6 +210,13 @@ class RefreshingSource:
         else:
             # Over already, by this clock. It may serve all the same, and not cost one run each.
             self._stale.lengthen()
+
+
+def _internal(fault: Exception) -> CredentialError:
+    return CredentialError(
+        f"internal error while the credential was fetched ({where(fault)})",
+        hint="Please report it.",
+    )
 
 
 def _closing() -> CredentialError:

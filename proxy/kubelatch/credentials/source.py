@@ -55,7 +55,6 @@ def source_for(
             config=config,
             plugin=user.plugin,
             environ=environ,
-            files=files,
             has_terminal=has_terminal,
             time_limit=usual if exec_timeout is None else exec_timeout,
             relay=relay,
@@ -73,7 +72,7 @@ def source_for(
             clock=clock,
             monotonic=monotonic,
         )
-    return StaticSource(user, files=files, monotonic=monotonic)
+    return StaticSource(user, files=files)
 
 
 def _oidc_provider(

@@ -1,11 +1,11 @@
 """Credentials that are given once, or live in files that are replaced now and then.
 
-Files are watched by stat, at most once a second, when a request asks. A new file that cannot be
-used is reported and the old content goes on, certificate and token each for itself.
+Files are compared by stat, and read again when they changed, by whoever calls ``look``: never on
+the way of a request, which a file system that hangs would hold up. A new file that cannot be used
+is reported and the old content goes on, certificate and token each for itself.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -13,14 +13,12 @@ from ..errors import ConfigError
 from ..kubeconfig import DISK, FileReader, UserConfig, signatures
 from ..kubeconfig.files import explain_os_error
 from ..secret import Secret
+from ..supervision import where
 from ..tls import ClientCertificate, certificate_info, check_certificate
 from .tokens import basic, bearer, jwt_expiry
 from .values import Credential, Kind, SourceStatus
 
 _log = logging.getLogger(__name__)
-
-LOOK_INTERVAL = 1.0
-"""Seconds between two looks at the same files."""
 
 Content = TypeVar("Content")
 
@@ -30,88 +28,101 @@ class Watched(Generic[Content]):
 
     The first reading raises whatever ``read`` raises. Later failures are kept in ``error`` while
     the old value stands, and the files are read again at every look.
+
+    Args:
+        what: what to call the value in the log.
+        paths: the files.
+        read: makes the value; raises ConfigError.
+        files: tells whether they changed.
     """
 
-    __slots__ = ("_files", "_read", "_seen", "error", "paths", "value")
+    __slots__ = ("_files", "_read", "_seen", "_what", "error", "paths", "value")
 
     def __init__(
-        self, paths: tuple[str, ...], read: Callable[[], Content], files: FileReader
+        self,
+        what: str,
+        paths: tuple[str, ...],
+        read: Callable[[], Content],
+        files: FileReader,
     ) -> None:
         self.paths = paths
         self.error: ConfigError | None = None
+        self._what = what
         self._read = read
         self._files = files
         # Taken before reading: what is replaced in between is noticed by the next look.
         self._seen = signatures(paths, files)
         self.value = read()
 
-    def look(self, *, again: bool = False) -> None:
-        """Read again if a file changed, if the last reading failed, or if told to."""
+    def look(self) -> None:
+        """Read again if a file changed, or if the last reading failed."""
         now = signatures(self.paths, self._files)
-        if now == self._seen and self.error is None and not again:
+        if now == self._seen and self.error is None:
             return
         try:
             value = self._read()
         except ConfigError as error:
-            if self.error is None or self.error.message != error.message:
-                _log.warning("%s; what was read before stays in use", error.message)
-            self.error = error
+            self._fail(error)
             return
+        except Exception as error:  # noqa: BLE001 -- whatever is in a file, the old value stands
+            self._fail(
+                ConfigError(f"the {self._what} cannot be read: internal error ({where(error)})")
+            )
+            return
+        if self.error is not None:
+            _log.warning("the %s can be read again: %s", self._what, ", ".join(self.paths))
         self._seen, self.error = now, None
         if value != self.value:
+            _log.info("the %s has changed: %s", self._what, ", ".join(self.paths))
             self.value = value
+
+    def _fail(self, error: ConfigError) -> None:
+        if self.error is None or self.error.message != error.message:
+            _log.warning("%s; what was read before stays in use", error.message)
+        self.error = error
 
 
 class StaticSource:
     """The certificate, token or password of a kubeconfig user, from data or files."""
 
-    __slots__ = (
-        "_authorization",
-        "_certificate",
-        "_credential",
-        "_kind",
-        "_look_at",
-        "_monotonic",
-        "_paths",
-    )
+    __slots__ = ("_authorization", "_certificate", "_credential", "_kind", "_paths")
 
-    def __init__(
-        self,
-        user: UserConfig,
-        *,
-        files: FileReader = DISK,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Read everything once. Raises ConfigError."""
+    def __init__(self, user: UserConfig, *, files: FileReader = DISK) -> None:
+        """Read everything once. Blocks. Raises ConfigError."""
         self._kind = _kind(user)
         self._certificate = Watched(
+            "client certificate",
             _present(user.certificate_file, user.key_file),
             lambda: read_certificate(user, files),
             files,
         )
         self._authorization = Watched(
-            _present(user.token_file), lambda: _read_authorization(user, files), files
+            "token", _present(user.token_file), lambda: _read_authorization(user, files), files
         )
         self._paths = self._certificate.paths + self._authorization.paths
-        self._monotonic = monotonic
-        self._look_at = monotonic() + LOOK_INTERVAL
         self._credential = self._assemble()
 
     def peek(self) -> Credential:
-        """The credential as the files have it, looked at no more than once a second."""
-        if self._paths and self._monotonic() >= self._look_at:
-            self._look()
+        """The credential as the files had it at the last look."""
         return self._credential
 
     async def obtain(self) -> Credential:
         """The same as :meth:`peek`: nothing here needs waiting."""
-        return self.peek()
+        return self._credential
 
     async def reject(self, credential: Credential) -> Credential | None:
-        """Read the files again; another credential if they hold one by now."""
-        if self._paths:
-            self._look(again=True)
+        """Another credential if a look has found one by now."""
         return None if self._credential.same_as(credential) else self._credential
+
+    def look(self) -> Credential:
+        """Read the files again that changed."""
+        if self._paths:
+            self._certificate.look()
+            self._authorization.look()
+            fresh = self._assemble()
+            if fresh != self._credential:
+                self._credential = fresh
+        return self._credential
 
     async def close(self) -> None:
         """Nothing is ever under way."""
@@ -127,14 +138,6 @@ class StaticSource:
             files=self._paths,
             last_error="; ".join(error.message for error in errors if error),
         )
-
-    def _look(self, *, again: bool = False) -> None:
-        self._look_at = self._monotonic() + LOOK_INTERVAL
-        self._certificate.look(again=again)
-        self._authorization.look(again=again)
-        fresh = self._assemble()
-        if fresh != self._credential:
-            self._credential = fresh
 
     def _assemble(self) -> Credential:
         return Credential(

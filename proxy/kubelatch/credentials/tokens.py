@@ -3,9 +3,13 @@
 import base64
 import binascii
 import json
+from typing import Final
 
 from ..errors import ConfigError
 from ..secret import Secret
+
+_YEAR_9999: Final = 253_370_764_800
+"""The last year that Python's dates know, in seconds since the epoch."""
 
 
 def bearer(token: str, where: str) -> Secret:
@@ -37,7 +41,8 @@ def jwt_expiry(token: Secret | None) -> float | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return None
     expiry = claims.get("exp") if isinstance(claims, dict) else None
-    return float(expiry) if isinstance(expiry, int | float) else None
+    # What no calendar has, not a number among it, is no expiry.
+    return float(expiry) if isinstance(expiry, int | float) and 0 <= expiry < _YEAR_9999 else None

@@ -47,7 +47,7 @@ class SourceStatus:
 
 
 class CredentialSource(Protocol):
-    """Where a credential comes from. All methods are called on the event loop."""
+    """Where a credential comes from. All methods but :meth:`look` are called on the event loop."""
 
     def peek(self) -> Credential | None:
         """A fresh credential without waiting, or ``None``. Called for every request."""
@@ -68,6 +68,13 @@ class CredentialSource(Protocol):
 
         Returns:
             Another credential to try once, or ``None`` if there is no other.
+        """
+        ...
+
+    def look(self) -> Credential | None:
+        """Read the files that it is made from again if they changed, and return what there is.
+
+        Nothing is fetched. It blocks, and belongs into a thread: one at a time.
         """
         ...
 

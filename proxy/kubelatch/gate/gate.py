@@ -75,6 +75,7 @@ class Gate:
         settings: what the flags say.
 
     Attributes:
+        settings: the same.
         warnings: what to tell the user at start.
 
     Raises:
@@ -82,7 +83,7 @@ class Gate:
     """
 
     def __init__(self, settings: GateSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.warnings = warnings_about(settings)
         self._api_prefix, self._www_prefix = mount_points(settings)
         self._stripped = stripped_prefix(self._api_prefix)
@@ -134,7 +135,7 @@ class Gate:
         refusal = check_framing(found, version)
         if refusal is not None:
             return refusal
-        settings = self._settings
+        settings = self.settings
         host = _host_of(found)
         token = settings.client_token
         return Caller(
@@ -154,7 +155,7 @@ class Gate:
     @property
     def wants_token(self) -> bool:
         """Clients have to send the ``--client-token-file``'s secret."""
-        return self._settings.client_token is not None
+        return self.settings.client_token is not None
 
     def judge_token(self, headers: RawHeaders) -> Refusal | None:
         """Refuse a request that does not bring the client token, where one is wanted.
@@ -162,11 +163,11 @@ class Gate:
         Args:
             headers: as for :meth:`decide`.
         """
-        if self._settings.client_token is None:
+        if self.settings.client_token is None:
             return None
         found = self._heads.read(headers)
         return (
-            found if isinstance(found, Refusal) else judge_token(found, self._settings.client_token)
+            found if isinstance(found, Refusal) else judge_token(found, self.settings.client_token)
         )
 
     def judge(self, method: str, target: str, caller: Caller | Refusal) -> Decision:
@@ -192,7 +193,7 @@ class Gate:
         origin = caller.origin
         if parsed.authority is not None:
             # It takes the place of Host (RFC 9112 section 3.2.2).
-            refusal = None if self._settings.disable_filter else self._hosts.judge(parsed.authority)
+            refusal = None if self.settings.disable_filter else self._hosts.judge(parsed.authority)
             if refusal is not None:
                 return refusal
             origin = self._origins.judge(caller.found, parsed.authority)
@@ -249,7 +250,7 @@ class Gate:
     def _judge_api(self, method: str, target: Target, caller: Caller) -> Decision:
         """What may reach the API server, and as what."""
         found, identity = caller.found, caller.identity
-        if not self._settings.disable_filter:
+        if not self.settings.disable_filter:
             for path in readings(target.path):
                 refusal = self._filter(method, path)
                 if refusal is not None:
@@ -278,7 +279,7 @@ class Gate:
         """The rules that know what a request asks of Kubernetes."""
         if query.count("&") >= _MOST_PARAMETERS:
             return malformed("query", f"the query has more than {_MOST_PARAMETERS} parameters")
-        mode, rules = self._settings.read_only, self._settings.allow_rules
+        mode, rules = self.settings.read_only, self.settings.allow_rules
         if mode != "off":
             refusal = judge_read_only(
                 info,

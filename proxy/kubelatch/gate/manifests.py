@@ -5,13 +5,12 @@ kind, an unknown field, a key written twice, a value of the wrong type, or a rul
 server would not store fails the start, with file, document and field.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-import yaml
-
 from ..errors import ConfigError
+from ..kubeconfig import DISK, FileReader
+from ..kubeconfig.decode import DecodeError, Scalar, decode_all
 from .rules import Rule, RuleSet
 
 _API_VERSION: Final = "rbac.authorization.k8s.io/v1"
@@ -47,8 +46,12 @@ _METADATA_FIELDS: Final = frozenset(
 )
 
 
-def load_rules(paths: Iterable[str]) -> RuleSet:
+def load_rules(paths: Iterable[str], files: FileReader = DISK) -> RuleSet:
     """Read rule files, in order.
+
+    Args:
+        paths: the files.
+        files: reads them.
 
     Raises:
         ConfigError: a file cannot be read, or is not made of valid Roles and ClusterRoles.
@@ -57,7 +60,7 @@ def load_rules(paths: Iterable[str]) -> RuleSet:
     warnings: list[str] = []
     for path in paths:
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = files.read(path).decode()
         except OSError as error:
             raise ConfigError(
                 f"--allow-rules {path}: {error.strerror}", cause="allow-rules"
@@ -82,22 +85,22 @@ def parse_rules(text: str, source: str, warnings: list[str] | None = None) -> li
     rules: list[Rule] = []
     roles = 0
     try:
-        for number, document in enumerate(yaml.load_all(text, _StrictLoader), start=1):
-            if document is None:
-                continue
-            for place, role in _roles(_Place(f"{source}: document {number}"), document):
-                roles += 1
-                rules += _rules(place, role)
-                if role.get("aggregationRule") is not None and warnings is not None:
-                    warnings.append(
-                        f"{place.document}: aggregationRule: only the rules written out are in "
-                        "force; later changes of the aggregated ClusterRoles are not followed"
-                    )
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}:" if mark else ""
-        problem = getattr(error, "problem", None) or "cannot be read"
-        raise ConfigError(f"{source}:{line} not YAML: {problem}", cause="allow-rules") from None
+        documents = decode_all(text.removeprefix("\ufeff").encode(), strict=True)
+    except (DecodeError, UnicodeEncodeError) as error:
+        where, _, problem = str(error).removeprefix("yaml: ").rpartition(": ")
+        where = f" {where}:" if where else ""
+        raise ConfigError(f"{source}:{where} not YAML: {problem}", cause="allow-rules") from None
+    for number, document in enumerate(documents, start=1):
+        if document is None:
+            continue
+        for place, role in _roles(_Place(f"{source}: document {number}"), document):
+            roles += 1
+            rules += _rules(place, role)
+            if role.get("aggregationRule") is not None and warnings is not None:
+                warnings.append(
+                    f"{place.document}: aggregationRule: only the rules written out are in "
+                    "force; later changes of the aggregated ClusterRoles are not followed"
+                )
     if not roles:
         raise ConfigError(
             f"{source}: there is no Role or ClusterRole in it",
@@ -106,21 +109,6 @@ def parse_rules(text: str, source: str, warnings: list[str] | None = None) -> li
             cause="allow-rules",
         )
     return rules
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which would let the last of two equal keys win in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} is there twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
 
 
 class _Place(NamedTuple):
@@ -157,7 +145,7 @@ def _roles(place: _Place, document: Any) -> Iterator[tuple[_Place, dict[str, Any
         return
     if kind not in ("Role", "ClusterRole"):
         raise place.wrong(
-            f"kind is {kind!r}, neither Role nor ClusterRole",
+            f"kind is {_shown(kind)}, neither Role nor ClusterRole",
             "a binding is not needed: every client of the proxy has all the rules",
         )
     yield place, manifest
@@ -239,7 +227,13 @@ def _check_fields(place: _Place, value: Any, known: Iterable[str]) -> None:
 
 def _check_version(place: _Place, manifest: dict[str, Any], expected: str) -> None:
     if manifest.get("apiVersion") != expected:
-        raise (place / "apiVersion").wrong(f"is {manifest.get('apiVersion')!r}, not {expected}")
+        found = _shown(manifest.get("apiVersion"))
+        raise (place / "apiVersion").wrong(f"is {found}, not {expected}")
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it: a number or a boolean as it was written."""
+    return value.text if isinstance(value, Scalar) else repr(value)
 
 
 def _mapping(place: _Place, value: Any) -> dict[str, Any]:
@@ -259,7 +253,7 @@ def _sequence(place: _Place, value: Any) -> list[Any]:
 def _strings(place: _Place, value: Any) -> list[str]:
     for index, item in enumerate(_sequence(place, value)):
         if not isinstance(item, str):
-            raise (place / index).wrong(f"is not a string: {item!r}", "put it in quotes")
+            raise (place / index).wrong(f"is not a string: {_shown(item)}", "put it in quotes")
     return _sequence(place, value)
 
 

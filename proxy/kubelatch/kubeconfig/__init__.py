@@ -5,11 +5,12 @@ What comes out is a :class:`ClientConfig`, validated, with paths absolute and se
 what authenticates *now* is the business of the credentials room.
 """
 
-from .files import DISK, FileReader, FileSignature, MemoryFiles, signatures
+from .files import DISK, DiskFiles, FileReader, FileSignature, MemoryFiles, SeenFiles, signatures
 from .load import load, load_mapping
 from .proxies import ProxyAddress, environment_proxy, proxy_for
 from .values import (
     AuthProvider,
+    Choice,
     ClientConfig,
     ExecConfig,
     ExecRule,
@@ -23,7 +24,9 @@ from .values import (
 __all__ = [
     "DISK",
     "AuthProvider",
+    "Choice",
     "ClientConfig",
+    "DiskFiles",
     "ExecConfig",
     "ExecRule",
     "FileReader",
@@ -32,6 +35,7 @@ __all__ = [
     "MemoryFiles",
     "Overrides",
     "ProxyAddress",
+    "SeenFiles",
     "ServerAddress",
     "TlsConfig",
     "UserConfig",

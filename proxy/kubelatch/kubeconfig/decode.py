@@ -9,11 +9,13 @@ wants text can take it as it was written. Errors give the place and never the co
 import base64
 import binascii
 import codecs
+import contextlib
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import yaml
 
@@ -38,6 +40,9 @@ class DecodeError(ValueError):
 _TRUE = frozenset(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"])
 _FALSE = frozenset(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"])
 _TAG = "tag:yaml.org,2002:"
+_PLAIN_TAGS = frozenset(
+    [None, "!", *(_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq"))]
+)
 
 # go-yaml v2 resolve.go: ParseInt with base 0, then a float, both with underscores taken out.
 _NUMBER = re.compile(
@@ -49,64 +54,102 @@ _NUMBER = re.compile(
 _BOOLEAN = re.compile("^(?:" + "|".join(sorted(_TRUE | _FALSE)) + ")$")
 _NULL = re.compile("^(?:~|null|Null|NULL|)$")
 _MERGE = re.compile("^<<$")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _UNFINISHED: Value = Scalar("boolean", "unfinished")
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_RESOLVERS: Final = (
+    ("bool", _BOOLEAN, "yYnNtTfFoO"),
+    ("float", _NUMBER, "+-.0123456789"),
+    ("null", _NULL, "~nN"),
+    ("merge", _MERGE, "<"),
+)
+_BY_FIRST: Final = {
+    first: [(tag, pattern) for tag, pattern, firsts in _RESOLVERS if first in firsts]
+    for _, _, all_firsts in _RESOLVERS
+    for first in all_firsts
+}
 
+# As libyaml (parser.c, MAX_NESTING_LEVEL), for PyYAML's own parser.
+_DEEPEST: Final = 1_000
+# What plain data may be made of; aliases of aliases could ask for any amount.
+_MOST_COPIED: Final = 1_000_000
 
-class _Loader(_Base):  # type: ignore[misc]  # the C loader is optional, so its type is open
-    """Composes nodes only, with go-yaml's idea of what a plain scalar is."""
-
-    yaml_implicit_resolvers: dict[str | None, Any] = {}  # noqa: RUF012  # PyYAML's own protocol
-
-
-for _tag, _pattern, _first in (
-    ("bool", _BOOLEAN, list("yYnNtTfFoO")),
-    ("float", _NUMBER, list("+-.0123456789")),
-    ("null", _NULL, ["~", "n", "N", ""]),
-    ("merge", _MERGE, ["<"]),
-):
-    _Loader.add_implicit_resolver(_TAG + _tag, _pattern, _first)
+_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def decode(content: bytes) -> Value:
-    """Decode the first document of a YAML or JSON text; an empty one is ``None``.
+    """Decode the first document of a YAML or JSON text, all of which must be well-formed; an
+    empty one is ``None``.
 
     Raises:
         DecodeError: the text is neither.
     """
+    content, value = _decode_as_json(content)
+    return next(iter(decode_all(content)), None) if value is None else value
+
+
+def decode_first(content: bytes) -> Value:
+    """Decode the first document, and do not look at what stands after it.
+
+    kubectl reads a kubeconfig so (``clientcmd/api/latest``: the YAML serializer alone).
+
+    Raises:
+        DecodeError: the text does not begin with one.
+    """
+    content, value = _decode_as_json(content)
+    return next(_documents(content), None) if value is None else value
+
+
+def _decode_as_json(content: bytes) -> tuple[bytes, Value]:
+    """The content without a byte order mark, and what it holds if it is a JSON object."""
     content = content.removeprefix(codecs.BOM_UTF8)
     if content.lstrip()[:1] == b"{":
-        try:
-            return decode_json(content)
-        except ValueError:
-            pass  # a flow mapping in YAML begins alike
-    return next(iter(decode_all(content)), None)
+        with contextlib.suppress(ValueError):  # a flow mapping in YAML begins alike
+            return content, decode_json(content)
+    return content, None
 
 
 def decode_json(content: bytes) -> Value:
     """Decode strict JSON. Raises ValueError."""
-    return from_python(
-        json.loads(content, parse_int=_number, parse_float=_number, parse_constant=_number)
-    )
-
-
-def decode_all(content: bytes) -> list[Value]:
-    """Decode every document of a YAML stream. Raises DecodeError."""
     try:
-        loader = _Loader(content)
+        value = json.loads(content, parse_int=_number, parse_float=_number, parse_constant=_number)
+        return from_python(value)
+    except RecursionError:
+        raise DecodeError("json: nested too deeply") from None
+
+
+def decode_all(content: bytes, *, strict: bool = False) -> list[Value]:
+    """Decode every document of a YAML stream.
+
+    Args:
+        content: the text.
+        strict: a key that stands twice in one mapping is an error, else the last one counts; so is
+            a tag that JSON has no type for, else it counts for nothing.
+
+    Raises:
+        DecodeError: the text is no YAML.
+    """
+    return list(_documents(content, strict=strict))
+
+
+def _documents(content: bytes, *, strict: bool = False) -> Iterator[Value]:
+    try:
+        parser = _Parser(content)
         try:
-            values = []
-            while loader.check_node():
-                values.append(_from_node(loader.get_node(), {}))
-            return values
+            while not parser.check_event(yaml.StreamEndEvent):
+                if parser.check_event(yaml.DocumentStartEvent):
+                    yield _Document(strict=strict).build(parser.get_event)
+                else:
+                    parser.get_event()
         finally:
-            loader.dispose()
+            parser.dispose()
     except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        # A problem may quote what it met, and that may be a secret.
-        problem = re.sub(r"'[^'<]{3,}'", "it", str(error.problem))
-        raise DecodeError(f"yaml: {line}{problem}") from None
+        # libyaml quotes the one character that was expected. What PyYAML's own parser quotes may
+        # be longer, and a secret.
+        problem = _QUOTED.sub(
+            lambda quoted: quoted[0] if len(quoted[0]) <= 3 else "something", str(error.problem)
+        )
+        raise DecodeError(f"yaml: {_line(error.problem_mark)}{problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise DecodeError("yaml: not a text in UTF-8 or UTF-16") from None
     except RecursionError:
@@ -120,33 +163,55 @@ def from_python(value: Any) -> Value:
         DecodeError: an object that no kubeconfig can hold.
     """
     match value:
-        case None | str() | Scalar():
+        case str():
+            return _whole(value)
+        case None | Scalar():
             return value
         case bool():
             return Scalar("boolean", "true" if value else "false")
         case int() | float():
             return Scalar("number", str(value))
         case bytes():
-            return value.decode("utf-8", "surrogateescape")
+            return _whole(value.decode("utf-8", "surrogateescape"))
         case Mapping():
-            return {str(key): from_python(item) for key, item in value.items()}
+            return {_whole(str(key)): from_python(item) for key, item in value.items()}
         case list() | tuple():
             return [from_python(item) for item in value]
         case _:
             raise DecodeError(f"a {type(value).__name__} cannot be part of a kubeconfig")
 
 
+def _whole(text: str) -> str:
+    """The text, seen to be one: half a surrogate pair, as JSON can spell it, is none."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise DecodeError("a text holds what is no character of Unicode") from None
+    return text
+
+
 def to_python(value: Value) -> Any:
-    """Plain JSON-like data, for what is handed on as it is."""
+    """Plain JSON-like data, for what is handed on as it is.
+
+    Raises:
+        DecodeError: its aliases stand for too much.
+    """
+    return _copy(value, itertools.count())
+
+
+def _copy(value: Value, copied: "itertools.count[int]") -> Any:
+    if next(copied) >= _MOST_COPIED:
+        raise DecodeError("yaml: document contains excessive aliasing")
     match value:
         case Scalar(kind="boolean", text=text):
             return text in _TRUE
         case Scalar(text=text):
             return _to_number(text)
         case list():
-            return [to_python(item) for item in value]
+            return [_copy(item, copied) for item in value]
         case dict():
-            return {key: to_python(item) for key, item in value.items()}
+            return {key: _copy(item, copied) for key, item in value.items()}
         case _:
             return value
 
@@ -183,48 +248,153 @@ def _to_number(text: str) -> int | float | str:
     return text
 
 
-def _from_node(node: yaml.Node, built: dict[int, Value]) -> Value:
-    """Build each node once, however often aliases name it."""
-    if id(node) in built:
-        if built[id(node)] is _UNFINISHED:
-            raise DecodeError("yaml: an anchor contains itself")
-        return built[id(node)]
-    built[id(node)] = _UNFINISHED
-    if isinstance(node, yaml.MappingNode):
-        value: Value = _from_mapping(node, built)
-    elif isinstance(node, yaml.SequenceNode):
-        value = [_from_node(item, built) for item in node.value]
+def _line(mark: Any) -> str:
+    return f"line {mark.line + 1}: " if mark else ""
+
+
+class _MergeKey(str):
+    """A plain ``<<``, which as a key merges what its value holds; elsewhere it is that text."""
+
+    __slots__ = ()
+
+
+_MERGE_KEY: Final = _MergeKey("<<")
+
+
+@dataclass(slots=True)
+class _Open:
+    """A mapping or sequence whose end has not come.
+
+    Attributes:
+        anchor: its name for aliases.
+        items: keys and values in turn, or the items.
+        lines: for each item, the line it begins at.
+    """
+
+    anchor: str | None
+    is_mapping: bool
+    items: list[Any]
+    lines: list[int]
+
+
+class _Document:
+    """Builds one document from a parser's events, each node once, however often aliases name it.
+
+    Without recursion, and without PyYAML's tree of nodes in between, which takes as long as all
+    the rest.
+    """
+
+    __slots__ = ("_anchors", "_open", "_strict")
+
+    def __init__(self, *, strict: bool) -> None:
+        self._anchors: dict[str, Any] = {}
+        self._open: list[_Open] = []
+        self._strict = strict
+
+    def build(self, next_event: Callable[[], Any]) -> Value:
+        """Take the events of one document, from its start to its end.
+
+        Raises:
+            DecodeError: it is well-formed, and cannot be data.
+        """
+        root: Value = None
+        while True:
+            event = next_event()
+            line = event.start_mark.line if event.start_mark else 0
+            if self._strict and getattr(event, "tag", None) not in _PLAIN_TAGS:
+                raise DecodeError(f"yaml: line {line + 1}: a tag that no manifest needs")
+            # The order is that of frequency.
+            if isinstance(event, yaml.ScalarEvent):
+                value: Any = _from_scalar(event)
+                self._name(event.anchor, value)
+            elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+                is_mapping = isinstance(event, yaml.MappingStartEvent)
+                self._begin(_Open(event.anchor, is_mapping, [], []), line)
+                continue
+            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+                ended = self._open.pop()
+                value = self._mapping(ended) if ended.is_mapping else ended.items
+                self._name(ended.anchor, value)
+            elif isinstance(event, yaml.AliasEvent):
+                value = self._alias(event.anchor or "", line)
+            elif isinstance(event, yaml.DocumentEndEvent):
+                return root
+            else:
+                continue
+            if self._open:
+                self._open[-1].items.append(value)
+                if self._strict:
+                    self._open[-1].lines.append(line)
+            else:
+                root = value
+
+    def _begin(self, opened: _Open, line: int) -> None:
+        if len(self._open) >= _DEEPEST:
+            raise DecodeError(f"yaml: line {line + 1}: nested too deeply")
+        if opened.anchor is not None:
+            self._anchors[opened.anchor] = _UNFINISHED
+        self._open.append(opened)
+
+    def _name(self, anchor: str | None, value: Any) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = value
+
+    def _alias(self, anchor: str, line: int) -> Any:
+        if anchor not in self._anchors:
+            raise DecodeError(f"yaml: line {line + 1}: unknown anchor referenced")
+        value = self._anchors[anchor]
+        if value is _UNFINISHED:
+            raise DecodeError(f"yaml: line {line + 1}: an anchor contains itself")
+        return value
+
+    def _mapping(self, ended: _Open) -> dict[str, Value]:
+        merged: dict[str, Value] = {}
+        own: dict[str, Value] = {}
+        items = ended.items
+        for at in range(0, len(items), 2):
+            key, value = items[at], items[at + 1]
+            if key is _MERGE_KEY:
+                for source in reversed(value if isinstance(value, list) else [value]):
+                    if isinstance(source, dict):
+                        merged |= source
+                continue
+            if isinstance(key, Scalar):
+                key = key.text
+            elif key is None:
+                key = "null"
+            elif not isinstance(key, str):
+                raise DecodeError("yaml: a mapping key must be a text")
+            if self._strict and key in own:
+                line = ended.lines[at] + 1
+                raise DecodeError(f"yaml: line {line}: the key {key!r} is there twice")
+            own[key] = value
+        return merged | own if merged else own
+
+
+def _from_scalar(event: Any) -> Any:
+    text: str = event.value
+    tag = event.tag
+    if tag is None:
+        if not event.implicit[0]:
+            return text
+        if not text:
+            return None
+        for name, pattern in _BY_FIRST.get(text[0], ()):
+            if pattern.match(text):
+                tag = name
+                break
+        else:
+            return text
     else:
-        value = _from_scalar(node)
-    built[id(node)] = value
-    return value
-
-
-def _from_scalar(node: yaml.Node) -> Value:
-    text = str(node.value)
-    match node.tag.removeprefix(_TAG):
+        tag = tag.removeprefix(_TAG)
+    match tag:
         case "null":
             return None
         case "bool":
             return Scalar("boolean", text)
         case "float" | "int":
             return Scalar("number", text)
+        case "merge":
+            return _MERGE_KEY
         case _:
             return text
-
-
-def _from_mapping(node: yaml.MappingNode, built: dict[int, Value]) -> dict[str, Value]:
-    merged: dict[str, Value] = {}
-    own: dict[str, Value] = {}
-    for key, item in node.value:
-        if key.tag == _TAG + "merge":
-            sources = item.value if isinstance(item, yaml.SequenceNode) else [item]
-            for source in reversed(sources):
-                value = _from_node(source, built)
-                if isinstance(value, dict):
-                    merged |= value
-        elif isinstance(key, yaml.ScalarNode):
-            own[str(key.value)] = _from_node(item, built)
-        else:
-            raise DecodeError("yaml: a mapping key must be a text")
-    return merged | own

@@ -20,8 +20,10 @@ def set_provider_config(text: str, user: str, values: Mapping[str, str]) -> str:
         DecodeError: the text is no YAML, or has no such place.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
+        # The first document, as everywhere; what stands after it is left alone.
+        loader = yaml.SafeLoader(text)
+        root = loader.get_node() if loader.check_node() else None
+    except (yaml.YAMLError, RecursionError):
         raise DecodeError("yaml: it cannot be read any more") from None
     config = _find(root, user)
     edits = list(_edits(config, values))

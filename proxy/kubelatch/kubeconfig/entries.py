@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..errors import ConfigError
 from ..secret import Secret
-from .decode import DecodeError, Scalar, Value, decode, decode_base64, to_python, truth
+from .decode import DecodeError, Scalar, Value, decode_base64, decode_first, to_python, truth
 from .values import AuthProvider, ExecConfig, Impersonation, UserConfig
 
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
@@ -66,7 +66,7 @@ class KubeFile:
 def parse(content: bytes, origin: str) -> KubeFile:
     """Parse one file's content. Raises ConfigError."""
     try:
-        return from_value(decode(content), origin)
+        return from_value(decode_first(content), origin)
     except DecodeError as error:
         raise loading_error(origin, str(error)) from None
 
@@ -253,7 +253,11 @@ def _exec_extension(fields: Fields) -> Any:
         if name in named:
             raise loading_error(fields.origin, f'{item.name}: duplicate name "{name}"')
         named[name] = item.raw("extension")
-    return to_python(named.get(EXEC_EXTENSION))
+    try:
+        return to_python(named.get(EXEC_EXTENSION))
+    except (DecodeError, RecursionError):
+        problem = f"{fields.name}: the extension {EXEC_EXTENSION} holds too much"
+        raise loading_error(fields.origin, problem) from None
 
 
 def _context(fields: Fields, _name: str) -> Context:

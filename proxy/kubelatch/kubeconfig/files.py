@@ -1,47 +1,153 @@
 """Reading files, and noticing that they changed.
 
 The reader is a seam: the loader can be tested from texts, and every rule that touches a file
-says so in its signature. Nothing here knows what the files mean.
+says so in its signature. Nothing here knows what the files mean. All of it may block, on a
+network file system for one, and belongs into a thread once requests are served.
 """
 
+import errno
+import hashlib
 import os
+import select
+import stat
+import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-FileSignature = tuple[int, int, int, int] | None
-"""Device, inode, modification time in ns, size; ``None`` is a missing file."""
+FileSignature = tuple[int, int, int, int, int] | None
+"""Device, inode, times of the last change of content and of state in ns, size; ``None`` is a
+missing file."""
+
+SIZE_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes of one file. A kubeconfig of 3,000 clusters has 6 MB."""
+PIPE_SECONDS: Final = 10.0
+"""How long the content of a pipe may take."""
+
+# What a pipe or device that was read is like, for as long as it is one.
+_KEPT: Final = (0, 0, 0, 0, -1)
+_CHUNK: Final = 1024 * 1024
 
 
 class FileReader(Protocol):
     """The two things that are done to files."""
 
     def read(self, path: str) -> bytes:
-        """The whole content. Raises OSError."""
+        """The whole content. Raises OSError, and nothing else."""
         ...
 
     def signature(self, path: str) -> FileSignature:
-        """A value that differs when the file was replaced or rewritten; follows symlinks."""
+        """A value that differs when the file was replaced or rewritten; follows symlinks.
+
+        Raises nothing.
+        """
         ...
 
 
 class DiskFiles:
-    """The real files."""
+    """The real files.
 
-    __slots__ = ()
+    A regular file is read whenever it is asked for. A pipe or a device, such as the ``/dev/fd/63``
+    of a shell's ``<(command)``, gives its content once: it is read at the start, within
+    :data:`PIPE_SECONDS`, and its content is kept. After :meth:`settle` none is read any more.
+
+    Attributes:
+        reading: the path that was looked at last; for others who wait for this thread.
+    """
+
+    def __init__(self, *, pipe_seconds: float = PIPE_SECONDS) -> None:
+        self._pipe_seconds = pipe_seconds
+        self._kept: dict[str, bytes] = {}
+        self._settled = False
+        self.reading = ""
+
+    def settle(self) -> None:
+        """The start is over."""
+        self._settled = True
 
     def read(self, path: str) -> bytes:
-        """The whole content. Raises OSError."""
-        with open(path, "rb") as stream:
-            return stream.read()
+        """The whole content. Raises OSError, and nothing else."""
+        self.reading = path
+        kept = self._kept.get(path)
+        try:
+            # Opening a pipe would wait for somebody who writes into it, were it not for O_NONBLOCK.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        except FileNotFoundError:
+            if kept is None:
+                raise
+            return kept
+        except ValueError:  # a zero byte, or what is no text (open(2), EINVAL)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path) from None
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(mode):
+                self._kept.pop(path, None)
+                return _read_regular(descriptor, path)
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            if kept is None:
+                if self._settled:
+                    what = "a pipe" if stat.S_ISFIFO(mode) else "a device"
+                    problem = f"it is {what}, and only regular files are read again"
+                    raise OSError(errno.EINVAL, problem, path)
+                kept = self._kept[path] = _read_stream(descriptor, path, self._pipe_seconds)
+            return kept
+        finally:
+            os.close(descriptor)
 
     def signature(self, path: str) -> FileSignature:
         """One stat; an unreadable place counts as missing."""
+        self.reading = path
         try:
-            status = Path(path).stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return _KEPT if path in self._kept else None
+        if path in self._kept and not stat.S_ISREG(status.st_mode):
+            return _KEPT
+        return (
+            status.st_dev,
+            status.st_ino,
+            status.st_mtime_ns,
+            # A file that cannot be read can after chmod, which leaves its content's time alone.
+            status.st_ctime_ns,
+            status.st_size,
+        )
+
+
+def _read_regular(descriptor: int, path: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := os.read(descriptor, _CHUNK):
+        parts.append(part)
+        size += len(part)
+        _check_size(size, path)
+    return b"".join(parts)
+
+
+def _read_stream(descriptor: int, path: str, seconds: float) -> bytes:
+    """All that comes until the writers have closed it."""
+    parts: list[bytes] = []
+    size, deadline = 0, time.monotonic() + seconds
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            problem = f"nothing came out of this pipe, or no end, within {seconds:g} s"
+            raise TimeoutError(errno.ETIMEDOUT, problem, path)
+        try:
+            part = os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            continue
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        _check_size(size, path)
+
+
+def _check_size(size: int, path: str) -> None:
+    if size > SIZE_LIMIT:
+        raise OSError(errno.EFBIG, f"it is over {SIZE_LIMIT >> 20} MiB", path)
 
 
 class MemoryFiles:
@@ -62,7 +168,69 @@ class MemoryFiles:
     def signature(self, path: str) -> FileSignature:
         """Made of the content: the same text again is no change."""
         content = self._contents.get(path)
-        return None if content is None else (0, 0, hash(content), len(content))
+        return None if content is None else (0, 0, hash(content), 0, len(content))
+
+
+class SeenFiles:
+    """Reads files, and remembers what each was like just before it was read.
+
+    A file that changes while it is being read, or right after, is thus noticed later.
+
+    Args:
+        files: does the reading.
+    """
+
+    def __init__(self, files: FileReader) -> None:
+        self._files = files
+        self._seen: dict[str, FileSignature] = {}
+        self._digests: dict[str, bytes | None] = {}
+
+    def read(self, path: str) -> bytes:
+        """The whole content. Raises OSError."""
+        self.signature(path)
+        self._digests[path] = None
+        content = self._files.read(path)
+        self._digests[path] = hashlib.sha256(content).digest()
+        return content
+
+    def signature(self, path: str) -> FileSignature:
+        """See ``FileReader``."""
+        # Of several readings of one file the first counts: what came later is noticed so.
+        return self._seen.setdefault(path, self._files.signature(path))
+
+    def follow(self, other: "SeenFiles") -> None:
+        """Notice changes of what the other one has read, too, from now on."""
+        for path in other._seen:
+            self.signature(path)
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """Of all that was read, only these matter: the others have somebody who follows them,
+        as a credential's source does with its token file."""
+        wanted = set(paths)
+        self._seen = {path: seen for path, seen in self._seen.items() if path in wanted}
+
+    def changed(self) -> bool:
+        """Whether any of them holds something else than was read, has gone, or has come.
+
+        One that was touched, or replaced by its copy, has not changed.
+        """
+        found = [path for path, seen in self._seen.items() if self._changed(path, seen)]
+        return bool(found)
+
+    def _changed(self, path: str, seen: FileSignature) -> bool:
+        now = self._files.signature(path)
+        if now == seen:
+            return False
+        digest = self._digests.get(path)
+        if digest is None or now is None:
+            return True
+        try:
+            if hashlib.sha256(self._files.read(path)).digest() != digest:
+                return True
+        except OSError:
+            return True
+        self._seen[path] = now
+        return False
 
 
 DISK = DiskFiles()

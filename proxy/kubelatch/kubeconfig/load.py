@@ -17,10 +17,10 @@ from .entries import Cluster, from_value
 from .files import DISK, FileReader
 from .kuberc import exec_rules
 from .merge import Loaded, load_files
-from .server import parse_server
+from .server import host_problem, parse_server
 from .usable import usable_auth
-from .validate import problems
-from .values import ClientConfig, Overrides, Source, TlsConfig
+from .validate import problems, redacted
+from .values import Choice, ClientConfig, Overrides, Source, TlsConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +30,28 @@ class _Found:
     source: Source
     files: tuple[str, ...]
     chosen: Chosen
+    current_context: str = ""
 
 
 def load(
-    overrides: Overrides, *, environ: Mapping[str, str], files: FileReader = DISK
+    overrides: Overrides,
+    *,
+    environ: Mapping[str, str],
+    files: FileReader = DISK,
+    stay_with: Choice | None = None,
 ) -> ClientConfig:
     """Load the cluster and user that flags, environment and files ask for.
+
+    Args:
+        overrides: the flags.
+        environ: the environment.
+        files: reads them.
+        stay_with: what an earlier load has chosen; only its entries are loaded again.
 
     Raises:
         ConfigError: a file, an entry or a flag that cannot be used, or no cluster at all.
     """
-    return _build(_find(overrides, environ, files), overrides, environ, files)
+    return _build(_find(overrides, environ, files, stay_with), overrides, environ, files)
 
 
 def load_mapping(
@@ -49,6 +60,7 @@ def load_mapping(
     *,
     environ: Mapping[str, str] | None = None,
     files: FileReader = DISK,
+    stay_with: Choice | None = None,
 ) -> ClientConfig:
     """Load a kubeconfig that a program holds in memory, of the same shape as the file.
 
@@ -59,7 +71,9 @@ def load_mapping(
         entries = from_value(from_python(config), "in memory")
     except DecodeError as error:
         raise ConfigError(f"error loading config: {error}") from None
-    found = _Found(source="memory", files=(), chosen=choose(entries, overrides))
+    context = stay_with.context if stay_with is not None else None
+    chosen = choose(entries, overrides, stay_with=context)
+    found = _Found(source="memory", files=(), chosen=chosen)
     return _build(found, overrides, environ or {}, files)
 
 
@@ -81,14 +95,24 @@ def parse_timeout(text: str) -> float:
         ) from None
 
 
-def _find(overrides: Overrides, environ: Mapping[str, str], files: FileReader) -> _Found:
+def _find(
+    overrides: Overrides,
+    environ: Mapping[str, str],
+    files: FileReader,
+    stay_with: Choice | None,
+) -> _Found:
     if overrides.in_cluster:
         _refuse_names_in_cluster(overrides)
         return _Found(source="in-cluster", files=(), chosen=in_cluster.chosen(environ, files))
+    if stay_with is not None and stay_with.source == "in-cluster":
+        # A kubeconfig that has come since is another's business.
+        return _Found(source="in-cluster", files=(), chosen=in_cluster.chosen(environ, files))
     loaded = load_files(overrides.kubeconfig, environ, files)
-    chosen = choose(loaded.merged, overrides)
+    context = stay_with.context if stay_with is not None else None
+    chosen = choose(loaded.merged, overrides, stay_with=context)
     nothing_named = not (chosen.context or chosen.cluster_name or chosen.user_name)
-    if nothing_named and overrides.in_cluster is None and in_cluster.possible(environ, files):
+    may_be_pod = overrides.in_cluster is None and stay_with is None
+    if nothing_named and may_be_pod and in_cluster.possible(environ, files):
         return _Found(
             source="in-cluster", files=loaded.files, chosen=in_cluster.chosen(environ, files)
         )
@@ -97,7 +121,12 @@ def _find(overrides: Overrides, environ: Mapping[str, str], files: FileReader) -
         if not server:
             raise _no_cluster(loaded, chosen)
         chosen = replace(chosen, cluster=replace(chosen.cluster, server=server))
-    return _Found(source="kubeconfig", files=loaded.files, chosen=chosen)
+    return _Found(
+        source="kubeconfig",
+        files=loaded.files,
+        chosen=chosen,
+        current_context=loaded.merged.current_context,
+    )
 
 
 def _build(
@@ -105,6 +134,13 @@ def _build(
 ) -> ClientConfig:
     timeout = parse_timeout(overrides.request_timeout)
     chosen = apply(overrides, found.chosen)
+    if left_out := redacted(chosen):
+        raise ConfigError(
+            f"the kubeconfig was redacted when it was written: {', '.join(left_out)}"
+            f"{_origins(chosen)}",
+            hint="kubectl config view leaves secrets and data out. Use the original, or write a "
+            "whole one with kubectl config view --raw --flatten.",
+        )
     if wrong := problems(chosen, files):
         raise _invalid(wrong, chosen)
     cluster, auth = chosen.cluster, chosen.user.auth
@@ -115,18 +151,21 @@ def _build(
             hint="Add the user to the kubeconfig, or choose one with --user.",
         )
     auth, more = usable_auth(auth, secure=server.scheme == "https", files=files)
+    _check_server_name(cluster)
     rules, rule_files = exec_rules(overrides, environ, files) if auth.plugin else ((), ())
     ca_files = (cluster.ca_file,) if cluster.ca_file else ()
     return ClientConfig(
         source=found.source,
         files=(*found.files, *ca_files, *rule_files),
         context=chosen.context,
+        current_context=found.current_context,
         cluster_name=chosen.cluster_name,
         user_name=chosen.user_name,
         namespace=chosen.namespace or "default",
         server=server,
         tls=TlsConfig(
-            ca_data=cluster.ca_data,
+            # Read here, so that nothing has to be read where it is used.
+            ca_data=files.read(cluster.ca_file) if cluster.ca_file else cluster.ca_data,
             ca_file=cluster.ca_file,
             insecure=cluster.insecure,
             server_name=cluster.tls_server_name,
@@ -141,6 +180,14 @@ def _build(
         explicit_kubeconfig=overrides.kubeconfig,
         warnings=(*warnings, *more, *_trust_warnings(found, overrides, cluster)),
     )
+
+
+def _check_server_name(cluster: Cluster) -> None:
+    if cluster.tls_server_name and (problem := host_problem(cluster.tls_server_name)):
+        raise ConfigError(
+            f"tls-server-name: {problem}",
+            hint="It is the name that the server's certificate is issued for.",
+        )
 
 
 def _trust_warnings(found: _Found, overrides: Overrides, cluster: Cluster) -> Iterator[str]:
@@ -187,14 +234,17 @@ def _cluster_words(chosen: Chosen) -> str:
     return f'cluster "{chosen.cluster_name}"' if chosen.cluster_name else "the cluster"
 
 
-def _invalid(wrong: list[str], chosen: Chosen) -> ConfigError:
+def _origins(chosen: Chosen) -> str:
     origins = dict.fromkeys(
         origin for origin in (chosen.user.auth.origin, chosen.cluster.origin) if origin
     )
-    where = f" (in {' and '.join(origins)})" if origins else ""
+    return f" (in {' and '.join(origins)})" if origins else ""
+
+
+def _invalid(wrong: list[str], chosen: Chosen) -> ConfigError:
     what = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
     return ConfigError(
-        f"invalid configuration: {what}{where}",
+        f"invalid configuration: {what}{_origins(chosen)}",
         hint=f'Correct the entry of {_cluster_words(chosen)} or of user "{chosen.user_name}", or '
         "the flags laid over it.",
     )

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from ..errors import ConfigError
 from ..secret import Secret
+from .server import host_problem
 from .values import ClientConfig
 
 ProxyScheme = Literal["http", "https", "socks5"]
@@ -90,6 +91,8 @@ def _address(text: str, where: str) -> ProxyAddress:
     parts = _split(text)
     if parts is None or not parts.hostname:
         raise ConfigError(f"the proxy in {where} cannot be parsed", hint="Write http://host:port.")
+    if problem := host_problem(parts.hostname):
+        raise ConfigError(f"the proxy in {where}: {problem}", hint="Write http://host:port.")
     scheme: ProxyScheme
     match parts.scheme:
         case "http":

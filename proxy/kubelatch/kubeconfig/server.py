@@ -53,6 +53,8 @@ def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ..
         raise _unusable(text, where, "it has no host")
     if "@" in parts.netloc:
         warnings.append(f"the user and password in the server URL of {where} are not used")
+    if problem := host_problem(host):
+        raise _unusable(text, where, problem)
     authority = _ascii(parts.netloc.rpartition("@")[2], text, where).removesuffix(":")
     path = parts.path.rstrip("/")
     return (
@@ -66,6 +68,30 @@ def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ..
         ),
         tuple(warnings),
     )
+
+
+def host_problem(host: str) -> str:
+    """Why no resolver and no certificate could know this host; empty if they could.
+
+    RFC 1035 section 2.3.4; an underscore, which RFC 952 does not know, is good enough.
+    """
+    if any(char <= " " or char == "\x7f" for char in host):
+        return "its host name holds a character that no name may hold"
+    if ":" in host:
+        return ""  # an IPv6 address
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    if not all(labels):
+        return "its host name has an empty label"
+    if any(len(label) > 63 for label in labels):
+        return "its host name has a label of more than 63 characters"
+    if len(name) > 253:
+        return "its host name has more than 253 characters"
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return "its host name is not valid"
+    return ""
 
 
 def _ascii(host: str, text: str, where: str) -> str:

@@ -6,12 +6,20 @@ can be, because a proxy had better say so when it starts.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from .choose import Chosen
+from .decode import decode_base64
 from .entries import Cluster
 from .files import FileReader, explain_os_error
 from .proxies import proxy_url_problem
 from .values import ExecConfig, Impersonation, UserConfig
+
+# What `kubectl config view` writes in the place of secrets and data
+# (clientcmd/api/helpers.go, ShortenConfig and RedactSecrets).
+_REDACTED: Final = ("DATA+OMITTED", "REDACTED")
+# Both happen to be base64.
+_REDACTED_DATA: Final = {decode_base64(text): text for text in _REDACTED}
 
 _INTERACTIVE_MODES = ("Never", "IfAvailable", "Always")
 
@@ -23,6 +31,31 @@ def problems(chosen: Chosen, files: FileReader) -> list[str]:
         *_impersonation(chosen.user_name, chosen.user.impersonation),
         *_cluster(chosen.cluster_name, chosen.cluster, files),
     ]
+
+
+def redacted(chosen: Chosen) -> list[str]:
+    """The chosen entries' fields whose content was left out when the kubeconfig was shown."""
+    auth, cluster = chosen.user.auth, chosen.cluster
+    provider = auth.auth_provider.config if auth.auth_provider else ()
+    data = (
+        ("certificate-authority-data", cluster.ca_data),
+        ("client-certificate-data", auth.certificate_data),
+        ("client-key-data", auth.key_data.reveal().encode("latin-1") if auth.key_data else None),
+    )
+    texts = (
+        ("token", auth.token),
+        ("password", auth.password),
+        ("proxy-url", cluster.proxy_url),
+        *((f"auth-provider {key}", value) for key, value in provider),
+        *((f"exec env {key}", value) for key, value in (auth.exec.env if auth.exec else ())),
+    )
+    found = [f"{key} is {_REDACTED_DATA[value]}" for key, value in data if value in _REDACTED_DATA]
+    found += [
+        f"{key} is {text}"
+        for key, value in texts
+        if value and (text := value.reveal()) in _REDACTED
+    ]
+    return found
 
 
 def _cluster(name: str, cluster: Cluster, files: FileReader) -> Iterator[str]:

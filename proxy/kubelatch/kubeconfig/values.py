@@ -48,6 +48,19 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen at the start, for later loads to stay with.
+
+    Attributes:
+        source: where the cluster was found.
+        context: the context's name; empty where flags or the environment did without one.
+    """
+
+    source: Source
+    context: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAddress:
     """Where the API server is.
 
@@ -65,7 +78,10 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsConfig:
-    """Whom to trust. Without a CA the system's trust store decides."""
+    """Whom to trust. Without a CA the system's trust store decides.
+
+    With both, the data is what was read from the file.
+    """
 
     ca_data: bytes | None = field(default=None, repr=False)
     ca_file: str = ""
@@ -179,6 +195,9 @@ class ClientConfig:
     source: Source
     files: tuple[str, ...]
     context: str
+    current_context: str
+    """What the files name as the context to use; another than ``context`` where a flag says so,
+    or when it was switched after the start."""
     cluster_name: str
     user_name: str
     namespace: str

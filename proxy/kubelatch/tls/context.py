@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import ConfigError
-from ..kubeconfig.files import explain_os_error
+from ..kubeconfig.files import DISK, explain_os_error
 from ..kubeconfig.values import TlsConfig
 from .certificates import ClientCertificate, certificate_blocks
 
@@ -53,11 +53,10 @@ def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None)
 
 def _trust(context: ssl.SSLContext, tls: TlsConfig) -> None:
     if tls.ca_data is not None:
-        _trust_only(context, tls.ca_data, "certificate-authority-data")
+        _trust_only(context, tls.ca_data, tls.ca_file or "certificate-authority-data")
     elif tls.ca_file:
         try:
-            with open(tls.ca_file, "rb") as stream:
-                pem = stream.read()
+            pem = DISK.read(tls.ca_file)
         except OSError as error:
             problem = explain_os_error(error, tls.ca_file)
             raise _unusable_ca(problem) from None

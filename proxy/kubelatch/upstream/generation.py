@@ -8,12 +8,12 @@ has one, decides which connections may carry it.
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..credentials import CLIENTS_OWN, Credential, CredentialSource
-from ..errors import UpstreamError
+from ..errors import KubelatchError, UpstreamError
 from ..kubeconfig import ProxyAddress
 from ..links import Links
 from ..tls import ClientCertificate
@@ -69,12 +69,23 @@ class Generations(Protocol):
         ...
 
 
+class Renewed(NamedTuple):
+    """What to try after a 401."""
+
+    generation: "Generation"
+    credential: Credential
+
+
 class Generation:
     """See the module.
 
     Args:
         upstream: where, and how to verify it.
         credentials: who we are.
+
+    Attributes:
+        look: looks at the files now, and returns the generation that they make; None where
+            nobody follows them.
     """
 
     def __init__(self, upstream: Upstream, credentials: CredentialSource) -> None:
@@ -92,7 +103,8 @@ class Generation:
         self._closed = False
         # Exchanges that wait for a credential just now.
         self._waiting = 0
-        self._rejections: set[asyncio.Task[Credential | None]] = set()
+        self._rejections: set[asyncio.Task[Renewed | None]] = set()
+        self.look: Callable[[], Awaitable[Generation]] | None = None
         self._quiet = asyncio.Event()
 
     def current(self) -> "Generation":
@@ -133,6 +145,16 @@ class Generation:
                 self._authorization = b"Authorization: %b\r\n" % value
         return self._authorization
 
+    def takes_heads_of(self, other: "Generation") -> bool:
+        """A request's head that was made for the other one is right here, but for its credential:
+        address, path and identity are the same."""
+        ours, theirs = self.upstream, other.upstream
+        return (
+            self.fixed_lines == other.fixed_lines
+            and ours.path_prefix == theirs.path_prefix
+            and (ours.context is None) == (theirs.context is None)
+        )
+
     @property
     def impersonating(self) -> bool:
         """Requests are made in another user's name."""
@@ -150,18 +172,42 @@ class Generation:
                 credential = await self.credentials.obtain()
         return credential
 
-    async def another_credential(self, rejected: Credential) -> Credential | None:
-        """Another one than the API server answered 401 to, or None if there is none."""
+    async def renewed(self, rejected: Credential) -> Renewed | None:
+        """Another credential than the API server answered 401 to; None if there is none.
+
+        The files are looked at first: somebody may have logged in again.
+        """
         with self._waits():
-            return await self.credentials.reject(rejected)
+            current = await self.look() if self.look is not None else self
+            if current is not self:
+                try:
+                    credential = await current.credential()
+                except KubelatchError:
+                    return None
+                if not credential.same_as(rejected):
+                    return Renewed(current, credential)
+            credential_or_none = await current.credentials.reject(rejected)
+        return Renewed(current, credential_or_none) if credential_or_none is not None else None
 
     def reject_later(self, rejected: Credential) -> None:
         """Say that the API server answered 401 to it, for the sake of the requests to come."""
         task = asyncio.get_running_loop().create_task(
-            self.another_credential(rejected), name="kubelatch reject"
+            self.renewed(rejected), name="kubelatch reject"
         )
         self._rejections.add(task)
         task.add_done_callback(self._rejections.discard)
+
+    def prepare(self, certificate: ClientCertificate | None) -> None:
+        """Make the pool for this client certificate, before any request needs it.
+
+        What is read and decoded for it takes a while; any thread may do this, once, before the
+        generation is in use.
+
+        Raises:
+            ConfigError: the CA, certificate or key cannot be used.
+        """
+        pool = self._new_pool(certificate, self.upstream.explain_tls)
+        self._pool, self._certificate = pool, certificate
 
     async def retire(self) -> None:
         """Close what is idle now, the rest when its exchange ends, and the credential's source

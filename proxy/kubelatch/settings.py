@@ -13,6 +13,7 @@ from .errors import UsageError
 from .goflags import (
     Flag,
     FlagSet,
+    is_service_link,
     parse_bool,
     parse_duration,
     parse_int,
@@ -32,8 +33,6 @@ _LIMITS: Final = "Limits for clients"
 _SEEN: Final = "Log, health and metrics"
 _OWN: Final = "Beyond kubectl"
 _IGNORED: Final = "Accepted for kubectl's sake, without effect"
-# What Kubernetes tells pods of a Service called kubelatch.
-_SERVICE_LINKS: Final = ("KUBELATCH_SERVICE_", "KUBELATCH_PORT_")
 
 
 def _repeated(text: str) -> tuple[str, ...]:
@@ -339,8 +338,8 @@ def _strange_variables(environ: Mapping[str, str]) -> Iterator[str]:
     # The last is what kubelatch run tells its command.
     known = {*(flag.variable for flag in FLAGS if flag.env), "KUBELATCH_URL"}
     for name, text in sorted(environ.items()):
-        ours = name.startswith("KUBELATCH_") and not name.startswith(_SERVICE_LINKS)
-        if text and ours and name not in known:
+        ours = name.startswith("KUBELATCH_") and name not in known
+        if text and ours and not is_service_link(name, text):
             yield f"${name} has no effect: it is the variable of no flag"
 
 

@@ -7,14 +7,13 @@ request by request.
 
 import asyncio
 import logging
-import os
-import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .acceptor import Acceptor
-from .access_log import Reader, Sink
+from .access_log import Reader, Sink, StreamKind
 from .assembly import (
     allowed_clients,
     build_generation,
@@ -30,13 +29,12 @@ from .drain import finish, let_in, let_nothing_look_whole
 from .kubeconfig import ClientConfig
 from .listeners import BACKLOG, Listener, adopt, listen_tcp, listen_unix
 from .observation import Observation
-from .orphans import reap_orphans
 from .outbound import Policy
 from .patience import Patience
 from .record import Record
 from .reload import Reloader, SeenFiles
+from .request_info import RequestInfo
 from .settings import Settings
-from .systemd import Notifier
 from .upstream.generation import Generation
 
 if TYPE_CHECKING:
@@ -49,8 +47,12 @@ log = logging.getLogger(__name__)
 _READ_BUFFER: Final = 256 * 1024
 # kubectl's flag says 0 is off, and means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
-# Of the time that the service manager is asked for, what is left when the drain is over.
-_AFTER_DRAIN: Final = 5.0
+_KINDS: Final[tuple[tuple[StreamKind, str, str], ...]] = (
+    ("", "request", "requests"),
+    ("watch", "watch", "watches"),
+    ("follow", "followed log", "followed logs"),
+    ("tunnel", "tunnel", "tunnels"),
+)
 # aiohttp takes 0 seconds for no limit.
 _AT_ONCE: Final = 0.01
 
@@ -120,6 +122,18 @@ class App:
         if self._reloader is not None and self._reloader.last_error is not None:
             return f"{serving}; the changed configuration is not used: {self._reloader.last_error}"
         return serving
+
+    @property
+    def under_way(self) -> str:
+        """What has not ended yet, counted by kind; empty if all has."""
+        if self._dispatcher is None:
+            return ""
+        kinds = Counter(self._reader.read(record).stream for record in self._dispatcher.in_flight)
+        return ", ".join(
+            f"{count} {one if count == 1 else many}"
+            for kind, one, many in _KINDS
+            if (count := kinds[kind])
+        )
 
     async def start(self) -> None:
         """Begin to serve.
@@ -242,17 +256,14 @@ class App:
         self._warn_of_strangers()
         for listener in self._listeners:
             self._acceptors.append(Acceptor(listener.socket, self._http, backlog=BACKLOG))
-        if settings.response_timeout:
-            self._patience = Patience(
-                settings.response_timeout, self._http, self._may_take_its_time
-            )
-            self._patience.start()
+        self._patience = Patience(settings.response_timeout, self._http, self._info)
+        self._patience.start()
 
-    def _may_take_its_time(self, record: Record) -> bool:
-        return self._reader.read(record).info.long_running
+    def _info(self, record: Record) -> RequestInfo:
+        return self._reader.read(record).info
 
     def _is_watch(self, record: Record) -> bool:
-        return self._reader.read(record).info.verb == "watch"
+        return self._info(record).verb == "watch"
 
     def _open(self) -> list[Listener]:
         settings = self._settings
@@ -329,72 +340,3 @@ class App:
             let_nothing_look_whole(self._http)
         if self._observation is not None:
             self._observation.close_log()
-
-
-async def run(
-    settings: Settings,
-    environ: Mapping[str, str],
-    announce: Callable[[str], None],
-    *,
-    greet: Callable[[str], None] | None = None,
-    sockets: Sequence[socket.socket] = (),
-    notifier: Notifier | None = None,
-    stderr: Sink | None = None,
-    attended: bool = False,
-) -> None:
-    """Serve until SIGTERM or SIGINT; a second one stops at once.
-
-    Args:
-        settings: what the user wants.
-        environ: the environment.
-        announce: is told the address when the socket accepts.
-        greet: is told what a person should know, after that.
-        sockets: listen on these instead of what the settings say.
-        notifier: tells the service manager how we are.
-        stderr: standard error, if it is ours to write to.
-        attended: a person at a terminal sees standard error.
-
-    Raises:
-        KubelatchError: it cannot start.
-    """
-    notifier = notifier or Notifier()
-    reap_orphans()
-    app = App(settings, environ, sockets=sockets, stderr=stderr, attended=attended)
-    _follow_signals(app, notifier, stderr)
-    try:
-        await app.start()
-        for name in app.names:
-            announce(name)
-        if greet is not None:
-            greet(app.greeting())
-        notifier.ready(app.status)
-        notifier.watch(lambda: app.status)
-        await app.quitting.wait()
-        notifier.stopping("Draining", settings.drain_timeout + _AFTER_DRAIN)
-        await app.drain()
-    finally:
-        await app.stop()
-        notifier.close()
-
-
-def _follow_signals(app: App, notifier: Notifier, stderr: Sink | None) -> None:
-    """TERM and INT drain, and end it at once when repeated; HUP reloads, USR1 reopens the log."""
-
-    def on_stop() -> None:
-        if app.quitting.is_set():
-            app.abandon()
-            if stderr is not None:
-                stderr.close()
-            os._exit(0)
-        app.quitting.set()
-
-    def on_reload() -> None:
-        notifier.reloading()
-        app.reload()
-        notifier.ready(app.status)
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_stop)
-    loop.add_signal_handler(signal.SIGHUP, on_reload)
-    loop.add_signal_handler(signal.SIGUSR1, app.reopen_log)

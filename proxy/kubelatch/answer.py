@@ -6,7 +6,6 @@ Until a byte has gone to the client a fault is an error that can still be told; 
 connection is cut, and never looks whole. Nothing here knows how or why the request was made.
 """
 
-import enum
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -15,6 +14,7 @@ from typing import Final
 from aiohttp import StreamReader
 
 from . import headers
+from .attempt import Outcome, Owner
 from .client_connection import ClientConnection
 from .errors import KubelatchError, UpstreamError
 from .gunzip import CorruptError, Gunzip
@@ -22,7 +22,7 @@ from .links import FIELDS, Links
 from .record import Record
 from .upstream.connection import UpstreamConnection
 from .upstream.response import BodyKind, ResponseHead
-from .watch_events import Frames, Lines, events_of
+from .watch_events import Events, events_of
 
 # The answer to a refused credential is held back up to this size while another one is tried.
 _HELD_ANSWER: Final = 64 * 1024
@@ -32,18 +32,6 @@ _DROP: Final = headers.NOT_FOR_CLIENTS - {b"trailer"} | FIELDS
 _DROP_FRAMING: Final = _DROP | {b"content-length"}
 _DROP_INTERIM: Final = _DROP_FRAMING - FIELDS
 _DROP_DECODED: Final = _DROP_FRAMING | {b"content-encoding"}
-
-
-class Outcome(enum.Enum):
-    """How an attempt ended."""
-
-    ANSWERED = "answered"
-    # The client got a beginning, and then the end of its connection.
-    CUT = "cut"
-    # These three: the client has got nothing.
-    FAILED = "failed"
-    STALE = "stale"
-    UNAUTHORIZED = "unauthorized"
 
 
 class Answer:
@@ -63,8 +51,11 @@ class Answer:
         links: makes redirects to the API server lead to the proxy.
         done: is called once, when it has ended; possibly by the upstream connection, in the
             middle of what that is doing.
+        owner: the exchange.
 
     Attributes:
+        on_begin: is called when the answer begins, before anything of it is sent, and may
+            withdraw it.
         outcome: how it ended; None before.
         failure: what went wrong, unless it was answered.
         paused: the client does not keep up.
@@ -95,7 +86,9 @@ class Answer:
         "failure",
         "hold",
         "keep_alive",
+        "on_begin",
         "outcome",
+        "owner",
         "paused",
     )
 
@@ -113,6 +106,7 @@ class Answer:
         extra: tuple[tuple[str, str], ...],
         links: Links,
         done: "Callable[[Answer], None]",
+        owner: Owner,
     ) -> None:
         self._client = client
         self._connection: UpstreamConnection | None = connection
@@ -123,6 +117,8 @@ class Answer:
         self._extra = extra
         self._links = links
         self._done = done
+        self.owner = owner
+        self.on_begin: Callable[[Answer], None] | None = None
         self.keep_alive = keep_alive
         self.hold = hold
         self.paused = False
@@ -139,10 +135,12 @@ class Answer:
         self._chunked = False
         self._until_close = False
         self._ended = False
-        self._events: Lines | Frames | None = None
+        self._events: Events | None = None
 
     def on_informational(self, head: ResponseHead) -> None:
         """Relay 1xx answers, ``100 Continue`` among them (RFC 9110 section 15.2)."""
+        if self.on_begin is not None:
+            self.on_begin(self)
         # A request that is sent again has its body; its client has been told to go on, if ever.
         ended = self.outcome is not None
         if self._http10 or ended or (head.status == 100 and self._record.retries):
@@ -155,6 +153,10 @@ class Answer:
         self._write([b"\r\n".join(lines)])
 
     def on_head(self, head: ResponseHead) -> None:
+        if self.on_begin is not None:
+            self.on_begin(self)
+            if self.outcome is not None:
+                return
         self._head = head
         self._record.answer = head.headers
         self._record.audit_id = head.get(b"audit-id") or b""
@@ -249,6 +251,22 @@ class Answer:
     def awaited(self) -> bool:
         """The whole request has come, and nothing of an answer to it."""
         return self._head is None and self._payload.is_eof() and self.outcome is None
+
+    @property
+    def silent(self) -> bool:
+        """It is awaited, and not a byte of it has come."""
+        return self.awaited and self._connection is not None and not self._connection.begun
+
+    def withdraw(self, successor: "Answer | None" = None) -> None:
+        """End it in silence; what becomes of its connection is the caller's business.
+
+        Args:
+            successor: is answered in its place, and has its end told to whom this one's would be.
+        """
+        self.outcome = Outcome.WITHDRAWN
+        self._connection = None
+        if successor is not None:
+            successor._done = self._done
 
     def end_between_events(self) -> bool:
         """End a watch as the API server itself ends one, if it is between two events now.

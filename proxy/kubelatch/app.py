@@ -8,12 +8,13 @@ request by request.
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .acceptor import Acceptor
-from .access_log import Reader, Sink
+from .access_log import Reader, Sink, StreamKind
 from .assembly import (
     Assembler,
     allowed_clients,
@@ -34,6 +35,7 @@ from .outbound import Policy
 from .patience import Patience
 from .record import Record
 from .reload import Reloader, Setup
+from .request_info import RequestInfo
 from .settings import Settings
 from .supervision import Supervisor
 
@@ -47,6 +49,12 @@ log = logging.getLogger(__name__)
 _READ_BUFFER: Final = 256 * 1024
 # kubectl's flag says 0 is off, and means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
+_KINDS: Final[tuple[tuple[StreamKind, str, str], ...]] = (
+    ("", "request", "requests"),
+    ("watch", "watch", "watches"),
+    ("follow", "followed log", "followed logs"),
+    ("tunnel", "tunnel", "tunnels"),
+)
 # aiohttp takes 0 seconds for no limit.
 _AT_ONCE: Final = 0.01
 
@@ -120,6 +128,18 @@ class App:
         if self._reloader is not None and self._reloader.last_error is not None:
             return f"{serving}; the changed configuration is not used: {self._reloader.last_error}"
         return serving
+
+    @property
+    def under_way(self) -> str:
+        """What has not ended yet, counted by kind; empty if all has."""
+        if self._dispatcher is None:
+            return ""
+        kinds = Counter(self._reader.read(record).stream for record in self._dispatcher.in_flight)
+        return ", ".join(
+            f"{count} {one if count == 1 else many}"
+            for kind, one, many in _KINDS
+            if (count := kinds[kind])
+        )
 
     async def start(self) -> None:
         """Begin to serve.
@@ -258,17 +278,14 @@ class App:
         for listener in self._listeners:
             ended = partial(self.supervisor.fatal, f"the listener on {listener.name}")
             self._acceptors.append(Acceptor(listener.socket, self._http, ended, backlog=BACKLOG))
-        if settings.response_timeout:
-            self._patience = Patience(
-                settings.response_timeout, self._http, self._may_take_its_time
-            )
-            self._patience.start(self.supervisor)
+        self._patience = Patience(settings.response_timeout, self._http, self._info)
+        self._patience.start(self.supervisor)
 
-    def _may_take_its_time(self, record: Record) -> bool:
-        return self._reader.read(record).info.long_running
+    def _info(self, record: Record) -> RequestInfo:
+        return self._reader.read(record).info
 
     def _is_watch(self, record: Record) -> bool:
-        return self._reader.read(record).info.verb == "watch"
+        return self._info(record).verb == "watch"
 
     async def drain(self) -> None:
         """Accept no more, and let what is in flight finish within ``--drain-timeout``."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from .assembly import build_generation, load_configuration
-from .commands import COMMANDS
+from .commands import COMMANDS, expect_no_words
 from .credentials import CredentialSource, describe
 from .errors import KubelatchError, UsageError
 from .kubeconfig import ClientConfig
@@ -75,6 +75,7 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, in
         raise UsageError(msg, hint="see 'kubelatch check --help' for usage")
     if values["can_i"]:
         return _can_i(values, positional)
+    expect_no_words("check", positional, hint="--context=NAME checks another context")
     if values["demo"]:
         msg = "check looks at a cluster of yours, and --demo brings its own"
         raise UsageError(msg, hint="say kubelatch run --demo -- kubelatch check")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from ._version import __version__
-from .commands import COMMANDS
+from .commands import COMMANDS, commands_like, expect_no_words, unknown_command
 from .errors import KubelatchError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def _run(argv: Sequence[str]) -> int:
         name, words = _split(argv)
         if name in COMMANDS and _asks_help(words):
             return _help(name)
+        if name == "help":
+            return _help_about(words)
         if name in {"__complete", "completion", "man"}:
             return _tell(name, *words)
         if name == "check":
@@ -63,7 +65,12 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _split(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The command, or nothing, and what else was said. Flags may come first, as with kubectl."""
+    """The command, or nothing, and the other arguments. Flags may come first, as with kubectl.
+
+    Raises:
+        UsageError: a word seems to be a command, and is none. Other words behind flags are left to
+            the parser: ``--disable-filter true`` works with kubectl, which ignores them.
+    """
     from .settings import FLAGS  # noqa: PLC0415
 
     if argv[:1] == ["__complete"]:
@@ -77,8 +84,17 @@ def _split(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
             continue
         if word in COMMANDS:
             return word, [*argv[:at], *argv[at + 1 :]]
-        break
+        if not at or commands_like(word):
+            raise unknown_command(word, [flag.name for flag in FLAGS])
     return "", argv
+
+
+def _help_about(words: Sequence[str]) -> int:
+    name = words[0] if words else ""
+    if name and name not in COMMANDS:
+        raise unknown_command(name, ())
+    expect_no_words("help", words[1:])
+    return _help(name)
 
 
 def _asks_help(words: Sequence[str]) -> bool:
@@ -113,7 +129,9 @@ def _tell(word: str, *more: str) -> int:
 
     if word == "__complete":
         completion.print_candidates(more, os.environ)
-    elif word == "completion":
+        return 0
+    expect_no_words(word, more[word == "completion" :])
+    if word == "completion":
         _say(completion.script(more[0] if more else ""), end="")
     else:
         _say(manual.man_page(), end="")

@@ -3,11 +3,12 @@
 One table for the parser, the help, the manual page and completion. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .goflags import Flag, parse_limit
+from .errors import UsageError
+from .goflags import Flag, parse_limit, quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "completion": Command(
         help="Print the completion script of a shell.", usage=("bash|fish|zsh",)
     ),
+    "help": Command(help="Print the help, or that of a command.", usage=("[COMMAND]",)),
     "man": Command(help="Print the manual page."),
     "run": Command(
         help="Run a command with the proxy at its side.",
@@ -53,3 +55,45 @@ COMMANDS: Final[Mapping[str, Command]] = {
         ),
     ),
 }  # fmt: skip
+
+# That of difflib: "chekc" is like "check", and "true" like nothing.
+_LIKE: Final = 0.6
+
+
+def commands_like(word: str) -> list[str]:
+    """The commands that *word* may have been meant for, the likeliest first."""
+    from difflib import get_close_matches  # noqa: PLC0415 -- for what is no command alone
+
+    begun = [name for name in COMMANDS if word and name.startswith(word)]
+    return begun or get_close_matches(word.lower(), COMMANDS, cutoff=_LIKE)
+
+
+def unknown_command(word: str, flags: Sequence[str]) -> UsageError:
+    """The error for a word that stands where a command would.
+
+    Args:
+        word: as it was given.
+        flags: names of flags, one of which may have been meant.
+    """
+    if word == "proxy":
+        hint = "leave the word out: without a command it serves"
+    elif word in flags:
+        hint = f"did you mean kubelatch --{word}?"
+    elif like := commands_like(word):
+        hint = f"did you mean kubelatch {' or kubelatch '.join(like)}?"
+    else:
+        hint = "see 'kubelatch --help' for usage; without a command it serves"
+    return UsageError(f'unknown command {quote(word)} for "kubelatch"', hint=hint)
+
+
+def expect_no_words(name: str, words: Sequence[str], hint: str = "") -> None:
+    """Raise UsageError if a command was given words that it has no use for.
+
+    Args:
+        name: of the command.
+        words: what is left beside its flags.
+        hint: what to do instead.
+    """
+    if words:
+        msg = f"unknown argument {quote(words[0])} for kubelatch {name}"
+        raise UsageError(msg, hint=hint or f"see 'kubelatch {name} --help' for usage")

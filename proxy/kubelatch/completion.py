@@ -97,7 +97,7 @@ def complete(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
     commands = [word for word in before if word in COMMANDS]
     if commands[:1] == ["completion"]:
         return _matching(SHELLS, current), _NO_FILES
-    if not commands:
+    if not commands or commands == ["help"]:
         offered = (f"{name}\t{_first_sentence(c.help)}" for name, c in COMMANDS.items())
         return _matching(offered, current), _NO_FILES
     return [], _NO_FILES
@@ -156,7 +156,11 @@ def _values(
 
 
 def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """What kubeconfig calls its contexts, clusters or users; none if it cannot be read."""
+    """What kubeconfig calls its contexts, clusters or users; none if it cannot be read.
+
+    Names that a line or a terminal would take for something else are left out: with line ends,
+    tabs and other control characters.
+    """
     from .kubeconfig import DiskFiles  # noqa: PLC0415 -- reads YAML, which most completions do not
     from .kubeconfig.merge import load_files  # noqa: PLC0415
 
@@ -167,12 +171,15 @@ def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list
         merged = load_files(_kubeconfig(before, environ), environ, files).merged
     except KubelatchError:
         return []
+    named: Iterable[tuple[str, str]]
     if kind == "context":
-        return [
-            f"{name}\tcluster {context.cluster}"
-            for name, context in sorted(merged.contexts.items())
-        ]
-    return sorted(merged.clusters if kind == "cluster" else merged.users)
+        named = (
+            (name, f"\tcluster {context.cluster}" if context.cluster.isprintable() else "")
+            for name, context in merged.contexts.items()
+        )
+    else:
+        named = ((name, "") for name in (merged.clusters if kind == "cluster" else merged.users))
+    return [name + about for name, about in sorted(named) if name and name.isprintable()]
 
 
 def _kubeconfig(before: Sequence[str], environ: Mapping[str, str]) -> str:

@@ -12,17 +12,19 @@ else an exchange may need, a second attempt for one, is :meth:`Exchange.run`'s.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
-from .answer import Answer, Outcome
+from .answer import Answer
+from .attempt import Outcome
 from .client_connection import ClientConnection
 from .credentials import CLIENTS_OWN, Credential
 from .errors import ClientRequestError, KubelatchError
 from .incoming import Incoming
 from .outbound import Outbound
 from .record import Record
+from .second_attempt import SecondAttempt
 from .upstream.connection import UpstreamConnection
 from .upstream.generation import Generation
 from .upstream.pool import Pool
@@ -30,6 +32,8 @@ from .upstream.pool import Pool
 # Go's list of methods that are sent again when a reused connection turns out dead
 # (net/http Request.isReplayable).
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# Of those, what is sent twice although the first may still be answered.
+_REPEATABLE_IN_DOUBT: Final = frozenset({"GET", "HEAD"})
 
 
 class Exchange:
@@ -46,6 +50,7 @@ class Exchange:
 
     Attributes:
         keep_alive: the client's connection may go on after this exchange.
+        pool: where the last attempt's connection came from.
     """
 
     __slots__ = (
@@ -58,11 +63,12 @@ class Exchange:
         "_generation",
         "_outbound",
         "_payload",
-        "_pool",
         "_renewable",
+        "_second",
         "_upload",
         "client",
         "keep_alive",
+        "pool",
         "record",
         "request",
     )
@@ -92,10 +98,11 @@ class Exchange:
         self._body: bytes | None = None
         # Of the last attempt:
         self._credential: Credential | None = None
-        self._pool: Pool | None = None
+        self.pool: Pool | None = None
         self._connection: UpstreamConnection | None = None
         self._answer: Answer | None = None
         self._upload: asyncio.Task[None] | None = None
+        self._second: SecondAttempt | None = None
 
     def begin(self, ended: "Callable[[Exchange, bool], None]") -> bool:
         """Make the first attempt of a request without a body, if nothing has to be waited for.
@@ -141,8 +148,48 @@ class Exchange:
         self.record.cause = self.record.cause or "client-gone"
         self._ended(self, True)
 
+    def repeat(self, over: Callable[[bool], None]) -> bool:
+        """Send the request once more, on a new connection, while the first attempt goes on.
+
+        For a request whose reused connection brings nothing. What is answered first counts, and the
+        other attempt is cancelled.
+
+        Args:
+            over: is called once, with True if it was the second attempt that was answered.
+
+        Returns:
+            False if this request is not sent twice, or has been already.
+        """
+        pool, first, connection = self.pool, self._answer, self._connection
+        if (
+            pool is None
+            or first is None
+            or connection is None
+            or self._second is not None
+            or not self.record.reused
+            or self._outbound.method not in _REPEATABLE_IN_DOUBT
+            or not self._repeatable()
+        ):
+            return False
+
+        def take_over(answer: Answer, newer: UpstreamConnection) -> None:
+            connection.abort()
+            self._answer, self._connection = answer, newer
+            self.client.writer = answer
+            self.record.reused = False
+            self.record.retries += 1
+            if self.client.writing_paused:
+                answer.on_client_paused()
+
+        self._second = SecondAttempt(
+            first, lambda: self._open(pool), self._answer_on, self._send, take_over, over
+        )
+        return True
+
     def _stop(self) -> None:
         self.client.writer = None
+        if self._second is not None:
+            self._second.cancel()
         if self._upload is not None:
             self._upload.cancel()
         if self._connection is not None:
@@ -202,10 +249,11 @@ class Exchange:
         self.record.credential = credential.kind
         if connection is None:
             connection = await self._open(pool)
-        ended = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         try:
-            answer = self._start(credential, pool, connection, reused=reused, done=_tell(ended))
-            await ended
+            self._start(credential, pool, connection, reused=reused, done=_tell(ended))
+            # Its answer, or that of another one that was sent meanwhile.
+            answer = await ended
         except BaseException:
             self._stop()
             raise
@@ -241,30 +289,41 @@ class Exchange:
         done: Callable[[Answer], None],
     ) -> Answer:
         """Send the request's head, with its body if that is here, else begin to send it."""
-        outbound, payload, body = self._outbound, self._payload, self._body
+        payload = self._payload
         self.record.reused = reused
         self.record.credential = credential.kind
-        self._credential, self._pool, self._connection = credential, pool, connection
-        if body is None and payload.is_eof() and payload.exception() is None:
+        self._credential, self.pool, self._connection = credential, pool, connection
+        if self._body is None and payload.is_eof() and payload.exception() is None:
             # All of it has come: it can go in one write, and be sent again.
-            body = self._body = payload.read_nowait(-1) if not payload.at_eof() else b""
-            self.record.received = len(body)
-        self._answer = answer = Answer(
+            self._body = payload.read_nowait(-1) if not payload.at_eof() else b""
+            self.record.received = len(self._body)
+        self._answer = answer = self._answer_on(connection, done)
+        self.client.writer = answer
+        self._send(connection, answer)
+        return answer
+
+    def _answer_on(self, connection: UpstreamConnection, done: Callable[[Answer], None]) -> Answer:
+        """What takes the answer from a connection."""
+        return Answer(
             self.client,
             connection,
             self.record,
-            payload=payload,
+            payload=self._payload,
             http10=self.request.http10,
             keep_alive=self.keep_alive,
-            gzip=outbound.gzip,
+            gzip=self._outbound.gzip,
             # What cannot be sent again need not be held back.
-            hold=self._renewable and body is not None,
+            hold=self._renewable and self._body is not None,
             extra=self._extra,
             links=self._generation.links,
             done=done,
+            owner=self,
         )
-        self.client.writer = answer
-        request = outbound.head(credential)
+
+    def _send(self, connection: UpstreamConnection, answer: Answer) -> None:
+        """Send the head and as much of the body as there is."""
+        outbound, body = self._outbound, self._body
+        request = outbound.head(cast("Credential", self._credential))
         if body is None:
             connection.be_patient()
             upload = self._send_body(connection, answer)
@@ -274,14 +333,15 @@ class Exchange:
         elif body:
             request += body
         connection.start(answer, request, head_only=outbound.method == "HEAD")
-        return answer
 
     def _release(self, answer: Answer) -> None:
         """After an attempt: its connection may serve another, if it can."""
         self.client.writer = None
         self.keep_alive = answer.keep_alive
+        if self._second is not None:
+            self._second.cancel()
         connection, upload = self._connection, self._upload
-        if connection is None or self._pool is None:
+        if connection is None or self.pool is None:
             return
         if upload is not None and not upload.done():
             # Answered before the request was whole, which this connection cannot get over.
@@ -290,11 +350,11 @@ class Exchange:
         if answer.failure is not None:
             connection.abort()
             if answer.outcome is Outcome.STALE:
-                self._pool.drop_idle()
+                self.pool.drop_idle()
             return
         if answer.paused:
             connection.resume_reading()
-        self._pool.give_back(connection)
+        self.pool.give_back(connection)
         if self.record.status == 401 and self._renewable and self._credential is not None:
             # This request cannot be sent again; the next should not meet the same.
             self._generation.reject_later(self._credential)
@@ -325,9 +385,9 @@ class Exchange:
                 connection.write(b"0\r\n\r\n")
 
 
-def _tell(future: asyncio.Future[None]) -> Callable[[Answer], None]:
-    def told(_: Answer) -> None:
+def _tell(future: asyncio.Future[Answer]) -> Callable[[Answer], None]:
+    def told(answer: Answer) -> None:
         if not future.done():
-            future.set_result(None)
+            future.set_result(answer)
 
     return told

@@ -26,10 +26,27 @@ _UNITS: Final = {
     "h": 3600 * 10**9,
 }  # fmt: skip
 _DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
+# What the kubelet sets in every pod for each Service of its namespace, behind the Service's name
+# (kubernetes pkg/kubelet/envvars/envvars.go).
+_SERVICE_LINK: Final = re.compile(
+    r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_[0-9]+_[A-Z]+(?:_(?:PROTO|PORT|ADDR))?)=.*"
+    r"|.+_PORT=(?:tcp|udp|sctp)://.+",
+    re.DOTALL,
+)
 _ESCAPES: Final = {
     "\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v",
     "\\": r"\\", '"': r"\"",
 }  # fmt: skip
+
+
+def is_service_link(name: str, text: str) -> bool:
+    """Whether an environment variable was set by Kubernetes for a Service, not by the user.
+
+    A Service called ``kubelatch`` makes ``KUBELATCH_PORT=tcp://10.96.7.7:8001``, one called
+    ``kubelatch-admin`` makes ``KUBELATCH_ADMIN_SERVICE_HOST``. Of the names only ``…_PORT`` can be
+    a flag's, and then the value tells.
+    """
+    return _SERVICE_LINK.fullmatch(f"{name}={text}") is not None
 
 
 def quote(text: str) -> str:
@@ -201,7 +218,8 @@ class FlagSet:
     ) -> tuple[dict[str, Any], list[str]]:
         """Values by field name for every flag that was set, and the positional arguments.
 
-        A flag beats its environment variable; a variable that is set but empty counts as unset.
+        A flag beats its environment variable. A variable that is set but empty, or that Kubernetes
+        has set for a Service, counts as unset.
 
         Raises:
             UsageError: in pflag's words.
@@ -224,7 +242,8 @@ class FlagSet:
                 positional.append(argument)
         given = set(values)
         for flag in self._flags.values():
-            if flag.env and flag.field not in given and (text := environ.get(flag.variable)):
+            text = environ.get(flag.variable, "") if flag.env and flag.field not in given else ""
+            if text and not is_service_link(flag.variable, text):
                 self._set(values, flag, text, where=flag.variable)
         return values, positional
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from .access_log import Sink
 from .app import App
-from .commands import COMMANDS
+from .commands import COMMANDS, expect_no_words
 from .descriptors import raise_limit
 from .errors import KubelatchError, UsageError
 from .listeners import unix_address, unix_path
@@ -102,8 +102,8 @@ async def run(
 
     Args:
         settings: of the proxy.
-        environ: the environment, which the command gets with ``KUBECONFIG`` and
-            ``KUBELATCH_URL`` put in.
+        environ: the environment, which the command gets with ``KUBECONFIG``, ``KUBECACHEDIR``
+            and ``KUBELATCH_URL`` put in.
         command: program and arguments.
         stderr: standard error, for the log.
 
@@ -140,6 +140,9 @@ async def run(
 class _Signals:
     """Passes signals on to the command; those that come before it is being started end us.
 
+    A signal that was ignored when we started (``nohup``) stays ignored, here and in the command: a
+    handler of ours would be replaced by the default action when the command is executed.
+
     Attributes:
         early: the signal that ended us; 0 if none did.
         hold: the command is being started, and gets what comes once it has.
@@ -152,7 +155,8 @@ class _Signals:
         self._process: subprocess.Popen[bytes] | None = None
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        for number in _PASSED_ON:
+        self._handled = [n for n in _PASSED_ON if signal.getsignal(n) is not signal.SIG_IGN]
+        for number in self._handled:
             self._loop.add_signal_handler(number, self._receive, number)
 
     def pass_to(self, process: subprocess.Popen[bytes]) -> None:
@@ -163,7 +167,7 @@ class _Signals:
 
     def release(self) -> None:
         """Handle signals no longer."""
-        for number in _PASSED_ON:
+        for number in self._handled:
             self._loop.remove_signal_handler(number)
 
     def _receive(self, number: signal.Signals) -> None:
@@ -226,7 +230,14 @@ def _url(name: str, api_prefix: str) -> str:
 
 def _environment(environ: Mapping[str, str], url: str, kubeconfig: Path) -> dict[str, str]:
     """The command's environment; a proxy for the rest of the world must not get our requests."""
-    changed = {**environ, "KUBELATCH_URL": url, "KUBECONFIG": str(kubeconfig)}
+    changed = {
+        **environ,
+        "KUBELATCH_URL": url,
+        "KUBECONFIG": str(kubeconfig),
+        # kubectl and helm keep discovery by host and port (cli-runtime config_flags.go): in a
+        # directory that outlives us, a later proxy on this port would meet this cluster's.
+        "KUBECACHEDIR": str(kubeconfig.with_name("cache")),
+    }
     host = url.removeprefix("http://").rpartition(":")[0].strip("[]")
     for name in ("NO_PROXY", "no_proxy"):
         if changed.get(name) or any(key.lower() == "http_proxy" for key in environ):
@@ -246,7 +257,10 @@ def _kubeconfig(url: str, app: App) -> Iterator[Path]:
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "kubelatch", "cluster": {"server": url}}],
+        # @kubernetes/client-node refuses an http server without it; no other client minds.
+        "clusters": [
+            {"name": "kubelatch", "cluster": {"server": url, "insecure-skip-tls-verify": True}}
+        ],
         "users": [{"name": "kubelatch", "user": {}}],
         "contexts": [
             {
@@ -312,7 +326,8 @@ def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
         NotReadyError: ``--timeout`` is over.
     """
     own = COMMANDS["wait"].flags
-    given, _ = flag_set(own).parse(arguments, environ)
+    given, words = flag_set(own).parse(arguments, environ)
+    expect_no_words("wait", words)
     values = complete(given, own, environ=environ)
     timeout, settings = values["timeout"], from_values(values)
     question, wanted = _question(settings)

@@ -14,6 +14,7 @@ from .flag_values import at_least, clients, commas, file_mode, one_of, read_only
 from .goflags import (
     Flag,
     FlagSet,
+    is_service_link,
     parse_bool,
     parse_duration,
     parse_int,
@@ -33,8 +34,6 @@ _LIMITS: Final = "Limits for clients"
 _SEEN: Final = "Log, health and metrics"
 _OWN: Final = "Beyond kubectl"
 _IGNORED: Final = "Accepted for kubectl's sake, without effect"
-# What Kubernetes tells pods of a Service called kubelatch.
-_SERVICE_LINKS: Final = ("KUBELATCH_SERVICE_", "KUBELATCH_PORT_")
 
 
 _client_auth = one_of("pass", "replace", "refuse")
@@ -302,8 +301,8 @@ def _strange_variables(environ: Mapping[str, str]) -> Iterator[str]:
     # The last is what kubelatch run tells its command.
     known = {*(flag.variable for flag in FLAGS if flag.env), "KUBELATCH_URL"}
     for name, text in sorted(environ.items()):
-        ours = name.startswith("KUBELATCH_") and not name.startswith(_SERVICE_LINKS)
-        if text and ours and name not in known:
+        ours = name.startswith("KUBELATCH_") and name not in known
+        if text and ours and not is_service_link(name, text):
             yield f"${name} has no effect: it is the variable of no flag"
 
 

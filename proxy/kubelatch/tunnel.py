@@ -14,6 +14,7 @@ from . import headers
 from .client_connection import ClientConnection
 from .credentials import CLIENTS_OWN, Credential
 from .errors import KubelatchError, UpstreamError
+from .goodbye import LAST_BYTES, is_over
 from .outbound import Outbound
 from .record import Record
 from .upstream.connection import UpstreamConnection
@@ -54,6 +55,7 @@ class Tunnel:
         "_failure",
         "_head",
         "_keepalive",
+        "_last",
         "_loop",
         "_open",
         "_outbound",
@@ -83,6 +85,8 @@ class Tunnel:
         self._open = False
         self._client_ended = False
         self._upstream_ended = False
+        # What the upstream sent last.
+        self._last = b""
         self._reset()
 
     def _reset(self) -> None:
@@ -227,6 +231,7 @@ class Tunnel:
 
     def on_tunnel_data(self, data: bytes) -> None:
         self.record.sent += len(data)
+        self._last = (self._last + data[-LAST_BYTES:])[-LAST_BYTES:]
         if self._client.transport is not None:
             self._client.transport.write(data)
 
@@ -241,7 +246,7 @@ class Tunnel:
             self._fail(error)
             return
         self._finish()
-        if not self._upstream_ended:
+        if not self._upstream_ended and not is_over(self._protocol, self._last):
             self.record.cause = error.cause
             self._client.cut(reset=True)
         elif self._client.transport is not None:

@@ -19,12 +19,17 @@ from kubelatch.settings import FLAGS
 from .conftest import ROOT
 
 ARN = "arn:aws:eks:eu-west-1:123:cluster/staging"
+# Names that a shell would run, expand or split, each with a beginning of its own.
+HOSTILE = (
+    "k$(touch ran)", "b`touch ran`", "c;touch ran", "d'$(touch ran)", 'e"f', "g:$(touch ran)",
+    "h\\i", "j*",
+)  # fmt: skip
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home directory with a kubeconfig, and the commands on its ``bin``."""
-    names = ["prod", ARN, "with space"]
+    names = ["prod", ARN, "with space", *HOSTILE, "line\nend", "tab\t", "escape\x1b[2J"]
     config = {
         "contexts": [{"name": n, "context": {"cluster": "c1", "user": "u1"}} for n in names],
         "clusters": [{"name": "c1", "cluster": {"server": "https://c1.example"}}],
@@ -57,7 +62,7 @@ def environ(home: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("words", "offered", "directive"),
     [
-        pytest.param([""], ["check", "completion", "man", "run", "wait"], 4, id="commands"),
+        pytest.param([""], ["check", "completion", "help", "man", "run", "wait"], 4, id="commands"),
         pytest.param(["completion", ""], ["bash", "fish", "zsh"], 4, id="shells"),
         pytest.param(["--read"], ["--read-only"], 4, id="a-switch"),
         pytest.param(["--contex"], ["--context="], 6, id="a-flag-with-a-value"),
@@ -191,6 +196,65 @@ def test_a_shell_completes(
 ) -> None:
     # A slash behind a directory is there in bash, and until the next key in zsh.
     assert [word.rstrip("/") for word in after_tab(home, shell, setup, line)] == words
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [*((name, "--context=") for name in HOSTILE), (HOSTILE[0], "--context ")],
+)
+@pytest.mark.parametrize(
+    ("shell", "setup"),
+    [pytest.param(BASH, _BASH_SETUP, id="bash"), pytest.param(ZSH, _ZSH_SETUP, id="zsh")],
+)
+def test_a_shell_runs_nothing_of_a_contexts_name(
+    home: Path, shell: list[str], setup: str, name: str, place: str
+) -> None:
+    words = after_tab(home, shell, setup, f"kubelatch {place}{name[0]}")
+    assert "".join(words[1:]) == place.strip() + name
+    assert len(words) == 2 + place.count(" ")
+    assert not (home / "ran").exists()
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize(
+    ("shell", "setup"),
+    [pytest.param(BASH, _BASH_SETUP, id="bash"), pytest.param(ZSH, _ZSH_SETUP, id="zsh")],
+)
+def test_nor_within_quotes(home: Path, shell: list[str], setup: str, quote: str) -> None:
+    words = after_tab(home, shell, setup, f"kubelatch --context {quote}k")
+    assert words == ["kubelatch", "--context", HOSTILE[0]]
+    assert not (home / "ran").exists()
+
+
+def test_what_is_quoted_already_is_completed_further(home: Path) -> None:
+    words = after_tab(home, BASH, _BASH_SETUP, r"kubelatch --context=k\$\(tou")
+    assert words == ["kubelatch", f"--context={HOSTILE[0]}"]
+
+
+def test_names_with_control_characters_are_not_offered(home: Path) -> None:
+    found, _ = completion.complete(["--context="], {"HOME": str(home)})
+    names = [item.partition("\t")[0] for item in found]
+    assert names == sorted(["prod", ARN, "with space", *HOSTILE])
+
+
+@pytest.mark.parametrize("name", HOSTILE[:4])
+def test_fish_runs_nothing_of_a_contexts_name(home: Path, name: str) -> None:
+    if not shutil.which("fish"):
+        pytest.skip("fish is not installed")
+    line = f"kubelatch --context={name[0]}"
+    code = f"kubelatch completion fish | source; complete -C --escape '{line}'"
+    result = subprocess.run(
+        ["fish", "--no-config", "-c", code],
+        cwd=home, env=environ(home), check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    # What fish would put into the line.
+    completed = result.stdout.partition("\t")[0]
+    printed = subprocess.run(
+        ["fish", "--no-config", "-c", f"printf '%s' {completed}"],
+        cwd=home, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert printed.stdout == f"--context={name}"
+    assert not (home / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from .formats import CombinedFormat, Format, JsonFormat, TextFormat
 from .log import AccessLog, Batches, Scope
 from .masking import printable
 from .narration import ANSWER_FIELDS, STREAMS
-from .reading import Reader
+from .reading import Reader, StreamKind
 from .sink import STDERR, Sink, SinkHandler
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Scope",
     "Sink",
     "SinkHandler",
+    "StreamKind",
     "TextFormat",
     "printable",
 ]

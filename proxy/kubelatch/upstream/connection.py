@@ -119,6 +119,11 @@ class UpstreamConnection(asyncio.Protocol):
         """It may carry another exchange."""
         return self._usable and self._reader.persistent
 
+    @property
+    def begun(self) -> bool:
+        """A byte of the answer has come."""
+        return self._reader.begun
+
     def release(self) -> bool:
         """End the exchange; True if the connection can carry another."""
         self._receiver = None

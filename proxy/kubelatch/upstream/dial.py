@@ -22,7 +22,7 @@ from ..errors import UpstreamError, UpstreamTimeoutError
 from ..kubeconfig import ProxyAddress
 from .connection import UpstreamConnection
 from .liveness import configure
-from .route import ConnectRequest, connect_socks, proxy_context, proxy_error
+from .route import ConnectRequest, CutOffError, connect_socks, proxy_context, proxy_error
 from .sessions import Sessions
 from .tls_transport import TlsTransport
 from .turns import Turns
@@ -97,6 +97,10 @@ class Dialer:
     async def dial(self, keepalive: float | None = None) -> UpstreamConnection:
         """Open a connection, ready for its first exchange.
 
+        What is cut while it is being opened is dialled once more: an API server that stops cuts
+        handshakes, and behind a load balancer there is another. Whatever is refused, takes too
+        long or fails verification is not.
+
         Args:
             keepalive: for a tunnel: seconds of silence before TCP probes the peer; negative:
                 never. None is for plain exchanges.
@@ -106,6 +110,12 @@ class Dialer:
                 ``reset`` or ``tls-…``.
             UpstreamTimeoutError: connecting or the handshake took too long.
         """
+        try:
+            return await self._dial(keepalive)
+        except CutOffError:
+            return await self._dial(keepalive)
+
+    async def _dial(self, keepalive: float | None) -> UpstreamConnection:
         connection = UpstreamConnection(self._explain)
         context = self.address.context
         if context is None:
@@ -178,7 +188,7 @@ class Dialer:
             error = self._explain_tls(exc, proxy.host)
             raise proxy_error(proxy, f"cannot be used: {error.message}", error.hint) from exc
         except OSError as exc:
-            raise proxy_error(proxy, "closed the connection") from exc
+            raise CutOffError.by_proxy(proxy) from exc
 
     async def _handshake(self, tls: TlsTransport) -> None:
         try:
@@ -196,7 +206,7 @@ class Dialer:
             raise self._explain(exc) from exc
         except OSError as exc:
             msg = f"{self.address} closed the connection during the TLS handshake"
-            raise UpstreamError(msg, cause="tls-closed") from exc
+            raise CutOffError(msg, cause="tls-closed") from exc
 
     def _explain(self, error: ssl.SSLError) -> UpstreamError:
         return self._explain_tls(error, self.address.server_name)

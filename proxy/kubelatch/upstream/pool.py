@@ -6,6 +6,7 @@ connection is taken first: its TLS state is warm and the others may grow old and
 """
 
 import asyncio
+import math
 import time
 from typing import Final
 
@@ -81,11 +82,19 @@ class Pool:
             loop = asyncio.get_running_loop()
             self._sweeper = loop.call_later(self._idle_seconds / 3, self._sweep)
 
-    def drop_idle(self) -> None:
+    def drop_idle(self, before: float = math.inf) -> None:
         """Close what is idle now: one that was used later turned out dead, and so these are likely
-        to be, as after the API server's restart or a change of networks."""
-        while self._idle:
-            self._idle.pop().close()
+        to be, as after the API server's restart or a change of networks.
+
+        Args:
+            before: a time of ``time.monotonic``; what was used after it is kept.
+        """
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            if connection.idle_since < before:
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     def close(self) -> None:
         """Close what is idle now, and whatever comes back later. May be repeated."""

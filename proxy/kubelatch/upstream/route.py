@@ -21,6 +21,17 @@ from ..tls import client_context
 _MAX_ANSWER: Final = 64 * 1024
 
 
+class CutOffError(UpstreamError):
+    """A connection ended while it was being opened: in the TLS handshake, or in the one with a
+    proxy on the way. No byte of a request has been sent: another connection may fare better."""
+
+    @classmethod
+    def by_proxy(cls, proxy: ProxyAddress) -> "CutOffError":
+        """The proxy has ended it."""
+        error = proxy_error(proxy, "closed the connection")
+        return cls(error.message, hint=error.hint, cause=error.cause)
+
+
 class ConnectRequest(asyncio.Protocol):
     """Asks an HTTP proxy for a connection (RFC 9110 section 9.3.6).
 
@@ -74,7 +85,8 @@ class ConnectRequest(asyncio.Protocol):
             self._fail(f"will not connect to {self._authority} (status {status})")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail("closed the connection")
+        if not self.established.done():
+            self.established.set_exception(CutOffError.by_proxy(self._proxy))
 
     def abort(self) -> None:
         """Nobody waits any more."""

@@ -11,7 +11,7 @@ import pytest
 
 from kubelatch.demo import DemoAccess, DemoServer
 
-from .support import Http, config_map
+from .support import Http, client_context, config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/shop/pods"
@@ -568,3 +568,18 @@ async def test_a_watcher_that_leaves_is_forgotten(http: Http) -> None:
         async with http.watch(f"{MAPS}?watch=1") as events:
             await anext(events)
     await asyncio.gather(*(http("GET", "/version") for _ in range(5)))
+
+
+async def test_a_url_may_have_utf_8_as_it_is(demo: DemoAccess) -> None:
+    host, _, port = demo.server.removeprefix("https://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=client_context(demo))
+    token = demo.admin_token.reveal()
+    head = f"GET {MAPS}/größe?x=ä HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    for _ in range(2):
+        writer.write(head.encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        length = int(answer.lower().partition(b"content-length: ")[2].split()[0])
+        message = json.loads(await reader.readexactly(length))["message"]
+        assert message == 'configmaps "größe" not found'
+    writer.close()

@@ -104,19 +104,21 @@ async def test_a_start_that_hangs_is_an_error(
 
 
 HANGS = """
-import sys, time
-from kubelatch import app, kubeconfig
+import asyncio, time
+from kubelatch import kubeconfig, systemd
 from kubelatch.cli import main
 
 def hang(files, path):
     time.sleep(1000)
 
-announce = app.Notifier.ready
+announce = systemd.Notifier.ready
 def ready(self, status):
     kubeconfig.DiskFiles.signature = hang
+    # As a static file does, or a look-up of a name.
+    asyncio.get_running_loop().run_in_executor(None, hang, None, "")
     announce(self, status)
 
-app.Notifier.ready = ready
+systemd.Notifier.ready = ready
 main()
 """
 

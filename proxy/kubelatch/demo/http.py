@@ -30,6 +30,21 @@ _CLIENT_GONE = 499
 _log = logging.getLogger(__name__)
 
 
+_ESCAPES = {byte: f"%{byte:02X}" for byte in range(128, 256)}
+
+
+class _Connection(RequestHandler):
+    """Takes UTF-8 in a URL as it is, as Go's server does and aiohttp's parser does not."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        line, end, rest = data.partition(b"\r\n")
+        if not line.isascii() and line.endswith((b" HTTP/1.1", b" HTTP/1.0")):
+            line = line.decode("latin-1").translate(_ESCAPES).encode()
+        super().data_received(line + end + rest)
+
+
 class HttpServer(web.Server):
     """Hands each request to the hook, then to the API.
 
@@ -43,11 +58,6 @@ class HttpServer(web.Server):
             self._handle,
             request_factory=self._request,
             handler_cancellation=True,
-            access_log=None,
-            logger=_log,
-            auto_decompress=False,
-            max_line_size=_FIELD_LIMIT,
-            max_field_size=_FIELD_LIMIT,
         )
         self._api = api
         self._on_request = on_request
@@ -59,7 +69,15 @@ class HttpServer(web.Server):
 
     def protocol(self) -> RequestHandler:
         """A protocol for a new connection."""
-        return self()
+        return _Connection(
+            self,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]
+            logger=_log,
+            auto_decompress=False,
+            max_line_size=_FIELD_LIMIT,
+            max_field_size=_FIELD_LIMIT,
+        )
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count a connection."""

@@ -87,9 +87,9 @@ async def seen(
         told = (record.status, record.cause, record.retries, record.sent, record.reused,
                 record.connects, record.credential, bool(record.first_byte))  # fmt: skip
         asked = [r.line + str(r.values("authorization")) for r in relay.upstream.requests]
-        # The end of a connection may come behind its answer.
+        # The end of a connection may come after its answer.
         there = relay.upstream.connections
-        await eventually(lambda: relay.idle <= sum(not c.closed.is_set() for c in there))
+        await eventually(lambda: relay.idle <= sum(not c.ending for c in there))
         return Seen(heads, body, ended, clean, told, asked, relay.idle)
 
 

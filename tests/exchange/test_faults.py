@@ -18,6 +18,7 @@ def sending(*pieces: bytes, end: str = "close") -> Script:
 
     async def script(connection: Connection) -> None:
         await connection.request()
+        connection.ending = end != "stay"
         for piece in pieces:
             await connection.send(piece)
             await asyncio.sleep(0.02)

@@ -48,6 +48,8 @@ class Connection:
     number: int
     requests: list[Request] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: bool = False
+    """The script ends it, or is about to."""
     client_name: str = ""
     """The common name of the client's certificate."""
 
@@ -176,6 +178,7 @@ class ScriptedUpstream:
             self.errors.append(exc)
             raise
         finally:
+            connection.ending = True
             connection.closed.set()
             connection.close()
 

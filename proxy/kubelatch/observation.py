@@ -5,7 +5,6 @@ else counts. What no flag asks for is not even imported.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -195,14 +194,9 @@ class Observation:
         self._look()
         generation = reloader.current()
         status = generation.credentials.describe()
-        idle = 0
-        if self._credential is not None:
-            # A certificate that cannot be used is readiness' business.
-            with contextlib.suppress(KubelatchError):
-                idle = generation.pool(self._credential).idle
         return Readings(
             in_flight=dispatcher.in_flight,
-            idle=idle,
+            idle=generation.idle,
             reloads=reloader.reloads,
             reload_failures=reloader.failures,
             reload_failed=reloader.last_error is not None,

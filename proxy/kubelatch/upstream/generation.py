@@ -134,6 +134,11 @@ class Generation:
             self._pool, self._certificate = pool, certificate
         return self._pool
 
+    @property
+    def idle(self) -> int:
+        """How many connections wait for work."""
+        return sum(pool.idle for pool in (self._pool, self._clients_pool) if pool is not None)
+
     def authorization(self, credential: Credential) -> bytes:
         """The ``Authorization`` line of *credential* with its line end; empty if it has none, or
         if the upstream speaks plain HTTP, over which no secret of ours is sent."""

@@ -89,12 +89,20 @@ def _split(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     return "", argv
 
 
-def _help_about(words: Sequence[str]) -> int:
+def _help_about(arguments: Sequence[str]) -> int:
+    words = _words(arguments)
     name = words[0] if words else ""
     if name and name not in COMMANDS:
         raise unknown_command(name, ())
     expect_no_words("help", words[1:])
     return _help(name)
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """What is no flag, for a command that needs none."""
+    from .settings import flag_set  # noqa: PLC0415
+
+    return flag_set().parse(arguments, {})[1]
 
 
 def _asks_help(words: Sequence[str]) -> bool:
@@ -130,9 +138,10 @@ def _tell(word: str, *more: str) -> int:
     if word == "__complete":
         completion.print_candidates(more, os.environ)
         return 0
-    expect_no_words(word, more[word == "completion" :])
+    words = _words(more)
+    expect_no_words(word, words[word == "completion" :])
     if word == "completion":
-        _say(completion.script(more[0] if more else ""), end="")
+        _say(completion.script(words[0] if words else ""), end="")
     else:
         _say(manual.man_page(), end="")
     return 0

@@ -5,12 +5,24 @@ import gzip
 import os
 from collections.abc import Awaitable, Callable
 
+from kubelatch import patience
 from tests.support.client import Answer, Client
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, Script, answering, ok
 
 from .outcomes import Cut, Gone, Told, Unharmed
-from .stage import GET, Case, Stage, get, reset, sending, serving, whole_answer
+from .stage import (
+    GET,
+    Case,
+    Config,
+    Stage,
+    Upstream,
+    get,
+    reset,
+    sending,
+    serving,
+    whole_answer,
+)
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -175,6 +187,27 @@ async def silent(connection: Connection) -> None:
     await connection.reader.read()
 
 
+async def lost_once_idle(connection: Connection) -> None:
+    """The first connection brings nothing when it is used again; the others are well."""
+    await connection.request()
+    await connection.send(ok())
+    while True:
+        await connection.request()
+        if connection.number == 0:
+            await connection.reader.read()
+        await connection.send(ok())
+
+
+def impatient(upstream: Upstream) -> Upstream:
+    """A tenth of a second instead of fifteen until a silent connection is not trusted."""
+
+    async def start(stage: Stage) -> Config:
+        stage.patch.setattr(patience, "SILENCE", 0.1)
+        return await upstream(stage)
+
+    return start
+
+
 async def leave_after_a_while(stage: Stage) -> None:
     client = await stage.client()
     await client.send(GET)
@@ -270,6 +303,15 @@ BEFORE = (
         fault="it switches protocols without being asked",
         outcome=Told(502, "bad-answer", IMPOSTOR, "without being asked"),
         upstream=serving(sending(SWITCHING, end="stay")),
+    ),
+    Case(
+        fault="a reused connection brings nothing for 15 seconds, as behind a load balancer that "
+        "has lost this API server (GET, HEAD; not of proxied services)",
+        outcome=Unharmed(
+            "it is sent once more, on a new connection; what was idle before is closed", retries=1
+        ),
+        upstream=impatient(serving(lost_once_idle)),
+        client=asking(GET, GET),
     ),
     Case(
         fault="it says nothing, and `--response-timeout` (5 minutes) passes; watches, logs, "

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from tests.support.certificates import Authority
 from tests.support.client import Answer
 from tests.support.kubeconfig import kubeconfig
-from tests.support.upstream import answering, ok, server_context
+from tests.support.upstream import ScriptedUpstream, answering, ok, server_context
 
-from .outcomes import Told
+from .outcomes import Told, Unharmed
 from .stage import (
     TOKEN,
     Case,
@@ -95,6 +95,39 @@ def old_version(context: ssl.SSLContext) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
 
 
+async def one_of_two_is_going(stage: Stage) -> Config:
+    """A load balancer that leads the first connection to an API server which is about to stop."""
+    first = True
+    upstream = await stage.stack.enter_async_context(ScriptedUpstream(served, stage.authority))
+
+    async def balance(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal first
+        if first:
+            first = False
+            await hang_up(reader, writer)
+            return
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", upstream.port)
+        try:
+            await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
+        finally:
+            there_writer.close()
+
+    return await without_tls(balance)(stage)
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+
+
+async def post(stage: Stage) -> Answer:
+    client = await stage.client()
+    await client.send(
+        b"POST /api/v1/pods HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab"
+    )
+    return await client.answer()
+
+
 def certificate_required(context: ssl.SSLContext) -> None:
     context.verify_mode = ssl.CERT_REQUIRED
 
@@ -106,13 +139,14 @@ def strange_certificate() -> Config:
     return user
 
 
-def through(answer: bytes | None) -> Upstream:
+def through(answer: bytes | None, *, closes: bool = False) -> Upstream:
     """A forward proxy that answers CONNECT so, or not at all."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer or b"")
-        await reader.read()
+        if not closes:
+            await reader.read()
 
     async def start(stage: Stage) -> Config:
         port = await plain_server(stage, serve)
@@ -191,6 +225,11 @@ ON_THE_WAY = (
         upstream=through(b"HTTP/1.1 407 No\r\n\r\n"),
     ),
     Case(
+        fault="the proxy on the way closes the connection, at two attempts",
+        outcome=Told(502, "proxy", PROXY_URL, "closed the connection"),
+        upstream=through(b"", closes=True),
+    ),
+    Case(
         fault="the proxy on the way says nothing",
         outcome=Told(504, "proxy-timeout", "--connect-timeout sets the limit."),
         upstream=through(None),
@@ -258,6 +297,13 @@ TLS = (
         fault="it ends the connection during the handshake",
         outcome=Told(502, "tls-closed", CUT_BEFORE),
         upstream=without_tls(hang_up),
+    ),
+    Case(
+        fault="the same once, and the next connection is well; the request may be of any kind, as "
+        "nothing of it has been sent",
+        outcome=Unharmed("another connection is dialled"),
+        upstream=one_of_two_is_going,
+        client=post,
     ),
     Case(
         fault="it does not answer the handshake",

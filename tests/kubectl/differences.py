@@ -144,6 +144,10 @@ DIFFERENCES: Final = _rows(
     ("bad-request", "", "400 as text", "400 Status"),
     # Life
     ("signals", "SIGTERM, SIGINT", "dies at once", "finishes, exit 0"),
+    ("hangup", "SIGHUP", "dies", "reads its files again; at a terminal, ends as for SIGTERM"),
+    ("handshake-cut", "a TLS handshake that is cut", "500 EOF", "dialled once more"),
+    ("silent-connection", "a reused connection that brings nothing", "waits", "GET sent again"),
+    ("unknown-word", "a word that is no flag", "ignored", "exit 2 where a command could stand"),
     ("watch-at-stop", "a watch when the proxy is stopped", "cut", "ended between two events"),
     ("silent-server", "API server that takes a request and never answers", "waits", "504"),
     ("kubeconfig-edited", "kubeconfig edited", "not noticed", "followed"),

@@ -1,10 +1,12 @@
 """The table of differences, proven: starting, stopping, files and sockets."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -110,6 +112,122 @@ def wait_until_refused(address: str) -> None:
             connect(address).close()
     except ConnectionError:
         return
+
+
+@proves("hangup")
+def test_hangup(start: Start, config: Path) -> None:
+    """Of a service; at a terminal see tests/seen."""
+    flags = (f"--kubeconfig={config}", "--port=0")
+    kubectl, kubelatch = start("kubectl", *flags), start("kubelatch", *flags)
+    for proxy in (kubectl, kubelatch):
+        assert proxy.address
+        proxy.process.send_signal(signal.SIGHUP)
+    assert kubectl.wait() == -signal.SIGHUP
+    assert send(kubelatch.address, ask("GET", "/api"))
+
+
+@proves("handshake-cut")
+def test_handshake_cut(
+    start: Start, tmp_path: Path, authority: Authority, upstream: RecordingUpstream
+) -> None:
+    statuses = {}
+    for name in COMMANDS:
+        with balancer(upstream, cut=1) as port:
+            content = kubeconfig(f"https://127.0.0.1:{port}", authority, user={"token": TOKEN})
+            path = write(tmp_path / "balanced", content)
+            proxy = start(name, f"--kubeconfig={path}", "--port=0")
+            reply = send(proxy.address, ask("POST", "/api"))
+            statuses[name] = reply and reply.status
+            proxy.stop()
+    assert statuses == {"kubectl": 500, "kubelatch": 200}
+
+
+@contextlib.contextmanager
+def balancer(upstream: RecordingUpstream, *, cut: int) -> Iterator[int]:
+    """What leads to the API server but for its first connections, which it cuts."""
+    to = int(upstream.url.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def pump(source: socket.socket, sink: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    sink.sendall(data)
+            with contextlib.suppress(OSError):
+                sink.shutdown(socket.SHUT_WR)
+
+        def serve() -> None:
+            left = cut
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    if left:
+                        left -= 1
+                        client.recv(1)
+                        client.close()
+                        continue
+                    threads.append(threading.Thread(target=lead, args=(client,)))
+                    threads[-1].start()
+
+        def lead(client: socket.socket) -> None:
+            with client, socket.create_connection(("127.0.0.1", to)) as server:
+                back = threading.Thread(target=pump, args=(server, client))
+                back.start()
+                pump(client, server)
+                back.join()
+
+        threads = [threading.Thread(target=serve)]
+        threads[0].start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
+@proves("silent-connection")
+def test_silent_connection(start: Start, config: Path, upstream: RecordingUpstream) -> None:
+    """In less time than the fifteen seconds, of which tests/exchange has more to tell."""
+    over, asked = threading.Event(), 0
+
+    def script(peer: Peer, received: Received) -> bool:
+        nonlocal asked
+        asked += received.target == "/silent"
+        if received.target == "/silent" and asked == 1:
+            over.wait(20)
+            return False
+        peer.send(OK)
+        return True
+
+    upstream.script = script
+    quick = (
+        "import kubelatch.patience as p; p.SILENCE = 0.2; from kubelatch.cli import main; main()"
+    )
+    for name, flags in COMMANDS.items():
+        asked = 0
+        command = (sys.executable, "-c", quick) if name == "kubelatch" else flags
+        proxy = Running(command, (f"--kubeconfig={config}", "--port=0"), config.parent / name)
+        try:
+            assert send(proxy.address, ask("GET", "/api"))
+            with connect(proxy.address) as client:
+                client.sendall(ask("GET", "/silent").data)
+                client.settimeout(2)
+                if name == "kubelatch":
+                    assert client.recv(12) == b"HTTP/1.1 200"
+                else:
+                    with pytest.raises(TimeoutError):
+                        client.recv(1)
+        finally:
+            proxy.stop()
+    over.set()
+
+
+@proves("unknown-word")
+def test_unknown_word(start: Start, config: Path, tmp_path: Path) -> None:
+    flags = (f"--kubeconfig={config}", "--port=0")
+    assert start("kubectl", "chekc", *flags).address
+    assert start("kubelatch", *flags, "--disable-filter", "true").address
+    code, out, err = fails("kubelatch", "chekc", *flags, home=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith('error: unknown command "chekc"')
 
 
 @proves("watch-at-stop")

@@ -101,10 +101,47 @@ def test_what_stands_behind_two_dashes_is_no_command(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
 
 
-def test_a_mistyped_command_is_told_of(tmp_path: Path) -> None:
-    # A port that cannot be: it ends by itself, after the warnings.
-    ended = ran("chek", "--demo", "--address=192.0.2.1", home=tmp_path)
-    assert 'WARNING: "chek" has no effect: it is neither a flag nor a command' in ended.stderr
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["chekc"], 'unknown command "chekc" for "kubelatch". Did you mean kubelatch check?'),
+        (["chek", "--demo"], "Did you mean kubelatch check?"),
+        (["--demo", "chekc"], "Did you mean kubelatch check?"),
+        (["--disable-filter", "true", "chekc"], "Did you mean kubelatch check?"),
+        (["rnu", "--", "ls"], "Did you mean kubelatch run?"),
+        (["version"], "Did you mean kubelatch --version?"),
+        (["proxy"], "Leave the word out: without a command it serves."),
+        (["nonsense"], "See 'kubelatch --help' for usage; without a command it serves."),
+        (["help", "chekc"], "Did you mean kubelatch check?"),
+        (["check", "prod"], 'unknown argument "prod" for kubelatch check. --context=NAME'),
+        (["wait", "prod"], 'unknown argument "prod" for kubelatch wait.'),
+        (["man", "check"], 'unknown argument "check" for kubelatch man.'),
+        (["completion", "bash", "zsh"], 'unknown argument "zsh" for kubelatch completion.'),
+    ],
+    ids=" ".join,
+)
+def test_a_word_that_is_no_command_serves_nothing(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    ended = ran(*words, home=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: ")
+    assert message in ended.stderr
+
+
+def test_a_word_behind_a_switch_is_ignored_as_by_kubectl(tmp_path: Path) -> None:
+    # An address that cannot be: it ends by itself, after the warnings.
+    ended = ran("--demo", "--disable-filter", "true", "--address=192.0.2.1", home=tmp_path)
+    assert 'WARNING: "true" has no effect: it is neither a flag nor a command' in ended.stderr
+
+
+@pytest.mark.parametrize("words", [["help"], ["help", "check"], ["--port=0", "help"]], ids=" ".join)
+def test_help_is_a_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    about = COMMANDS["check"].help if "check" in words else "kubelatch serves"
+    assert capsys.readouterr().out.startswith(about)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.record import Record
+from kubelatch.watch_events import Items
 
 from ..support.certificates import Authority
 from ..support.client import Client
@@ -23,6 +24,13 @@ WATCH = "/api/v1/pods?watch=true"
 LOG = "/api/v1/namespaces/a/pods/b/log?follow=true"
 JSON = "application/json"
 PROTOBUF = "application/vnd.kubernetes.protobuf;stream=watch"
+CBOR = "application/cbor-seq"
+# {"type": "ADDED", "object": 55799({"a": [1, -500, h'0102', 1.5, true], "b": {_ "c": "xyz…", …}})}
+ITEM = (
+    b"\xa2\x64type\x65ADDED\x66object\xd9\xd9\xf7\xa2\x61a\x85\x01\x39\x01\xf3\x42\1\2\xfb\x3f\xf8"
+    + bytes(6)
+    + b"\xf5\x61b\xbf\x61c\x78\x64" + b"x" * 100 + b"\x61d\x7f\x61y\x61z\xff\x61e\x80\xff"
+)  # fmt: skip
 EVENT = b'{"type":"ADDED","object":{"kind":"Pod","note":"line\\nend"}}\n'
 FRAME = (300).to_bytes(4) + b"\0\1\n" * 100
 # Longer than the test may take: whoever waits for it fails.
@@ -110,6 +118,9 @@ async def received(client: Client, end: bytes) -> bytes:
         pytest.param(PROTOBUF, [FRAME, FRAME], id="protobuf"),
         pytest.param(PROTOBUF, [FRAME[:2], FRAME[2:9], FRAME[9:]], id="protobuf in pieces"),
         pytest.param(PROTOBUF, [(0).to_bytes(4)], id="an empty frame"),
+        pytest.param(CBOR, [ITEM, ITEM], id="cbor"),
+        pytest.param("application/cbor", [ITEM], id="cbor by its other name"),
+        pytest.param(CBOR, [ITEM[:24], ITEM[24:60], ITEM[60:]], id="cbor in pieces"),
     ],
 )
 async def test_a_watch_between_two_events_ends_cleanly_and_at_once(
@@ -137,7 +148,11 @@ async def test_a_watch_between_two_events_ends_cleanly_and_at_once(
         pytest.param(WATCH, JSON, EVENT + EVENT[:9], id="next event begun"),
         pytest.param(WATCH, PROTOBUF, FRAME[:-1], id="frame without its end"),
         pytest.param(WATCH, PROTOBUF, FRAME + b"\0", id="next frame begun"),
-        pytest.param(WATCH, "application/cbor-seq", b"\xa0", id="unknown format"),
+        pytest.param(WATCH, CBOR, ITEM[:-1], id="item without its end"),
+        pytest.param(WATCH, CBOR, ITEM + b"\xa1", id="next item begun"),
+        pytest.param(WATCH, CBOR, ITEM + b"\x19\x01", id="next head begun"),
+        pytest.param(WATCH, CBOR, b"\xff", id="no cbor"),
+        pytest.param(WATCH, "application/yaml", b"type: ADDED\n", id="unknown format"),
         pytest.param(WATCH, JSON, b'{\n  "kind": "PodList",\n', id="list instead of a watch"),
         pytest.param(LOG, "text/plain", b"a whole line\n", id="log"),
         pytest.param("/api/v1/pods", JSON, EVENT, id="list"),
@@ -512,3 +527,31 @@ async def test_a_client_that_goes_on_sending_after_its_answer_does_not_hold_up_t
 def _accept(request: Request) -> bytes:
     assert request.values("upgrade") == ["websocket"]
     return b"HTTP/1.1 101 Fine\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, len(ITEM), 1000])
+def test_the_end_of_an_item_is_found_however_the_stream_is_cut(size: int) -> None:
+    events, stream = Items(), ITEM * 3
+    ends = set()
+    for start in range(0, len(stream), size):
+        events.feed(stream[start : start + size])
+        if events.between:
+            ends.add(min(start + size, len(stream)))
+    whole = {len(ITEM), 2 * len(ITEM), 3 * len(ITEM)}
+    assert ends == {end for end in whole if end % size == 0 or end == len(stream)}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x1c", id="reserved length"),
+        pytest.param(b"\xdf\x01", id="tag without end"),
+        pytest.param(b"\xa1\xff", id="break in what has a length"),
+        pytest.param(b"\x81" * 10_000 + b"\x01", id="deeper than Kubernetes reads"),
+    ],
+)
+def test_what_is_no_cbor_of_kubernetes_has_no_end(data: bytes) -> None:
+    events = Items()
+    events.feed(data)
+    events.feed(ITEM)
+    assert not events.between

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from kubelatch.settings import FLAGS
+from kubelatch.errors import UsageError
+from kubelatch.settings import FLAGS, parse
 
 from ..support.certificates import Authority
 from ..support.client import Answer, Client
@@ -383,3 +384,42 @@ async def test_a_secret_is_not_said_when_it_cannot_be_used(flags: tuple[str, ...
     ended = await run(_NOWHERE[0], _NOWHERE[2], *flags)
     assert ended.code != 0
     assert SECRET not in ended.out + ended.err
+
+
+def service_links(name: str, port: int, protocol: str = "tcp") -> dict[str, str]:
+    """What the kubelet tells every pod of a Service (pkg/kubelet/envvars/envvars.go)."""
+    prefix, host = name.upper().replace("-", "_"), "10.96.7.7"
+    url = f"{protocol}://{host}:{port}"
+    link = f"{prefix}_PORT_{port}_{protocol.upper()}"
+    return {
+        f"{prefix}_SERVICE_HOST": host,
+        f"{prefix}_SERVICE_PORT": str(port),
+        f"{prefix}_SERVICE_PORT_HTTP": str(port),
+        f"{prefix}_PORT": url,
+        link: url,
+        f"{link}_PROTO": protocol,
+        f"{link}_PORT": str(port),
+        f"{link}_ADDR": host,
+    }
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp"])
+@pytest.mark.parametrize(
+    "name", ["kubelatch", *(f"kubelatch-{flag.name}" for flag in FLAGS), "kubelatch-no-flag"]
+)
+def test_a_service_of_any_name_is_no_obstacle(name: str, protocol: str) -> None:
+    assert parse([], service_links(name, 8001, protocol)) == parse([], {})
+
+
+def test_a_service_with_an_ipv6_address_is_no_obstacle() -> None:
+    environ = {"KUBELATCH_PORT": "tcp://[fd00::7]:8001", "KUBELATCH_SERVICE_HOST": "fd00::7"}
+    assert parse([], environ) == parse([], {})
+
+
+@pytest.mark.parametrize("text", ["tcp:", "http://10.96.7.7:8001", "many"])
+def test_what_no_service_sets_is_still_told_of(text: str) -> None:
+    with pytest.raises(UsageError, match=r"\$KUBELATCH_PORT"):
+        parse([], {"KUBELATCH_PORT": text})
+    assert parse([], {"KUBELATCH_ADMIN_PORT": text})["notes"] == (
+        "$KUBELATCH_ADMIN_PORT has no effect: it is the variable of no flag",
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 # Runs in the new session: takes the terminal, then becomes the command, or leaves it in the
-# background as a shell would.
+# background as a shell would, or gives it other streams than the terminal.
 _LOGIN = """
 import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -22,6 +22,10 @@ if sys.argv[1] == "background":
         os.waitpid(job, 0)
         os._exit(0)
     os.setpgid(0, 0)
+if sys.argv[1] == "redirected":
+    nowhere = os.open("/dev/null", os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 2)
 os.execv(sys.executable, [sys.executable, "-m", "kubelatch", *sys.argv[2:]])
 """
 
@@ -33,23 +37,30 @@ class Terminal:
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, master: int, reader: asyncio.StreamReader
+        self,
+        process: asyncio.subprocess.Process,
+        master: int,
+        reader: asyncio.StreamReader,
+        transport: asyncio.BaseTransport,
     ) -> None:
         self.process = process
         self.shown = ""
         self._master = master
         self._reader = reader
+        self._transport = transport
+        self._slave = -1
 
     @classmethod
     async def start(
         cls,
         *arguments: str,
         background: bool = False,
+        redirected: bool = False,
         whole: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> "Terminal":
         master, slave = pty.openpty()
-        place = "background" if background else "foreground"
+        place = "background" if background else "redirected" if redirected else "foreground"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _LOGIN, place, *arguments),
             stdin=slave,
@@ -64,12 +75,26 @@ class Terminal:
             },
             cwd=ROOT,
         )
-        os.close(slave)
+        if not redirected:
+            os.close(slave)
         reader = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(master, "rb", 0)
         )
-        return cls(process, master, reader)
+        terminal = cls(process, master, reader, transport)
+        # A window's shell has it open as well; without anybody it would be closed.
+        terminal._slave = slave if redirected else -1
+        return terminal
+
+    def close(self) -> None:
+        """Close the window: the kernel hangs up."""
+        self._transport.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._slave >= 0:
+            os.close(self._slave)
+            self._slave = -1
 
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
@@ -96,6 +121,7 @@ class Terminal:
 
     async def end(self) -> int:
         """Read what is shown until the command has ended; its exit code."""
+        self._let_go()
         async with asyncio.timeout(20):
             while await self._read():
                 pass

@@ -84,12 +84,42 @@ async def test_the_kubeconfig_keeps_names_and_is_private(
     assert file.startswith("-rw-------")
     assert directory.startswith("drwx------")
     shown = json.loads(content)
-    assert shown["clusters"][0]["cluster"] == {"server": url}
+    # The second is what @kubernetes/client-node wants of an http server.
+    cluster = {"server": url, "insecure-skip-tls-verify": True}
+    assert shown["clusters"][0]["cluster"] == cluster
     assert shown["current-context"] == shown["contexts"][0]["name"] == "test"
     assert shown["contexts"][0]["context"]["namespace"] == "shop"
     assert shown["users"][0]["user"] == {}
     # Gone, with its directory, when the command is.
     assert not Path(file.split()[-1]).parent.exists()
+
+
+async def test_caches_of_the_command_go_with_it(tmp_path: Path) -> None:
+    """kubectl's name host and port alone: the next proxy on this port is another cluster's."""
+    code, out, err = await kubelatch(
+        "run", "--demo", "--", "sh", "-c", "kubectl get pods >/dev/null; echo $KUBECACHEDIR/*",
+        HOME=str(tmp_path), KUBECACHEDIR=str(tmp_path / "shared"),
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    caches = [Path(path) for path in out.split()]
+    assert {path.name for path in caches} == {"discovery", "http"}
+    assert not any(path.exists() for path in caches)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_signal_that_is_ignored_is_ignored_by_the_command(
+    authority: Authority, config: Config
+) -> None:
+    """As with nohup."""
+    script = "grep SigIgn /proc/$$/status"
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-m", "kubelatch"),
+            *("run", config(upstream), "--", "/bin/sh", "-c", script),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+    assert int(out.split()[-1], 16) & 1 << signal.SIGHUP - 1
 
 
 @pytest.mark.parametrize(

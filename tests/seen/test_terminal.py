@@ -1,8 +1,10 @@
 """What a person at a terminal is shown, and what everybody else is not."""
 
+import asyncio
 import json
 import re
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import proxy_process
-from tests.support.upstream import ScriptedUpstream, answering, ok
+from tests.support.relay import eventually
+from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
 
 from .terminals import Terminal
 
@@ -43,6 +46,10 @@ async def at_terminal(
     terminal.process.terminate()
     assert await terminal.end() == 0
     return line, terminal.shown
+
+
+def request(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 async def ask(address: str, *targets: str) -> None:
@@ -164,3 +171,93 @@ async def test_json_on_standard_error_is_nothing_but_json(
             await process.finish()
     told = [json.loads(line) for line in process.stderr.decode().splitlines()]
     assert [each["status"] for each in told] == [200, 403]
+
+
+async def refused(address: str) -> None:
+    """Wait until nobody listens there any more."""
+    while True:
+        try:
+            (await Client.connect(address)).close()
+        except OSError:
+            return
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("redirected", [False, True], ids=["at-it", "all-streams-redirected"])
+async def test_a_closed_terminal_ends_the_proxy(
+    authority: Authority, config: Callable[[ScriptedUpstream], str], redirected: bool
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream), redirected=redirected)
+        line = await terminal.line()
+        terminal.close()
+        async with asyncio.timeout(20):
+            assert await terminal.process.wait() == 0
+        await refused(line.split()[-1])
+
+
+async def test_a_reload_is_one_while_the_terminal_is_there_and_not_used(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream), redirected=True)
+        line = await terminal.line()
+        terminal.process.send_signal(signal.SIGHUP)
+        await ask(line.split()[-1], "/api")
+        terminal.process.terminate()
+        assert await terminal.process.wait() == 0
+        terminal.close()
+
+
+async def test_a_hangup_that_is_ignored_stays_ignored(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    """As with nohup, in a window that is then closed."""
+    command = ("/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-m", "kubelatch")
+    async with (
+        ScriptedUpstream(answering(ok()), authority) as upstream,
+        proxy_process(config(upstream), "--port=0", command=command) as proxy,
+    ):
+        ignored = re.search(
+            r"SigIgn:\t(\w+)", Path(f"/proc/{proxy.process.pid}/status").read_text()
+        )
+        assert ignored is not None
+        assert int(ignored[1], 16) & 1 << signal.SIGHUP - 1
+        proxy.signal(signal.SIGHUP)
+        await ask(proxy.address, "/api")
+
+
+async def test_ctrl_c_says_what_it_waits_for_and_how_to_end_it(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async def never(connection: Connection) -> None:
+        await connection.request()
+        await connection.reader.read()
+
+    async with ScriptedUpstream(never, authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream))
+        address = (await terminal.line()).split()[-1]
+        async with await Client.connect(address) as log, await Client.connect(address) as get:
+            await log.send(request("/api/v1/namespaces/a/pods/b/log?follow=true"))
+            await get.send(request("/api"))
+            await eventually(lambda: len(upstream.requests) == 2)
+            terminal.type(b"\x03")
+            await terminal.until(
+                "waiting for 1 request, 1 followed log, for at most 25s; "
+                "Ctrl-C again ends it at once\n"
+            )
+            terminal.type(b"\x03")
+            assert await terminal.end() == 0
+
+
+async def test_ctrl_c_says_nothing_if_there_is_nothing_to_wait_for(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream))
+        address = (await terminal.line()).split()[-1]
+        async with await Client.connect(address) as client:
+            assert (await client.get("/api")).status == 200
+            terminal.type(b"\x03")
+            assert await terminal.end() == 0
+    assert "waiting" not in terminal.shown

@@ -35,11 +35,11 @@ async def echo(connection: Connection) -> None:
 
 @asynccontextmanager
 async def tunnelled(
-    script: Script, authority: Authority | None = None
+    script: Script, authority: Authority | None = None, protocol: str = "websocket"
 ) -> AsyncIterator[tuple[Relay, Client]]:
     """A client behind an agreed upgrade."""
     async with relaying(script, authority) as relay, relay.client() as client:
-        await client.send(asking())
+        await client.send(asking(protocol))
         assert (await client.answer()).status == 101
         yield relay, client
 

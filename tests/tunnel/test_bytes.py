@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from kubelatch.goodbye import is_over
 from tests.support.certificates import Authority
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection
@@ -114,6 +115,61 @@ async def test_an_upstream_that_is_cut_resets_the_client(tls: bool, authority: A
         assert await client.to_end() == (b"", False)
         await eventually(lambda: relay.records)
         assert relay.records[0].cause == "reset"
+
+
+CLOSE = b"\x88\x02\x03\xe8"
+GOAWAY = b"\x80\x03\0\x07\0\0\0\x08\0\0\0\x09\0\0\0\0"
+
+
+@TLS
+@pytest.mark.parametrize(
+    ("protocol", "pieces"),
+    [
+        pytest.param("websocket", [b"\x82\x01\0" + CLOSE], id="websocket"),
+        pytest.param("websocket", [b"\x88\x05\x03\xe8bye"], id="websocket-with-a-reason"),
+        pytest.param("websocket", [CLOSE[:1], CLOSE[1:]], id="websocket-in-pieces"),
+        pytest.param("SPDY/3.1", [GOAWAY], id="spdy"),
+        pytest.param("SPDY/3.1", [GOAWAY + b"\x80\x03\0\x03" + bytes(12)], id="spdy-and-more"),
+    ],
+)
+async def test_an_exec_that_ends_well_while_stdin_flows_is_no_fault(
+    protocol: str, pieces: list[bytes], tls: bool, authority: Authority
+) -> None:
+    """The server closes with bytes unread, of which its kernel makes a reset."""
+    ended = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(agreeing(protocol))
+        for piece in pieces:
+            await connection.send(piece)
+            await asyncio.sleep(0.01)
+        await ended.wait()
+        reset(connection)
+
+    whole = b"".join(pieces)
+    async with tunnelled(script, authority if tls else None, protocol) as (relay, client):
+        assert await client.reader.readexactly(len(whole)) == whole
+        ended.set()
+        assert await client.to_end() == (b"", True)
+        await eventually(lambda: relay.records)
+        assert relay.records[0].cause == ""
+
+
+@pytest.mark.parametrize(
+    ("protocol", "last"),
+    [
+        pytest.param("websocket", b"\x88\x02\x03\xe9", id="going-away"),
+        pytest.param("websocket", CLOSE[:3], id="half-a-close"),
+        pytest.param("websocket", CLOSE + b"\x82", id="more-behind-it"),
+        pytest.param("websocket", GOAWAY, id="another-protocols"),
+        pytest.param("SPDY/3.1", GOAWAY[:-1] + b"\1", id="goaway-for-an-error"),
+        pytest.param("SPDY/3.1", GOAWAY[:-1], id="half-a-goaway"),
+        pytest.param("SPDY/3.1", CLOSE, id="the-other-protocols"),
+    ],
+)
+def test_what_is_no_end_of_the_protocol_is_a_cut(protocol: str, last: bytes) -> None:
+    assert not is_over(protocol.lower().encode(), last)
 
 
 async def test_an_upstream_that_ends_without_close_notify_resets_the_client(

@@ -15,6 +15,7 @@ from .credentials import impersonation_headers, source_for
 from .errors import ConfigError, UsageError
 from .gate import Gate, GateSettings, split_patterns
 from .kubeconfig import DISK, ClientConfig, FileReader, load, load_mapping, proxy_for
+from .kubeconfig.files import explain_os_error
 from .secret import Secret
 from .settings import Settings
 from .tls import ClientCertificate, client_context, explain
@@ -121,8 +122,11 @@ def client_token(path: str) -> Secret | None:
     hint = "look at --client-token-file"
     try:
         token = DISK.read(path).decode().strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"cannot read the client token in {path}: {exc}", hint=hint) from exc
+    except OSError as exc:
+        problem = explain_os_error(exc, path, "client-token-file")
+        raise ConfigError(f"cannot read the client token: {problem}", hint=hint) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the client token in {path} is no text in UTF-8", hint=hint) from None
     if not token:
         raise ConfigError(f"the client token in {path} is empty", hint=hint)
     return Secret(token)

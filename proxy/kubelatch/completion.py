@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 from .commands import COMMANDS
 from .errors import KubelatchError, UsageError
 from .goflags import Flag
+from .redact import sanitize
 from .settings import FLAGS
 
 # cobra's ShellCompDirective.
@@ -164,12 +165,15 @@ def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list
         merged = load_files(_kubeconfig(before, environ), environ, DISK).merged
     except KubelatchError:
         return []
+    # One candidate a line: another name cannot be typed either.
     if kind == "context":
         return [
-            f"{name}\tcluster {context.cluster}"
+            f"{name}\tcluster {sanitize(context.cluster, 80)}"
             for name, context in sorted(merged.contexts.items())
+            if name.isprintable()
         ]
-    return sorted(merged.clusters if kind == "cluster" else merged.users)
+    names = merged.clusters if kind == "cluster" else merged.users
+    return sorted(name for name in names if name.isprintable())
 
 
 def _kubeconfig(before: Sequence[str], environ: Mapping[str, str]) -> str:

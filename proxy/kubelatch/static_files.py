@@ -24,6 +24,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from .redact import sanitize
+
 _CHUNK: Final = 256 * 1024
 # One range: RFC 9110 section 14.1.2. Of several the whole file is sent, as section 14.2 allows.
 _RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.IGNORECASE)
@@ -99,16 +101,17 @@ class StaticFiles:
         self._prefix = prefix
         self._follow = follow_symlinks
         self.warnings: tuple[str, ...] = ()
+        shown = sanitize(directory)
         try:
             status = Path(directory).stat()
         except OSError as error:
             problem = (error.strerror or "unknown error").lower()
             self.warnings = (
-                f"Failed to stat static file directory {directory}: stat {directory}: {problem}",
+                f"Failed to stat static file directory {shown}: stat {shown}: {problem}",
             )
         else:
             if not stat.S_ISDIR(status.st_mode):
-                self.warnings = (f"Static file directory {directory} is not a directory",)
+                self.warnings = (f"Static file directory {shown} is not a directory",)
 
     def __repr__(self) -> str:
         return f"<StaticFiles {self._directory} at {self._prefix}>"

@@ -110,6 +110,7 @@ def test_a_role_without_rules_allows_nothing_and_is_valid() -> None:
         ),
         pytest.param("!!python/object:os.system {}", "not YAML", id="a Python object"),
         pytest.param("a: \x00", "not YAML", id="a control character"),
+        pytest.param("token: *hunter2", "line 1: not YAML: found undefined alias", id="a value"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
@@ -117,6 +118,7 @@ def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
         parse_rules(text, "rules.yaml")
     assert caught.value.message.startswith("rules.yaml:")
     assert said in caught.value.message
+    assert "hunter2" not in str(caught.value)
 
 
 def test_files_are_read_in_order(tmp_path: Path) -> None:

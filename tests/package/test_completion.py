@@ -24,7 +24,8 @@ ARN = "arn:aws:eks:eu-west-1:123:cluster/staging"
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home directory with a kubeconfig, and the commands on its ``bin``."""
-    names = ["prod", ARN, "with space"]
+    # The last can be no line of its own.
+    names = ["prod", ARN, "with space", "a\nprod-2", "\x1b[2J"]
     config = {
         "contexts": [{"name": n, "context": {"cluster": "c1", "user": "u1"}} for n in names],
         "clusters": [{"name": "c1", "cluster": {"server": "https://c1.example"}}],

@@ -5,6 +5,7 @@ kind, an unknown field, a key written twice, a value of the wrong type, or a rul
 server would not store fails the start, with file, document and field.
 """
 
+import re
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from ..errors import ConfigError
+from ..redact import shown_path
 from .rules import Rule, RuleSet
 
 _API_VERSION: Final = "rbac.authorization.k8s.io/v1"
@@ -59,7 +61,7 @@ def load_rules(paths: Iterable[str]) -> RuleSet:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigError(
-                f"--allow-rules {path}: {error.strerror}", cause="allow-rules"
+                f"--allow-rules {shown_path(path)}: {error.strerror}", cause="allow-rules"
             ) from None
         except UnicodeDecodeError:
             raise ConfigError(f"--allow-rules {path}: not UTF-8", cause="allow-rules") from None
@@ -89,7 +91,9 @@ def parse_rules(text: str, source: str) -> list[Rule]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
+        # Values are not quoted: the file may be another than was meant, with secrets.
         problem = getattr(error, "problem", None) or "cannot be read"
+        problem = re.sub("(?s)(alias|anchor|tag|handle) '.*", r"\1", problem)
         raise ConfigError(f"{source}:{line} not YAML: {problem}", cause="allow-rules") from None
     if not roles:
         raise ConfigError(

@@ -19,6 +19,7 @@ from .credentials import CredentialSource, describe
 from .errors import KubelatchError, UsageError
 from .kubeconfig import ClientConfig
 from .loops import loop_factory
+from .process import forbid_core_dumps
 from .redact import redact, sanitize
 from .settings import complete, flag_set, from_values
 from .upstream.fetch import fetch
@@ -86,6 +87,8 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, in
         msg = "check looks at a cluster of yours, and --demo brings its own"
         raise UsageError(msg, hint="say kubelatch run --demo -- kubelatch check")
     settings = from_values(values)
+    if not settings.allow_core_dumps:
+        forbid_core_dumps()
     config = load_configuration(settings, environ)
     with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
         report = loop.run(_try(config, build_generation(config, settings, environ), environ))

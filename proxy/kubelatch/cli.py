@@ -130,10 +130,10 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     from . import app  # noqa: PLC0415
     from .access_log import STDERR, Sink  # noqa: PLC0415
     from .console import TRACEBACKS_FROM, set_up_logging  # noqa: PLC0415
-    from .descriptors import raise_limit  # noqa: PLC0415
     from .heap import keep_freed_memory  # noqa: PLC0415
     from .loops import loop_factory  # noqa: PLC0415
     from .observation import is_attended  # noqa: PLC0415
+    from .process import forbid_core_dumps, raise_descriptor_limit  # noqa: PLC0415
     from .systemd import (  # noqa: PLC0415
         Notifier,
         journal_mark,
@@ -141,6 +141,8 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
         take_sockets,
     )
 
+    if not settings.allow_core_dumps:
+        forbid_core_dumps()
     notifier = Notifier.from_environment(os.environ)
     sockets = [sock for _, sock in take_sockets(os.environ)]
     stderr = Sink(STDERR)
@@ -160,7 +162,7 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
                 from . import runner  # noqa: PLC0415
 
                 return loop.run(runner.run(settings, os.environ, command, stderr=stderr))
-            raise_limit()
+            raise_descriptor_limit()
             loop.run(
                 app.run(
                     settings,

@@ -24,8 +24,8 @@ from typing import Any, Final
 from .access_log import Sink
 from .app import App
 from .commands import COMMANDS
-from .descriptors import raise_limit
 from .errors import KubelatchError, UsageError
+from .process import child_environment, given_core_limit, raise_descriptor_limit
 from .settings import Settings, complete, flag_set, from_values
 
 # As a shell has it.
@@ -102,7 +102,8 @@ async def run(
     Args:
         settings: of the proxy.
         environ: the environment, which the command gets with ``KUBECONFIG`` and
-            ``KUBELATCH_URL`` put in.
+            ``KUBELATCH_URL`` put in, and without what is ours alone
+            (:func:`~kubelatch.process.child_environment`).
         command: program and arguments.
         stderr: standard error, for the log.
 
@@ -124,7 +125,7 @@ async def run(
             signals.hold = True
             process = _start(command, _environment(environ, url, kubeconfig))
             # Not before: the command's limit is none of our business.
-            raise_limit()
+            raise_descriptor_limit()
             signals.pass_to(process)
             code = await asyncio.to_thread(process.wait)
         except asyncio.CancelledError:
@@ -203,7 +204,8 @@ def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Pop
     try:
         # Not by the event loop: uvloop leaves copies of our standard streams open in the command
         # and in what it leaves behind, and whoever reads our output would wait for their end.
-        return subprocess.Popen(list(command), executable=program, env=dict(environ))
+        with given_core_limit():
+            return subprocess.Popen(list(command), executable=program, env=dict(environ))
     except OSError as error:
         words = os.strerror(error.errno or 0).lower()
         raise CommandNotExecutableError(f"{command[0]}: {words}") from error
@@ -225,7 +227,11 @@ def _url(name: str, api_prefix: str) -> str:
 
 def _environment(environ: Mapping[str, str], url: str, kubeconfig: Path) -> dict[str, str]:
     """The command's environment; a proxy for the rest of the world must not get our requests."""
-    changed = {**environ, "KUBELATCH_URL": url, "KUBECONFIG": str(kubeconfig)}
+    changed = {
+        **child_environment(environ),
+        "KUBELATCH_URL": url,
+        "KUBECONFIG": str(kubeconfig),
+    }
     host = url.removeprefix("http://").rpartition(":")[0].strip("[]")
     for name in ("NO_PROXY", "no_proxy"):
         if changed.get(name) or any(key.lower() == "http_proxy" for key in environ):

@@ -7,6 +7,9 @@ import json
 from ..errors import ConfigError
 from ..secret import Secret
 
+LATEST = 253402300799.0
+"""The last second that a date can name, 9999-12-31T23:59:59Z, since the epoch."""
+
 
 def bearer(token: str, where: str) -> Secret:
     """The header value for a bearer token, white space around it left out.
@@ -40,4 +43,6 @@ def jwt_expiry(token: Secret | None) -> float | None:
     except (binascii.Error, ValueError):
         return None
     expiry = claims.get("exp") if isinstance(claims, dict) else None
-    return float(expiry) if isinstance(expiry, int | float) else None
+    if not isinstance(expiry, int | float) or expiry != expiry:  # noqa: PLR0124 -- NaN
+        return None
+    return float(min(max(expiry, 0), LATEST))

@@ -113,8 +113,15 @@ class Kubelatch:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The tree goes before what is installed, and is compiled once, as for a user."""
-        return {"PYTHONPATH": str(self.tree / "proxy"), "PYTHONDONTWRITEBYTECODE": ""}
+        """The tree goes before what is installed, and is compiled once, as for a user.
+
+        Who is no root can measure only a process that may be looked into.
+        """
+        return {
+            "PYTHONPATH": str(self.tree / "proxy"),
+            "PYTHONDONTWRITEBYTECODE": "",
+            "KUBELATCH_ALLOW_CORE_DUMPS": "true",
+        }
 
     def log(self, upstream: Upstream) -> Path:
         """Where requests are logged."""

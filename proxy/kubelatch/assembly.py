@@ -26,6 +26,7 @@ from .kubeconfig import (
     proxy_for,
 )
 from .kubeconfig.changes import changes
+from .kubeconfig.files import explain_os_error
 from .listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
 from .reload import Setup
 from .secret import Secret
@@ -284,8 +285,8 @@ def client_token(path: str, files: FileReader = DISK) -> Secret | None:
     try:
         token = files.read(path).decode().strip()
     except OSError as exc:
-        problem = exc.strerror or type(exc).__name__
-        raise ConfigError(f"cannot read the client token in {path}: {problem}", hint=hint) from exc
+        problem = explain_os_error(exc, path, "client-token-file")
+        raise ConfigError(f"cannot read the client token: {problem}", hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigError(f"the client token in {path} is no text in UTF-8", hint=hint) from None
     if not token:

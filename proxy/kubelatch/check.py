@@ -8,7 +8,7 @@ API server answers and who it says we are.
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +19,8 @@ from .credentials import CredentialSource, describe
 from .errors import KubelatchError, UsageError
 from .kubeconfig import ClientConfig
 from .loops import loop_factory
+from .process import forbid_core_dumps
+from .redact import redact, sanitize
 from .settings import complete, flag_set, from_values
 from .upstream.fetch import fetch
 from .upstream.generation import Generation
@@ -46,11 +48,17 @@ class Report:
 
     def as_json(self) -> str:
         """One object, for programs."""
-        return json.dumps({**self.facts, "ok": not self.problem, "problem": self.problem}, indent=2)
+        facts = {**self.facts, "ok": not self.problem, "problem": self.problem}
+        # JSON escapes by itself; names stay as they are.
+        return json.dumps(_each_text(facts, redact), indent=2)
 
     def as_text(self) -> str:
         """Lines for people."""
-        facts = {name: value for name, value in self.facts.items() if value not in ("", [], {})}
+        facts = {
+            name: _each_text(value, sanitize)
+            for name, value in self.facts.items()
+            if value not in ("", [], {})
+        }
         lines = [
             f"{name.replace('_', ' ') + ':':<{_WIDTH}}{_shown(value)}"
             for name, value in facts.items()
@@ -80,6 +88,8 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, in
         msg = "check looks at a cluster of yours, and --demo brings its own"
         raise UsageError(msg, hint="say kubelatch run --demo -- kubelatch check")
     settings = from_values(values)
+    if not settings.allow_core_dumps:
+        forbid_core_dumps()
     config = load_configuration(settings, environ)
     with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
         report = loop.run(_try(config, build_generation(config, settings, environ), environ))
@@ -176,6 +186,19 @@ def _json(body: bytes) -> dict[str, Any]:
 
 def _time(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds is not None else ""
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """JSON-like data with each text in it changed."""
+    match value:
+        case str():
+            return change(value)
+        case list():
+            return [_each_text(item, change) for item in value]
+        case dict():
+            return {name: _each_text(item, change) for name, item in value.items()}
+        case _:
+            return value
 
 
 def _shown(value: Any) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from ._version import __version__
@@ -156,10 +157,10 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     from . import serve  # noqa: PLC0415
     from .access_log import STDERR, Sink  # noqa: PLC0415
     from .console import TRACEBACKS_FROM, set_up_logging  # noqa: PLC0415
-    from .descriptors import raise_limit  # noqa: PLC0415
     from .heap import keep_freed_memory  # noqa: PLC0415
     from .loops import loop_factory  # noqa: PLC0415
     from .observation import is_attended  # noqa: PLC0415
+    from .process import forbid_core_dumps, raise_descriptor_limit  # noqa: PLC0415
     from .systemd import (  # noqa: PLC0415
         Notifier,
         journal_mark,
@@ -167,13 +168,14 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
         take_sockets,
     )
 
+    if not settings.allow_core_dumps:
+        forbid_core_dumps()
     notifier = Notifier.from_environment(os.environ)
     sockets = [sock for _, sock in take_sockets(os.environ)]
     stderr = Sink(STDERR)
     mark = journal_mark if leads_to_journal(os.environ) else None
     set_up_logging(stderr, settings.verbosity, mark=mark)
-    if settings.verbosity < TRACEBACKS_FROM:
-        sys.excepthook = _crash
+    sys.excepthook = partial(_crash, tracebacks=settings.verbosity >= TRACEBACKS_FROM)
 
     def greet(text: str) -> None:
         stderr.write(text.encode())
@@ -187,7 +189,7 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
                 from . import runner  # noqa: PLC0415
 
                 return loop.run(runner.run(settings, os.environ, command, stderr=stderr))
-            raise_limit()
+            raise_descriptor_limit()
             loop.run(
                 serve.run(
                     settings,
@@ -206,14 +208,21 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
         stderr.close()
 
 
-def _crash(kind: type[BaseException], error: BaseException, _: object) -> None:
+def _crash(kind: type[BaseException], error: BaseException, _: object, *, tracebacks: bool) -> None:
     """Say in one line what has ended the program; an interrupt says it all by itself."""
-    if not issubclass(kind, KeyboardInterrupt):
-        _complain(f"internal error: {kind.__name__}: {error}")
+    from .access_log import sanitized_traceback  # noqa: PLC0415
+    from .redact import sanitize  # noqa: PLC0415
+
+    if tracebacks:
+        print(sanitized_traceback(error), end="", file=sys.stderr)
+    elif not issubclass(kind, KeyboardInterrupt):
+        _complain(f"internal error: {kind.__name__}: {sanitize(str(error))}")
 
 
 def _announce(name: str) -> None:
-    _say(f"Starting to serve on {name}")
+    from .redact import printable  # noqa: PLC0415
+
+    _say(f"Starting to serve on {printable(name)}")
 
 
 def _say(text: str, end: str = "\n") -> None:

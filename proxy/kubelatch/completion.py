@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 from .commands import COMMANDS
 from .errors import KubelatchError, UsageError
 from .goflags import Flag
+from .redact import sanitize
 from .settings import FLAGS
 
 # cobra's ShellCompDirective.
@@ -171,15 +172,15 @@ def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list
         merged = load_files(_kubeconfig(before, environ), environ, files).merged
     except KubelatchError:
         return []
-    named: Iterable[tuple[str, str]]
+    # One candidate a line: another name cannot be typed either.
     if kind == "context":
-        named = (
-            (name, f"\tcluster {context.cluster}" if context.cluster.isprintable() else "")
-            for name, context in merged.contexts.items()
-        )
-    else:
-        named = ((name, "") for name in (merged.clusters if kind == "cluster" else merged.users))
-    return [name + about for name, about in sorted(named) if name and name.isprintable()]
+        return [
+            f"{name}\tcluster {sanitize(context.cluster, 80)}"
+            for name, context in sorted(merged.contexts.items())
+            if name.isprintable()
+        ]
+    names = merged.clusters if kind == "cluster" else merged.users
+    return sorted(name for name in names if name.isprintable())
 
 
 def _kubeconfig(before: Sequence[str], environ: Mapping[str, str]) -> str:

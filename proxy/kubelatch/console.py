@@ -10,10 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from .access_log import Sink, SinkHandler, printable
+from .access_log import Sink, SinkHandler
 from .credentials import SourceStatus
 from .gate import DEFAULT_ACCEPT_PATHS, DEFAULT_REJECT_METHODS, DEFAULT_REJECT_PATHS
 from .kubeconfig import ClientConfig
+from .redact import sanitize
 from .settings import Settings
 
 _INFO_FROM: Final = 1
@@ -39,7 +40,7 @@ def set_up_logging(sink: Sink, verbosity: int, *, mark: Callable[[int], str] | N
         verbosity: of ``-v``.
         mark: see :class:`SinkHandler`.
     """
-    handler = SinkHandler(sink, printable, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
+    handler = SinkHandler(sink, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # That requests go elsewhere, or as somebody else, is said in any case.
     logging.getLogger(f"{__package__}.reload").setLevel(logging.INFO)
@@ -82,7 +83,7 @@ def greeting(
         rows.append(("admin", f"{admin}: /readyz?verbose"))
     prefix = settings.api_prefix.rstrip("/")
     rows.append(("next", f"curl {where}{prefix}/version, or kubelatch --help"))
-    return "".join(f"  {title:<8} {printable(text)}\n" for title, text in rows)
+    return "".join(f"  {title:<8} {sanitize(text)}\n" for title, text in rows)
 
 
 def user_words(config: ClientConfig, status: SourceStatus) -> str:

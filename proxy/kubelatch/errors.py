@@ -2,11 +2,14 @@
 
 One family tree. An error carries everything that any door needs to show it: a sentence that
 says what and where, a hint that says what to do next, the cause word that log and metrics
-count, and the HTTP status and Kubernetes reason that a client is given. It imports nothing of
-this package, and no message may hold a secret.
+count, and the HTTP status and Kubernetes reason that a client is given. Messages quote names and
+values from files, flags, plugins and servers: they are redacted and escaped here, once for every
+place that shows them.
 """
 
 from typing import ClassVar, Final
+
+from .redact import sanitize
 
 _HINTS: Final = {
     "reset": "It may have been carried out all the same: look before you repeat a change. "
@@ -35,8 +38,8 @@ class KubelatchError(Exception):
     """Base of all errors of ours.
 
     Args:
-        message: one sentence: what happened, and where.
-        hint: what to do next; if empty, what can be said of the cause in general.
+        message: one sentence: what happened, and where. It is kept sanitized.
+        hint: what to do next; if empty, what can be said of the cause in general. The same.
         cause: one word for log and metrics, e.g. ``refused`` or ``tls-ca``.
     """
 
@@ -49,10 +52,11 @@ class KubelatchError(Exception):
     then does so by itself, a POST too, up to ten times (rest/with_retry.go)."""
 
     def __init__(self, message: str, *, hint: str = "", cause: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = sanitize(message)
+        # repr() shows these.
+        super().__init__(self.message)
         self.cause = cause or self.default_cause
-        self.hint = hint or _HINTS.get(self.cause, "")
+        self.hint = sanitize(hint) if hint else _HINTS.get(self.cause, "")
 
     def __str__(self) -> str:
         return sentence(self.message, self.hint)

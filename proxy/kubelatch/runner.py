@@ -24,9 +24,9 @@ from typing import Any, Final
 from .access_log import Sink
 from .app import App
 from .commands import COMMANDS, expect_no_words
-from .descriptors import raise_limit
 from .errors import KubelatchError, UsageError
 from .listeners import unix_address, unix_path
+from .process import child_environment, given_core_limit, raise_descriptor_limit
 from .settings import Settings, complete, flag_set, from_values
 
 # As a shell has it.
@@ -103,7 +103,8 @@ async def run(
     Args:
         settings: of the proxy.
         environ: the environment, which the command gets with ``KUBECONFIG``, ``KUBECACHEDIR``
-            and ``KUBELATCH_URL`` put in.
+            and ``KUBELATCH_URL`` put in, and without what is ours alone
+            (:func:`~kubelatch.process.child_environment`).
         command: program and arguments.
         stderr: standard error, for the log.
 
@@ -125,7 +126,7 @@ async def run(
             signals.hold = True
             process = _start(command, _environment(environ, url, kubeconfig))
             # Not before: the command's limit is none of our business.
-            raise_limit()
+            raise_descriptor_limit()
             signals.pass_to(process)
             code = await asyncio.to_thread(process.wait)
         except asyncio.CancelledError:
@@ -208,7 +209,8 @@ def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Pop
     try:
         # Not by the event loop: uvloop leaves copies of our standard streams open in the command
         # and in what it leaves behind, and whoever reads our output would wait for their end.
-        return subprocess.Popen(list(command), executable=program, env=dict(environ))
+        with given_core_limit():
+            return subprocess.Popen(list(command), executable=program, env=dict(environ))
     except OSError as error:
         words = os.strerror(error.errno or 0).lower()
         raise CommandNotExecutableError(f"{command[0]}: {words}") from error
@@ -231,7 +233,7 @@ def _url(name: str, api_prefix: str) -> str:
 def _environment(environ: Mapping[str, str], url: str, kubeconfig: Path) -> dict[str, str]:
     """The command's environment; a proxy for the rest of the world must not get our requests."""
     changed = {
-        **environ,
+        **child_environment(environ),
         "KUBELATCH_URL": url,
         "KUBECONFIG": str(kubeconfig),
         # kubectl and helm keep discovery by host and port (cli-runtime config_flags.go): in a

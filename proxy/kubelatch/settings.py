@@ -120,7 +120,7 @@ FLAGS: Final = (
     Flag(name="disable-compression", default=None, parse=parse_bool, bare=True, group=_CLUSTER,
          help="Do not ask the server for compressed answers."),
     _flag("proxy-url", "The proxy through which to reach the API server (http, https, socks5).",
-          group=_CLUSTER),
+          group=_CLUSTER, secret=True),
     _flag("request-timeout", "How long a request may take, e.g. 30s; watches, logs, proxied "
           "services and tunnels are exempt; 0 is for ever.", default="0", group=_CLUSTER,
           value_name="DURATION"),
@@ -179,6 +179,8 @@ FLAGS: Final = (
     _switch("www-symlinks", "Follow symbolic links out of the --www directory.", group=_OWN),
     Flag(name="drain-timeout", default=25.0, parse=parse_limit, group=_OWN,
          help="How long requests in flight may take to finish after SIGTERM; 0 cuts them at once."),
+    _switch("allow-core-dumps", "Let core files be written, which hold keys and tokens, and let "
+            "debuggers of this user attach.", group=_OWN),
     _flag("loop", "The event loop: uvloop, asyncio, or auto for uvloop where it exists.",
           default="auto", group=_OWN),
     _switch("version", "Print the version, and exit.", group=_OWN, env=False),
@@ -250,6 +252,7 @@ class Settings:
     quiet: bool
     demo: bool
     drain_timeout: float
+    allow_core_dumps: bool
     loop: str
     verbosity: int
     overrides: "Overrides"

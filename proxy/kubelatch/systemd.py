@@ -157,7 +157,7 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 # The manager may be stopped, and its queue be full.
                 sock.settimeout(seconds)
-                sock.sendto(state.encode(), self._address)
+                sock.sendto(state.encode("utf-8", "backslashreplace"), self._address)
         except OSError as exc:
             # The manager will notice by itself; stopping for it would make things worse.
             log.debug("the service manager was not told %r: %s", state, exc)

@@ -1,6 +1,7 @@
 """``kubelatch check``: what it says of a cluster that works, of one that does not, and of rules."""
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -16,11 +17,14 @@ from tests.support.kubeconfig import kubeconfig, write
 
 async def check(*arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command."""
+    return await kubelatch("check", *arguments)
+
+
+async def kubelatch(*arguments: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "kubelatch",
-        "check",
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -160,3 +164,108 @@ async def test_a_question_that_makes_no_sense_is_exit_2(arguments: list[str]) ->
     code, stdout, stderr = await check(*arguments)
     assert (code, stdout) == (2, "")
     assert stderr.startswith("error: ")
+
+
+async def test_names_can_neither_steer_the_terminal_nor_forge_a_line(tmp_path: Path) -> None:
+    config = kubeconfig("https://127.0.0.1:1", user={"token": "t"})
+    name = "a\x1b[2J\nit works\u202e"
+    config["contexts"] = [{"name": name, "context": {"cluster": name, "user": name}}]
+    config["clusters"][0]["name"] = config["users"][0]["name"] = config["current-context"] = name
+    path = write(tmp_path / "config", config)
+    _, text, _ = await check(f"--kubeconfig={path}")
+    assert text.count(r"a\x1b[2J\x0ait works\u202e") == 3
+    assert "it works" not in text.splitlines()
+    assert "\x1b" not in text
+    _, said = await checked(tmp_path, config)
+    # JSON escapes by itself, and a program may compare.
+    assert (said["context"], said["user"]) == (name, name)
+    config["contexts"] = []
+    code, _, stderr = await check(f"--kubeconfig={write(path, config)}")
+    assert code == 2
+    assert stderr.count("\n") == 1
+    assert "\x1b" not in stderr
+
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2VjcmV0c2ln"
+KEY = Authority().client("x").key
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize(
+    ("user", "flags", "words"),
+    [
+        pytest.param(
+            {"client-certificate": "CA", "client-key": KEY},
+            [],
+            'client-key of user "test" does not name a file; did you paste the key itself?',
+            id="key",
+        ),
+        pytest.param(
+            {"client-certificate": "CA", "client-key": base64.b64encode(KEY.encode()).decode()},
+            [],
+            'client-key of user "test" does not name a file',
+            id="base64 of a key",
+        ),
+        pytest.param(
+            {"client-certificate": KEY, "client-key": "CA"},
+            [],
+            'client-certificate of user "test" does not name a file',
+            id="certificate",
+        ),
+        pytest.param({"tokenFile": JWT}, [], "did you paste the token itself?", id="token"),
+        pytest.param({"tokenFile": "hunter2"}, [], "did you paste the token", id="short token"),
+        pytest.param(
+            {"tokenFile": "07401b.f395accd246ae52d"}, [], "paste the token", id="bootstrap token"
+        ),
+        pytest.param({"tokenFile": "a\nb"}, [], "paste the token", id="two lines"),
+        pytest.param({"tokenFile": "a\0b"}, [], "paste the token", id="NUL"),
+        pytest.param({"tokenFile": "a" * 5000}, [], "paste the token", id="too long for a path"),
+        pytest.param({}, [f"--certificate-authority={KEY}"], "does not name a file", id="CA"),
+        pytest.param({}, [f"--client-token-file={JWT}"], "open ***: no such", id="client token"),
+        pytest.param(
+            {}, ["--client-token-file=hunter2"], "open ***: no such", id="short client token"
+        ),
+        pytest.param({}, [f"--kubeconfig={KEY}"], "stat ***: no such", id="kubeconfig"),
+        pytest.param({}, [f"--allow-rules={KEY}"], "--allow-rules ***: ", id="rules"),
+        pytest.param({}, [f"--log-requests={JWT}/x"], "open ***: ", id="log"),
+        pytest.param({}, [f"--proxy-url={JWT}:hunter2@h:1"], "", id="proxy"),
+        pytest.param({}, ["--server=https://u:hunter2/@h"], "", id="server"),
+        pytest.param({}, ["-token=hunter2"], "unknown shorthand flag", id="one dash"),
+        pytest.param(
+            {"exec": {"command": KEY, "apiVersion": "x"}}, [], "invalid apiVersion", id="plugin"
+        ),
+    ],
+)
+async def test_a_secret_in_the_wrong_place_is_never_shown(
+    tmp_path: Path, user: dict[str, Any], flags: list[str], words: str, output: str
+) -> None:
+    authority = Authority()
+    ca = tmp_path / "ca.pem"
+    ca.write_text(authority.pem)
+    user = {name: str(ca) if value == "CA" else value for name, value in user.items()}
+    path = write(tmp_path / "config", kubeconfig("https://127.0.0.1:1", user=user))
+    command = "serve" if any("file" in f or "rules" in f or "log" in f for f in flags) else "check"
+    given = [f"--kubeconfig={path}", *flags, f"--output={output}"]
+    if command == "serve":
+        if output == "json":
+            pytest.skip("only check prints JSON")
+        given = ["--port=0", *given[:-1]]
+    code, stdout, stderr = await (check(*given) if command == "check" else kubelatch(*given))
+    said = (stdout + stderr).replace("\\n", "\n").replace("\n", "")
+    assert code in {1, 2}, said
+    assert words in said
+    for secret in ("hunter2", "f395accd", "eyJzdWIi", "a" * 100, *KEY.splitlines()[1:-1]):
+        assert secret[:20] not in said
+
+
+@pytest.mark.parametrize("version", ["v1alpha1", "v2"])
+async def test_an_exec_version_that_is_gone_is_the_fault_and_not_what_it_lacks(
+    tmp_path: Path, version: str
+) -> None:
+    version = f"client.authentication.k8s.io/{version}"
+    user = {"exec": {"command": "aws", "apiVersion": version}}
+    path = write(tmp_path / "config", kubeconfig("https://127.0.0.1:1", user=user))
+    code, _, stderr = await check(f"--kubeconfig={path}")
+    assert code == 2
+    assert f'invalid apiVersion "{version}"' in stderr
+    assert "interactiveMode" not in stderr

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 def source(plugin: Plugin, **arguments: Any) -> CredentialSource:
-    settings = {"has_terminal": False, "relay": lambda _: None, **arguments}
+    settings = {"has_terminal": False, **arguments}
     user = plugin.user(**settings.pop("user", {}))
     overrides = settings.pop("overrides", None)
     return source_for(config_for(user, overrides, **settings.pop("cluster", {})), **settings)
@@ -89,9 +90,15 @@ class TestAnswers:
             ("2030-01-01T02:00:00+02:00", 1893456000.0),
             ("2030-01-01T00:00:00.5Z", 1893456000.5),
             ("2030-01-01t00:00:00.123456789z", 1893456000.123456),
+            # Go's zero time is none.
+            ("0001-01-01T00:00:00Z", None),
+            ("0001-01-01T00:00:00.000Z", None),
+            ("0001-01-01T02:00:00+02:00", None),
+            # The last that can be shown as a date.
+            ("9999-12-31T23:59:59-12:00", 253402300799.0),
         ],
     )
-    def test_an_expiry(self, run: Run, plugin: Plugin, text: str, expires_at: float) -> None:
+    def test_an_expiry(self, run: Run, plugin: Plugin, text: str, expires_at: float | None) -> None:
         plugin.answers(json.dumps({"token": "t", "expirationTimestamp": text}))
         assert run(source(plugin).obtain()).expires_at == expires_at
 
@@ -109,6 +116,8 @@ class TestAnswers:
             ('{"token": ["hunter2"]}', "status.token is no string"),
             ('{"token": "hunter2\\u0001"}', "no HTTP header may hold"),
             ('{"token": "\\n"}', "empty token"),
+            ('{"clientCertificateData": "\\ud800", "clientKeyData": "x"}', "it is no PEM"),
+            ('{"clientCertificateData": "x", "clientKeyData": "\\u2603"}', "it is no PEM"),
         ],
     )
     def test_what_is_no_token(self, run: Run, plugin: Plugin, status: str, message: str) -> None:
@@ -147,30 +156,28 @@ class TestAnswers:
 
 
 class TestMessages:
-    def test_stderr_is_passed_through_as_it_comes(self, run: Run, plugin: Plugin) -> None:
-        plugin.answers('{"token": "t"}', before='echo open this page >&2; read _ < "$0.fifo"')
+    @pytest.mark.parametrize("line", ["open this page\\n", "Password: "], ids=["line", "prompt"])
+    def test_they_are_shown_as_they_come(
+        self, run: Run, plugin: Plugin, caplog: pytest.LogCaptureFixture, line: str
+    ) -> None:
+        plugin.answers('{"token": "t"}', before=f'printf "{line}" >&2; read _ < "$0.fifo"')
         fifo = Path(f"{plugin.path}.fifo")
         os.mkfifo(fifo)
 
         async def wait_for_message() -> None:
-            heard = asyncio.Event()
-            seen = bytearray()
-
-            def relay(data: bytes) -> None:
-                seen.extend(data)
-                if b"page\n" in seen:
-                    heard.set()
-
-            waiting = asyncio.create_task(source(plugin, relay=relay).obtain())
-            await heard.wait()
+            waiting = asyncio.create_task(source(plugin).obtain())
+            while not caplog.messages:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
             # It is still running: only now does it get what it waits for.
             await asyncio.to_thread(fifo.write_text, "\n")
             await waiting
-            assert bytes(seen) == b"open this page\n"
 
         run(wait_for_message())
+        assert caplog.messages == ["plugin: " + line.removesuffix("\\n").strip()]
 
-    def test_its_end_is_in_the_error(self, run: Run, plugin: Plugin) -> None:
+    def test_they_are_redacted_in_the_log_and_never_in_the_error(
+        self, run: Run, plugin: Plugin, caplog: pytest.LogCaptureFixture
+    ) -> None:
         plugin.says(
             "echo noise >&2; printf 'Bearer hunter2 \\033[31mtoken=hunter2 eyJhbGciOiJI.hunter2.x "
             "'\"$VALUE\"'\\nlogin failed\\n' >&2; exit 3"
@@ -178,24 +185,29 @@ class TestMessages:
         user = {"env": [{"name": "VALUE", "value": "hunter2-env"}]}
         with pytest.raises(CredentialError) as caught:
             run(source(plugin, user=user).obtain())
-        assert "failed with exit code 3: noise" in caught.value.message
-        assert "login failed" in caught.value.message
-        assert "hunter2" not in caught.value.message
-        assert "\033" not in caught.value.message
+        assert caught.value.message.endswith("failed with exit code 3")
         assert caught.value.cause == "exec-failed"
+        assert caplog.messages == [
+            "plugin: noise",
+            "plugin: Bearer *** token=*** *** ***",
+            "plugin: login failed",
+        ]
 
     def test_a_signal_is_named(self, run: Run, plugin: Plugin) -> None:
         plugin.says("kill -9 $$")
         with pytest.raises(CredentialError, match="failed with signal 9"):
             run(source(plugin).obtain())
 
-    def test_not_installed(self, run: Run, plugin: Plugin) -> None:
+    def test_not_installed(
+        self, run: Run, plugin: Plugin, caplog: pytest.LogCaptureFixture
+    ) -> None:
         user = {"command": "no-such-plugin", "installHint": "Buy \033[8mone.\n"}
         environ = {"PATH": "/only/here"}
         with pytest.raises(CredentialError, match="exec: executable no-such-plugin not found") as c:
             run(source(plugin, user=user, environ=environ).obtain())
-        assert "Buy U+001B[8mone." in c.value.hint
-        assert "/only/here" in c.value.hint
+        assert r"Buy \x1b[8mone." in c.value.hint
+        assert caplog.messages == ["no-such-plugin was not found with PATH=/only/here"]
+        assert "/only/here" not in str(c.value)
         assert c.value.cause == "exec-not-found"
 
     def test_installed_later(self, run: Run, plugin: Plugin, clock: Clock) -> None:
@@ -251,15 +263,130 @@ class TestProcesses:
             run(source(plugin, exec_timeout=0.5).obtain())
         assert ended(tmp_path / "parent")
 
-    def test_a_daemon_that_keeps_its_output_open_does_not_hold_us(
+    @pytest.mark.parametrize("output", ["", ">&2", "2>&1", "2>/dev/null"])
+    @pytest.mark.parametrize("session", ["", "setsid "])
+    def test_a_browser_that_keeps_its_outputs_open_does_not_hold_us_and_lives(
+        self, run: Run, plugin: Plugin, tmp_path: Path, output: str, session: str
+    ) -> None:
+        """What it writes later goes nowhere, and does not end it either."""
+        go, written = tmp_path / "go", tmp_path / "written"
+        os.mkfifo(go)
+        plugin.answers(
+            '{"token": "t"}',
+            before=f"{session}sh -c 'echo $$ > {tmp_path}/browser; read _ < {go}; "
+            f"echo x; echo x >&2; echo done > {written}; exec sleep 300' </dev/null {output} &"
+            f"while ! [ -s {tmp_path}/browser ]; do sleep 0.01; done",
+        )
+
+        async def log_in() -> None:
+            asked = source(plugin, exec_timeout=60)
+            assert token(await asked.obtain()) == "Bearer t"
+            await asked.close()
+            await asyncio.to_thread(go.write_text, "\n")
+            while not written.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        try:
+            run(log_in())
+        finally:
+            os.kill(int((tmp_path / "browser").read_text()), signal.SIGKILL)
+
+    def test_a_time_out_ends_the_plugin_and_not_the_users_browser(
         self, run: Run, plugin: Plugin, tmp_path: Path
     ) -> None:
-        plugin.says(f"setsid sh -c 'echo $$ > {tmp_path}/daemon; exec sleep 300' & sleep 0.1")
+        go, lives = tmp_path / "go", tmp_path / "lives"
+        os.mkfifo(go)
+        os.mkfifo(lives)
+        plugin.says(
+            f"sh -c 'read _ < {go}; echo yes > {lives}' </dev/null >&2 &"
+            f"sh -c 'echo $$ > {tmp_path}/helper; exec sleep 300' &"
+            f"echo $$ > {tmp_path}/parent; wait"
+        )
+        with pytest.raises(CredentialError, match="did not finish"):
+            run(source(plugin, exec_timeout=0.5).obtain())
+        assert ended(tmp_path / "parent")
+        assert ended(tmp_path / "helper")
+        # Opening it would wait for ever if there were nobody at the other end.
+        os.close(os.open(go, os.O_WRONLY | os.O_NONBLOCK))
+        assert lives.read_text() == "yes\n"
+
+    def test_a_long_answer_is_read_to_its_end_though_a_browser_holds_the_pipe(
+        self, run: Run, plugin: Plugin, tmp_path: Path
+    ) -> None:
+        status = {"token": "t" * 500_000}
+        answer = {"apiVersion": V1, "kind": "ExecCredential", "status": status}
+        (tmp_path / "answer").write_text(json.dumps(answer))
+        script = (
+            "import fcntl, os, subprocess\n"
+            "fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\n"
+            f"answer = open({str(tmp_path / 'answer')!r}, 'rb').read()\n"
+            "browser = subprocess.Popen(['sleep', '300'])\n"
+            f"open({str(tmp_path / 'browser')!r}, 'w').write(str(browser.pid))\n"
+            "os.write(1, answer)\n"
+            "os._exit(0)\n"
+        )
+        user = {"command": sys.executable, "args": ["-c", script]}
         try:
-            with pytest.raises(CredentialError, match="did not finish"):
-                run(source(plugin, exec_timeout=0.5).obtain())
+            credential = run(source(plugin, user=user).obtain())
         finally:
-            os.kill(int((tmp_path / "daemon").read_text()), signal.SIGKILL)
+            os.kill(int((tmp_path / "browser").read_text()), signal.SIGKILL)
+        assert token(credential) == f"Bearer {status['token']}"
+
+    def test_one_that_stays_as_an_agent_has_said_what_it_has_to_say(
+        self, run: Run, plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("kubelatch.credentials.exec_process.GRACE", 0.1)
+        plugin.answers('{"token": "t"}')
+        script = plugin.path.read_text()
+        plugin.path.write_text(
+            f"{script}echo $$ > {tmp_path}/pid; exec >&-; read _ < {tmp_path}/go\n"
+        )
+        os.mkfifo(tmp_path / "go")
+
+        async def log_in() -> None:
+            assert token(await source(plugin).obtain()) == "Bearer t"
+            # It waits for this, so it has not ended yet.
+            await asyncio.to_thread((tmp_path / "go").write_text, "\n")
+            pid = int((tmp_path / "pid").read_text())
+            while Path(f"/proc/{pid}").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        run(log_in())
+
+    def test_one_that_closes_its_output_first_is_waited_for(self, run: Run, plugin: Plugin) -> None:
+        plugin.answers('{"token": "t"}')
+        script = plugin.path.read_text()
+        plugin.path.write_text(f"{script}exec >&-; sleep 0.1; exit 7\n")
+        with pytest.raises(CredentialError, match="exit code 7"):
+            run(source(plugin).obtain())
+
+    def test_where_the_system_does_not_say_that_a_process_has_ended(
+        self, run: Run, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def none(_: int) -> int:
+            raise OSError(38, "Function not implemented")
+
+        monkeypatch.setattr("os.pidfd_open", none)
+        plugin.answers('{"token": "t"}')
+        assert token(run(source(plugin).obtain())) == "Bearer t"
+
+    def test_what_was_left_open_is_bounded(
+        self, run: Run, plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("kubelatch.credentials.exec_process._MOST_LEFT_OPEN", 2)
+        plugin.answers('{"token": "t"}', before=f"sleep 300 & echo $! >> {tmp_path}/left")
+
+        async def log_in(times: int) -> int:
+            for _ in range(times):
+                assert token(await source(plugin).obtain()) == "Bearer t"
+            return len(os.listdir("/proc/self/fd"))
+
+        try:
+            before = run(log_in(1))
+            assert run(log_in(3)) == before
+        finally:
+            for pid in (tmp_path / "left").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
 
     def test_a_daemon_that_closed_its_output_does_not_delay_the_answer(
         self, run: Run, plugin: Plugin, tmp_path: Path

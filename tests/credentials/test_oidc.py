@@ -1,9 +1,11 @@
 """The legacy OIDC provider against a real issuer over TLS."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +34,15 @@ class Issuer:
     answer: dict[str, Any] = field(default_factory=dict)
     status: int = 200
     takes_header: bool = True
+    endpoint: str = ""
+    moved_to: str = ""
     asked: list[tuple[dict[str, str], str]] = field(default_factory=list)
 
-    async def discover(self, _request: web.Request) -> web.Response:
-        return web.json_response({"issuer": self.url, "token_endpoint": f"{self.url}/token"})
+    async def discover(self, request: web.Request) -> web.Response:
+        if self.moved_to and not request.query:
+            raise web.HTTPFound(self.moved_to)
+        endpoint = self.endpoint or f"{self.url}/token"
+        return web.json_response({"issuer": self.url, "token_endpoint": endpoint})
 
     async def token(self, request: web.Request) -> web.Response:
         form = {key: str(value) for key, value in (await request.post()).items()}
@@ -226,6 +233,8 @@ async def test_a_link_is_written_through(
     [
         (400, {"error": "invalid_grant"}, "the issuer answered 400 invalid_grant"),
         (400, {"error": "hunter2 hunter2"}, "the issuer answered 400"),
+        (400, {"error": "hunter2"}, "the issuer answered 400"),
+        (400, {"error": "hunter"}, "the issuer answered 400"),
         (500, {}, "the issuer answered 500"),
         (200, {"access_token": "hunter2"}, "did not contain an id_token"),
         (200, {"id_token": "hunter2"}, "ID Token is not a valid JWT"),
@@ -253,3 +262,72 @@ def test_a_broken_issuer_ca_is_an_error_at_start(kubeconfig: Kubeconfig, clock: 
     kubeconfig.write(**{"idp-certificate-authority-data": "'!'"})
     with pytest.raises(ConfigError, match="illegal base64"):
         kubeconfig.source(clock)
+
+
+@pytest.fixture
+async def eavesdropper() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """An address of plain http, and what was sent there."""
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(65536))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}", heard
+
+
+@pytest.mark.parametrize("where", ["issuer", "endpoint", "redirect"])
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+async def test_nothing_is_sent_over_plain_http(
+    kubeconfig: Kubeconfig,
+    clock: Clock,
+    eavesdropper: tuple[str, list[bytes]],
+    where: str,
+    scheme: str,
+) -> None:
+    """Neither to an issuer of http, nor where one of https says the tokens are to be had."""
+    address, heard = eavesdropper
+    url = address.replace("http", scheme, 1)
+    kubeconfig.write(
+        **{"refresh-token": "r1"}, **({"idp-issuer-url": url} if where == "issuer" else {})
+    )
+    if where == "endpoint":
+        kubeconfig.issuer.endpoint = f"{url}/token?hunter2"
+    if where == "redirect":
+        kubeconfig.issuer.moved_to = f"{url}/.well-known/openid-configuration"
+    with pytest.raises(CredentialError, match="its URL is not one of https") as caught:
+        await kubeconfig.source(clock).obtain()
+    assert address in caught.value.message
+    assert "hunter2" not in str(caught.value)
+    assert heard == []
+    assert kubeconfig.issuer.asked == []
+
+
+async def test_an_issuer_whose_discovery_has_moved(kubeconfig: Kubeconfig, clock: Clock) -> None:
+    kubeconfig.write(**{"refresh-token": "r1"})
+    kubeconfig.issuer.moved_to = "/.well-known/openid-configuration?there"
+    kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 600)}
+    await kubeconfig.source(clock).obtain()
+    assert len(kubeconfig.issuer.asked) == 1
+
+
+async def test_an_issuer_that_sends_us_in_circles(kubeconfig: Kubeconfig, clock: Clock) -> None:
+    kubeconfig.write(**{"refresh-token": "r1"})
+    kubeconfig.issuer.moved_to = "/.well-known/openid-configuration"
+    with pytest.raises(CredentialError, match="answered 302 and names no token_endpoint"):
+        await kubeconfig.source(clock).obtain()
+
+
+@pytest.mark.parametrize("expiry", [1e300, "1e999", 10**30])
+async def test_an_expiry_that_no_date_can_name(
+    kubeconfig: Kubeconfig, clock: Clock, expiry: float | str
+) -> None:
+    claims = base64.urlsafe_b64encode(f'{{"exp": {expiry}}}'.encode()).decode().rstrip("=")
+    kubeconfig.write(**{"id-token": f"e30.{claims}.c2ln"})
+    status = kubeconfig.source(clock).describe()
+    assert status.expires_at is not None
+    assert datetime.fromtimestamp(status.expires_at, UTC).year == 9999

@@ -288,7 +288,8 @@ OWN = (
         outcome=Told(
             503,
             "exec-not-found",
-            "services and desktops often have a shorter one than your shell.",
+            "Services and desktops often have a shorter PATH than your shell; the proxy's log has "
+            "the one in use.",
             "executable /nowhere/plugin not found",
         ),
         upstream=serving(served, user=lambda _: exec_user(Path("/nowhere/plugin"))),
@@ -298,8 +299,9 @@ OWN = (
         outcome=Told(
             503,
             "exec-failed",
-            "Run the plugin by hand with the arguments in the kubeconfig to see more.",
-            "exit code 3: log in first",
+            "What it says is in the proxy's log. Run the plugin by hand with the arguments in the "
+            "kubeconfig to see more.",
+            "failed with exit code 3",
         ),
         upstream=plugin("echo log in first >&2; exit 3"),
     ),

@@ -177,7 +177,7 @@ class World:
 
 
 async def _get(config: ClientConfig, environ: Mapping[str, str]) -> None:
-    source = source_for(config, environ=environ, has_terminal=False, relay=lambda _: None)
+    source = source_for(config, environ=environ, has_terminal=False)
     credential = source.peek() or await source.obtain()
     await source.close()
     server = config.server

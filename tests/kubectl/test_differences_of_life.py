@@ -20,7 +20,7 @@ from ..support.kubeconfig import kubeconfig, write
 from .conftest import TOKEN
 from .differences import proves
 from .pairs import KUBECTL, KUBELATCH, ROOT, Running
-from .upstream import OK, Peer, Received, RecordingUpstream
+from .upstream import OK, Peer, Received, RecordingUpstream, says
 from .wire import Reply, ask, connect, read_reply, send
 
 Start: TypeAlias = Callable[..., Running]
@@ -333,6 +333,95 @@ def test_no_credentials(
     assert send(kubelatch.address, ask("GET", "/api"))
     assert upstream.received[0].values("authorization") == []
     assert "anonymous" in kubelatch.stderr.lower()
+
+
+def exec_config(
+    directory: Path, authority: Authority, upstream: RecordingUpstream, script: str
+) -> Path:
+    """A kubeconfig whose plugin is a script that does this and prints a token."""
+    upstream.script = says(OK)
+    answer = (
+        '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",'
+        '"status":{"token":"t"}}'
+    )
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "/bin/sh",
+            "args": ["-c", f"{script}; echo '{answer}'"],
+            "interactiveMode": "Never",
+        }
+    }
+    return write(directory / "exec", kubeconfig(upstream.url, authority, user=user))
+
+
+@proves("plugin-stderr")
+def test_stderr_of_a_plugin(
+    start: Start, tmp_path: Path, authority: Authority, upstream: RecordingUpstream
+) -> None:
+    script = "printf 'token=hunter2 \\033[2J\\n' >&2"
+    path = exec_config(tmp_path, authority, upstream, script)
+    shown = []
+    for name in COMMANDS:
+        proxy = start(name, "--port=0", f"--kubeconfig={path}")
+        assert send(proxy.address, ask("GET", "/api"))
+        proxy.stop()
+        shown.append(proxy.stderr)
+    assert "token=hunter2 \x1b[2J\n" in shown[0]
+    assert shown[1] == "WARNING: sh: token=*** \\x1b[2J\n"
+
+
+@proves("plugin-browser")
+def test_a_browser_that_outlives_its_plugin(
+    start: Start, tmp_path: Path, authority: Authority, upstream: RecordingUpstream
+) -> None:
+    pids = tmp_path / "browsers"
+    script = f"sleep 300 & echo $! >> {pids}"
+    flags = ("--port=0", f"--kubeconfig={exec_config(tmp_path, authority, upstream, script)}")
+    kubectl, kubelatch = start("kubectl", *flags), start("kubelatch", *flags)
+    try:
+        with connect(kubectl.address) as waiting:
+            waiting.sendall(ask("GET", "/api").data)
+            reply = send(kubelatch.address, ask("GET", "/api"))
+            assert reply is not None
+            assert reply.status == 200
+            waiting.settimeout(1)
+            with pytest.raises(TimeoutError):
+                waiting.recv(1)
+    finally:
+        for pid in pids.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+@proves("oidc-http")
+def test_oidc_over_plain_http(
+    start: Start, tmp_path: Path, authority: Authority, upstream: RecordingUpstream
+) -> None:
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        def issuer() -> None:
+            document = f'{{"issuer":"{address}","token_endpoint":"{address}/token"}}'
+            answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(document)}\r\n\r\n{document}"
+            with contextlib.suppress(OSError):  # closed below
+                while True:
+                    peer, _ = listening.accept()
+                    with peer:
+                        heard.append(peer.recv(65536))
+                        peer.sendall(
+                            answer.replace("\r\n", "\r\nConnection: close\r\n", 1).encode()
+                        )
+
+        threading.Thread(target=issuer, daemon=True).start()
+        config = {"idp-issuer-url": address, "client-id": "c", "refresh-token": "hunter2"}
+        user = {"auth-provider": {"name": "oidc", "config": config}}
+        path = write(tmp_path / "oidc", kubeconfig(upstream.url, authority, user=user))
+        for name, asked in (("kubelatch", False), ("kubectl", True)):
+            proxy = start(name, "--port=0", f"--kubeconfig={path}")
+            assert send(proxy.address, ask("GET", "/api"))
+            assert any(b"refresh_token=hunter2" in request for request in heard) is asked
+            assert bool(heard) is asked
 
 
 @pytest.mark.parametrize(

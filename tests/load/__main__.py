@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from kubelatch.descriptors import raise_limit
+from kubelatch.process import raise_descriptor_limit
 from tests.support.certificates import Authority
 
 from .clients import busy, watching
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--loop", default="auto", choices=("auto", "asyncio", "uvloop"))
     options = parser.parse_args()
-    raise_limit()
+    raise_descriptor_limit()
     with (
         tempfile.TemporaryDirectory() as directory,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

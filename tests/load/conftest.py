@@ -2,9 +2,9 @@
 
 import pytest
 
-from kubelatch.descriptors import raise_limit
+from kubelatch.process import raise_descriptor_limit
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _many_descriptors() -> None:
-    raise_limit()
+    raise_descriptor_limit()

@@ -45,7 +45,9 @@ async def under_load(
     async with load_upstream(authority) as upstream:
         config = kubeconfig(upstream.url, authority, user={"token": "load"})
         path = write(directory / "kubeconfig", config)
-        async with proxy_process(f"--kubeconfig={path}", "--port=0", *flags) as proxy:
+        async with proxy_process(
+            f"--kubeconfig={path}", "--port=0", "--allow-core-dumps", *flags
+        ) as proxy:
             yield upstream, proxy
             proxy.process.terminate()
             assert await proxy.finish() == 0

@@ -50,6 +50,7 @@ async def running(
     async with ScriptedUpstream(script, authority) as upstream:
         config = kubeconfig(upstream.url.replace("127.0.0.1", host), authority, user={"token": "t"})
         path = write(directory / "kubeconfig", config)
+        flags = ("--allow-core-dumps", *flags)  # who is no root may count its descriptors
         async with proxy_process(f"--kubeconfig={path}", "--port=0", *flags) as proxy:
             assert await status(proxy) == 200
             yield proxy

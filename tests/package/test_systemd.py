@@ -175,7 +175,7 @@ def test_every_line_of_a_record_has_its_priority() -> None:
     reading, writing = os.pipe()
     with open(reading) as lines, open(writing, "wb") as stream:
         sink = Sink(f"/proc/self/fd/{stream.fileno()}")
-        handler = SinkHandler(sink, str, tracebacks=True, mark=journal_mark)
+        handler = SinkHandler(sink, tracebacks=True, mark=journal_mark)
         try:
             raise KeyError("gone")
         except KeyError as error:

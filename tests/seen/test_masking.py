@@ -10,13 +10,12 @@ from kubelatch.access_log.masking import (
     LONGEST,
     mask_field,
     mask_target,
-    printable,
-    scrub,
     shorten,
     visible,
     visible_name,
     visible_target,
 )
+from kubelatch.redact import printable, scrub
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl"
 

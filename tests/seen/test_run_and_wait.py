@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kubelatch.settings import FLAGS
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
@@ -62,6 +63,40 @@ async def test_the_command_reaches_the_api_server(authority: Authority, config: 
         code, out, err = await kubelatch("run", config(upstream), "--", sys.executable, "-c", get)
     assert (code, out, err) == (0, "b'hello'\n", "")
     assert upstream.requests[0].values("authorization") == ["Bearer t"]
+
+
+async def test_the_command_gets_nothing_that_is_the_proxys_own(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """Secrets, ways around the proxy, and what a service manager said to the proxy alone."""
+    ours = {flag.variable: "" for flag in FLAGS if flag.env}
+    ours |= {
+        "KUBELATCH_TOKEN": "t",
+        "KUBELATCH_PASSWORD": "",
+        "KUBELATCH_V": "0",
+        "KUBELATCH_CONTEXT": "test",
+        "NOTIFY_SOCKET": str(tmp_path / "none"),
+        "WATCHDOG_USEC": "1000000",
+        "WATCHDOG_PID": "1",
+        "CREDENTIALS_DIRECTORY": "/nowhere",
+        "LISTEN_PID": "1",
+        "LISTEN_FDS": "1",
+        "LISTEN_FDNAMES": "x",
+    }
+    show = "import os, json; print(json.dumps([dict(os.environ), os.listdir('/proc/self/fd')]))"
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        path = write(tmp_path / "config", kubeconfig(upstream.url, authority))
+        ours["KUBELATCH_KUBECONFIG"] = str(path)
+        code, out, err = await kubelatch(
+            "run", "--", sys.executable, "-c", show, KUBELATCHED="yes", OTHER="yes", **ours
+        )
+    assert (code, err) == (0, "")
+    environ, descriptors = json.loads(out)
+    assert ours.keys() & environ.keys() == set()
+    assert {"KUBELATCHED", "OTHER", "KUBELATCH_URL", "KUBECONFIG", "PATH"} <= environ.keys()
+    assert environ["KUBECONFIG"] != str(path)
+    # The last is that of the directory that is listed.
+    assert len(descriptors) == 4
 
 
 async def test_kubectl_needs_to_know_nothing(tmp_path: Path) -> None:

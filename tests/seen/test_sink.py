@@ -345,3 +345,30 @@ async def test_no_line_is_lost_when_a_second_signal_ends_it_at_once(
             proxy.signal(signal.SIGTERM)
             assert await proxy.finish() == 0
     assert len(path.read_text().splitlines()) == 30
+
+
+async def test_a_plugin_that_floods_a_standard_error_nobody_reads_stops_no_request(
+    tmp_path: Path, authority: Authority
+) -> None:
+    plugin = tmp_path / "plugin"
+    answer = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":'
+    plugin.write_text(
+        f"#!/bin/sh\nyes a line of a plugin that says a lot | head -c 1000000 >&2\n"
+        f'echo \'{answer}{{"token":"t"}}}}\'\n'
+    )
+    plugin.chmod(0o755)
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": str(plugin),
+            "interactiveMode": "Never",
+        }
+    }
+    async with ScriptedUpstream(answering(ok(b"hello")), authority) as upstream:
+        path = write(tmp_path / "config", kubeconfig(upstream.url, authority, user=user))
+        async with (
+            proxy_process(f"--kubeconfig={path}", "--port=0") as proxy,
+            await Client.connect(proxy.address) as client,
+        ):
+            assert (await client.get("/version")).body == b"hello"
+    assert proxy.stderr.startswith(b"WARNING: plugin: a line of a plugin")

@@ -7,10 +7,9 @@ It learns of requests from records alone, and can stop none.
 
 from .formats import CombinedFormat, Format, JsonFormat, TextFormat
 from .log import AccessLog, Batches, Scope
-from .masking import printable
 from .narration import ANSWER_FIELDS, STREAMS
 from .reading import Reader, StreamKind
-from .sink import STDERR, Sink, SinkHandler
+from .sink import STDERR, Sink, SinkHandler, sanitized_traceback
 
 __all__ = [
     "ANSWER_FIELDS",
@@ -27,5 +26,5 @@ __all__ = [
     "SinkHandler",
     "StreamKind",
     "TextFormat",
-    "printable",
+    "sanitized_traceback",
 ]

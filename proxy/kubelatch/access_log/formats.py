@@ -12,7 +12,8 @@ from json.encoder import encode_basestring_ascii
 from typing import Final, Protocol
 
 from ..record import Record
-from .masking import printable, visible, visible_name, visible_target
+from ..redact import printable
+from .masking import visible, visible_name, visible_target
 from .reading import Reading, field, user_agent
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip  # noqa: E501

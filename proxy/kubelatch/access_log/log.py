@@ -20,6 +20,10 @@ from .sink import Sink
 
 log = logging.getLogger(__name__)
 
+# Marks a record of the program's log whose text is redacted and escaped already, by what its parts
+# mean: a selector may be called token.
+_REDACTED: Final = {"redacted": True}
+
 Scope = Literal["all", "problems", "none"]
 
 # A person at a terminal takes this for at once.
@@ -101,7 +105,7 @@ class AccessLog:
         """Tell of an exchange that has been let through; to be called from ``-v=2`` on."""
         reading = self._reader.read(record)
         if self._verbosity >= narration.DECISIONS:
-            log.info("%s", narration.beginning(record, reading))
+            log.info("%s", narration.beginning(record, reading), extra=_REDACTED)
         if reading.stream and self._tells_beginnings:
             self._write([self._form(record, reading, _offset())])
 
@@ -129,12 +133,12 @@ class AccessLog:
     def _narrate(self, records: Sequence[Record]) -> None:
         for record in records:
             for told in narration.ending(record, self._reader.read(record), self._verbosity):
-                log.info("%s", told)
+                log.info("%s", told, extra=_REDACTED)
 
     def _write(self, lines: list[str]) -> None:
         if self._sink is None:
             for line in lines:
-                log.warning("%s", line)
+                log.warning("%s", line, extra=_REDACTED)
             return
         lines.append("")
         self._sink.write("\n".join(lines).encode("utf-8", "backslashreplace"))

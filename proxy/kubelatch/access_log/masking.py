@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote_plus
 
-MASK: Final = "***"
+from ..redact import MASK, printable, scrub
+
 # Beyond this a target or a user agent says nothing more to a reader, and fills disks.
 LONGEST: Final = 2048
 # Audit-Id: of all fields that are shown the one that is always another.
@@ -38,11 +39,6 @@ _SECRET_WORDS: Final = frozenset(
 _SETS: Final = re.compile(r"""=|["'] *:""")
 # Labels and fields of objects, written `name=value`: no secrets, and too useful to hide.
 _SELECTORS: Final = frozenset({"labelselector", "fieldselector"})
-# Service account and OIDC tokens: two JSON objects and a signature (RFC 7519), wherever they are.
-# Searched for in words with dots, which begin once: "eyJ" may be repeated ten thousand times.
-_DOTTED: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++(?:(?:\.|%2[eE])[A-Za-z0-9_-]*+)+")
-_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]{5,}+(?:\.|%2[eE]).*", re.DOTALL)
-_BEARER: Final = re.compile(r"\b(bearer|basic) +[^\s,;\"']+", re.IGNORECASE)
 # User and password of a URL, as `//user:password@host`, and of what has no slashes before them.
 _USERINFO: Final = re.compile(r"//[^/?#&\s@]*@")
 _LEADING_USERINFO: Final = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*:/+)?[^/?#]*@")
@@ -63,26 +59,6 @@ _SHOWN_FIELDS: Final = _URL_FIELDS | frozenset(
     x-kubernetes-pf-prioritylevel-uid x-real-ip x-stream-protocol-version
     """.split()  # noqa: SIM905 -- ten lines that can be read, or sixty that cannot
 )
-
-
-def printable(text: str) -> str:
-    """The text with everything escaped that is not plainly visible.
-
-    Control characters, line and paragraph separators, and characters that turn the direction of
-    writing are all "not printable" to Unicode; a byte that is no UTF-8 is shown as such.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is no UTF-8
-        code -= 0xDC00
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def shorten(text: str, whole: int = 0) -> str:
@@ -118,21 +94,6 @@ def visible_target(target: str) -> str:
 def visible_name(text: str) -> str:
     """A part of a path, such as the name of an object, as it may be shown."""
     return printable(scrub(_mask_segment(text[:_LONGEST_NAME])))
-
-
-def scrub(text: str) -> str:
-    """The text without what has the form of a credential."""
-    if "eyJ" in text:
-        text = _DOTTED.sub(_mask_jwt, text)
-    if " " in text:
-        text = _BEARER.sub(rf"\1 {MASK}", text)
-    if "@" in text:
-        text = _USERINFO.sub(f"//{MASK}@", text)
-    return text
-
-
-def _mask_jwt(match: re.Match[str]) -> str:
-    return _JWT.sub(MASK, match[0])
 
 
 def mask_target(target: str) -> str:

@@ -11,8 +11,9 @@ from typing import Final, Literal
 
 from ..gate import Target, parse_target, stripped_prefix
 from ..record import Pairs, Record
+from ..redact import printable
 from ..request_info import RequestInfo, query_values, request_info
-from .masking import printable, visible, visible_name, visible_target
+from .masking import visible, visible_name, visible_target
 
 StreamKind = Literal["", "watch", "follow", "tunnel"]
 

@@ -13,10 +13,12 @@ import stat
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Final
 
 from ..errors import UsageError
+from ..redact import printable, redact, sanitize, shown_path
 from ..supervision import where
 
 STDERR: Final = "-"
@@ -25,6 +27,8 @@ _MOST_WAITING: Final = 8 * 1024 * 1024
 # Between two writes, in seconds: what comes meanwhile goes out together, and each time that the
 # thread wakes up it competes with the event loop for the interpreter.
 _REST: Final = 0.02
+# Of the program's own log, in characters.
+_LONGEST_LINE: Final = 8000
 # How long the end of the process waits for a reader that does not read.
 _PATIENCE: Final = 5.0
 
@@ -192,7 +196,7 @@ def _open(path: str) -> int:
     try:
         return os.open(path, flags, 0o600)
     except OSError as error:
-        msg = f"open {path}: {os.strerror(error.errno or 0).lower()}"
+        msg = f"open {shown_path(path)}: {os.strerror(error.errno or 0).lower()}"
         raise UsageError(msg, hint="give --log-requests a file that can be written") from error
 
 
@@ -202,12 +206,17 @@ def _is_pipe(path: str) -> bool:
     return False
 
 
+def sanitized_traceback(error: BaseException) -> str:
+    """The traceback, fit to be shown: each line with its end."""
+    told = redact("".join(traceback.format_exception(error)))
+    return "".join(f"{printable(line)}\n" for line in told.splitlines())
+
+
 class SinkHandler(logging.Handler):
     """Sends what the program has to say of itself to a sink, one line each.
 
     Args:
         sink: usually that of standard error, which a request log may share.
-        escape: makes a text fit to be shown.
         tracebacks: say where a fault of ours came from, which takes more lines.
         mark: what stands before each line, by the level of the record; the journal reads it.
     """
@@ -215,27 +224,26 @@ class SinkHandler(logging.Handler):
     def __init__(
         self,
         sink: Sink,
-        escape: Callable[[str], str],
         *,
         tracebacks: bool = False,
         mark: Callable[[int], str] | None = None,
     ) -> None:
         super().__init__()
         self._sink = sink
-        self._escape = escape
         self._tracebacks = tracebacks
         self._mark = mark
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; of an exception its name and its words."""
+        """Write the record, sanitized; of an exception its name and its text."""
         text, trace = record.getMessage(), ""
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             text += f": {type(error).__name__}: {error}"
             if self._tracebacks:
-                told = logging.Formatter().formatException(record.exc_info)
-                trace = "".join(f"{self._escape(line)}\n" for line in told.splitlines())
-        lines = f"{record.levelname}: {self._escape(text)}\n{trace}"
+                trace = sanitized_traceback(error)
+        if not getattr(record, "redacted", False):
+            text = sanitize(text, _LONGEST_LINE)
+        lines = f"{record.levelname}: {text}\n{trace}"
         if self._mark is not None:
             mark = self._mark(record.levelno)
             lines = "".join(f"{mark}{line}\n" for line in lines.split("\n")[:-1])

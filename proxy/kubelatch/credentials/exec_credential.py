@@ -15,9 +15,12 @@ from ..kubeconfig import ClientConfig
 from ..kubeconfig.decode import DecodeError, Scalar, Value, decode
 from ..secret import Secret
 from ..tls import ClientCertificate, certificate_info, check_certificate
-from .tokens import bearer
+from .tokens import LATEST, bearer
 from .values import Credential
 
+# Go's zero time, which plugins in Go print for none.
+_NEVER = -62135596800.0
+_API_VERSION = re.compile(r"[a-z0-9.-]{1,80}/[a-z0-9_]{1,20}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -87,7 +90,7 @@ def parse_exec_credential(output: bytes, api_version: str) -> Credential:
     certificate = None
     if chain:
         certificate, not_after = _certificate(chain, key)
-        expires_at = min(expires_at or not_after, not_after)
+        expires_at = min((t for t in (expires_at, not_after) if t is not None), default=None)
     return Credential(
         kind="exec",
         authorization=_authorization(token) if token else None,
@@ -103,9 +106,16 @@ def _check_version(answer: dict[str, Value], wanted: str) -> None:
     if returned != wanted:
         raise _failed(
             f"exec plugin is configured to use API version {wanted}, plugin returned version "
-            f"{returned if isinstance(returned, str) else 'of another type'}",
+            f"{_api_version(returned)}",
             hint="Let apiVersion in the user's exec section be what the plugin speaks.",
         )
+
+
+def _api_version(returned: Value) -> str:
+    """The version, unless it is anything else that a plugin may have put there."""
+    if isinstance(returned, str) and _API_VERSION.fullmatch(returned):
+        return returned
+    return "(not shown)"
 
 
 def _text(status: dict[str, Value], key: str) -> str:
@@ -121,25 +131,29 @@ def _text(status: dict[str, Value], key: str) -> str:
 
 
 def _expiry(value: Value) -> float | None:
-    """RFC 3339, as ``metav1.Time`` wants it; null is no expiry."""
+    """RFC 3339, as ``metav1.Time`` wants it; null is no expiry, and so is Go's zero time."""
     if value is None:
         return None
     if isinstance(value, str) and _RFC3339.fullmatch(value):
         try:
-            return datetime.fromisoformat(value.upper()).timestamp()
+            expires_at = datetime.fromisoformat(value.upper()).timestamp()
         except (ValueError, OverflowError):
             pass
+        else:
+            return None if expires_at == _NEVER else min(expires_at, LATEST)
     raise _failed("decoding stdout: status.expirationTimestamp is no RFC 3339 time")
 
 
-def _certificate(chain: str, key: str) -> tuple[ClientCertificate, float]:
-    certificate = ClientCertificate(chain=chain.encode(), key=Secret(key))
+def _certificate(chain: str, key: str) -> tuple[ClientCertificate, float | None]:
     try:
+        certificate = ClientCertificate(chain=chain.encode(), key=Secret(key))
         check_certificate(certificate)
     except ConfigError as error:
         raise _failed(f"failed parsing client key/certificate: {error.message}") from None
+    except UnicodeError:
+        raise _failed("failed parsing client key/certificate: it is no PEM") from None
     info = certificate_info(certificate.chain)
-    return certificate, info.not_after if info else float("inf")
+    return certificate, info.not_after if info else None
 
 
 def _authorization(token: str) -> Secret:

@@ -1,40 +1,32 @@
-"""One run of an exec plugin, from the user's ``exec`` section to a credential or a clear error."""
+"""One run of an exec plugin, from the user's ``exec`` section to a credential or a clear error.
+
+Errors go to clients, and hold none of the plugin's own text: that goes to the log.
+"""
 
 import asyncio
-import contextlib
 import errno
-import re
-import sys
-from collections.abc import Callable, Mapping
+import logging
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError, CredentialError
 from ..kubeconfig import ClientConfig, ExecConfig
+from ..process import child_environment
+from ..redact import sanitize
 from .exec_credential import exec_info, parse_exec_credential
 from .exec_policy import check_allowed, look_up
-from .exec_process import STDOUT_LIMIT, Finished, run
+from .exec_process import STDOUT_LIMIT, run
+from .exec_stderr import StderrLines, secrets_of
 from .values import Credential
 
 _DOCS = (
     "https://kubernetes.io/docs/reference/access-authn-authz/authentication/"
     "#client-go-credential-plugins"
 )
-# What a service manager tells this process alone.
-_OURS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
-_SECRET_LIKE = re.compile(
-    r"eyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|k8s-aws-v1\.[\w-]+"
-    r"|(?i:(?<=bearer )\S+|(?<=token=)\S+|(?<=secret=)\S+|(?<=password=)\S+)"
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
-
-def relay_to_stderr(data: bytes) -> None:
-    """Show a plugin's message as it comes: it may ask the user to open a page."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            sys.stderr.buffer.write(data)
-            sys.stderr.flush()
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +41,6 @@ class ExecPlugin:
     environ: Mapping[str, str]
     has_terminal: bool
     time_limit: float
-    relay: Callable[[bytes], None] = relay_to_stderr
 
     def check(self) -> str | None:
         """See that the rules let the plugin run, and find it. Raises ConfigError."""
@@ -62,13 +53,14 @@ class ExecPlugin:
         """Run the plugin. Raises CredentialError."""
         interactive = self._interactive()
         executable = self._executable()
+        stderr = StderrLines(secrets_of(self.plugin), self._show)
         try:
             finished = await run(
                 [executable, *self.plugin.args],
                 env=self._environment(interactive=interactive),
                 interactive=interactive,
                 time_limit=self.time_limit,
-                relay=self.relay,
+                on_stderr=stderr.feed,
             )
         except TimeoutError:
             raise _failed(
@@ -80,8 +72,10 @@ class ExecPlugin:
             ) from None
         except OSError as error:
             raise self._not_started(error) from None
+        finally:
+            stderr.close()
         if finished.code:
-            raise self._exited(finished)
+            raise self._exited(finished.code)
         if len(finished.stdout) > STDOUT_LIMIT:
             raise _failed("decoding stdout: it does not end")
         # A certificate among it is read by a library that takes a while to import.
@@ -110,11 +104,7 @@ class ExecPlugin:
         return self.has_terminal
 
     def _environment(self, *, interactive: bool) -> dict[str, str]:
-        ours = {
-            name: value
-            for name, value in self.environ.items()
-            if name not in _OURS and not name.startswith("LISTEN_")
-        }
+        ours = child_environment(self.environ)
         if self.config.explicit_kubeconfig:
             # Plugins that look for the kubeconfig themselves must find the one in use.
             ours["KUBECONFIG"] = str(Path(self.config.explicit_kubeconfig).absolute())
@@ -128,16 +118,20 @@ class ExecPlugin:
         return {**ours, **theirs, "KUBERNETES_EXEC_INFO": info}
 
     def _not_found(self) -> CredentialError:
-        # Escape codes in a hint could rewrite what the terminal shows; as client-go does.
-        hint = _CONTROL.sub("U+001B", self.plugin.install_hint).strip()
+        _log.warning(
+            "%s was not found with PATH=%s",
+            sanitize(self.plugin.command),
+            sanitize(self.environ.get("PATH", "")),
+        )
+        hint = " ".join(self.plugin.install_hint.split())
         if hint:
             hint = f"{hint.removesuffix('.')}. "
         return _failed(
             f"exec: executable {self.plugin.command} not found",
             hint="It looks like you are trying to use a client-go credential plugin that is not "
             f"installed. To learn more about this feature, consult {_DOCS}. {hint}"
-            f"PATH here is {self.environ.get('PATH', '')}; services and desktops often have a "
-            "shorter one than your shell.",
+            "Services and desktops often have a shorter PATH than your shell; the proxy's log has "
+            "the one in use.",
             cause="exec-not-found",
         )
 
@@ -154,24 +148,18 @@ class ExecPlugin:
             )
         return _failed(f"exec: fork/exec {command}: {text}", hint=hint)
 
-    def _exited(self, finished: Finished) -> CredentialError:
-        how = f"exit code {finished.code}" if finished.code > 0 else f"signal {-finished.code}"
-        said = self._clean(finished.stderr_tail)
+    def _exited(self, code: int) -> CredentialError:
+        how = f"exit code {code}" if code > 0 else f"signal {-code}"
         return _failed(
-            f"exec: executable {self.plugin.command} failed with {how}"
-            + (f": {said}" if said else ""),
-            hint="Run the plugin by hand with the arguments in the kubeconfig to see more.",
+            f"exec: executable {self.plugin.command} failed with {how}",
+            hint="What it says is in the proxy's log. Run the plugin by hand with the arguments in "
+            "the kubeconfig to see more.",
             cause="exec-failed",
         )
 
-    def _clean(self, tail: bytes) -> str:
-        """The end of stderr, fit for a log: no control characters, nothing like a secret."""
-        text = _CONTROL.sub("", tail.decode("utf-8", "replace"))
-        for _, value in self.plugin.env:
-            if len(value.reveal()) >= 6:
-                text = text.replace(value.reveal(), "***")
-        lines = _SECRET_LIKE.sub("***", text).split("\n")
-        return " | ".join(line.strip() for line in lines if line.strip())[-500:]
+    def _show(self, line: str) -> None:
+        """Show what the plugin says, as it comes: it may ask the user to open a page."""
+        _log.warning("%s: %s", sanitize(os.path.basename(self.plugin.command)), line)
 
 
 def _failed(message: str, *, hint: str = "", cause: str = "exec") -> CredentialError:

@@ -6,6 +6,7 @@ be written is no reason to fail, nor is a stale lock file, and a 401 leads to on
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -13,7 +14,8 @@ from urllib.parse import quote_plus
 
 from ..errors import ConfigError, CredentialError
 from ..kubeconfig import AuthProvider, TlsConfig, UserConfig
-from ..kubeconfig.decode import DecodeError, decode_base64
+from ..kubeconfig.decode import decode_base64
+from ..redact import sanitize
 from ..secret import Secret
 from ..tls import ClientCertificate
 from .oidc_file import save_tokens
@@ -24,6 +26,9 @@ LEEWAY = 10.0
 """Seconds before its expiry at which an ID token no longer counts, as in client-go."""
 
 _log = logging.getLogger(__name__)
+
+# RFC 6749 section 5.2, and extensions of it.
+_CODE = re.compile("[a-z]{1,20}(_[a-z]{1,20}){1,3}")
 
 
 class Http(Protocol):
@@ -146,7 +151,7 @@ class OidcProvider:
         problem = answer.get("error") if isinstance(answer, dict) else None
         raise _failed(
             f"failed to refresh token: the issuer answered {status}"
-            + (f" {problem}" if isinstance(problem, str) and problem.isidentifier() else ""),
+            + (f" {problem}" if isinstance(problem, str) and _CODE.fullmatch(problem) else ""),
             hint="The refresh token may have expired or been used: log in again.",
         )
 
@@ -156,13 +161,15 @@ class OidcProvider:
         values = {"id-token": self._id_token, "refresh-token": self._refresh_token}
         try:
             await asyncio.to_thread(save_tokens, self._save_to, self._user, values)
-        except (OSError, DecodeError) as error:
+        except (OSError, ValueError) as error:
             _log.warning(
-                "the new tokens of user %r stay in memory only, %s cannot be written: %s; other "
+                "the new tokens of user %s stay in memory only, %s cannot be written: %s; other "
                 "programs may have to log in again",
-                self._user,
-                self._save_to,
-                error,
+                sanitize(self._user),
+                sanitize(self._save_to),
+                (error.strerror or "").lower()
+                if isinstance(error, OSError)
+                else sanitize(str(error)),
             )
 
     def _credential(self, id_token: str) -> Credential:

@@ -1,9 +1,16 @@
-"""The two HTTP requests of an OIDC refresh, over aiohttp."""
+"""The two HTTP requests of an OIDC refresh, over aiohttp.
+
+They carry the refresh token and the client's secret, and what answers the first says where the
+second goes: both go over TLS only (RFC 6749 section 3.2, OpenID Connect Discovery 1.0 section 7.1),
+wherever the URL came from.
+"""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from ..errors import ConfigError, CredentialError
 from ..kubeconfig import TlsConfig, environment_proxy
@@ -12,6 +19,8 @@ from ..tls import client_context
 
 _TIME_LIMIT = 30.0
 _SIZE_LIMIT = 1024 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
 
 
 class IssuerHttp:
@@ -24,19 +33,29 @@ class IssuerHttp:
         self._environ = environ
 
     async def get(self, url: str) -> tuple[int, Any]:
-        """Fetch a document. Raises CredentialError."""
-        return await self._request("GET", url, None, {})
+        """Fetch a document, over redirects if need be. Raises CredentialError."""
+        status, location, document = await self._request("GET", url, None, {})
+        for _ in range(_MOST_REDIRECTS):
+            if status not in _REDIRECTS or not location:
+                break
+            with contextlib.suppress(ValueError):
+                url = urljoin(url, location)
+            status, location, document = await self._request("GET", url, None, {})
+        return status, document
 
     async def post(
         self, url: str, form: Mapping[str, str], authorization: Secret | None
     ) -> tuple[int, Any]:
         """Send a form. Raises CredentialError."""
         headers = {"Authorization": authorization.reveal()} if authorization else {}
-        return await self._request("POST", url, form, headers)
+        status, _, document = await self._request("POST", url, form, headers)
+        return status, document
 
     async def _request(
         self, method: str, url: str, form: Mapping[str, str] | None, headers: Mapping[str, str]
-    ) -> tuple[int, Any]:
+    ) -> tuple[int, str, Any]:
+        """Status, ``Location`` and decoded JSON."""
+        _check_url(url)
         import aiohttp  # noqa: PLC0415  # costs a quarter of a second, for few users
 
         try:
@@ -53,14 +72,14 @@ class IssuerHttp:
                     data=form,
                     headers=headers,
                     proxy=self._proxy(url),
-                    allow_redirects=form is None,
+                    allow_redirects=False,
                 ) as response,
             ):
                 body = await response.content.read(_SIZE_LIMIT)
-                return response.status, _json(body)
+                return response.status, response.headers.get("Location", ""), _json(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise CredentialError(
-                f"oidc: {url} cannot be reached: {type(error).__name__}",
+                f"oidc: {_origin(url)} cannot be reached: {type(error).__name__}",
                 hint="Look at idp-issuer-url, its CA, and the network.",
                 cause="oidc",
             ) from None
@@ -77,6 +96,31 @@ class IssuerHttp:
                 hint="Name the issuer in NO_PROXY, or use an http proxy for it.",
             )
         return proxy.url()
+
+
+def _check_url(url: str) -> None:
+    """See that nobody on the way can read what is sent there. Raises CredentialError."""
+    try:
+        parts = urlsplit(url)
+        safe = parts.scheme == "https" and bool(parts.hostname)
+    except ValueError:
+        safe = False
+    if not safe:
+        raise CredentialError(
+            f"oidc: {_origin(url)} is not asked: its URL is not one of https",
+            hint="The refresh token and the client's secret would go there in the clear. Let "
+            "idp-issuer-url, and the token_endpoint that the issuer names, begin with https://.",
+            cause="oidc",
+        )
+
+
+def _origin(url: str) -> str:
+    """Scheme and host of a URL: the rest may hold secrets, and comes from the issuer."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the issuer"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "the issuer"
 
 
 def _json(body: bytes) -> Any:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from ..kubeconfig import DISK, AuthProvider, ClientConfig, FileReader
-from .exec_plugin import ExecPlugin, relay_to_stderr
+from .exec_plugin import ExecPlugin
 from .oidc import OidcProvider, issuer_tls
 from .oidc_http import IssuerHttp
 from .refresh import RefreshingSource
@@ -27,7 +27,6 @@ def source_for(
     files: FileReader = DISK,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
-    relay: Callable[[bytes], None] = relay_to_stderr,
 ) -> CredentialSource:
     """Build the source for the chosen user. Nothing is run or asked before it is needed.
 
@@ -40,7 +39,6 @@ def source_for(
         files: reads tokens, certificates and CAs.
         clock: seconds since the epoch.
         monotonic: seconds that only grow.
-        relay: is given a plugin's stderr, piece by piece.
 
     Raises:
         ConfigError: a file or setting that cannot be used, or a plugin that may not run.
@@ -57,7 +55,6 @@ def source_for(
             environ=environ,
             has_terminal=has_terminal,
             time_limit=usual if exec_timeout is None else exec_timeout,
-            relay=relay,
         )
         plugin.check()
         command = user.plugin.command

@@ -165,8 +165,8 @@ def read_certificate(user: UserConfig, files: FileReader) -> ClientCertificate |
     """The user's client certificate and key, seen to belong together. Raises ConfigError."""
     if not user.has_certificate:
         return None
-    chain = user.certificate_data or _read(user.certificate_file, files)
-    key = user.key_data or Secret(_read(user.key_file, files).decode("latin-1"))
+    chain = user.certificate_data or _read(user.certificate_file, files, "client-certificate")
+    key = user.key_data or Secret(_read(user.key_file, files, "client-key").decode("latin-1"))
     certificate = ClientCertificate(chain=chain, key=key)
     check_certificate(certificate)
     return certificate
@@ -176,7 +176,7 @@ def _read_authorization(user: UserConfig, files: FileReader) -> Secret | None:
     """Go's order: the file, the token if the file gives none, then the password."""
     if user.token_file:
         try:
-            content = _read(user.token_file, files).decode("utf-8", "replace")
+            content = _read(user.token_file, files, "tokenFile").decode("utf-8", "replace")
             return bearer(content, f'file "{user.token_file}"')
         except ConfigError:
             if not user.token:
@@ -188,8 +188,8 @@ def _read_authorization(user: UserConfig, files: FileReader) -> Secret | None:
     return None
 
 
-def _read(path: str, files: FileReader) -> bytes:
+def _read(path: str, files: FileReader, field: str) -> bytes:
     try:
         return files.read(path)
     except OSError as error:
-        raise ConfigError(explain_os_error(error, path)) from None
+        raise ConfigError(explain_os_error(error, path, field)) from None

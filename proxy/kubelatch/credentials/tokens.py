@@ -3,13 +3,12 @@
 import base64
 import binascii
 import json
-from typing import Final
 
 from ..errors import ConfigError
 from ..secret import Secret
 
-_YEAR_9999: Final = 253_370_764_800
-"""The last year that Python's dates know, in seconds since the epoch."""
+LATEST = 253402300799.0
+"""The last second that a date can name, 9999-12-31T23:59:59Z, since the epoch."""
 
 
 def bearer(token: str, where: str) -> Secret:
@@ -44,5 +43,6 @@ def jwt_expiry(token: Secret | None) -> float | None:
     except (binascii.Error, ValueError, RecursionError):
         return None
     expiry = claims.get("exp") if isinstance(claims, dict) else None
-    # What no calendar has, not a number among it, is no expiry.
-    return float(expiry) if isinstance(expiry, int | float) and 0 <= expiry < _YEAR_9999 else None
+    if not isinstance(expiry, int | float) or expiry != expiry:  # noqa: PLR0124 -- NaN
+        return None
+    return float(min(max(expiry, 0), LATEST))

@@ -5,12 +5,14 @@ kind, an unknown field, a key written twice, a value of the wrong type, or a rul
 server would not store fails the start, with file, document and field.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from ..errors import ConfigError
 from ..kubeconfig import DISK, FileReader
 from ..kubeconfig.decode import DecodeError, Scalar, decode_all
+from ..redact import shown_path
 from .rules import Rule, RuleSet
 
 _API_VERSION: Final = "rbac.authorization.k8s.io/v1"
@@ -63,7 +65,7 @@ def load_rules(paths: Iterable[str], files: FileReader = DISK) -> RuleSet:
             text = files.read(path).decode()
         except OSError as error:
             raise ConfigError(
-                f"--allow-rules {path}: {error.strerror}", cause="allow-rules"
+                f"--allow-rules {shown_path(path)}: {error.strerror}", cause="allow-rules"
             ) from None
         except UnicodeDecodeError:
             raise ConfigError(f"--allow-rules {path}: not UTF-8", cause="allow-rules") from None
@@ -88,6 +90,8 @@ def parse_rules(text: str, source: str, warnings: list[str] | None = None) -> li
         documents = decode_all(text.removeprefix("\ufeff").encode(), strict=True)
     except (DecodeError, UnicodeEncodeError) as error:
         where, _, problem = str(error).removeprefix("yaml: ").rpartition(": ")
+        # Values are not quoted: the file may be another than was meant, with secrets.
+        problem = re.sub("(?s)(alias|anchor|tag|handle) '.*", r"\1", problem)
         where = f" {where}:" if where else ""
         raise ConfigError(f"{source}:{where} not YAML: {problem}", cause="allow-rules") from None
     for number, document in enumerate(documents, start=1):

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
+from ..redact import names_a_file, shown_path
+
 FileSignature = tuple[int, int, int, int, int] | None
 """Device, inode, times of the last change of content and of state in ns, size; ``None`` is a
 missing file."""
@@ -241,8 +243,41 @@ def signatures(paths: Iterable[str], files: FileReader = DISK) -> tuple[FileSign
     return tuple(files.signature(path) for path in paths)
 
 
-def explain_os_error(error: OSError, path: str) -> str:
-    """The error in Go's words, as kubectl prints it: ``open F: no such file or directory``."""
+# What belongs where, by the field of a path in whose place it was found.
+_BELONGS: Final = {
+    "client-key": "did you paste the key itself? It belongs, in base64, in client-key-data",
+    "client-certificate": "did you paste the certificate itself? It belongs, in base64, in "
+    "client-certificate-data",
+    "certificate-authority": "did you paste the certificate itself? It belongs, in base64, in "
+    "certificate-authority-data",
+    "tokenFile": "did you paste the token itself? It belongs in token",
+}
+# These name files whose content is a secret.
+_SECRET_FILES: Final = frozenset({"client-key", "tokenFile", "client-token-file"})
+
+
+def explain_os_error(error: OSError, path: str, field: str = "") -> str:
+    """The error in Go's words, as kubectl prints it: ``open F: no such file or directory``.
+
+    Args:
+        error: what opening or reading it raised.
+        path: the file.
+        field: the field or flag that names it, if what stands there may be a secret by mistake.
+    """
     text = error.strerror or type(error).__name__
     verb = "read" if isinstance(error, IsADirectoryError) else "open"
-    return f"{verb} {path}: {text[:1].lower()}{text[1:]}"
+    shown = shown_path(path, secret=field in _SECRET_FILES)
+    return f"{verb} {shown}: {text[:1].lower()}{text[1:]}"
+
+
+def misplaced(path: str, field: str, whose: str) -> str:
+    """What to say of a text that stands where a path belongs, and cannot be one; empty if it can.
+
+    Args:
+        path: the text, which is not shown, or a path that ends in it.
+        field: where it stands.
+        whose: and of which entry, such as ``user "u"``.
+    """
+    if names_a_file(path, secret=field in _SECRET_FILES):
+        return ""
+    return f"{field} of {whose} does not name a file; {_BELONGS.get(field, 'is it a path?')}"

@@ -8,6 +8,7 @@ an error. kubectl only warns about the one in the home directory, and then runs 
 from collections.abc import Mapping
 
 from ..errors import ConfigError
+from ..redact import shown_path
 from .decode import DecodeError, decode_all
 from .entries import Fields
 from .files import FileReader, explain_os_error
@@ -110,7 +111,7 @@ def _allowlist(fields: Fields, path: str, *, listed: bool) -> tuple[str, ...]:
 
 def _broken(path: str, problem: str) -> ConfigError:
     return ConfigError(
-        f"kuberc {path}: {problem}",
+        f"kuberc {shown_path(path)}: {problem}",
         hint="It may say which credential plugins are allowed, so it is not passed over. Correct "
         "it, or set KUBERC=off.",
     )

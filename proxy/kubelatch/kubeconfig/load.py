@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..goflags import parse_duration
+from ..redact import sanitize, shown_path
 from . import in_cluster
 from .choose import Chosen, apply, choose
 from .decode import DecodeError, from_python
@@ -178,7 +179,9 @@ def _build(
         exec_rules=rules,
         exec_extension=cluster.exec_extension,
         explicit_kubeconfig=overrides.kubeconfig,
-        warnings=(*warnings, *more, *_trust_warnings(found, overrides, cluster)),
+        warnings=tuple(
+            map(sanitize, (*warnings, *more, *_trust_warnings(found, overrides, cluster)))
+        ),
     )
 
 
@@ -212,7 +215,7 @@ def _refuse_names_in_cluster(overrides: Overrides) -> None:
 
 
 def _no_cluster(loaded: Loaded, chosen: Chosen) -> ConfigError:
-    looked = ", ".join(loaded.files)
+    looked = ", ".join(map(shown_path, loaded.files))
     if not loaded.found:
         message = f"no cluster configured: there is no kubeconfig at {looked}"
     elif chosen.cluster_name:

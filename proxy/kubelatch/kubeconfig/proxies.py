@@ -12,6 +12,7 @@ from typing import Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from ..errors import ConfigError
+from ..redact import without_userinfo
 from ..secret import Secret
 from .server import host_problem
 from .values import ClientConfig
@@ -77,10 +78,10 @@ def proxy_url_problem(text: str) -> tuple[str, str]:
 
     client-go's ``parseProxyURL`` (``tools/clientcmd/helpers.go``): http, https and socks5 only.
     """
+    shown = without_userinfo(text)
     parts = _split(text)
     if parts is None:
-        return "could not parse", "***" if "@" in text else text
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return "could not parse", shown
     if parts.scheme not in _DEFAULT_PORTS:
         problem = f'unsupported scheme "{parts.scheme}", must be http, https, or socks5'
         return problem, shown

@@ -5,6 +5,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError
+from ..redact import without_userinfo
 from .values import ServerAddress
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -31,7 +32,8 @@ def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ..
             raise _unusable(text, where, "it has a path and no scheme")
         warnings.append(
             f"the server of {where} has no scheme: plain http is used, as kubectl does, and the "
-            f"proxy sends no credentials of its own; write https://{_shown(text)} if it speaks TLS"
+            f"proxy sends no credentials of its own; write https://{without_userinfo(text)} if it "
+            "speaks TLS"
         )
         text = f"http://{text}"
     if _UNSAFE.search(text):
@@ -40,7 +42,9 @@ def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ..
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise _unusable(text, where, str(error).lower()) from None
+        # Its text quotes what it takes for a port: part of a password, if that has a slash.
+        problem = "it cannot be parsed" if "@" in text else str(error).lower()
+        raise _unusable(text, where, problem) from None
     scheme: Literal["https", "http"]
     match parts.scheme.lower():
         case "https":
@@ -103,14 +107,9 @@ def _ascii(host: str, text: str, where: str) -> str:
         raise _unusable(text, where, "its host name is not valid") from None
 
 
-def _shown(text: str) -> str:
-    """The text without a password that someone may have put there."""
-    return re.sub(r"[^/@]*@", "", text)
-
-
 def _unusable(text: str, where: str, problem: str) -> ConfigError:
     return ConfigError(
-        f'host must be a URL or a host:port pair: "{_shown(text)}", the server of {where}: '
-        f"{problem}",
+        f'host must be a URL or a host:port pair: "{without_userinfo(text)}", the server of '
+        f"{where}: {problem}",
         hint="A server looks like https://192.0.2.1:6443.",
     )

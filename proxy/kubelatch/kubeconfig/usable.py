@@ -8,11 +8,9 @@ from dataclasses import replace
 
 from ..errors import ConfigError
 from ..secret import Secret
-from .entries import EXEC_V1BETA1
-from .files import FileReader, explain_os_error
+from .entries import EXEC_VERSIONS
+from .files import FileReader, explain_os_error, misplaced
 from .values import UserConfig
-
-_EXEC_VERSIONS = ("client.authentication.k8s.io/v1", EXEC_V1BETA1)
 
 _REMOVED = {
     "gcp": (
@@ -52,7 +50,7 @@ def usable_auth(
     if auth.plugin:
         _check_exec_version(auth.plugin.api_version)
     if auth.token_file and not auth.token:
-        _check_token_file(auth.token_file, files)
+        _check_token_file(auth, files)
     warnings = []
     if auth.token and auth.token.reveal() != auth.token.reveal().strip():
         auth = replace(auth, token=Secret(auth.token.reveal().strip()))
@@ -92,9 +90,9 @@ def _check_provider(auth: UserConfig) -> None:
 
 
 def _check_exec_version(version: str) -> None:
-    if version in _EXEC_VERSIONS:
+    if version in EXEC_VERSIONS:
         return
-    hint = f"It must be {' or '.join(_EXEC_VERSIONS)}."
+    hint = f"It must be {' or '.join(EXEC_VERSIONS)}."
     if version.endswith("/v1alpha1"):
         hint = (
             "v1alpha1 was removed in Kubernetes 1.24. Let the plugin's tool write the entry again, "
@@ -103,10 +101,15 @@ def _check_exec_version(version: str) -> None:
     raise ConfigError(f'exec plugin: invalid apiVersion "{version}"', hint=hint, cause="exec")
 
 
-def _check_token_file(path: str, files: FileReader) -> None:
+def _check_token_file(auth: UserConfig, files: FileReader) -> None:
+    path = auth.token_file
     try:
         token = files.read(path).strip()
     except OSError as error:
-        raise ConfigError(explain_os_error(error, path), hint="tokenFile names it.") from None
+        problem = misplaced(path, "tokenFile", f'user "{auth.name}"')
+        where = f" (in {auth.origin})" if problem and auth.origin else ""
+        raise ConfigError(
+            f"{problem}{where}" or explain_os_error(error, path), hint="tokenFile names it."
+        ) from None
     if not token:
         raise ConfigError(f'read empty token from file "{path}"', hint="tokenFile names it.")

@@ -10,8 +10,8 @@ from typing import Final
 
 from .choose import Chosen
 from .decode import decode_base64
-from .entries import Cluster
-from .files import FileReader, explain_os_error
+from .entries import EXEC_VERSIONS, Cluster
+from .files import FileReader, explain_os_error, misplaced
 from .proxies import proxy_url_problem
 from .values import ExecConfig, Impersonation, UserConfig
 
@@ -76,7 +76,8 @@ def _cluster(name: str, cluster: Cluster, files: FileReader) -> Iterator[str]:
         )
     if cluster.insecure and (cluster.ca_file or cluster.ca_data):
         yield "specifying a root certificates file with the insecure flag is not allowed"
-    yield from _readable("certificate-authority", cluster.ca_file, name, files)
+    whose = f'cluster "{name}"'
+    yield from _readable("certificate-authority", cluster.ca_file, name, whose, files)
 
 
 def _user(name: str, user: UserConfig, files: FileReader) -> Iterator[str]:
@@ -116,8 +117,9 @@ def _certificate(name: str, user: UserConfig, files: FileReader) -> Iterator[str
             f"client-key-data or client-key must be specified for {name} to use the clientCert "
             "authentication method."
         )
-    yield from _readable("client-cert", user.certificate_file, name, files)
-    yield from _readable("client-key", user.key_file, name, files)
+    whose = f'user "{name}"'
+    yield from _readable("client-certificate", user.certificate_file, name, whose, files)
+    yield from _readable("client-key", user.key_file, name, whose, files)
 
 
 def _exec(name: str, plugin: ExecConfig) -> Iterator[str]:
@@ -130,6 +132,8 @@ def _exec(name: str, plugin: ExecConfig) -> Iterator[str]:
         if not variable:
             yield f"env variable name {needs}"
     if not plugin.interactive_mode:
+        if plugin.api_version and plugin.api_version not in EXEC_VERSIONS:
+            return  # That version is the fault: what it demands, nobody knows.
         yield f"interactiveMode {needs}"
     elif plugin.interactive_mode not in _INTERACTIVE_MODES:
         yield f'invalid interactiveMode for {name}: "{plugin.interactive_mode}"'
@@ -144,13 +148,16 @@ def _impersonation(name: str, wanted: Impersonation) -> Iterator[str]:
             yield f"impersonation for {name} holds a character that no HTTP header may hold"
 
 
-def _readable(what: str, path: str, name: str, files: FileReader) -> Iterator[str]:
+def _readable(field: str, path: str, name: str, whose: str, files: FileReader) -> Iterator[str]:
     if not path:
         return
     try:
         files.read(path)
     except OSError as error:
-        yield f"unable to read {what} {path} for {name} due to {explain_os_error(error, path)}"
+        what = "client-cert" if field == "client-certificate" else field
+        yield misplaced(path, field, whose) or (
+            f"unable to read {what} {path} for {name} due to {explain_os_error(error, path)}"
+        )
 
 
 def _fits_header(text: str) -> bool:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from ..redact import sanitize
 from .content_type import SNIFFED, by_content, by_name
 from .tree import Tree, Walk
 
@@ -81,16 +82,17 @@ class StaticFiles:
         self._tree = Tree(directory, follow_symlinks=follow_symlinks)
         self._prefix = prefix
         self.warnings: tuple[str, ...] = ()
+        shown = sanitize(directory)
         try:
             status = Path(directory).stat()
         except OSError as error:
             problem = (error.strerror or "unknown error").lower()
             self.warnings = (
-                f"Failed to stat static file directory {directory}: stat {directory}: {problem}",
+                f"Failed to stat static file directory {shown}: stat {shown}: {problem}",
             )
         else:
             if not stat.S_ISDIR(status.st_mode):
-                self.warnings = (f"Static file directory {directory} is not a directory",)
+                self.warnings = (f"Static file directory {shown} is not a directory",)
 
     def __repr__(self) -> str:
         return f"<StaticFiles {self._tree.directory} at {self._prefix}>"

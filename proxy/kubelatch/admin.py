@@ -6,6 +6,7 @@ fault of the proxy, and a restart would not mend it, so it is told and does not 
 """
 
 import ipaddress
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,8 +29,8 @@ _BACKLOG: Final = 128
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# As kubectl proxy's --accept-hosts, and other spellings of loopback.
-_LOOPBACK_HOSTS: Final = (r"^localhost$", r"^127\.[0-9.]+$", r"^\[::1\]$")
+# As kubectl proxy's --accept-hosts; the address that is listened on joins them.
+_LOOPBACK_HOSTS: Final = (r"^localhost$", r"^127\.0\.0\.1$", r"^\[::1\]$")
 _NEVER_CACHED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -105,8 +106,9 @@ class Admin:
         # may reach it by design, nobody can know its names.
         self._hosts = None
         if not self._listener.unix and _is_loopback(self._listener.name):
+            own = re.sub(r"[.\[\]]", r"\\\g<0>", self._listener.name.rpartition(":")[0])
             self._hosts = HostRule(
-                PatternList("--admin-address", _LOOPBACK_HOSTS, ignore_case=True)
+                PatternList("--admin-address", (*_LOOPBACK_HOSTS, f"^{own}$"), ignore_case=True)
             )
         self._runner: web.AppRunner | None = None
         self._acceptor: Acceptor | None = None

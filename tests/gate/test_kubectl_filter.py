@@ -1,6 +1,7 @@
 """kubectl's filter: patterns, defaults, hosts, warnings."""
 
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -255,25 +256,49 @@ def test_a_pattern_cut_by_a_comma_is_warned_about() -> None:
     assert "everything" in warning
 
 
-PIECES = st.sampled_from(["^", "$", ".*", "a", "b", "/", "-", r"\.", r"\[", r"\/", "ab"])
-
-
-@example("^ab.*b$", "ab")
-@example("a.*ab", "ab")
-@given(
-    st.lists(PIECES, max_size=6).map("".join),
-    st.text(st.sampled_from("ab/-.["), max_size=8),
+PIECES = st.sampled_from(
+    ["^", "$", ".*", "a", "b", "/", "-", r"\.", r"\[", r"\/", "ab", ":", r"\(", r"\+", "%", "#"]
 )
-def test_patterns_without_an_engine_match_as_re2_does(pattern: str, text: str) -> None:
+LETTERS = st.sampled_from(["k", "S", "Ik", "ss"])
+FOLDS = st.fixed_dictionaries({"ignore_case": st.booleans(), "whole": st.booleans()})
+
+
+@example("^ab.*b$", "ab", {"ignore_case": False, "whole": False})
+@example("a.*ab", "ab", {"ignore_case": False, "whole": False})
+@example("i", "\u0130", {"ignore_case": True, "whole": False})
+@example("^ks$", "\u212a\u017f", {"ignore_case": True, "whole": False})
+@example("a.*a", "a", {"ignore_case": False, "whole": True})
+@given(
+    st.lists(PIECES | LETTERS, max_size=6).map("".join),
+    st.text(st.sampled_from("abAB/-.[(+:%#kKsSI\u212a\u017f\u0130\u0131\u00df"), max_size=8),
+    FOLDS,
+)
+def test_patterns_without_an_engine_match_as_re2_does(
+    pattern: str, text: str, folds: dict[str, bool]
+) -> None:
     options = re2.Options()
     options.log_errors = False
+    options.case_sensitive = not folds["ignore_case"]
     try:
-        expected = re2.compile(pattern, options).search(text) is not None
+        re2.compile(pattern, options)
+        searched = rf"\A(?:{pattern})\z" if folds["whole"] else pattern
+        expected = re2.compile(searched, options).search(text) is not None
     except re2.error:
         assume(False)
-    patterns = PatternList("--flag", (pattern,))
+    patterns = PatternList("--flag", (pattern,), **folds)
     assert (patterns.first_match(text) == pattern) == expected
     assert expected or not patterns.matches_all
+
+
+def test_the_defaults_need_no_engine_and_other_patterns_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a Python for which google-re2 has no wheel."""
+    monkeypatch.setitem(sys.modules, "re2", None)
+    Gate(GateSettings(accept_origins=(r"http://app\.example",)))
+    with pytest.raises(UsageError, match=r"--accept-paths.*needs RE2.*google-re2") as caught:
+        Gate(GateSettings(accept_paths=("^/(a|b)",)))
+    assert caught.value.exit_code == 2
 
 
 @given(st.lists(PIECES | st.sampled_from(["[ab]", "(b|/)", "a+"]), max_size=4).map("".join))

@@ -219,7 +219,7 @@ async def test_web_pages_are_refused(
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("localhost:8002", 200), ("127.0.0.1", 200), ("[::1]:1", 200), ("127.9.9.9", 200),
+    [("localhost:8002", 200), ("127.0.0.1", 200), ("[::1]:1", 200), ("127.9.9.9", 403),
      ("evil.example:8002", 403), ("10.0.0.1", 403), ("a b", 400)],
 )  # fmt: skip
 async def test_on_loopback_it_answers_to_names_of_loopback_only(
@@ -228,6 +228,16 @@ async def test_on_loopback_it_answers_to_names_of_loopback_only(
     async with proxy(tmp_path, authority) as (app, _), admin_of(app) as client:
         await client.send(f"GET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert (await client.answer()).status == status
+
+
+async def test_on_another_loopback_address_it_answers_to_that(
+    tmp_path: Path, authority: Authority
+) -> None:
+    flag = "--admin-address=127.9.9.9:0"
+    async with proxy(tmp_path, authority, flag) as (app, _), admin_of(app) as client:
+        for host, status in (("127.9.9.9:8002", 200), ("127x9.9.9", 403)):
+            await client.send(f"GET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert (await client.answer()).status == status
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
-import re2
-
 from ..errors import UsageError
 
 # The patterns that need no engine: literals and `.*`, anchored or not. kubectl's defaults are
-# such, and a search for a literal costs a tenth of one in RE2.
-_SIMPLE: Final = re.compile(r"\^?(?:[A-Za-z0-9/_-]|\\[.\[\]/-]|\.\*)*\$?")
+# such, a search for a literal costs a tenth of one in RE2, and not every Python has RE2.
+_SIMPLE: Final = re.compile(r"\^?(?:[A-Za-z0-9/_:~=@%&;!'#-]|\\[.\[\]/:()+?-]|\.\*)*\$?")
 _NOT_UTF8: Final = re.compile("[\ud800-\udfff]")
 _MATCH_ALL: Final = frozenset({"", "^", ".*", "^.*"})
+# The two characters outside of ASCII that RE2, as Go, takes for a letter of ASCII when case is
+# ignored (Unicode's simple folding): KELVIN SIGN and LATIN SMALL LETTER LONG S.
+_FOLDED: Final = {0x212A: "k", 0x017F: "s"}
 
 
 def split_patterns(value: str) -> tuple[str, ...]:
@@ -67,15 +68,17 @@ class PatternList:
         whole: bool = False,
     ) -> None:
         self.patterns = patterns
-        simple = not (ignore_case or whole)
-        self.matches_all = simple and not _MATCH_ALL.isdisjoint(patterns)
+        self.matches_all = not (ignore_case or whole or _MATCH_ALL.isdisjoint(patterns))
         # One by one, not as an `re2.Set`: a set whose automaton runs out of memory says that
         # nothing matches (re2/set.cc), where a single pattern takes a slower way.
         self._tests: list[tuple[str, Callable[[str], object]]] = []
+        search: Callable[[str], object]
         for pattern in patterns:
-            search = _compile(flag, pattern, ignore_case=ignore_case, whole=whole)
-            if simple and _SIMPLE.fullmatch(pattern):
-                search = _Literals(pattern).match
+            if _SIMPLE.fullmatch(pattern):
+                literals = _Literals(pattern, ignore_case=ignore_case, whole=whole)
+                search = literals.match_folded if ignore_case else literals.match
+            else:
+                search = _compile(flag, pattern, ignore_case=ignore_case, whole=whole)
             self._tests.append((pattern, search))
 
     def first_match(self, text: str) -> str | None:
@@ -94,6 +97,15 @@ class PatternList:
 
 
 def _compile(flag: str, pattern: str, *, ignore_case: bool, whole: bool) -> Callable[[str], object]:
+    try:
+        import re2  # noqa: PLC0415 -- not for the defaults; and Python 3.15 may be without
+    except ImportError:
+        raise UsageError(
+            f"{flag}: {pattern!r} needs RE2, and google-re2 is not installed for this Python",
+            hint="use Python 3.11 to 3.14, for which there are wheels; or install a C++ compiler, "
+            "RE2 and pybind11, and then google-re2 (docs/operators.md)",
+            cause="pattern",
+        ) from None
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = not ignore_case
@@ -121,12 +133,21 @@ class _Literals:
 
     __slots__ = ("_end", "_parts", "_start")
 
-    def __init__(self, pattern: str) -> None:
-        self._start = pattern.startswith("^")
+    def __init__(self, pattern: str, *, ignore_case: bool, whole: bool) -> None:
+        self._start = whole or pattern.startswith("^")
         body = pattern.removeprefix("^")
-        self._end = body.endswith("$")
+        self._end = whole or body.endswith("$")
+        if ignore_case:
+            body = body.lower()
         parts = re.split(r"(?<!\\)\.\*", body.removesuffix("$"))
         self._parts = [re.sub(r"\\(.)", r"\1", part) for part in parts]
+
+    def match_folded(self, text: str) -> bool:
+        """As :meth:`match`, whatever the case."""
+        if text.isascii():
+            return self.match(text.lower())
+        # Bytes know the case of ASCII only; str would make an `i` of U+0130.
+        return self.match(text.translate(_FOLDED).encode().lower().decode())
 
     def match(self, text: str) -> bool:
         """Whether the pattern is found in a text without newlines.

@@ -300,8 +300,6 @@ class Answer:
                 self._gunzip = Gunzip()
                 drop = _DROP_DECODED
             if self._gunzip is not None or head.body is not BodyKind.LENGTH:
-                if _may_stream(self._record.target) and b"x-accel-buffering" not in head.names:
-                    lines.append(b"X-Accel-Buffering: no")
                 if self._http10:
                     self._until_close = True
                     self.keep_alive = False
@@ -310,6 +308,8 @@ class Answer:
                     lines.append(b"Transfer-Encoding: chunked")
                 if head.status == 200 and "watch" in self._record.target:
                     self._events = events_of(head.get(b"content-type"))
+                if _may_stream(self._record.target) and b"x-accel-buffering" not in head.names:
+                    lines.append(b"X-Accel-Buffering: no")
         elif head.status == 204:
             drop = _DROP_FRAMING
         if self._extra:

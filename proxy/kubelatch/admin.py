@@ -55,8 +55,8 @@ class Subject(Protocol):
         """Whether requests can be carried, and how the API server is doing."""
         ...
 
-    def metrics(self, accept: str) -> tuple[bytes, str] | None:
-        """The metrics and their media type; None if they cannot be had here."""
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """The metrics and their media type."""
         ...
 
     def quit(self) -> None:
@@ -172,10 +172,7 @@ class Admin:
         return web.json_response(versions, headers=_NEVER_CACHED)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        found = self._subject.metrics(request.headers.get("Accept", ""))
-        if found is None:
-            return _text("metrics need prometheus-client: pip install 'kubelatch[metrics]'", 501)
-        body, media_type = found
+        body, media_type = self._subject.metrics(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": media_type, **_NEVER_CACHED})
 
     async def _quit(self, request: web.Request) -> web.Response:

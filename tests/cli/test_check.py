@@ -19,7 +19,7 @@ async def check(*arguments: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "proxy",
+        "kubelatch",
         "check",
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,

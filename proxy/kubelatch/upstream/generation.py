@@ -7,18 +7,17 @@ has one, decides which connections may carry it.
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..credentials import Credential, CredentialSource
 from ..kubeconfig import ProxyAddress
-from ..tls import ClientCertificate
+from ..tls import ClientCertificate, TlsContext
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
 
-ContextFactory = Callable[[ClientCertificate | None], ssl.SSLContext]
+ContextFactory = Callable[[ClientCertificate | None], TlsContext]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,8 +80,8 @@ class Subject(Protocol):
         """Whether requests can be carried, and how the API server is doing."""
         ...
 
-    def metrics(self, accept: str) -> tuple[bytes, str] | None:
-        """The metrics and their media type; None if they cannot be had here."""
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """The metrics and their media type."""
         ...
 
     def judge_client(self, uid: int | None, headers: RawHeaders) -> Refusal | None:
@@ -275,10 +275,7 @@ class Admin:
         return web.json_response(versions, headers=_NEVER_CACHED)
 
     async def _metrics(self, request: _Request) -> web.Response:
-        found = self._subject.metrics(request.base.headers.get("Accept", ""))
-        if found is None:
-            return _text("metrics need prometheus-client: pip install 'kubelatch[metrics]'", 501)
-        body, media_type = found
+        body, media_type = self._subject.metrics(request.base.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": media_type, **_NEVER_CACHED})
 
     async def _quit(self, request: _Request) -> web.Response:

@@ -162,12 +162,10 @@ class Observation:
             self._api_server.check(),
         ]
 
-    def metrics(self, accept: str) -> tuple[bytes, str] | None:
+    def metrics(self, accept: str) -> tuple[bytes, str]:
         """See ``admin.Subject``."""
-        if self._metrics is None:
-            return None
         self._batches.flush()
-        return self._metrics.expose(accept)
+        return self._metrics.expose(accept) if self._metrics is not None else (b"", "text/plain")
 
     def judge_client(self, uid: int | None, headers: "RawHeaders") -> "Refusal | None":
         """See ``admin.Subject``."""
@@ -186,7 +184,7 @@ class Observation:
             self._quit()
 
     def _readings(self) -> "Readings":
-        from .metrics import Readings  # noqa: PLC0415 -- an extra
+        from .metrics import Readings  # noqa: PLC0415 -- seldom used
 
         reloader, dispatcher = self._reloader, self._dispatcher
         if reloader is None or dispatcher is None:
@@ -255,16 +253,12 @@ class Observation:
 
     def _make_admin(self, settings: Settings) -> list[Callable[[Sequence[Record]], None]]:
         from .admin import Admin, ApiServerWatch  # noqa: PLC0415 -- seldom used
+        from .metrics import Metrics  # noqa: PLC0415 -- seldom used
 
         self._admin = Admin(
             settings.admin_address, self, accept_hosts=split_patterns(settings.accept_hosts)
         )
         self._api_server = ApiServerWatch()
-        try:
-            from .metrics import Metrics  # noqa: PLC0415 -- an extra
-        except ImportError:
-            log.warning("/metrics is not served: pip install 'kubelatch[metrics]'")
-            return [self._api_server.take]
         self._metrics = Metrics(self._reader, self._readings)
         return [self._look, self._api_server.take, self._metrics.take]
 

@@ -239,12 +239,13 @@ ON_THE_WAY = (
 
 TLS = (
     Case(
-        fault="the API server's certificate is signed by an unknown authority",
+        fault="the API server's certificate cannot be traced to a trusted authority",
         outcome=Told(
             502,
             "tls-ca",
-            "The cluster's CA was replaced, or this is another server: fetch the kubeconfig "
-            "again, or name the CA by --certificate-authority.",
+            "The CA in the kubeconfig may be an old one or another cluster's, the server may not "
+            "send an intermediate certificate, or something on the way may answer in its place. "
+            "kubelatch check shows which CA is trusted.",
         ),
         upstream=serving(served, authority=Authority),
     ),

@@ -186,7 +186,9 @@ async def _get(config: ClientConfig, environ: Mapping[str, str]) -> None:
         context = client_context(config.tls, credential.certificate)
         connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
         connection.connect()
-        connection.sock = context.wrap_socket(connection.sock, server_hostname=config.tls_name)
+        connection.sock = context.wrap_socket(
+            connection.sock, server_hostname=config.tls_name.removesuffix(".")
+        )
     else:
         connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
     connection.putrequest("GET", "/api", skip_host=True, skip_accept_encoding=True)

@@ -265,7 +265,7 @@ def test_the_parts_of_a_server(text: str, authority: str, host: str, port: int, 
 @pytest.mark.parametrize(
     ("server", "cluster", "name"),
     [
-        ("https://api.example.test.:6443", {}, "api.example.test"),
+        ("https://api.example.test.:6443", {}, "api.example.test."),
         ("https://api.example.test", {"tls-server-name": "other"}, "other"),
         ("https://[::1]:6443", {}, "::1"),
     ],

@@ -8,10 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from kubelatch.kubeconfig import TlsConfig
-from kubelatch.tls import client_context
+from kubelatch.tls import TlsContext, client_context
+from kubelatch.tls.go_context import GoContext
 from kubelatch.upstream.tls_transport import TlsTransport
 from tests.support.certificates import Authority
 from tests.support.upstream import server_context
+
+CONTEXTS: dict[str, Callable[[Authority], TlsContext]] = {
+    "openssl": lambda authority: ssl.create_default_context(cadata=authority.pem),
+    "go": lambda authority: GoContext(client_context(TlsConfig(ca_data=authority.pem.encode()))),
+}
+"""What makes our side of a connection, by how the server is verified."""
 
 
 class TlsPeer:
@@ -154,10 +161,11 @@ async def tls_pair(
     *,
     half_open: bool = False,
     maximum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    engine: str = "openssl",
 ) -> AsyncIterator[tuple[TlsTransport, Recorder]]:
     """Our transport with its handshake done, and *script* running at the other end."""
     recorder = Recorder(half_open=half_open)
-    context = client_context(TlsConfig(ca_data=authority.pem.encode()))
+    context = CONTEXTS[engine](authority)
     transport = TlsTransport(context, "127.0.0.1", recorder)
     async with tls_listener(authority, script, maximum=maximum) as port:
         loop = asyncio.get_running_loop()

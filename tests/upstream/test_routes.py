@@ -2,14 +2,10 @@
 
 import asyncio
 import base64
-import ssl
 from pathlib import Path
 
 import pytest
 
-from kubelatch.kubeconfig import TlsConfig
-from kubelatch.tls import client_context
-from kubelatch.upstream import dial
 from tests.support.certificates import Authority
 from tests.support.forward_proxy import forward_proxy
 from tests.support.kubeconfig import kubeconfig
@@ -31,19 +27,8 @@ async def switching(connection: Connection) -> None:
         await connection.send(data)
 
 
-@pytest.fixture
-def trusting(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's trust store holds the proxy's CA."""
-
-    def context() -> ssl.SSLContext:
-        return client_context(TlsConfig(ca_data=authority.pem.encode()))
-
-    monkeypatch.setattr(dial, "proxy_context", context)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("login", ["", "me:p%40ss@"], ids=["open", "with a password"])
-@pytest.mark.usefixtures("trusting")
 async def test_requests_and_tunnels_take_the_same_way(
     tmp_path: Path, authority: Authority, kind: str, login: str
 ) -> None:

@@ -16,16 +16,22 @@ from kubelatch.upstream.tls_transport import TlsTransport, TruncatedError
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
 
-from .peer import Recorder, TlsPeer, tls_pair
+from .peer import CONTEXTS, Recorder, TlsPeer, tls_pair
 
 VERSIONS = pytest.mark.parametrize(
     "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"]
 )
 
 
+@pytest.fixture(params=CONTEXTS)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Every test here holds for both ways to verify a server."""
+    return str(request.param)
+
+
 @VERSIONS
 async def test_bytes_in_any_pieces_arrive_whole(
-    version: ssl.TLSVersion, authority: Authority
+    version: ssl.TLSVersion, authority: Authority, engine: str
 ) -> None:
     data = bytes(range(256)) * 300
 
@@ -35,7 +41,7 @@ async def test_bytes_in_any_pieces_arrive_whole(
             await peer.send(stream[start : start + 777])
             await asyncio.sleep(0)
 
-    async with tls_pair(authority, script, maximum=version) as (_, recorder):
+    async with tls_pair(authority, script, engine=engine, maximum=version) as (_, recorder):
         await recorder.lost.wait()
         assert recorder.data == data + b"tail"
         assert recorder.ended.is_set()
@@ -45,7 +51,7 @@ async def test_bytes_in_any_pieces_arrive_whole(
 @VERSIONS
 @pytest.mark.parametrize("size", [1, 16_384, 65_535, 65_536, 65_537, 300_000, 1_000_003])
 async def test_large_pieces_arrive_whole_both_ways(
-    version: ssl.TLSVersion, size: int, authority: Authority
+    version: ssl.TLSVersion, size: int, authority: Authority, engine: str
 ) -> None:
     data = random.Random(size).randbytes(size)
 
@@ -53,7 +59,7 @@ async def test_large_pieces_arrive_whole_both_ways(
         heard = await peer.read_all()
         await peer.send(peer.sealed(heard) + peer.close_notify())
 
-    async with tls_pair(authority, script, maximum=version) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine, maximum=version) as (transport, recorder):
         transport.write(memoryview(data))
         transport.write_eof()
         await recorder.lost.wait()
@@ -62,14 +68,16 @@ async def test_large_pieces_arrive_whole_both_ways(
 
 
 @pytest.mark.parametrize("kept", [0, 1, 65_536, 65_537, 100_000])
-async def test_what_comes_behind_the_end_is_nobodys(kept: int, authority: Authority) -> None:
+async def test_what_comes_behind_the_end_is_nobodys(
+    kept: int, authority: Authority, engine: str
+) -> None:
     data = random.Random(kept).randbytes(kept)
 
     async def script(peer: TlsPeer) -> None:
         stream = peer.sealed(data) + peer.close_notify()
         await peer.send(stream + bytes(100_000))
 
-    async with tls_pair(authority, script) as (_, recorder):
+    async with tls_pair(authority, script, engine=engine) as (_, recorder):
         await recorder.lost.wait()
         assert recorder.data == data
         assert recorder.ended.is_set()
@@ -78,47 +86,49 @@ async def test_what_comes_behind_the_end_is_nobodys(kept: int, authority: Author
 
 @VERSIONS
 async def test_an_end_without_close_notify_is_no_end(
-    version: ssl.TLSVersion, authority: Authority
+    version: ssl.TLSVersion, authority: Authority, engine: str
 ) -> None:
     async def script(peer: TlsPeer) -> None:
         await peer.send(peer.sealed(b"data"))
 
-    async with tls_pair(authority, script, maximum=version) as (_, recorder):
+    async with tls_pair(authority, script, engine=engine, maximum=version) as (_, recorder):
         await recorder.lost.wait()
         assert recorder.data == b"data"
         assert not recorder.ended.is_set()
         assert isinstance(recorder.error, TruncatedError)
 
 
-async def test_an_end_within_a_record_is_no_end(authority: Authority) -> None:
+async def test_an_end_within_a_record_is_no_end(authority: Authority, engine: str) -> None:
     async def script(peer: TlsPeer) -> None:
         await peer.send(peer.sealed(b"data") + peer.sealed(b"more")[:-3])
 
-    async with tls_pair(authority, script) as (_, recorder):
+    async with tls_pair(authority, script, engine=engine) as (_, recorder):
         await recorder.lost.wait()
         assert recorder.data == b"data"
         assert isinstance(recorder.error, TruncatedError)
 
 
-async def test_a_record_that_was_tampered_with_is_an_error(authority: Authority) -> None:
+async def test_a_record_that_was_tampered_with_is_an_error(
+    authority: Authority, engine: str
+) -> None:
     async def script(peer: TlsPeer) -> None:
         good, bad = peer.sealed(b"good"), bytearray(peer.sealed(b"evil"))
         bad[-1] ^= 1
         await peer.send(good + bytes(bad))
 
-    async with tls_pair(authority, script) as (_, recorder):
+    async with tls_pair(authority, script, engine=engine) as (_, recorder):
         await recorder.lost.wait()
         assert recorder.data == b"good"
         assert isinstance(recorder.error, ssl.SSLError)
 
 
-async def test_we_end_and_the_peer_goes_on(authority: Authority) -> None:
+async def test_we_end_and_the_peer_goes_on(authority: Authority, engine: str) -> None:
     async def script(peer: TlsPeer) -> None:
         assert await peer.read_all() == b"question"
         await peer.send(peer.sealed(b"a" * 500_000))
         await peer.send(peer.close_notify())
 
-    async with tls_pair(authority, script) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine) as (transport, recorder):
         transport.write(b"question")
         transport.write_eof()
         transport.write(b"too late")
@@ -127,7 +137,7 @@ async def test_we_end_and_the_peer_goes_on(authority: Authority) -> None:
         assert recorder.error is None
 
 
-async def test_we_end_while_bytes_of_the_peer_are_unread(authority: Authority) -> None:
+async def test_we_end_while_bytes_of_the_peer_are_unread(authority: Authority, engine: str) -> None:
     """``unwrap`` would take them for a breach of the protocol."""
     sent = asyncio.Event()
 
@@ -138,7 +148,7 @@ async def test_we_end_while_bytes_of_the_peer_are_unread(authority: Authority) -
         assert await peer.read_all() == b""
         await peer.send(stream[90_000:] + peer.close_notify())
 
-    async with tls_pair(authority, script) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine) as (transport, recorder):
         transport.pause_reading()
         await sent.wait()
         await asyncio.sleep(0.05)
@@ -149,7 +159,7 @@ async def test_we_end_while_bytes_of_the_peer_are_unread(authority: Authority) -
         assert recorder.error is None
 
 
-async def test_we_end_in_the_middle_of_a_delivery(authority: Authority) -> None:
+async def test_we_end_in_the_middle_of_a_delivery(authority: Authority, engine: str) -> None:
     class Ending(Recorder):
         def data_received(self, data: bytes) -> None:
             if not self.data:
@@ -162,7 +172,7 @@ async def test_we_end_in_the_middle_of_a_delivery(authority: Authority) -> None:
         assert await peer.read_all() == b""
         await peer.send(peer.sealed(b"b") + peer.close_notify())
 
-    async with tls_pair(authority, script) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine) as (transport, recorder):
         recorder.__class__ = Ending
         await recorder.lost.wait()
         assert recorder.data == b"a" * 1_000_000 + b"b"
@@ -170,7 +180,7 @@ async def test_we_end_in_the_middle_of_a_delivery(authority: Authority) -> None:
         assert transport.is_closing()
 
 
-async def test_the_peer_ends_and_we_go_on(authority: Authority) -> None:
+async def test_the_peer_ends_and_we_go_on(authority: Authority, engine: str) -> None:
     heard: list[bytes] = []
 
     async def script(peer: TlsPeer) -> None:
@@ -178,7 +188,7 @@ async def test_the_peer_ends_and_we_go_on(authority: Authority) -> None:
         peer.writer.write_eof()
         heard.append(await peer.read_all())
 
-    async with tls_pair(authority, script, half_open=True) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine, half_open=True) as (transport, recorder):
         await recorder.ended.wait()
         assert recorder.data == b"last words"
         await asyncio.sleep(0.05)  # the end of TCP as well
@@ -191,7 +201,7 @@ async def test_the_peer_ends_and_we_go_on(authority: Authority) -> None:
         transport.close()
 
 
-async def test_a_peer_that_ended_and_then_resets_is_lost(authority: Authority) -> None:
+async def test_a_peer_that_ended_and_then_resets_is_lost(authority: Authority, engine: str) -> None:
     async def script(peer: TlsPeer) -> None:
         await peer.send(peer.sealed(b"last words") + peer.close_notify())
         peer.writer.write_eof()
@@ -199,7 +209,7 @@ async def test_a_peer_that_ended_and_then_resets_is_lost(authority: Authority) -
         linger_zero(peer.writer.transport)
         peer.writer.transport.abort()
 
-    async with tls_pair(authority, script, half_open=True) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine, half_open=True) as (transport, recorder):
         await recorder.ended.wait()
         while not recorder.lost.is_set():
             transport.write(b"x")
@@ -208,7 +218,7 @@ async def test_a_peer_that_ended_and_then_resets_is_lost(authority: Authority) -
         assert isinstance(recorder.error, ConnectionError)
 
 
-async def test_pausing_stops_delivery_and_reading(authority: Authority) -> None:
+async def test_pausing_stops_delivery_and_reading(authority: Authority, engine: str) -> None:
     total = 20_000_000
 
     async def script(peer: TlsPeer) -> None:
@@ -216,7 +226,7 @@ async def test_pausing_stops_delivery_and_reading(authority: Authority) -> None:
             await peer.send(peer.sealed(b"x" * 100_000))
         await peer.send(peer.close_notify())
 
-    async with tls_pair(authority, script) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine) as (transport, recorder):
         transport.pause_reading()
         transport.pause_reading()
         assert not transport.is_reading()
@@ -237,6 +247,7 @@ async def test_pausing_stops_delivery_and_reading(authority: Authority) -> None:
 
 async def test_a_pause_within_a_delivery_holds_what_is_decrypted_next(
     authority: Authority,
+    engine: str,
 ) -> None:
     class Pausing(Recorder):
         def data_received(self, data: bytes) -> None:
@@ -247,7 +258,7 @@ async def test_a_pause_within_a_delivery_holds_what_is_decrypted_next(
     async def script(peer: TlsPeer) -> None:
         await peer.send(peer.sealed(b"x" * 3_000_000) + peer.close_notify())
 
-    async with tls_pair(authority, script) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine) as (transport, recorder):
         recorder.__class__ = Pausing
         while not recorder.lost.is_set():
             await asyncio.sleep(0.002)
@@ -260,7 +271,9 @@ async def test_a_pause_within_a_delivery_holds_what_is_decrypted_next(
 
 
 @pytest.mark.parametrize("size", [50_000, 1_000_000])
-async def test_a_peer_that_does_not_read_pauses_the_writer(size: int, authority: Authority) -> None:
+async def test_a_peer_that_does_not_read_pauses_the_writer(
+    size: int, authority: Authority, engine: str
+) -> None:
     go = asyncio.Event()
 
     async def script(peer: TlsPeer) -> None:
@@ -269,7 +282,7 @@ async def test_a_peer_that_does_not_read_pauses_the_writer(size: int, authority:
         peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert len(await peer.read_all()) == written
 
-    async with tls_pair(authority, script) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine) as (transport, recorder):
         transport.set_write_buffer_limits(high=100_000)
         written = 0
         while not recorder.writing_paused:
@@ -284,12 +297,14 @@ async def test_a_peer_that_does_not_read_pauses_the_writer(size: int, authority:
         await recorder.lost.wait()
 
 
-async def test_closing_sends_what_is_buffered_and_close_notify(authority: Authority) -> None:
+async def test_closing_sends_what_is_buffered_and_close_notify(
+    authority: Authority, engine: str
+) -> None:
     async def script(peer: TlsPeer) -> None:
         await asyncio.sleep(0.05)
         assert len(await peer.read_all()) == 5_000_000
 
-    async with tls_pair(authority, script) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine) as (transport, recorder):
         # The peer's session tickets are to be read: a close would reset them, and all else.
         await asyncio.sleep(0.02)
         transport.write(b"x" * 5_000_000)
@@ -299,12 +314,12 @@ async def test_closing_sends_what_is_buffered_and_close_notify(authority: Author
         assert recorder.error is None
 
 
-async def test_an_abort_is_seen_as_a_cut(authority: Authority) -> None:
+async def test_an_abort_is_seen_as_a_cut(authority: Authority, engine: str) -> None:
     async def script(peer: TlsPeer) -> None:
         with pytest.raises(ConnectionResetError):
             await peer.read_all()
 
-    async with tls_pair(authority, script) as (transport, recorder):
+    async with tls_pair(authority, script, engine=engine) as (transport, recorder):
         transport.abort()
         await recorder.lost.wait()
 
@@ -333,7 +348,7 @@ async def test_a_handshake_that_fails_raises_once_and_leaves_nothing(
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
-async def test_a_key_update_is_answered(tmp_path: Path, authority: Authority) -> None:
+async def test_a_key_update_is_answered(tmp_path: Path, authority: Authority, engine: str) -> None:
     leaf = authority.server()
     pem = tmp_path / "server.pem"
     pem.write_text(leaf.key + leaf.certificate)
@@ -351,8 +366,7 @@ async def test_a_key_update_is_answered(tmp_path: Path, authority: Authority) ->
         while not line.startswith(b"ACCEPT"):
             line = await process.stdout.readline()
         port = int(line.rpartition(b":")[2])
-        context = client_context(TlsConfig(ca_data=authority.pem.encode()))
-        transport = TlsTransport(context, "127.0.0.1", recorder)
+        transport = TlsTransport(CONTEXTS[engine](authority), "127.0.0.1", recorder)
         await loop.create_connection(lambda: transport, "127.0.0.1", port)
         await transport.ready
         for number in range(3):
@@ -371,14 +385,16 @@ async def test_a_key_update_is_answered(tmp_path: Path, authority: Authority) ->
         await process.communicate()
 
 
-def test_event_loops_in_several_threads_do_not_mix_their_bytes(authority: Authority) -> None:
+def test_event_loops_in_several_threads_do_not_mix_their_bytes(
+    authority: Authority, engine: str
+) -> None:
     async def receive(number: int) -> bytes:
         async def script(peer: TlsPeer) -> None:
             for _ in range(40):
                 await peer.send(peer.sealed(bytes([number]) * 200_000))
             await peer.send(peer.close_notify())
 
-        async with tls_pair(authority, script) as (_, recorder):
+        async with tls_pair(authority, script, engine=engine) as (_, recorder):
             await recorder.lost.wait()
         assert recorder.error is None
         return recorder.data

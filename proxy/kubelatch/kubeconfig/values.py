@@ -218,5 +218,5 @@ class ClientConfig:
 
     @property
     def tls_name(self) -> str:
-        """The name to ask for by SNI and to verify: as Go does, without the dot at its end."""
-        return self.tls.server_name or self.server.host.removesuffix(".")
+        """The name to ask for by SNI and to verify, as it was written."""
+        return self.tls.server_name or self.server.host

@@ -4,15 +4,26 @@ It knows certificates and keys, not where they came from. Key material never tou
 """
 
 from .certificates import CertificateInfo, ClientCertificate, certificate_info
-from .context import check_certificate, client_context
+from .context import (
+    ClientContext,
+    TlsContext,
+    check_certificate,
+    client_context,
+    may_be_good_for_go,
+    proxy_context,
+)
 from .explain import explain, is_cut
 
 __all__ = [
     "CertificateInfo",
     "ClientCertificate",
+    "ClientContext",
+    "TlsContext",
     "certificate_info",
     "check_certificate",
     "client_context",
     "explain",
     "is_cut",
+    "may_be_good_for_go",
+    "proxy_context",
 ]

@@ -1,8 +1,8 @@
 """An SSLContext for the API server that accepts and refuses what Go's would.
 
 TLS 1.2 or newer; names in subjectAltName only; an intermediate CA may be the trust anchor; and
-certificates without key identifiers, as some clouds issue them, are good enough. What differs
-from Go is OpenSSL's own: it refuses RSA keys below 2048 bits where the distribution says so.
+certificates without key identifiers, as some clouds issue them, are good enough. Where OpenSSL
+refuses what Go may accept, and the trust anchors are the kubeconfig's own, ``go_context`` decides.
 """
 
 import os
@@ -12,34 +12,88 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from ..errors import ConfigError
 from ..kubeconfig.files import DISK, explain_os_error
 from ..kubeconfig.values import TlsConfig
 from .certificates import ClientCertificate, certificate_blocks
+from .names import parse_address
+
+# What OpenSSL (x509_vfy.h) may say of a certificate that Go accepts. Not: dates, addresses, path
+# lengths, name constraints, unknown extensions; there the two agree.
+_RECONSIDERED: Final = frozenset({
+    # Key identifiers that differ, as after a renewal of the CA with its key, or a certificate of
+    # its CA's own name: no issuer is found.
+    2, 18, 19, 20, 21, 29, 30, 31,
+    7,  # two CAs of one name: the signature was tried with the wrong one
+    24, 26, 79,  # nsCertType; extended key usage "any"; keyCertSign alone: unsuitable purpose
+    62,  # underscores, beside wildcards
+    66, 67,  # RSA below 2,048 bits
+})  # fmt: skip
 
 # OpenSSL's SSL_OP_IGNORE_UNEXPECTED_EOF. Python sets it by default up to 3.11.2 (python/cpython
 # gh-95494): an end without close_notify would then look like one with it.
 _IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
 
 
-def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
-    """Build the context for connections to one API server, or to a proxy on the way to it.
+class TlsContext(Protocol):
+    """What makes the client's side of a TLS connection."""
+
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, server_hostname: str
+    ) -> Any:
+        """An ``ssl.SSLObject``, or what does as one.
+
+        Raises:
+            ValueError: *server_hostname* is not the name of anything.
+        """
+        ...
+
+
+class ClientContext(ssl.SSLContext):
+    """An SSLContext that remembers what it was made of.
+
+    Attributes:
+        anchors: the trusted certificates in PEM, one by one; empty if the system's are trusted,
+            too, or none are needed.
+        certificate: what the client shows.
+    """
+
+    anchors: tuple[bytes, ...] = ()
+    certificate: ClientCertificate | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As in ``ssl``, but names are read as Go reads them: a dot at the end says nothing, and
+        an address may have brackets, or be one of IPv4 in the form of IPv6."""
+        if isinstance(server_hostname, str):
+            address = parse_address(server_hostname)
+            server_hostname = str(address) if address else server_hostname.removesuffix(".")
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+
+def may_be_good_for_go(context: ClientContext, error: ssl.SSLCertVerificationError) -> bool:
+    """Whether ``go_context`` may accept a server that OpenSSL refused: with trust anchors of the
+    kubeconfig's own, and for a reason in which the two differ."""
+    return bool(context.anchors) and error.verify_code in _RECONSIDERED
+
+
+def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None) -> ClientContext:
+    """Build the context for connections to one API server.
 
     Reads the CA file. HTTP/1.1 is offered by ALPN.
 
     Raises:
         ConfigError: a CA, certificate or key that cannot be used, and why.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Whatever differs between releases of Python is set here. ``create_default_context`` would
-    # also write session keys to the file that another program's $SSLKEYLOGFILE names.
-    context.options &= ~_IGNORE_UNEXPECTED_EOF
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.hostname_checks_common_name = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context = _new_context()
     context.set_alpn_protocols(["http/1.1"])
     if tls.insecure:
         context.check_hostname = False
@@ -48,10 +102,36 @@ def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None)
         _trust(context, tls)
     if certificate is not None:
         _present(context, certificate)
+        context.certificate = certificate
     return context
 
 
-def _trust(context: ssl.SSLContext, tls: TlsConfig) -> None:
+def proxy_context(cluster: TlsContext | None) -> ClientContext:
+    """The context for an https proxy on the way to a cluster.
+
+    The system's authorities may vouch for it, and those of the cluster: client-go trusts the
+    latter alone there.
+    """
+    context = _new_context()
+    _trust_the_system(context)
+    for pem in cluster.anchors if isinstance(cluster, ClientContext) else ():
+        context.load_verify_locations(cadata=pem.decode("ascii"))
+    return context
+
+
+def _new_context() -> ClientContext:
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Whatever differs between releases of Python is set here. ``create_default_context`` would
+    # also write session keys to the file that another program's $SSLKEYLOGFILE names.
+    context.options &= ~_IGNORE_UNEXPECTED_EOF
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _trust(context: ClientContext, tls: TlsConfig) -> None:
     if tls.ca_data is not None:
         _trust_only(context, tls.ca_data, tls.ca_file or "certificate-authority-data")
     elif tls.ca_file:
@@ -65,7 +145,7 @@ def _trust(context: ssl.SSLContext, tls: TlsConfig) -> None:
         _trust_the_system(context)
 
 
-def _trust_only(context: ssl.SSLContext, pem: bytes, where: str) -> None:
+def _trust_only(context: ClientContext, pem: bytes, where: str) -> None:
     blocks = certificate_blocks(pem)
     if not blocks:
         raise _unusable_ca(f"no valid certificate authority data seen in {where}")
@@ -73,6 +153,7 @@ def _trust_only(context: ssl.SSLContext, pem: bytes, where: str) -> None:
         context.load_verify_locations(cadata=b"".join(blocks).decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError):
         raise _unusable_ca(f"failed to parse certificate in {where}") from None
+    context.anchors = tuple(blocks)
 
 
 def _unusable_ca(problem: str) -> ConfigError:

@@ -107,9 +107,11 @@ def _we_refused(error: ssl.SSLCertVerificationError, server_name: str) -> Upstre
         )
     if code in _UNKNOWN_CA:
         return UpstreamError(
-            f"the certificate of {server_name} is signed by an unknown authority",
-            hint="The cluster's CA was replaced, or this is another server: fetch the kubeconfig "
-            "again, or name the CA by --certificate-authority.",
+            f"the certificate of {server_name} cannot be traced to a trusted authority (unknown "
+            f"authority): {error.verify_message}",
+            hint="The CA in the kubeconfig may be an old one or another cluster's, the server may "
+            "not send an intermediate certificate, or something on the way may answer in its "
+            "place. kubelatch check shows which CA is trusted.",
             cause="tls-ca",
         )
     return UpstreamError(

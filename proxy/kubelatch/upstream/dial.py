@@ -20,9 +20,11 @@ import aiohappyeyeballs
 
 from ..errors import UpstreamError, UpstreamTimeoutError
 from ..kubeconfig import ProxyAddress
+from ..tls import TlsContext
 from .connection import UpstreamConnection
+from .contexts import Contexts
 from .liveness import configure
-from .route import ConnectRequest, CutOffError, connect_socks, proxy_context, proxy_error
+from .route import ConnectRequest, CutOffError, connect_socks, proxy_error
 from .sessions import Sessions
 from .tls_transport import TlsTransport
 from .turns import Turns
@@ -60,7 +62,7 @@ class Address:
 
     host: str
     port: int
-    context: ssl.SSLContext | None
+    context: TlsContext | None
     server_name: str
     proxy: ProxyAddress | None = None
 
@@ -90,6 +92,7 @@ class Dialer:
         self.address = address
         self._sessions = Sessions()
         self._turns = Turns()
+        self._contexts = Contexts(address.context)
         self._explain_tls = explain_tls
         self._connect_timeout = connect_timeout or None
         self._tls_timeout = tls_timeout or None
@@ -116,12 +119,37 @@ class Dialer:
             return await self._dial(keepalive)
 
     async def _dial(self, keepalive: float | None) -> UpstreamConnection:
-        connection = UpstreamConnection(self._explain)
-        context = self.address.context
+        context = self._contexts.current
         if context is None:
+            connection = UpstreamConnection(self._explain)
             await self._reach(connection, keepalive)
             return connection
-        tls = TlsTransport(context, self.address.server_name, connection, self._sessions)
+        try:
+            return await self._dial_tls(context, keepalive)
+        except UpstreamError as error:
+            other = await self._contexts.other(context, error.__cause__)
+            if other is None:
+                raise
+            refusal = error
+        try:
+            connection = await self._dial_tls(other, keepalive)
+        except UpstreamError:
+            if other is self.address.context:
+                # OpenSSL says less of what it refuses.
+                raise refusal from None
+            raise
+        self._contexts.current = other
+        return connection
+
+    async def _dial_tls(self, context: TlsContext, keepalive: float | None) -> UpstreamConnection:
+        connection = UpstreamConnection(self._explain)
+        sessions = self._sessions if self._contexts.resumes(context) else None
+        try:
+            tls = TlsTransport(context, self.address.server_name, connection, sessions)
+        except ValueError as exc:
+            msg = f"{self.address.server_name!r} is no name that a certificate could be for"
+            hint = "look at tls-server-name in kubeconfig, and at --tls-server-name"
+            raise UpstreamError(msg, cause="tls-name", hint=hint) from exc
         try:
             async with self._turns.turn():
                 await self._reach(tls, keepalive)
@@ -153,7 +181,10 @@ class Dialer:
         request = ConnectRequest(proxy, self.address.host, self.address.port)
         first: asyncio.Protocol = request
         if proxy.scheme == "https":
-            first = TlsTransport(proxy_context(), proxy.host, request)
+            try:
+                first = TlsTransport(await self._contexts.for_proxy(), proxy.host, request)
+            except ValueError as exc:
+                raise proxy_error(proxy, "has no name that a certificate could be for") from exc
         try:
             await self._connect(first, proxy.host, proxy.port, keepalive)
         except UpstreamError as error:

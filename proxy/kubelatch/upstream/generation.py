@@ -16,11 +16,11 @@ from ..credentials import CLIENTS_OWN, Credential, CredentialSource
 from ..errors import KubelatchError, UpstreamError
 from ..kubeconfig import ProxyAddress
 from ..links import Links
-from ..tls import ClientCertificate
+from ..tls import ClientCertificate, TlsContext
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
 
-ContextFactory = Callable[[ClientCertificate | None], ssl.SSLContext]
+ContextFactory = Callable[[ClientCertificate | None], TlsContext]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

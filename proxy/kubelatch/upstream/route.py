@@ -8,14 +8,12 @@ same way, which kubectl proxy does not do for upgrades (kubernetes/kubernetes#12
 import asyncio
 import base64
 import socket
-import ssl
 from typing import Final, cast
 
 import httptools
 
-from ..errors import ConfigError, UpstreamError
-from ..kubeconfig import ProxyAddress, TlsConfig
-from ..tls import client_context
+from ..errors import UpstreamError
+from ..kubeconfig import ProxyAddress
 
 # Of an answer to CONNECT; proxies add a page to a refusal, which nobody reads.
 _MAX_ANSWER: Final = 64 * 1024
@@ -111,24 +109,15 @@ def proxy_error(proxy: ProxyAddress, what: str, hint: str = "") -> UpstreamError
     )
 
 
-def proxy_context() -> ssl.SSLContext:
-    """TLS to an https proxy: verified by the system's trust store, as Go does."""
-    return client_context(TlsConfig())
-
-
 async def connect_socks(proxy: ProxyAddress, host: str, port: int) -> socket.socket:
     """A socket through a SOCKS5 proxy, which resolves the name (RFC 1928).
 
     Raises:
-        ConfigError: the library for it is not installed.
         UpstreamError: the proxy cannot be reached, or will not.
     """
-    try:
-        from python_socks import ProxyError  # noqa: PLC0415 -- an extra
-        from python_socks.async_.asyncio import Proxy  # noqa: PLC0415
-    except ImportError as exc:
-        msg = "a socks5 proxy is configured, and support for it is not installed"
-        raise ConfigError(msg, hint="pip install 'kubelatch[socks]'", cause="proxy") from exc
+    from python_socks import ProxyError  # noqa: PLC0415 -- seldom needed
+    from python_socks.async_.asyncio import Proxy  # noqa: PLC0415
+
     try:
         connected = await Proxy.from_url(proxy.url(), rdns=True).connect(host, port)
     except ProxyError as exc:

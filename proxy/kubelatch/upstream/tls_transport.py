@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final, cast
 
-from ..tls import is_cut
+from ..tls import TlsContext, is_cut
 from .last_bytes import last_bytes
 from .sessions import Sessions
 
@@ -40,15 +40,18 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     run, and raises :class:`ssl.SSLError` or :class:`ConnectionError` otherwise.
 
     Args:
-        context: verification and client certificate.
+        context: verification and client certificate: an ``ssl.SSLContext``, or what does as one.
         server_hostname: what the certificate must name, and SNI unless an address.
         protocol: gets ``data_received`` and the other callbacks, as from any transport.
         sessions: of the same context and name; the handshake may resume one.
+
+    Raises:
+        ValueError: *server_hostname* is not the name of anything.
     """
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: TlsContext,
         server_hostname: str,
         protocol: asyncio.Protocol,
         sessions: Sessions | None = None,
@@ -215,7 +218,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._connected = True
         self._protocol.connection_made(self)
         self.ready.set_result(None)
-        if self._incoming.pending and not self._paused:
+        if (self._incoming.pending or self._ssl.pending()) and not self._paused:
             self._decrypt()
 
     def _decrypt(self, data: bytes = b"") -> None:

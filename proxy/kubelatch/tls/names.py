@@ -1,0 +1,231 @@
+"""The names in certificates as Go matches them: the server's own, and name constraints.
+
+Pure text: it knows neither keys nor signatures. Where two releases of Go differ, the stricter
+reading holds. The functions of Go that the rules come from are in ``crypto/x509``, ``verify.go``
+and ``constraints.go``.
+"""
+
+import ipaddress
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LETTERS: Final = frozenset(string.ascii_letters + string.digits + "-_")
+# Of a mailbox; a quoted local part, which Go reads too, counts as unreadable.
+_ATEXT: Final = frozenset(string.ascii_letters + string.digits + "!#$%&'*+-/=?^_`{|}~.")
+
+
+class NameRefusedError(ValueError):
+    """A name that cannot be read, or that a constraint does not allow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What a subjectAltName holds; other kinds of names are left out, as in Go.
+
+    Host names keep their case; addresses of IPv4 are never in the form of IPv6.
+    """
+
+    hosts: tuple[str, ...] = ()
+    addresses: tuple[IPAddress, ...] = ()
+    mailboxes: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.hosts or self.addresses or self.mailboxes or self.uris)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subtrees:
+    """One side, permitted or excluded, of name constraints (RFC 5280 section 4.2.1.10)."""
+
+    hosts: tuple[str, ...] = ()
+    networks: tuple[IPNetwork, ...] = ()
+    mailboxes: tuple[str, ...] = ()
+    uri_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What a CA may vouch for. Directory names are no part of it (Go does not support them)."""
+
+    permitted: Subtrees = field(default_factory=Subtrees)
+    excluded: Subtrees = field(default_factory=Subtrees)
+
+    def check(self, names: Names) -> None:
+        """See that each name is permitted, and none excluded (``chainConstraints.check``).
+
+        Raises:
+            NameRefusedError: one is not, or cannot be read.
+        """
+        yes, no = self.permitted, self.excluded
+        for address in names.addresses:
+            if yes.networks and not _within(address, yes.networks):
+                raise NameRefusedError(f"address {address} is not permitted")
+            if _within(address, no.networks):
+                raise NameRefusedError(f"address {address} is excluded")
+        for host in names.hosts:
+            _demand_domain(host)
+            if yes.hosts and not any(_is_below(host, tree) for tree in yes.hosts):
+                raise NameRefusedError("a DNS name is not permitted")
+            if any(_is_below(host, t) or _wildcard_reaches(host, t) for t in no.hosts):
+                raise NameRefusedError("a DNS name is excluded")
+        for uri in names.uris:
+            _check_host(_uri_host(uri), yes.uri_hosts, no.uri_hosts, "URI")
+        for mailbox in names.mailboxes:
+            _check_mailbox(mailbox, yes.mailboxes, no.mailboxes)
+
+
+def parse_address(text: str) -> IPAddress | None:
+    """The address that a server is called by, brackets or not; None if it is a name.
+
+    As ``net.ParseIP``: no zone, and IPv4 in the form of IPv6 is IPv4.
+    """
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    if "%" in text:
+        return None
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def is_for(names: Names, server: str) -> bool:
+    """Whether a certificate with these names is for *server* (``Certificate.VerifyHostname``).
+
+    An address needs an address. A wildcard is the whole first label and stands for one label.
+    Underscores are letters. The subject's common name never counts.
+    """
+    address = parse_address(server)
+    if address is not None:
+        return address in names.addresses
+    server = _lower(server)
+    plain = _is_host(server.removesuffix("."))
+    for name in names.hosts:
+        pattern = _lower(name)
+        if plain and _is_host(pattern, wildcard=True):
+            if _matches(pattern, server.removesuffix(".")):
+                return True
+        elif pattern == server and pattern not in {"", "."}:
+            return True
+    return False
+
+
+def is_domain(name: str, *, constraint: bool = False) -> bool:
+    """Whether Go can read it as a domain name (``domainNameValid``)."""
+    if not name:
+        return True
+    if constraint:
+        name = name.removeprefix(".")
+    return all(name.split(".")) and all("!" <= character <= "~" for character in name)
+
+
+def is_mailbox(text: str) -> bool:
+    """Whether a mailbox is one that :meth:`Constraints.check` can read."""
+    local, at, domain = text.rpartition("@")
+    return (
+        bool(at and local and domain)
+        and all(local.split("."))
+        and _ATEXT.issuperset(local)
+        and is_domain(domain)
+    )
+
+
+def _lower(text: str) -> str:
+    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
+
+
+def _is_host(name: str, *, wildcard: bool = False) -> bool:
+    """``validHostname``."""
+    labels = name.split(".")
+    if wildcard and labels[0] == "*" and len(labels) > 1:
+        labels = labels[1:]
+    return all(label and label[0] != "-" and _LETTERS.issuperset(label) for label in labels)
+
+
+def _matches(pattern: str, host: str) -> bool:
+    """``matchHostnames``; both are lower case."""
+    parts, labels = pattern.split("."), host.split(".")
+    if parts[0] == "*":
+        parts[0] = labels[0]
+    return parts == labels
+
+
+def _within(address: IPAddress, networks: Sequence[IPNetwork]) -> bool:
+    return any(address in network for network in networks)
+
+
+def _demand_domain(name: str) -> None:
+    if not is_domain(name):
+        raise NameRefusedError("a name is no domain name")
+
+
+def _is_below(host: str, tree: str) -> bool:
+    """``dnsHasSuffix``: the name itself or below it; with a dot before it, only below it."""
+    host, tree = _lower(host), _lower(tree)
+    if not tree:
+        return True
+    return host.endswith(tree) and (
+        len(host) == len(tree) or tree[0] == "." or host[-len(tree) - 1] == "."
+    )
+
+
+def _wildcard_reaches(host: str, tree: str) -> bool:
+    """A wildcard that stands for an excluded name, too (``dnsConstraints.query``)."""
+    if not host.startswith("*"):
+        return False
+    _, dot, parent = _lower(tree).partition(".")
+    return bool(dot) and _lower(host).partition(".")[2] == parent
+
+
+def _is_host_below(host: str, tree: str) -> bool:
+    """For URIs and mailboxes: that host, or with a dot before it those below it."""
+    return _is_below(host, tree) if not tree or tree[0] == "." else _lower(host) == _lower(tree)
+
+
+def _check_host(host: str, permitted: Sequence[str], excluded: Sequence[str], kind: str) -> None:
+    _demand_domain(host)
+    # Releases of Go differ in whether a tree without a dot holds what is below it: it does where
+    # that is refused, and does not where that is permitted.
+    if permitted and not any(_is_host_below(host, tree) for tree in permitted):
+        raise NameRefusedError(f"a host of a {kind} is not permitted")
+    if any(_is_below(host, tree) for tree in excluded):
+        raise NameRefusedError(f"a host of a {kind} is excluded")
+
+
+def _check_mailbox(mailbox: str, permitted: Sequence[str], excluded: Sequence[str]) -> None:
+    if not is_mailbox(mailbox):
+        raise NameRefusedError("a mailbox cannot be read")
+    local, _, domain = mailbox.rpartition("@")
+    whole = (local, _lower(domain))
+
+    def same(tree: str) -> bool:
+        other, _, host = tree.rpartition("@")
+        return whole == (other, _lower(host))
+
+    if permitted and not any(
+        same(tree) if "@" in tree else _is_host_below(domain, tree) for tree in permitted
+    ):
+        raise NameRefusedError("a mailbox is not permitted")
+    if any(same(tree) if "@" in tree else _is_below(domain, tree) for tree in excluded):
+        raise NameRefusedError("a mailbox is excluded")
+
+
+def _uri_host(uri: str) -> str:
+    """The host of a URI; one without, or with an address, cannot be judged (``parseURIs``)."""
+    try:
+        parts = urlsplit(uri)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parse_address(host) is not None or ":" in host:
+        raise NameRefusedError("a URI names no host")
+    return host

@@ -11,6 +11,7 @@ failed, as the API server's own are to the anonymous.
 """
 
 import ipaddress
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -51,8 +52,8 @@ _SHUTDOWN_SECONDS: Final = 0.5
 _READ: Final = ("GET", "HEAD")
 _Handler: TypeAlias = Callable[["_Request"], Awaitable[web.Response]]
 
-# As kubectl proxy's --accept-hosts, and other spellings of loopback.
-_LOOPBACK_HOSTS: Final = (r"^localhost$", r"^127\.[0-9.]+$", r"^\[::1\]$")
+# As kubectl proxy's --accept-hosts; the address that is listened on joins them.
+_LOOPBACK_HOSTS: Final = (r"^localhost$", r"^127\.0\.0\.1$", r"^\[::1\]$")
 # A page cannot bring its own name to stand for one of these.
 _ADDRESSES: Final = (r"^localhost$", r"^[0-9]+(\.[0-9]+){3}$", r"^\[[0-9a-fA-F:.]+\]$")
 _NEVER_CACHED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -177,7 +178,12 @@ class Admin:
         # says of its GETs that they are a page's, unless it trusts the name.
         self._hosts = None
         if not self._listener.unix:
-            names = _LOOPBACK_HOSTS if self._listener.local else (*_ADDRESSES, *accept_hosts)
+            own = re.escape(self._listener.name.rpartition(":")[0])
+            names = (
+                (*_LOOPBACK_HOSTS, f"^{own}$")
+                if self._listener.local
+                else (*_ADDRESSES, *accept_hosts)
+            )
             self._hosts = HostRule(PatternList("--accept-hosts", names, ignore_case=True))
         self._routes: Final = {
             "/livez": _Route(self._livez, probe=True),

@@ -27,7 +27,7 @@ from .watch_events import Frames, Lines, events_of
 # The answer to a refused credential is held back up to this size while another one is tried.
 _HELD_ANSWER: Final = 64 * 1024
 
-# Links are dropped at first, so that an answer without any costs nothing.
+# Links are dropped at first, so that a response without any costs nothing.
 _DROP: Final = headers.HOP_BY_HOP - {b"trailer"} | FIELDS
 _DROP_FRAMING: Final = _DROP | {b"content-length"}
 _DROP_INTERIM: Final = _DROP_FRAMING - FIELDS

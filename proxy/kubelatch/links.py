@@ -1,4 +1,4 @@
-"""Where answers send their clients: redirects that name the API server lead back to the proxy.
+"""Where responses send their clients: redirects that name the API server lead back to the proxy.
 
 An application behind a ``proxy`` subresource sees the API server's name in ``Host``, and makes
 redirects of it (RFC 9110 section 10.2.2 allows both absolute and relative ones). Its client knows
@@ -45,7 +45,7 @@ class Links:
         self._mount = mount
 
     def rewrite(self, headers: Pairs, names: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-        """An answer's fields, as its client shall see them.
+        """A response's fields, as its client shall see them.
 
         Args:
             headers: the upstream's.

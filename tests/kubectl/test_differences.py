@@ -208,9 +208,12 @@ def test_redirect_to_the_api_server(pairs: Pairs, upstream: RecordingUpstream) -
     assert ours.values("location") == ["/api/v1/namespaces/x/services/y/proxy/slash/"]
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Forwarded-For", "Impersonate-User"])
 @proves("named-away")
-def test_credential_named_in_connection(plain: Pair) -> None:
-    theirs, ours = plain.both(ask("GET", "/api", "Connection: authorization", "Authorization: a"))
+def test_end_to_end_field_named_in_connection(plain: Pair, name: str) -> None:
+    theirs, ours = plain.both(ask("GET", "/api", f"Connection: {name}", f"{name}: 1.2.3.4"))
+    assert verdict(theirs) == UNCHANGED
+    assert "1.2.3.4" not in theirs.sent(name)
     assert theirs.sent("authorization") == [f"Bearer {TOKEN}"]
     assert verdict(ours) == (400, [])
 

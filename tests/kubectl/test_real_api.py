@@ -61,7 +61,6 @@ READS = {
     ),
     "watch that ends": ask("GET", f"{_PODS}?watch=true&timeoutSeconds=1&labelSelector=app=web"),
     "impersonated": ask("GET", _PODS, "Impersonate-User: jane"),
-    "with another token": ask("GET", "/api/v1/namespaces/default/pods", "Authorization: Bearer x"),
 }
 
 

@@ -380,7 +380,7 @@ async def test_a_tunnel_is_told_when_it_begins_and_when_it_ends(
     assert (ended["received_bytes"], ended["sent_bytes"]) == (3, 8)
     assert ended["audit_id"] == "77aa"
     assert ended["connect_ms"] > 0
-    assert ended["credential"] == "token"
+    assert ended["credential"] == "client"
     assert ended["reused"] is False
     assert "credential_wait_ms" not in ended
     assert "c2VjcmV0" not in log.path.read_text()

@@ -36,6 +36,7 @@ from .patience import Patience
 from .record import Record
 from .reload import Reloader, SeenFiles
 from .settings import Settings
+from .suggestions import question
 from .systemd import Notifier
 from .upstream.generation import Generation
 
@@ -165,15 +166,13 @@ class App:
 
     def greeting(self) -> str:
         """What a person should know of it, in a few lines."""
-        if self._reloader is None or self.chosen is None:
+        if self._reloader is None or self.chosen is None or self._dispatcher is None:
             return ""
         return greeting(
-            self._settings,
-            self.chosen,
-            self._reloader.current().credentials.describe(),
-            name=self.name,
+            self._settings, self.chosen, self._reloader.current().credentials.describe(),
             admin=self.admin_name,
-        )
+            question=question(self._settings, self.name, self._dispatcher.gate),
+        )  # fmt: skip
 
     @property
     def reloads(self) -> int:

@@ -47,7 +47,12 @@ def set_up_logging(sink: Sink, verbosity: int, *, mark: Callable[[int], str] | N
 
 
 def greeting(
-    settings: Settings, config: ClientConfig, status: SourceStatus, *, name: str, admin: str
+    settings: Settings,
+    config: ClientConfig,
+    status: SourceStatus,
+    *,
+    admin: str,
+    question: str,
 ) -> str:
     """The block that a person is shown once the proxy serves.
 
@@ -55,8 +60,8 @@ def greeting(
         settings: the flags.
         config: the chosen cluster and user.
         status: how the credential is.
-        name: the address of the proxy.
         admin: that of its admin listener, or empty.
+        question: a command that is answered through the proxy, or empty.
     """
     rows = [
         ("context", f"{config.context or 'none'} ({_source(config)})"),
@@ -65,11 +70,9 @@ def greeting(
         ("filter", filter_words(settings)),
         ("log", _log_words(settings)),
     ]
-    where = f"--unix-socket {name} http://localhost" if "/" in name else f"http://{name}"
     if admin:
         rows.append(("admin", f"{admin}: /readyz?verbose"))
-    prefix = settings.api_prefix.rstrip("/")
-    rows.append(("next", f"curl {where}{prefix}/version, or kubelatch --help"))
+    rows.append(("next", f"{question}, or kubelatch --help" if question else "kubelatch --help"))
     return "".join(f"  {title:<8} {printable(text)}\n" for title, text in rows)
 
 

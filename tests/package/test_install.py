@@ -136,6 +136,23 @@ def test_another_programs_python_is_no_obstacle_and_reaches_what_we_start(
     assert offered.startswith("one\t")
 
 
+def test_a_command_that_is_suggested_works_where_none_of_ours_is_on_path(
+    installed: Path, tmp_path: Path
+) -> None:
+    shell = {"PATH": "/usr/bin:/bin"}
+    if shutil.which("kubelatch", path=shell["PATH"]):
+        pytest.skip("kubelatch is on PATH")
+    for cwd, called in ((tmp_path, f"{installed}/kubelatch"), (installed.parent, "bin/kubelatch")):
+        command = [*called.split(), "check", "--demo"]
+        refused = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=shell, cwd=cwd
+        )
+        suggested = f"{called} run --demo -- {called} check"
+        assert refused.stderr.endswith(f" Say {suggested}.\n")
+        assert "it works" in run("sh", "-c", suggested, environ=shell, cwd=cwd)
+        assert f"  {called}\n" in run(installed / "kubelatch", "--help", environ=shell, cwd=cwd)
+
+
 @pytest.mark.parametrize(
     ("directory", "beside", "called"),
     [

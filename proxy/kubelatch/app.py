@@ -37,6 +37,7 @@ from .record import Record
 from .reload import Reloader, Setup
 from .request_info import RequestInfo
 from .settings import Settings
+from .suggestions import question
 from .supervision import Supervisor
 
 if TYPE_CHECKING:
@@ -195,14 +196,15 @@ class App:
 
     def greeting(self) -> str:
         """What a person should know of it, in a few lines."""
-        if self._reloader is None:
+        if self._reloader is None or self._dispatcher is None:
             return ""
         return greeting(
             self._settings,
             self._reloader.setup.config,
             self._reloader.current().credentials.describe(),
-            name=self.name,
-            unix=self._listeners[0].unix,
+            question=question(
+                self._settings, self.name, self._dispatcher.gate, unix=self._listeners[0].unix
+            ),
             admin=self.admin_name,
         )
 

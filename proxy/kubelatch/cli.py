@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ._version import __version__
 from .commands import COMMANDS, commands_like, expect_no_words, unknown_command
 from .errors import KubelatchError
+from .suggestions import as_called
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -116,7 +117,7 @@ def _help(command: str = "") -> int:
     from .manual import command_help, help_text  # noqa: PLC0415
 
     width = shutil.get_terminal_size().columns
-    _say(command_help(command, width) if command else help_text(width))
+    _say(as_called(command_help(command, width) if command else help_text(width)))
     return 0
 
 
@@ -129,7 +130,7 @@ def _complain(words: str) -> None:
         from .systemd import journal_mark, leads_to_journal  # noqa: PLC0415
 
         mark = journal_mark(logging.ERROR) if leads_to_journal(os.environ) else ""
-    print(f"{mark}error: {words}", file=sys.stderr)
+    print(f"{mark}error: {as_called(words)}", file=sys.stderr)
 
 
 def _tell(word: str, *more: str) -> int:
@@ -178,7 +179,7 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     sys.excepthook = partial(_crash, tracebacks=settings.verbosity >= TRACEBACKS_FROM)
 
     def greet(text: str) -> None:
-        stderr.write(text.encode())
+        stderr.write(as_called(text).encode())
 
     try:
         with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:

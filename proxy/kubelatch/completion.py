@@ -64,6 +64,9 @@ def script(shell: str) -> str:
 
 def kubectl_complete() -> NoReturn:
     """The command ``kubectl_complete-latch``, which kubectl runs for ``kubectl latch``."""
+    # As bin/kubelatch: another program's packages are none of ours. YAML comes later.
+    foreign = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [path for path in sys.path if path not in foreign]
     print_candidates(sys.argv[1:], os.environ)
     sys.exit(0)
 

@@ -54,9 +54,8 @@ def greeting(
     config: ClientConfig,
     status: SourceStatus,
     *,
-    name: str,
-    unix: bool,
     admin: str,
+    question: str,
 ) -> str:
     """The block that a person is shown once the proxy serves.
 
@@ -64,9 +63,8 @@ def greeting(
         settings: the flags.
         config: the chosen cluster and user.
         status: how the credential is.
-        name: the address of the proxy.
-        unix: that is a unix socket's.
         admin: that of its admin listener, or empty.
+        question: a command that is answered through the proxy, or empty.
     """
     rows = [
         ("context", f"{config.context or 'none'} ({_source(config)})"),
@@ -75,14 +73,9 @@ def greeting(
         ("filter", filter_words(settings)),
         ("log", _log_words(settings)),
     ]
-    where = f"http://{name}"
-    if unix:
-        socket = f"--abstract-unix-socket {name[1:]}" if name[0] == "@" else f"--unix-socket {name}"
-        where = f"{socket} http://localhost"
     if admin:
         rows.append(("admin", f"{admin}: /readyz?verbose"))
-    prefix = settings.api_prefix.rstrip("/")
-    rows.append(("next", f"curl {where}{prefix}/version, or kubelatch --help"))
+    rows.append(("next", f"{question}, or kubelatch --help" if question else "kubelatch --help"))
     return "".join(f"  {title:<8} {sanitize(text)}\n" for title, text in rows)
 
 

@@ -23,7 +23,7 @@ def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop]:
         except ImportError:
             if choice == "uvloop":
                 msg = "--loop=uvloop: uvloop is not installed"
-                raise UsageError(msg, hint="say pip install uvloop, or --loop=auto") from None
+                raise UsageError(msg, hint="say --loop=auto, or asyncio") from None
         else:
             new_loop = uvloop.new_event_loop
 

@@ -63,8 +63,9 @@ def lines(kind: str) -> list[ParameterSet]:
 def home(tmp_path: Path) -> Path:
     """A home directory in which the commands are there, and the project's files."""
     (tmp_path / "bin").mkdir()
-    for name in ("kubelatch", "kubectl-latch"):
-        script = tmp_path / "bin" / name
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    for name in ("bin/kubelatch", "bin/kubectl-latch", ".venv/bin/kubelatch"):
+        script = tmp_path / name
         script.write_text(
             f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT / 'proxy')!r})\n"
             "from kubelatch.cli import main\nmain()\n"
@@ -186,6 +187,23 @@ async def test_the_commands_that_serve_do(command: str, home: Path) -> None:
     assert len(told) == (0 if "kubelatch check" in command else 1), printed
 
 
+@pytest.mark.parametrize("sudo", [True, False], ids=["sudo", "no sudo"])
+def test_packages_are_installed_with_sudo_where_there_is_one(tmp_path: Path, sudo: bool) -> None:
+    """Minimal Debian has none, and whoever is there is root."""
+    commands = [b.commands.split(" && ")[0] for b in blocks() if "apt-get update" in b.commands]
+    assert len(commands) == 2
+    for name in ("apt-get", "sudo") if sudo else ("apt-get",):
+        (tmp_path / name).write_text(
+            f'#!/bin/sh\necho {name} >> said\n[ $1 = apt-get ] && "$@"\n:\n'
+        )
+        (tmp_path / name).chmod(0o755)
+    for command in commands:
+        environ = {"PATH": str(tmp_path)}
+        subprocess.run(["/bin/sh", "-c", command], check=True, cwd=tmp_path, env=environ)
+    said = (tmp_path / "said").read_text().split()
+    assert said == (["sudo", "apt-get"] if sudo else ["apt-get"]) * 4
+
+
 @pytest.mark.parametrize("command", lines("needs-8001"))
 async def test_the_commands_for_another_terminal_are_answered(command: str, home: Path) -> None:
     need(command)
@@ -219,7 +237,7 @@ def test_flags_that_are_named_exist(page: Path) -> None:
     text = page.read_text()
     named = set(re.findall(r"`(--[a-z-]+)[=` ]", text))
     for line in text.splitlines():
-        if re.match(r"kubelatch ", line):
+        if re.match(r"(.*bin/)?kubelatch ", line):
             named |= set(re.findall(r"(?<= )--[a-z-]+", line.partition(" -- ")[0]))
     # Said of other programs.
     others = {"--flatten", "--flag", "--kubelatch-context", "--kubelatch-kubeconfig", "--init",

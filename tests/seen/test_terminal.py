@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -10,14 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.assembly import build_generation, load_configuration
-from kubelatch.console import greeting
-from kubelatch.kubeconfig import DISK, SeenFiles
-from kubelatch.settings import from_values, parse
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write
-from tests.support.proxies import proxy_process
+from tests.support.proxies import proxy_in_loop, proxy_process
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
 
@@ -75,20 +72,59 @@ async def test_a_person_is_told_what_is_served_and_sees_requests(
     assert re.search(r"\x1b\[33m403\x1b\[0m .* get pods/exec .* rule=reject-paths", log)
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize(
-    ("address", "flags"),
-    [("/run/a.sock", "--unix-socket /run/a.sock"), ("a", "--unix-socket a"),
-     ("@a", "--abstract-unix-socket a")],
-)  # fmt: skip
-def test_a_person_is_told_how_to_ask_a_unix_socket(
-    address: str, flags: str, tmp_path: Path, authority: Authority
+    "flags",
+    [
+        ("--address=0.0.0.0",),
+        ("--address=::",),
+        ("--address=::1",),
+        ("--address=127.0.0.2",),
+        ("--address=127.0.0.2", "--accept-hosts=^127"),
+        ("--accept-hosts=^localhost$",),
+        ("--disable-filter",),
+        ("--api-prefix=/it's(one)&more/",),
+        ("--unix-socket=a socket",),
+        ("--unix-socket=@an abstract one",),
+        ("--client-token-file=a secret",),
+        ("--accept-paths=^/api$",),
+        ("--client-token-file=a secret", "--unix-socket=s", "--api-prefix=/k8s", "--read-only"),
+    ],
+    ids=" ".join,
+)
+async def test_the_command_that_is_suggested_is_answered(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
 ) -> None:
-    path = write(tmp_path / "config", kubeconfig("https://127.0.0.1:1", authority))
-    settings = from_values(parse([f"--kubeconfig={path}"], {}))
-    config = load_configuration(settings, {}, SeenFiles(DISK))
-    status = build_generation(config, settings, {}).credentials.describe()
-    shown = greeting(settings, config, status, name=address, unix=True, admin="")
-    assert f"curl {flags} http://localhost/version, or" in shown
+    monkeypatch.chdir(tmp_path)
+    Path("a secret").write_text("of at least some length\n")
+    Path("a secret").chmod(0o600)
+    if any(flag.startswith("--unix-socket") for flag in flags):
+        flags = (
+            "--port=8001",
+            *(
+                flag.replace("socket=", f"socket={tmp_path}/") if "@" not in flag else flag
+                for flag in flags
+            ),
+        )
+    async with ScriptedUpstream(answering(ok(b"it works")), authority) as upstream:
+        content = kubeconfig(upstream.url, authority, identity=authority.client("alice"))
+        async with proxy_in_loop(tmp_path, content, *flags) as app:
+            (row,) = [line for line in app.greeting().splitlines() if line.startswith("  next")]
+            command = row.removeprefix("  next").partition(", or kubelatch")[0]
+            process = await asyncio.create_subprocess_exec(
+                "sh", "-c", command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            out, err = await process.communicate()
+    assert out == b"it works", (command, err)
+
+
+async def test_nothing_is_suggested_that_would_be_refused(
+    authority: Authority, tmp_path: Path
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        content = kubeconfig(upstream.url, authority)
+        async with proxy_in_loop(tmp_path, content, "--accept-paths=^/none$") as app:
+            assert app.greeting().endswith("  next     kubelatch --help\n")
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])

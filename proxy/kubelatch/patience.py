@@ -81,7 +81,7 @@ class Patience:
 
     def start(self, supervisor: Supervisor) -> None:
         """Begin to look."""
-        self._cancel = supervisor.every("response time-out", self._period, lambda: self._look())
+        self._cancel = supervisor.every("response time-out", self._period, self._look)
 
     def stop(self) -> None:
         """Look no more. May be repeated."""

@@ -116,7 +116,7 @@ class TestAnswers:
             ('{"token": ["hunter2"]}', "status.token is no string"),
             ('{"token": "hunter2\\u0001"}', "no HTTP header may hold"),
             ('{"token": "\\n"}', "empty token"),
-            ('{"clientCertificateData": "\\ud800", "clientKeyData": "x"}', "it is no PEM"),
+            ('{"clientCertificateData": "\\ud800", "clientKeyData": "x"}', "neither JSON nor YAML"),
             ('{"clientCertificateData": "x", "clientKeyData": "\\u2603"}', "it is no PEM"),
         ],
     )

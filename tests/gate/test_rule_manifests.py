@@ -124,7 +124,9 @@ def test_a_role_without_rules_allows_nothing_and_is_valid() -> None:
         pytest.param("a: " + "[" * 5000, "not YAML: exceeded maximum", id="nested deeply"),
         pytest.param("a: &a [*a]", "not YAML: an anchor contains itself", id="itself"),
         pytest.param("a: \x00", "not YAML", id="a control character"),
-        pytest.param("token: *hunter2", "line 1: not YAML: found undefined alias", id="a value"),
+        pytest.param(
+            "token: *hunter2", "line 1: not YAML: unknown anchor referenced", id="a value"
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:

@@ -5,8 +5,9 @@ Each line is what ``plugin/pkg/auth/authorizer/rbac`` decides, after
 the one role; the last tables are what handlers behind the authorizer ask for as well.
 """
 
+import json
+
 import pytest
-import yaml
 
 from kubelatch.gate import Allowed, Decision, Gate, GateSettings, Refusal
 from kubelatch.gate.manifests import parse_rules
@@ -32,7 +33,7 @@ def role(*lines: str, namespace: str = "") -> RuleSet:
         "metadata": {"name": "r", **({"namespace": namespace} if namespace else {})},
         "rules": [_rule(line) for line in lines],
     }
-    return RuleSet(tuple(parse_rules(yaml.safe_dump(manifest), "role.yaml")))
+    return RuleSet(tuple(parse_rules(json.dumps(manifest), "role.yaml")))
 
 
 def _rule(line: str) -> dict[str, list[str]]:

@@ -53,7 +53,7 @@ HEAD = "contexts: [{name: test, context: {cluster: test, user: test}}]\n"
         pytest.param(
             f"{HEAD}clusters: [{{name: test, cluster: {{server: 'https://a',"
             'certificate-authority: "/a\\0b"}}]',
-            "invalid argument",
+            "does not name a file",
             id="a zero byte in a path",
         ),
         pytest.param(

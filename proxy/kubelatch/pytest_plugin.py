@@ -53,7 +53,7 @@ def kubelatch(request: pytest.FixtureRequest) -> "Iterator[Proxy]":
 def kubelatch_factory(request: pytest.FixtureRequest) -> "Iterator[ProxyFactory]":
     """Starts proxies with other options, each with a demo cluster of its own unless told.
 
-    It takes what :class:`proxy.Proxy` takes; the proxies end with the test.
+    It takes what :class:`kubelatch.Proxy` takes; the proxies end with the test.
     """
     from .embedding import Proxy  # noqa: PLC0415
 

@@ -28,7 +28,7 @@ GATES = (
     GateSettings(read_only="on"),
     GateSettings(allow_rules=RuleSet(tuple(parse_rules(ROLE, "rules.yaml")))),
     GateSettings(client_token=Secret("s3cret")),
-    GateSettings(accept_origins=("http://a.example",), client_auth="replace"),
+    GateSettings(accept_origins=(r"http://a\.example",), client_auth="replace"),
 )
 # What a generation may differ in, beside what never shows.
 PREFIXES = (b"", b"/cluster")

@@ -117,7 +117,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals) -> None:
 def run(home: Path, commands: str) -> str:
     """Run commands as at a prompt, and return what they printed."""
     addopts = f"-p no:cacheprovider -c {os.devnull} --rootdir={home} -W ignore"
-    process = start(home, commands, PYTHONPATH=str(ROOT), PYTEST_ADDOPTS=addopts)
+    process = start(home, commands, PYTHONPATH=f"{ROOT}/proxy:{ROOT}", PYTEST_ADDOPTS=addopts)
     try:
         output, _ = process.communicate(timeout=40)
     finally:

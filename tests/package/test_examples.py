@@ -13,7 +13,7 @@ from .conftest import ROOT
 def run(*words: str) -> str:
     result = subprocess.run(
         [sys.executable, *words],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT / "proxy")},
         check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr

@@ -246,7 +246,7 @@ def pytest_in(directory: Path, code: str, *flags: str) -> str:
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "kubelatch", "-p", "no:asyncio",
          "-c", os.devnull, "--rootdir", directory, "test_it.py", *flags],
-        cwd=directory, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=directory, env={**os.environ, "PYTHONPATH": str(ROOT / "proxy")},
         check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     return result.stdout

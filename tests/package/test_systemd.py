@@ -203,7 +203,7 @@ async def activated(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    passed = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), **(environ or {})}
+    passed = {"PYTHONPATH": str(ROOT / "proxy"), "HOME": str(tmp_path), **(environ or {})}
     process = await asyncio.create_subprocess_exec(
         "systemd-socket-activate", f"--listen={address}", f"--listen={path}",
         "--fdname=web:local", *(f"--setenv={name}={value}" for name, value in passed.items()),

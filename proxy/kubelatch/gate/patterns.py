@@ -102,8 +102,8 @@ def _compile(flag: str, pattern: str, *, ignore_case: bool, whole: bool) -> Call
     except ImportError:
         raise UsageError(
             f"{flag}: {pattern!r} needs RE2, and google-re2 is not installed for this Python",
-            hint="use Python 3.11 to 3.14, for which there are wheels; or install a C++ compiler, "
-            "RE2 and pybind11, and then google-re2 (docs/operators.md)",
+            hint="literals, with a backslash before each dot, and .* do without; or use "
+            "Python 3.11 to 3.14, for which google-re2 has wheels",
             cause="pattern",
         ) from None
     options = re2.Options()

@@ -498,7 +498,7 @@ async def test_half_open_heads_leave_descriptors_to_the_main_port(
             clients = [await Client.connect(str(path)) for _ in range(200)]
             try:
                 for client in clients:
-                    # Some have been dropped by now; Linux may say EINVAL of an end that was not taken.
+                    # Some have been dropped by now; of an end not taken Linux may say EINVAL.
                     with contextlib.suppress(OSError):
                         await client.send(sent)
                 async with await Client.connect(process.address) as honest:

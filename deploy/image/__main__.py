@@ -1,5 +1,5 @@
 """What ``python3 /app`` runs in the container image."""
 
-from kubelatch.cli import main
+from kubelatch.cli.main import main
 
 main()

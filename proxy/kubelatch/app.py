@@ -13,32 +13,32 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from .acceptor import Acceptor
-from .access_log import Reader, Sink, StreamKind
-from .assembly import (
+from .cli.suggestions import question
+from .config.settings import Settings
+from .context.assembly import (
     Assembler,
     allowed_clients,
     open_listeners,
     user_agent,
     warn_of_listeners,
 )
-from .client_limits import Limits
-from .client_server import ClientServer
-from .console import greeting
-from .dispatch import Dispatcher
-from .drain import finish, let_in, let_nothing_look_whole
+from .context.reload import Reloader, Setup
 from .errors import KubelatchError
+from .gate.request_info import RequestInfo
 from .kubeconfig import ClientConfig, DiskFiles
-from .listeners import BACKLOG, Listener
-from .observation import Observation
-from .outbound import Policy
-from .patience import Patience
-from .record import Record
-from .reload import Reloader, Setup
-from .request_info import RequestInfo
-from .settings import Settings
-from .suggestions import question
-from .supervision import Supervisor
+from .observe.access_log import Reader, Sink, StreamKind
+from .observe.console import greeting
+from .observe.observer import Observation
+from .observe.record import Record
+from .relay.drain import finish, let_in, let_nothing_look_whole
+from .relay.handler import Dispatcher
+from .relay.limits import Limits
+from .relay.response_timeout import Patience
+from .relay.server import ClientServer
+from .system.acceptor import Acceptor
+from .system.listeners import BACKLOG, Listener
+from .system.supervision import Supervisor
+from .upstream.request import Policy
 
 if TYPE_CHECKING:
     from .demo import DemoServer

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from .app import App
-    from .settings import Settings
+    from .config.settings import Settings
 
 
 # Where a program wants something else than a command: it seldom waits for the watches that it
@@ -284,7 +284,7 @@ class _Thread:
             raise self._error
 
     def _main(self) -> None:
-        from .loops import loop_factory  # noqa: PLC0415
+        from .system.event_loop import loop_factory  # noqa: PLC0415
 
         try:
             with asyncio.Runner(loop_factory=loop_factory(self._choice)) as runner:
@@ -309,7 +309,7 @@ class _Thread:
 
 def _settings(options: Mapping[str, Any]) -> "Settings":
     """Settings from options, read as the command reads its flags."""
-    from .settings import from_values, parse  # noqa: PLC0415
+    from .config.settings import from_values, parse  # noqa: PLC0415
 
     return from_values(parse([f"--{text}" for text in _flags(options)], {}))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch import settings
+from kubelatch.config import settings
+from kubelatch.config.settings import FLAGS
 from kubelatch.errors import UsageError
-from kubelatch.settings import FLAGS
 
 KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or "kubectl"
 _FLAG = re.compile(r"^ +(?:-(?P<short>\w), )?--(?P<name>[\w-]+)=(?P<default>.*):$", re.MULTILINE)

@@ -13,8 +13,8 @@ from kubelatch.credentials import (
     impersonation_headers,
     source_for,
 )
+from kubelatch.credentials.tls import CertificateInfo
 from kubelatch.kubeconfig import Impersonation, Overrides, load
-from kubelatch.tls import CertificateInfo
 
 from ..support.certificates import Authority
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubelatch.exchange import Exchange
+from kubelatch.relay.exchange import Exchange
 from tests.support.loops import pytest_asyncio_loop_factories
 
 __all__ = ["pytest_asyncio_loop_factories"]

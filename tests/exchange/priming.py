@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from kubelatch.client_connection import ClientConnection
+from kubelatch.relay.client import ClientConnection
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, eventually, relaying

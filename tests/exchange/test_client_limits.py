@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kubelatch.app import App
-from kubelatch.client_connection import ClientConnection
+from kubelatch.relay.client import ClientConnection
 from tests.support.client import Answer, Client
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop
@@ -360,7 +360,7 @@ async def test_each_end_of_a_connection_makes_room_for_one(tmp_path: Path) -> No
 async def test_a_turned_away_client_that_never_asks_is_told_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubelatch.client_connection._LINGER", 0.05)
+    monkeypatch.setattr("kubelatch.relay.client._LINGER", 0.05)
     async with (
         limited(tmp_path, "--max-connections=1") as bench,
         client_of(bench.app) as first,
@@ -374,7 +374,7 @@ async def test_a_turned_away_client_that_never_asks_is_told_in_the_end(
 async def test_a_refused_client_that_stays_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubelatch.client_connection._LINGER", 0.05)
+    monkeypatch.setattr("kubelatch.relay.client._LINGER", 0.05)
     async with (
         limited(tmp_path, "--max-header-bytes=2000") as bench,
         client_of(bench.app) as client,

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from kubelatch.gunzip import Gunzip
+from kubelatch.http1.gunzip import Gunzip
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection, answering
 

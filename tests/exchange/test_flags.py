@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.exchange import Exchange
+from kubelatch.relay.exchange import Exchange
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop
@@ -179,7 +179,7 @@ async def test_the_user_is_asked_for_once_a_connection(
     tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("kubelatch.peer.uid_of", asked.append)
+    monkeypatch.setattr("kubelatch.system.peer.uid_of", asked.append)
     async with (
         ScriptedUpstream(answering(ok()), authority) as upstream,
         proxy_in_loop(tmp_path, kubeconfig(upstream.url, authority)) as app,

@@ -3,7 +3,7 @@ the one field that tells nginx in front to pass a stream on as it comes."""
 
 import pytest
 
-from kubelatch import headers
+from kubelatch.http1 import headers
 from tests.support.certificates import Authority
 from tests.support.relay import relaying
 from tests.support.upstream import Connection, Script, answering, ok

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelatch.gate import Gate, GateSettings
-from kubelatch.request_line import RequestLine
+from kubelatch.http1.request_line import RequestLine
 from tests.support.relay import eventually, relaying
 from tests.support.upstream import answering, ok
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch import patience
 from kubelatch.app import App
-from kubelatch.record import Record
+from kubelatch.observe.record import Record
+from kubelatch.relay import response_timeout as patience
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop
 from tests.support.relay import eventually

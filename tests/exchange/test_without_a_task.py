@@ -12,8 +12,8 @@ import socket
 
 import pytest
 
-from kubelatch.client_connection import WRITE_BUFFER_HIGH
-from kubelatch.exchange import Exchange
+from kubelatch.relay.client import WRITE_BUFFER_HIGH
+from kubelatch.relay.exchange import Exchange
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, Script, answering, ok

@@ -5,7 +5,7 @@ import gzip
 import os
 from collections.abc import Awaitable, Callable
 
-from kubelatch import patience
+from kubelatch.relay import response_timeout as patience
 from tests.support.client import Answer, Client
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, Script, answering, ok

@@ -28,7 +28,7 @@ def test_every_attacker_meets_a_module_and_a_test() -> None:
 
 
 def test_every_flag_it_names_exists() -> None:
-    from kubelatch.settings import FLAGS
+    from kubelatch.config.settings import FLAGS
 
     ours = {f"--{flag.name}" for flag in FLAGS}
     assert set(re.findall(r"`(--[a-z-]+)[=`]", TEXT)) <= ours

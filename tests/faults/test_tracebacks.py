@@ -12,7 +12,7 @@ from tests.support.proxies import proxy_process
 
 SABOTAGE = """
 import kubelatch.upstream.pool
-from kubelatch.cli import main
+from kubelatch.cli.main import main
 
 async def open_(self):
     raise RuntimeError("of this kind\\nand with \\x1b[31mtwo lines")
@@ -22,7 +22,7 @@ main()
 """
 CRASH = """
 import kubelatch.app
-from kubelatch.cli import main
+from kubelatch.cli.main import main
 
 def start(self):
     raise RuntimeError("before anything was served")

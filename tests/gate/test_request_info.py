@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelatch.request_info import RequestInfo, query_values, request_info
+from kubelatch.gate.request_info import RequestInfo, query_values, request_info
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from kubelatch.gate import (
 )
 from kubelatch.gate.manifests import parse_rules
 from kubelatch.gate.rules import RuleSet
-from kubelatch.gate.target import Malformed, Moved
+from kubelatch.http1.target import Malformed, Moved
 
 from .asking import allowed, answered, decide, refused
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from kubelatch.credentials import impersonation_headers, source_for
+from kubelatch.credentials.tls import client_context
 from kubelatch.errors import KubelatchError
 from kubelatch.kubeconfig import ClientConfig, Overrides, load
 from kubelatch.secret import Secret
-from kubelatch.tls import client_context
 
 from ..support.certificates import Authority, Identity, tls_server
 from .cases import Case

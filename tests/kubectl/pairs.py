@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubelatch import settings
 from kubelatch.app import App
+from kubelatch.config import settings
 
 from .hosting import LoopThread
 from .upstream import OK, Received, RecordingUpstream, Script, says

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from kubelatch.process import raise_descriptor_limit
+from kubelatch.system.process import raise_descriptor_limit
 from tests.support.certificates import Authority
 
 from .clients import busy, watching

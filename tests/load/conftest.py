@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubelatch.process import raise_descriptor_limit
+from kubelatch.system.process import raise_descriptor_limit
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.cli import main
-from kubelatch.commands import COMMANDS
+from kubelatch.cli.main import main
+from kubelatch.cli.manual import command_help, help_text
+from kubelatch.config.commands import COMMANDS
 from kubelatch.errors import UsageError
-from kubelatch.loops import loop_factory
-from kubelatch.manual import command_help, help_text
+from kubelatch.system.event_loop import loop_factory
 
 from .conftest import ROOT
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubelatch import completion
-from kubelatch.commands import COMMANDS
+from kubelatch.cli import completion
+from kubelatch.config.commands import COMMANDS
+from kubelatch.config.settings import FLAGS
 from kubelatch.errors import UsageError
-from kubelatch.settings import FLAGS
 
 from .conftest import ROOT
 
@@ -122,7 +122,7 @@ def test_there_is_no_script_for_other_shells() -> None:
 def test_nothing_heavy_is_imported_for_it(home: Path) -> None:
     code = (
         "import sys; sys.argv[1:] = ['__complete', '--context=']\n"
-        "from kubelatch.cli import main\n"
+        "from kubelatch.cli.main import main\n"
         "try: main()\n"
         "finally: print(*sys.modules)"
     )
@@ -291,7 +291,7 @@ def test_shellcheck_has_nothing_to_say() -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not installed: pip install '.[package]'")
     scripts = [
-        ROOT / "proxy/kubelatch/shells/kubelatch.bash",
+        ROOT / "proxy/kubelatch/cli/shells/kubelatch.bash",
         ROOT / "tests/package/machine_boot.sh",
     ]
     result = subprocess.run(["shellcheck", *scripts], check=False, capture_output=True, text=True)

@@ -21,9 +21,9 @@ import pytest
 import yaml
 from _pytest.mark import ParameterSet
 
-from kubelatch.commands import COMMANDS
+from kubelatch.config.commands import COMMANDS
+from kubelatch.config.settings import FLAGS
 from kubelatch.demo import DemoServer
-from kubelatch.settings import FLAGS
 
 from ..support.proxies import proxy_process
 from .conftest import ROOT
@@ -68,7 +68,7 @@ def home(tmp_path: Path) -> Path:
         script = tmp_path / name
         script.write_text(
             f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT / 'proxy')!r})\n"
-            "from kubelatch.cli import main\nmain()\n"
+            "from kubelatch.cli.main import main\nmain()\n"
         )
         script.chmod(0o755)
     # What changes the machine, and is told to by nobody but its administrator.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch import __version__
-from kubelatch.manual import man_page
+from kubelatch.cli.manual import man_page
 
 from .conftest import ROOT
 

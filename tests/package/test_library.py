@@ -18,10 +18,10 @@ import pytest
 
 import kubelatch
 from kubelatch import KubelatchError, Proxy
+from kubelatch.config.settings import FLAGS
 from kubelatch.demo import DemoServer
 from kubelatch.embedding import Options
 from kubelatch.errors import ConfigError, ListenError, UsageError
-from kubelatch.settings import FLAGS
 
 from ..support.client import Client
 from ..support.kubeconfig import write

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kubelatch import settings
+from kubelatch.config import settings
 from kubelatch.gate import Allowed, Gate, GateSettings, split_patterns
 from kubelatch.gate.manifests import load_rules
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.access_log import Sink, SinkHandler
 from kubelatch.demo import DemoServer
-from kubelatch.supervision import Supervisor
-from kubelatch.systemd import Notifier, journal_mark, take_sockets
+from kubelatch.observe.access_log import Sink, SinkHandler
+from kubelatch.system.supervision import Supervisor
+from kubelatch.system.systemd import Notifier, journal_mark, take_sockets
 
 from ..support.client import Client
 from ..support.kubeconfig import write

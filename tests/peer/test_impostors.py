@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch import peer
+from kubelatch.system import peer
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch import peer
+from kubelatch.system import peer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sock_diag is Linux's")
 

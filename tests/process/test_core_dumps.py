@@ -24,7 +24,7 @@ LOOK = f"import resource; print({DUMPABLE}, *resource.getrlimit(resource.RLIMIT_
 INSIDE = f"""
 import resource, sys
 import kubelatch.app, kubelatch.check
-from kubelatch.cli import main
+from kubelatch.cli.main import main
 from kubelatch.errors import UsageError
 
 def tell(*_, **__):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.record import Record
-from kubelatch.watch_events import Items
+from kubelatch.http1.watch import Items
+from kubelatch.observe.record import Record
 
 from ..support.certificates import Authority
 from ..support.client import Client

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.assembly import allowed_clients
+from kubelatch.config.settings import from_values, parse
+from kubelatch.context.assembly import allowed_clients
 from kubelatch.errors import ListenError
-from kubelatch.listeners import adopt, closed_to_others, listen_unix
-from kubelatch.settings import from_values, parse
+from kubelatch.system.listeners import adopt, closed_to_others, listen_unix
 
 from ..support.client import Client
 from ..support.proxies import proxy_process

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from kubelatch.config.settings import FLAGS, parse
 from kubelatch.errors import UsageError
-from kubelatch.settings import FLAGS, parse
 
 from ..support.certificates import Authority
 from ..support.client import Answer, Client
@@ -290,7 +290,7 @@ HEAVY = ("aiohttp", "asyncio", "cryptography", "yaml", "re2", "uvloop", "ssl", "
 async def test_help_version_and_bad_usage_load_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys, atexit\n"
-        "from kubelatch.cli import main\n"
+        "from kubelatch.cli.main import main\n"
         f"atexit.register(lambda: print('LOADED', *[n for n in {HEAVY} if n in sys.modules]))\n"
         "main(sys.argv[1:])\n"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.listeners import adopt, listen_tcp
+from kubelatch.system.listeners import adopt, listen_tcp
 
 from ..support.certificates import Authority
 from ..support.kubeconfig import kubeconfig

@@ -46,7 +46,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[SeenFiles]:
 @pytest.fixture(autouse=True)
 def _seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but a 401 lets it look."""
-    monkeypatch.setattr("kubelatch.reload.Reloader.__init__.__kwdefaults__", {"interval": 1000.0})
+    monkeypatch.setattr(
+        "kubelatch.context.reload.Reloader.__init__.__kwdefaults__", {"interval": 1000.0}
+    )
 
 
 @pytest.mark.parametrize("kind", ["token", "tokenFile"])

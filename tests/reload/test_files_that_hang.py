@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch import reload
+from kubelatch.context import reload
 from kubelatch.errors import ConfigError
 from kubelatch.kubeconfig import DiskFiles, FileSignature
 from tests.support.certificates import Authority
@@ -62,7 +62,7 @@ async def test_traffic_goes_on_while_a_file_hangs(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "kubelatch.reload")
+    caplog.set_level(logging.INFO, "kubelatch.context.reload")
     monkeypatch.setattr(reload, "SLOW", 0.1)
     async with ScriptedUpstream(answering(ok()), authority) as upstream:
         config = kubeconfig(upstream.url, authority, user={"token": "one"})
@@ -106,7 +106,7 @@ async def test_a_start_that_hangs_is_an_error(
 HANGS = """
 import asyncio, time
 from kubelatch import kubeconfig, systemd
-from kubelatch.cli import main
+from kubelatch.cli.main import main
 
 def hang(files, path):
     time.sleep(1000)

@@ -33,7 +33,7 @@ def two_contexts(
 async def test_a_switched_context_moves_no_request_to_another_cluster(
     tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "kubelatch.reload")
+    caplog.set_level(logging.INFO, "kubelatch.context.reload")
     switched = 'current-context is now "prod"; this proxy stays with "staging"'
     async with (
         ScriptedUpstream(answering(ok(b"staging")), authority) as staging,
@@ -72,7 +72,7 @@ async def test_a_switch_is_seen_on_standard_error(tmp_path: Path, authority: Aut
 async def test_a_context_that_vanished_is_reported_and_goes_on_as_it_was(
     tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "kubelatch.reload")
+    caplog.set_level(logging.INFO, "kubelatch.context.reload")
     async with ScriptedUpstream(answering(ok(b"staging")), authority) as upstream:
         config = two_contexts(upstream.url, upstream.url, authority)
         async with proxy_in_loop(tmp_path, config) as app, client_of(app) as client:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.acceptor import Acceptor
-from kubelatch.access_log import Sink
-from kubelatch.assembly import Assembler
-from kubelatch.supervision import Supervisor
-from kubelatch.threads import DaemonExecutor
+from kubelatch.context.assembly import Assembler
+from kubelatch.observe.access_log import Sink
+from kubelatch.system.acceptor import Acceptor
+from kubelatch.system.supervision import Supervisor
+from kubelatch.system.threads import DaemonExecutor
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import client_of, proxy_in_loop
@@ -83,7 +83,7 @@ async def test_whatever_a_reload_meets_is_reported_counted_and_survived(
 async def test_what_could_not_be_used_is_tried_again_without_a_change(
     tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubelatch.reload._TRY_AGAIN", 1)
+    monkeypatch.setattr("kubelatch.context.reload._TRY_AGAIN", 1)
     async with ScriptedUpstream(answering(ok(b"good")), authority) as upstream:
         config = kubeconfig(upstream.url, authority, user={"token": "one"})
         async with proxy_in_loop(tmp_path, config) as app:

@@ -19,5 +19,5 @@ def said(caplog: pytest.LogCaptureFixture, least: int = logging.INFO) -> list[st
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= least and record.name == "kubelatch.reload"
+        if record.levelno >= least and record.name == "kubelatch.context.reload"
     ]

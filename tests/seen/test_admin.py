@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from kubelatch import admin, peer
-from kubelatch.admin import is_of_this_machine
 from kubelatch.app import App
 from kubelatch.errors import ListenError, UsageError
+from kubelatch.observe import admin
+from kubelatch.observe.admin import is_of_this_machine
+from kubelatch.system import peer
 from tests.support.certificates import Authority
 from tests.support.client import Answer, Client
 from tests.support.kubeconfig import kubeconfig, write
@@ -628,8 +629,13 @@ async def test_nothing_of_it_is_loaded_unless_asked_for(
             process.signal(signal.SIGTERM)
             await process.finish()
     loaded = {line.rpartition("|")[2].strip() for line in process.stderr.decode().splitlines()}
-    assert "kubelatch.observation" in loaded
+    assert "kubelatch.observe.observer" in loaded
     assert (
-        not {"prometheus_client", "kubelatch.metrics", "kubelatch.admin", "kubelatch.runner"}
+        not {
+            "prometheus_client",
+            "kubelatch.observe.metrics",
+            "kubelatch.observe.admin",
+            "kubelatch.cli.main.runner",
+        }
         & loaded
     )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelatch.access_log import CombinedFormat, Format, JsonFormat, Reader, TextFormat
-from kubelatch.record import Record
+from kubelatch.observe.access_log import CombinedFormat, Format, JsonFormat, Reader, TextFormat
+from kubelatch.observe.record import Record
 
 from .logs import record
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelatch.access_log.masking import (
+from kubelatch.observe.access_log.redaction import (
     LONGEST,
     mask_field,
     mask_target,

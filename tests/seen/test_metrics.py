@@ -14,10 +14,10 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from kubelatch import settings
-from kubelatch.access_log import Reader, Sink
 from kubelatch.app import App
-from kubelatch.metrics import Metrics, Readings
+from kubelatch.config import settings
+from kubelatch.observe.access_log import Reader, Sink
+from kubelatch.observe.metrics import Metrics, Readings
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write

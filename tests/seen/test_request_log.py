@@ -412,8 +412,8 @@ async def test_an_upgrade_that_the_api_server_refuses(tmp_path: Path, authority:
 
 
 async def test_a_client_on_a_unix_socket(tmp_path: Path, authority: Authority) -> None:
-    from kubelatch import settings
     from kubelatch.app import App
+    from kubelatch.config import settings
 
     path = tmp_path / "s"
     async with ScriptedUpstream(answering(ok()), authority) as upstream:

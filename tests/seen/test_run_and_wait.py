@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.settings import FLAGS
+from kubelatch.config.settings import FLAGS
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.access_log import STDERR, Sink
 from kubelatch.errors import UsageError
+from kubelatch.observe.access_log import STDERR, Sink
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write
@@ -126,7 +126,7 @@ def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path: Path) -> None:
 def test_what_nobody_takes_before_the_end_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubelatch.access_log.sink._PATIENCE", 0.1)
+    monkeypatch.setattr("kubelatch.observe.access_log.writer._PATIENCE", 0.1)
     path = tmp_path / "pipe"
     os.mkfifo(path)
     with path.open("r+b", buffering=0) as reader:

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from kubelatch import settings
 from kubelatch.app import App
+from kubelatch.config import settings
 
 from .client import Client
 from .kubeconfig import write

@@ -13,16 +13,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from kubelatch.client_server import ClientServer
 from kubelatch.credentials import Credential, SourceStatus
-from kubelatch.dispatch import Dispatcher
+from kubelatch.credentials.tls import ClientCertificate, client_context, explain
 from kubelatch.gate import Gate, GateSettings
 from kubelatch.kubeconfig import TlsConfig
-from kubelatch.outbound import Policy
-from kubelatch.record import Record
+from kubelatch.observe.record import Record
+from kubelatch.relay.handler import Dispatcher
+from kubelatch.relay.server import ClientServer
 from kubelatch.secret import Secret
-from kubelatch.tls import ClientCertificate, client_context, explain
 from kubelatch.upstream.generation import Generation, Upstream
+from kubelatch.upstream.request import Policy
 
 from .certificates import Authority
 from .client import Client

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kubelatch.credentials.tls import client_context, explain
 from kubelatch.errors import UpstreamError
 from kubelatch.kubeconfig import TlsConfig
-from kubelatch.tls import client_context, explain
 from kubelatch.upstream.dial import Address, Dialer
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.pki import key_pem, pem

@@ -11,9 +11,14 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubelatch.credentials.tls import (
+    CertificateInfo,
+    ClientCertificate,
+    certificate_info,
+    client_context,
+)
 from kubelatch.kubeconfig import TlsConfig
 from kubelatch.secret import Secret
-from kubelatch.tls import CertificateInfo, ClientCertificate, certificate_info, client_context
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 TIMES = st.integers(40_000_000, 10_000_000_000).map(lambda s: dt.datetime.fromtimestamp(s, dt.UTC))

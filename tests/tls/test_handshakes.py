@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from kubelatch.credentials.tls import ClientCertificate, client_context, explain
 from kubelatch.errors import ConfigError, UpstreamError
 from kubelatch.kubeconfig import TlsConfig
 from kubelatch.secret import Secret
-from kubelatch.tls import ClientCertificate, client_context, explain
 
 from ..support.certificates import Authority, Identity, tls_server
 

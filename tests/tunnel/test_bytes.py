@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kubelatch.goodbye import is_over
+from kubelatch.relay.goodbye import is_over
 from tests.support.certificates import Authority
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection

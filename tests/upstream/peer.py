@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from kubelatch.credentials.tls import TlsContext, client_context
+from kubelatch.credentials.tls.go_context import GoContext
 from kubelatch.kubeconfig import TlsConfig
-from kubelatch.tls import TlsContext, client_context
-from kubelatch.tls.go_context import GoContext
 from kubelatch.upstream.tls_transport import TlsTransport
 from tests.support.certificates import Authority
 from tests.support.upstream import server_context

@@ -8,9 +8,9 @@ import ssl
 
 import pytest
 
+from kubelatch.credentials.tls import client_context, explain
 from kubelatch.errors import UpstreamError, UpstreamTimeoutError
 from kubelatch.kubeconfig import TlsConfig
-from kubelatch.tls import client_context, explain
 from kubelatch.upstream.dial import Address, Dialer
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
@@ -185,7 +185,7 @@ async def test_a_peer_that_does_not_read_is_not_taken_for_dead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Linux ends a connection with TCP_USER_TIMEOUT whose peer keeps its window closed."""
-    monkeypatch.setattr("kubelatch.upstream.liveness._USER_TIMEOUT_MS", 100)
+    monkeypatch.setattr("kubelatch.upstream.tcp._USER_TIMEOUT_MS", 100)
     read = asyncio.Event()
 
     async def deaf(connection: Connection) -> None:

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from kubelatch.credentials.tls import ClientCertificate, client_context, explain, go_context
 from kubelatch.errors import UpstreamError
 from kubelatch.kubeconfig import TlsConfig
 from kubelatch.secret import Secret
-from kubelatch.tls import ClientCertificate, client_context, explain, go_context
 from kubelatch.upstream.dial import Address, Dialer
 from tests.support.certificates import Authority, Identity
 from tests.support.client import Client

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kubelatch.upstream.connection import UpstreamConnection
+from kubelatch.upstream.http1 import UpstreamConnection
 from kubelatch.upstream.pool import Pool
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection, answering, ok

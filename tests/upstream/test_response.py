@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelatch.errors import UpstreamError
-from kubelatch.upstream.response import BodyKind, ResponseHead, ResponseReader
+from kubelatch.http1.response import BodyKind, ResponseHead, ResponseReader
 
 
 class Told:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kubelatch.credentials import Credential
+from kubelatch.credentials.tls import ClientCertificate
 from kubelatch.secret import Secret
-from kubelatch.tls import ClientCertificate
 from kubelatch.upstream.sessions import LIFETIME, REST, Sessions
 from tests.support.certificates import Authority
 from tests.support.client import Client

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kubelatch.credentials.tls import client_context
 from kubelatch.kubeconfig import TlsConfig
-from kubelatch.tls import client_context
-from kubelatch.upstream.connection import linger_zero
+from kubelatch.upstream.http1 import linger_zero
 from kubelatch.upstream.tls_transport import TlsTransport, TruncatedError
 from tests.support.certificates import Authority
 from tests.support.relay import eventually

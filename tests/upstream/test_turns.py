@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from kubelatch.upstream.turns import Turns
+from kubelatch.upstream.handshakes import Turns
 from tests.support.relay import eventually
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from ..errors import ConfigError
 from ..kubeconfig import DISK, ClientConfig, FileReader, Impersonation, proxy_for
-from ..tls import CertificateInfo, certificate_info
+from .tls import CertificateInfo, certificate_info
 from .values import CredentialSource, SourceStatus
 
 SOON = 7 * 24 * 3600.0

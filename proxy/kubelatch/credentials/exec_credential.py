@@ -14,7 +14,7 @@ from ..errors import ConfigError, CredentialError
 from ..kubeconfig import ClientConfig
 from ..kubeconfig.decode import DecodeError, Scalar, Value, decode
 from ..secret import Secret
-from ..tls import ClientCertificate, certificate_info, check_certificate
+from .tls import ClientCertificate, certificate_info, check_certificate
 from .tokens import LATEST, bearer
 from .values import Credential
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..errors import ConfigError, CredentialError
 from ..kubeconfig import ClientConfig, ExecConfig
-from ..process import child_environment
 from ..redact import sanitize
+from ..system.process import child_environment
 from .exec_credential import exec_info, parse_exec_credential
 from .exec_policy import check_allowed, look_up
 from .exec_process import STDOUT_LIMIT, run

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..process import given_core_limit, restore_descriptor_limit
+from ..system.process import given_core_limit, restore_descriptor_limit
 
 STDOUT_LIMIT = 4 * 1024 * 1024
 GRACE = 2.0

@@ -17,8 +17,8 @@ from ..kubeconfig import AuthProvider, TlsConfig, UserConfig
 from ..kubeconfig.decode import decode_base64
 from ..redact import sanitize
 from ..secret import Secret
-from ..tls import ClientCertificate
 from .oidc_file import save_tokens
+from .tls import ClientCertificate
 from .tokens import basic, bearer, jwt_expiry
 from .values import Credential
 

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from ..errors import ConfigError, CredentialError
 from ..kubeconfig import TlsConfig, environment_proxy
 from ..secret import Secret
-from ..tls import client_context
+from .tls import client_context
 
 _TIME_LIMIT = 30.0
 _SIZE_LIMIT = 1024 * 1024

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from ..errors import CredentialError
-from ..supervision import where
-from ..tls import certificate_info
+from ..system.supervision import where
+from .tls import certificate_info
 from .values import Credential, Kind, SourceStatus
 
 _log = logging.getLogger(__name__)

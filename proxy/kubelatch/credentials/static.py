@@ -13,8 +13,8 @@ from ..errors import ConfigError
 from ..kubeconfig import DISK, FileReader, UserConfig, signatures
 from ..kubeconfig.files import explain_os_error
 from ..secret import Secret
-from ..supervision import where
-from ..tls import ClientCertificate, certificate_info, check_certificate
+from ..system.supervision import where
+from .tls import ClientCertificate, certificate_info, check_certificate
 from .tokens import basic, bearer, jwt_expiry
 from .values import Credential, Kind, SourceStatus
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from ..secret import Secret
-from ..tls import CertificateInfo, ClientCertificate
+from .tls import CertificateInfo, ClientCertificate
 
 Kind = Literal[
     "client-certificate", "token", "token-file", "basic", "exec", "oidc", "anonymous", "client"

@@ -5,6 +5,7 @@ A pure function from a request's method, target, headers and the proxy's setting
 of them.
 """
 
+from ..http1.target import Target, parse_target
 from .decision import Allowed, Answer, Decision, Refusal, ResponseHeaders, Static
 from .gate import Caller, Gate
 from .patterns import split_patterns
@@ -16,7 +17,6 @@ from .settings import (
     GateSettings,
     stripped_prefix,
 )
-from .target import Target, parse_target
 
 __all__ = [
     "DEFAULT_ACCEPT_HOSTS",

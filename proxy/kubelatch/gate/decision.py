@@ -9,8 +9,8 @@ costs three times as much to make.
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from ..request_info import RequestInfo
-from .target import Target
+from ..http1.target import Target
+from .request_info import RequestInfo
 
 ResponseHeaders: TypeAlias = tuple[tuple[str, str], ...]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ..errors import UsageError
-from ..request_info import RequestInfo
+from .request_info import RequestInfo
 from .rules import Rule, RuleSet, required
 
 

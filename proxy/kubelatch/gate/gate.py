@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from ..request_info import RequestInfo, request_info
+from ..http1.target import Malformed, Moved, Target, parse_target, readings, strip_prefix
 from .browser import NavigationRule, OriginRule, Verdict, cors_headers, is_preflight, preflight
 from .clients import judge_token
 from .connection import judge_connection
@@ -30,6 +30,7 @@ from .hosts import HostRule
 from .identity import Identity, judge_identity
 from .patterns import PatternList
 from .readonly import judge_read_only
+from .request_info import RequestInfo, request_info
 from .rules import judge_rules
 from .settings import (
     DEFAULT_REJECT_PATHS,
@@ -38,7 +39,6 @@ from .settings import (
     stripped_prefix,
     warnings_about,
 )
-from .target import Malformed, Moved, Target, parse_target, readings, strip_prefix
 
 _DEFAULT_REJECT_PATHS: Final = DEFAULT_REJECT_PATHS.split(",")
 _COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -9,9 +9,9 @@ those who need them all the same.
 
 from typing import Final
 
-from ..request_info import RequestInfo, query_values
 from .decision import Refusal, forbidden
 from .head import Found, has_body
+from .request_info import RequestInfo, query_values
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Handed to a Connecter (kubernetes/pkg/registry/core/{pod,service,node}/rest): no verb is safe.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from ..request_info import RequestInfo
 from .decision import Refusal, forbidden
 from .head import Found
+from .request_info import RequestInfo
 
 # Since Kubernetes 1.35 a GET of these needs create besides, for a WebSocket is opened with GET
 # (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb). It is asked for where a request

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..config.goflags import parse_duration
 from ..errors import ConfigError
-from ..goflags import parse_duration
 from ..redact import sanitize, shown_path
 from . import in_cluster
 from .choose import Chosen, apply, choose

@@ -8,7 +8,7 @@ else to each.
 import asyncio
 import ssl
 
-from ..tls import ClientContext, TlsContext, may_be_good_for_go, proxy_context
+from ..credentials.tls import ClientContext, TlsContext, may_be_good_for_go, proxy_context
 
 
 class Contexts:
@@ -65,6 +65,6 @@ class Contexts:
 
 
 def _go_context(own: ClientContext) -> TlsContext:
-    from ..tls.go_context import GoContext  # noqa: PLC0415 -- a third of a second, seldom needed
+    from ..credentials.tls.go_context import GoContext  # noqa: PLC0415 -- a third of a second, seldom needed
 
     return GoContext(own)

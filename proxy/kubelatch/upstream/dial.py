@@ -18,16 +18,16 @@ from typing import Final
 
 import aiohappyeyeballs
 
+from ..credentials.tls import TlsContext
 from ..errors import UpstreamError, UpstreamTimeoutError
 from ..kubeconfig import ProxyAddress
-from ..tls import TlsContext
-from .connection import UpstreamConnection
+from .connect import ConnectRequest, CutOffError, connect_socks, proxy_error
 from .contexts import Contexts
-from .liveness import configure
-from .route import ConnectRequest, CutOffError, connect_socks, proxy_error
+from .handshakes import Turns
+from .http1 import UpstreamConnection
 from .sessions import Sessions
+from .tcp import configure
 from .tls_transport import TlsTransport
-from .turns import Turns
 
 # kubectl's own limits (client-go transport/cache.go, net/http DefaultTransport).
 CONNECT_TIMEOUT: Final = 30.0

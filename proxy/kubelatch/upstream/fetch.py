@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import UpstreamError, UpstreamTimeoutError
+from ..http1.response import ResponseHead
 from .generation import Generation
-from .response import ResponseHead
 
 # A SelfSubjectReview or a version is below 4 KiB.
 _MAX_ANSWER: Final = 1024 * 1024

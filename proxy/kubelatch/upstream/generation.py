@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ..credentials import CLIENTS_OWN, Credential, CredentialSource
+from ..credentials.tls import ClientCertificate, TlsContext
 from ..errors import KubelatchError, UpstreamError
+from ..http1.links import Links
 from ..kubeconfig import ProxyAddress
-from ..links import Links
-from ..tls import ClientCertificate, TlsContext
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
 

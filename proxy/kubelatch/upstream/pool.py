@@ -10,8 +10,8 @@ import math
 import time
 from typing import Final
 
-from .connection import UpstreamConnection
 from .dial import Dialer
+from .http1 import UpstreamConnection
 
 # net/http's default idle time, and kube-apiserver closes idle connections after 180 s: we
 # forget them before it does, so that a stale one is rare.

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final, cast
 
-from ..tls import TlsContext, is_cut
+from ..credentials.tls import TlsContext, is_cut
 from .last_bytes import last_bytes
 from .sessions import Sessions
 

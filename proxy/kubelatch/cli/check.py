@@ -1,0 +1,209 @@
+"""``kubelatch check``: which cluster, as whom, and does it work; or what ``--allow-rules`` allow.
+
+Everything that a person wants to know before asking for help, without secrets: the files that
+were read, what came out of them, how the proxy will authenticate, what expires when, whether the
+API server answers and who it says we are.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ..config.commands import COMMANDS, expect_no_words
+from ..config.settings import complete, flag_set, from_values
+from ..context.assembly import build_generation, load_configuration
+from ..credentials import CredentialSource, describe
+from ..errors import KubelatchError, UsageError
+from ..kubeconfig import ClientConfig
+from ..redact import redact, sanitize
+from ..system.event_loop import loop_factory
+from ..system.process import forbid_core_dumps
+from ..upstream.fetch import fetch
+from ..upstream.generation import Generation
+
+# authentication.k8s.io/v1 (KEP-3325): GA since Kubernetes 1.28.
+_REVIEW_PATH: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+# "certificate expires:" and a space.
+_WIDTH: Final = 21
+_REVIEW: Final = b'{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found out.
+
+    Attributes:
+        facts: name and value in the order in which they are shown; values are JSON-like.
+        problem: what does not work, and what to do; empty if all does.
+        exit_code: 0 if it works.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    exit_code: int = 0
+
+    def as_json(self) -> str:
+        """One object, for programs."""
+        facts = {**self.facts, "ok": not self.problem, "problem": self.problem}
+        # JSON escapes by itself; names stay as they are.
+        return json.dumps(_each_text(facts, redact), indent=2)
+
+    def as_text(self) -> str:
+        """Lines for people."""
+        facts = {
+            name: _each_text(value, sanitize)
+            for name, value in self.facts.items()
+            if value not in ("", [], {})
+        }
+        lines = [
+            f"{name.replace('_', ' ') + ':':<{_WIDTH}}{_shown(value)}"
+            for name, value in facts.items()
+        ]
+        lines.append(f"{'problem:':<{_WIDTH}}{self.problem}" if self.problem else "it works")
+        return "\n".join(lines)
+
+
+FLAGS: Final = COMMANDS["check"].flags
+
+
+def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, int]:
+    """What the command prints, and its exit code: 0 yes or works, 1 no, 2 bad usage.
+
+    Raises:
+        KubelatchError: a flag or a file is no good.
+    """
+    given, positional = flag_set(FLAGS).parse(arguments, environ)
+    values = complete(given, FLAGS, environ=environ)
+    if values["output"] not in {"text", "json"}:
+        msg = f"--output={values['output']}: neither text nor json"
+        raise UsageError(msg, hint="see 'kubelatch check --help' for usage")
+    if values["can_i"]:
+        return _can_i(values, positional)
+    expect_no_words("check", positional, hint="--context=NAME checks another context")
+    if values["demo"]:
+        msg = "check looks at a cluster of yours, and --demo brings its own"
+        raise UsageError(msg, hint="say kubelatch run --demo -- kubelatch check")
+    settings = from_values(values)
+    if not settings.allow_core_dumps:
+        forbid_core_dumps()
+    config = load_configuration(settings, environ)
+    with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
+        report = loop.run(_try(config, build_generation(config, settings, environ), environ))
+    report.facts["warnings"] = [*report.facts.get("warnings", ()), *settings.notes]
+    text = report.as_json() if values["output"] == "json" else report.as_text()
+    return text, report.exit_code
+
+
+def _can_i(values: Mapping[str, Any], positional: Sequence[str]) -> tuple[str, int]:
+    from ..gate.explain import explain  # noqa: PLC0415
+    from ..gate.manifests import load_rules  # noqa: PLC0415
+
+    if len(positional) != 1 or not values["allow_rules"]:
+        msg = "--can-i asks --allow-rules about one thing"
+        raise UsageError(msg, hint="say kubelatch check --allow-rules FILE --can-i list pods")
+    found = explain(
+        load_rules(values["allow_rules"]),
+        values["can_i"],
+        positional[0],
+        namespace=values["namespace"] or "default",
+        subresource=values["subresource"],
+    )
+    return str(found), 0 if found.allowed else 1
+
+
+async def _try(config: ClientConfig, generation: Generation, environ: Mapping[str, str]) -> Report:
+    """Describe the choice, then ask the API server."""
+    report = Report()
+    try:
+        await generation.credential()
+        _describe(report, config, generation.credentials, environ)
+        await _ask(report, generation)
+    except KubelatchError as error:
+        _describe(report, config, generation.credentials, environ)
+        report.problem = str(error)
+        report.exit_code = error.exit_code
+    finally:
+        await generation.close()
+    return report
+
+
+def _describe(
+    report: Report, config: ClientConfig, source: CredentialSource, environ: Mapping[str, str]
+) -> None:
+    found = describe(config, source, environ=environ, now=time.time())
+    how, certificate = found.authentication, found.authentication.certificate
+    report.facts |= {
+        "source": found.source,
+        "files": [path if exists else f"{path} (missing)" for path, exists in found.files],
+        "context": found.context,
+        "cluster": found.cluster,
+        "server": found.server,
+        "trust": found.trust,
+        "ca_expires": _time(found.ca.not_after) if found.ca else "",
+        "via_proxy": found.proxy,
+        "user": found.user,
+        "authenticates_by": " ".join(filter(None, (how.kind, how.detail))),
+        "certificate_of": certificate.common_name if certificate else "",
+        "certificate_expires": _time(certificate.not_after) if certificate else "",
+        "token_expires": _time(how.expires_at),
+        "impersonates": found.impersonation.user if found.impersonation else "",
+        "warnings": list(found.warnings),
+    }
+
+
+async def _ask(report: Report, generation: Generation) -> None:
+    begun = time.monotonic()
+    version = await fetch(generation, "GET", "/version")
+    report.facts["answers"] = {
+        "status": version.status,
+        "version": _json(version.body).get("gitVersion", ""),
+        "milliseconds": round((time.monotonic() - begun) * 1000),
+    }
+    review = await fetch(generation, "POST", _REVIEW_PATH, _REVIEW)
+    if review.status == 401:
+        report.problem = (
+            "the API server does not accept this credential (401). Log in again, or fetch the "
+            "kubeconfig again."
+        )
+        report.exit_code = 1
+    elif review.status == 201:
+        who = _json(review.body).get("status", {}).get("userInfo", {})
+        report.facts["we_are"] = who.get("username", "")
+        report.facts["groups"] = who.get("groups", [])
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _time(seconds: float | None) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds is not None else ""
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """JSON-like data with each text in it changed."""
+    match value:
+        case str():
+            return change(value)
+        case list():
+            return [_each_text(item, change) for item in value]
+        case dict():
+            return {name: _each_text(item, change) for name, item in value.items()}
+        case _:
+            return value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ("\n" + " " * _WIDTH).join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items() if inner != "")
+    return str(value)

@@ -1,0 +1,205 @@
+"""Shell completion: what could stand where the cursor is, and the scripts that ask.
+
+The answers follow cobra's protocol (spf13/cobra ``completions.go``): one candidate a line with
+its description behind a tab, then a colon and a directive. kubectl asks plugins in the same
+words, through ``kubectl_complete-latch`` on PATH, so one command serves bash, zsh, fish and
+kubectl. It must answer while a finger rests: nothing heavier than the flags is imported.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, NoReturn
+
+from ..config.commands import COMMANDS
+from ..config.goflags import Flag
+from ..config.settings import FLAGS
+from ..errors import KubelatchError, UsageError
+from ..redact import sanitize
+
+# cobra's ShellCompDirective.
+_FILES: Final = 0
+_NO_SPACE: Final = 2
+_NO_FILES: Final = 4
+_DIRECTORIES: Final = 16
+
+FILE_FLAGS: Final = frozenset(
+    {
+        "allow-rules",
+        "certificate-authority",
+        "client-certificate",
+        "client-key",
+        "client-token-file",
+        "kubeconfig",
+        "kuberc",
+        "log-requests",
+        "unix-socket",
+    }
+)
+DIRECTORY_FLAGS: Final = frozenset({"www", "cache-dir"})
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "client-auth": ("pass", "replace", "refuse"),
+    "clients": ("auto", "any", "same-user"),
+    "log-format": ("text", "json", "combined"),
+    "loop": ("auto", "uvloop", "asyncio"),
+    "output": ("text", "json"),
+    "read-only": ("true", "false", "with-secrets"),
+}
+SHELLS: Final = ("bash", "fish", "zsh")
+
+
+def script(shell: str) -> str:
+    """The completion script of a shell, to be sourced or put where it looks for them.
+
+    Raises:
+        UsageError: there is none for it.
+    """
+    if shell not in SHELLS:
+        msg = f"no completion for {shell!r}"
+        raise UsageError(msg, hint=f"say kubelatch completion {'|'.join(SHELLS)}")
+    return Path(__file__).with_name("shells").joinpath(f"kubelatch.{shell}").read_text()
+
+
+def kubectl_complete() -> NoReturn:
+    """The command ``kubectl_complete-latch``, which kubectl runs for ``kubectl latch``."""
+    # As bin/kubelatch: another program's packages are none of ours. YAML comes later.
+    foreign = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [path for path in sys.path if path not in foreign]
+    print_candidates(sys.argv[1:], os.environ)
+    sys.exit(0)
+
+
+def print_candidates(words: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Print what :func:`complete` finds, in cobra's protocol."""
+    found, directive = complete(words, environ)
+    sys.stdout.write("".join(f"{line}\n" for line in (*found, f":{directive}")))
+
+
+def complete(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], int]:
+    """The candidates for the last of these words, and cobra's directive.
+
+    A candidate for ``--flag=part`` is the value alone.
+
+    Args:
+        words: what stands behind the command; the last word is being typed and may be empty.
+        environ: where kubeconfig is looked for.
+    """
+    *before, current = words or [""]
+    if "--" in before:
+        return [], _FILES
+    name, equals, part = current.partition("=")
+    if equals and current.startswith("--"):
+        return _values(_flag(name[2:], before), part, before, environ)
+    if waiting := _waiting(before):
+        return _values(waiting, current, before, environ)
+    if current.startswith("-"):
+        names = _flag_names(current, before)
+        alone = len(names) == 1 and names[0].partition("\t")[0].endswith("=")
+        return names, _NO_FILES | _NO_SPACE if alone else _NO_FILES
+    commands = [word for word in before if word in COMMANDS]
+    if commands[:1] == ["completion"]:
+        return _matching(SHELLS, current), _NO_FILES
+    if not commands or commands == ["help"]:
+        offered = (f"{name}\t{_first_sentence(c.help)}" for name, c in COMMANDS.items())
+        return _matching(offered, current), _NO_FILES
+    return [], _NO_FILES
+
+
+def _flags(before: Sequence[str]) -> tuple[Flag, ...]:
+    """The proxy's flags, and those of the command that stands there."""
+    command = next((word for word in before if word in COMMANDS), "")
+    return (*FLAGS, *COMMANDS[command].flags) if command else FLAGS
+
+
+def _flag(name: str, before: Sequence[str]) -> Flag | None:
+    return next((flag for flag in _flags(before) if flag.name == name), None)
+
+
+def _waiting(before: Sequence[str]) -> Flag | None:
+    """The flag before the cursor, if it still wants its value."""
+    last = before[-1] if before else ""
+    if last.startswith("--"):
+        flag = _flag(last[2:], before)
+    elif len(last) == 2 and last[0] == "-":
+        flag = next((flag for flag in _flags(before) if flag.shorthand == last[1]), None)
+    else:
+        return None
+    return flag if flag is not None and flag.bare is None else None
+
+
+def _flag_names(current: str, before: Sequence[str]) -> list[str]:
+    used = {word.partition("=")[0] for word in before if word.startswith("--")}
+    return _matching(
+        (
+            f"--{flag.name}{'=' if flag.bare is None else ''}\t{_first_sentence(flag.help)}"
+            for flag in _flags(before)
+            if not flag.ignored and (flag.repeat or f"--{flag.name}" not in used)
+        ),
+        current,
+    )
+
+
+def _values(
+    flag: Flag | None, part: str, before: Sequence[str], environ: Mapping[str, str]
+) -> tuple[list[str], int]:
+    if flag is None:
+        return [], _NO_FILES
+    if flag.name in FILE_FLAGS:
+        return [], _FILES
+    if flag.name in DIRECTORY_FLAGS:
+        return [], _DIRECTORIES
+    if flag.name in CHOICES:
+        return _matching(CHOICES[flag.name], part), _NO_FILES
+    if flag.bare is not None:
+        return _matching(("true", "false"), part), _NO_FILES
+    if flag.name in {"context", "cluster", "user"}:
+        return _matching(_names(flag.name, before, environ), part), _NO_FILES
+    return [], _NO_FILES
+
+
+def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """What kubeconfig calls its contexts, clusters or users; none if it cannot be read.
+
+    Names that a line or a terminal would take for something else are left out: with line ends,
+    tabs and other control characters.
+    """
+    from ..kubeconfig import DiskFiles  # noqa: PLC0415 -- reads YAML, which most completions do not
+    from ..kubeconfig.merge import load_files  # noqa: PLC0415
+
+    files = DiskFiles()
+    # What a pipe holds is for the command that is being typed.
+    files.settle()
+    try:
+        merged = load_files(_kubeconfig(before, environ), environ, files).merged
+    except KubelatchError:
+        return []
+    # One candidate a line: another name cannot be typed either.
+    if kind == "context":
+        return [
+            f"{name}\tcluster {sanitize(context.cluster, 80)}"
+            for name, context in sorted(merged.contexts.items())
+            if name.isprintable()
+        ]
+    names = merged.clusters if kind == "cluster" else merged.users
+    return sorted(name for name in names if name.isprintable())
+
+
+def _kubeconfig(before: Sequence[str], environ: Mapping[str, str]) -> str:
+    """The file that the words so far name."""
+    found = environ.get("KUBELATCH_KUBECONFIG", "")
+    for word, following in pairwise([*before, ""]):
+        if word.startswith("--kubeconfig="):
+            found = word.removeprefix("--kubeconfig=")
+        elif word == "--kubeconfig":
+            found = following
+    return os.path.expanduser(found)
+
+
+def _matching(candidates: Iterable[str], prefix: str) -> list[str]:
+    return [text for text in candidates if text.startswith(prefix)]
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".")

@@ -1,0 +1,248 @@
+"""The command: arguments in, exit code out. The only room that prints.
+
+Nothing heavy is imported here: help, version and completion must answer at once.
+"""
+
+import gc
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+from .._version import __version__
+from ..config.commands import COMMANDS, commands_like, expect_no_words, unknown_command
+from ..errors import KubelatchError
+from .suggestions import as_called
+
+if TYPE_CHECKING:
+    from ..config.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit: 0 after a drained signal, 1 for a failure, 2 for bad usage."""
+    _fill_standard_descriptors()
+    sys.exit(_run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: Sequence[str]) -> int:
+    from ..config import settings  # noqa: PLC0415 -- its imports are paid for only here
+
+    try:
+        name, words = _split(argv)
+        if name in COMMANDS and _asks_help(words):
+            return _help(name)
+        if name == "help":
+            return _help_about(words)
+        if name in {"__complete", "completion", "man"}:
+            return _tell(name, *words)
+        if name == "check":
+            from .check import check  # noqa: PLC0415
+
+            text, code = check(words, os.environ)
+            _say(text)
+            return code
+        if name == "wait":
+            from .runner import wait  # noqa: PLC0415
+
+            wait(words, os.environ)
+            return 0
+        command: list[str] = []
+        if name == "run":
+            from .runner import parse_run  # noqa: PLC0415
+
+            values, command = parse_run(words, os.environ)
+        else:
+            values = settings.parse(words, os.environ)
+        if values["help"]:
+            return _help()
+        if values["version"]:
+            _say(f"kubelatch {__version__}")
+            return 0
+        return _serve(settings.from_values(values), command)
+    except KubelatchError as error:
+        _complain(str(error))
+        return error.exit_code
+
+
+def _split(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The command, or nothing, and the other arguments. Flags may come first, as with kubectl.
+
+    Raises:
+        UsageError: a word seems to be a command, and is none. Other words behind flags are left to
+            the parser: ``--disable-filter true`` works with kubectl, which ignores them.
+    """
+    from ..config.settings import FLAGS  # noqa: PLC0415
+
+    if argv[:1] == ["__complete"]:
+        return argv[0], argv[1:]
+    wanting = {f"--{flag.name}" for flag in FLAGS if flag.bare is None}
+    wanting |= {f"-{flag.shorthand}" for flag in FLAGS if flag.shorthand and flag.bare is None}
+    for at, word in enumerate(argv):
+        if word == "--":
+            break
+        if word.startswith("-") or (at and argv[at - 1] in wanting):
+            continue
+        if word in COMMANDS:
+            return word, [*argv[:at], *argv[at + 1 :]]
+        if not at or commands_like(word):
+            raise unknown_command(word, [flag.name for flag in FLAGS])
+    return "", argv
+
+
+def _help_about(arguments: Sequence[str]) -> int:
+    words = _words(arguments)
+    name = words[0] if words else ""
+    if name and name not in COMMANDS:
+        raise unknown_command(name, ())
+    expect_no_words("help", words[1:])
+    return _help(name)
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """What is no flag, for a command that needs none."""
+    from ..config.settings import flag_set  # noqa: PLC0415
+
+    return flag_set().parse(arguments, {})[1]
+
+
+def _asks_help(words: Sequence[str]) -> bool:
+    """Help is asked for; what stands behind ``--`` is another's."""
+    own = words[: words.index("--")] if "--" in words else words
+    return bool({"-h", "--help"} & set(own))
+
+
+def _help(command: str = "") -> int:
+    from .manual import command_help, help_text  # noqa: PLC0415
+
+    width = shutil.get_terminal_size().columns
+    _say(as_called(command_help(command, width) if command else help_text(width)))
+    return 0
+
+
+def _complain(words: str) -> None:
+    """Say why it ends; in the journal as an error."""
+    mark = ""
+    if "JOURNAL_STREAM" in os.environ:
+        import logging  # noqa: PLC0415
+
+        from ..system.systemd import journal_mark, leads_to_journal  # noqa: PLC0415
+
+        mark = journal_mark(logging.ERROR) if leads_to_journal(os.environ) else ""
+    print(f"{mark}error: {as_called(words)}", file=sys.stderr)
+
+
+def _tell(word: str, *more: str) -> int:
+    """Print what needs no settings."""
+    from . import completion, manual  # noqa: PLC0415
+
+    if word == "__complete":
+        completion.print_candidates(more, os.environ)
+        return 0
+    words = _words(more)
+    expect_no_words(word, words[word == "completion" :])
+    if word == "completion":
+        _say(completion.script(words[0] if words else ""), end="")
+    else:
+        _say(manual.man_page(), end="")
+    return 0
+
+
+def _serve(settings: "Settings", command: Sequence[str]) -> int:
+    # What is imported stays. Looking for garbage in it, now and whenever connections are many,
+    # is a tenth of the start and of a burst of watches.
+    gc.disable()
+    import asyncio  # noqa: PLC0415
+
+    from ..observe.access_log import STDERR, Sink  # noqa: PLC0415
+    from ..observe.console import TRACEBACKS_FROM, set_up_logging  # noqa: PLC0415
+    from ..observe.observer import is_attended  # noqa: PLC0415
+    from ..system.event_loop import loop_factory  # noqa: PLC0415
+    from ..system.malloc import keep_freed_memory  # noqa: PLC0415
+    from ..system.process import forbid_core_dumps, raise_descriptor_limit  # noqa: PLC0415
+    from ..system.systemd import (  # noqa: PLC0415
+        Notifier,
+        journal_mark,
+        leads_to_journal,
+        take_sockets,
+    )
+    from . import serve  # noqa: PLC0415
+
+    if not settings.allow_core_dumps:
+        forbid_core_dumps()
+    notifier = Notifier.from_environment(os.environ)
+    sockets = [sock for _, sock in take_sockets(os.environ)]
+    stderr = Sink(STDERR)
+    mark = journal_mark if leads_to_journal(os.environ) else None
+    set_up_logging(stderr, settings.verbosity, mark=mark)
+    sys.excepthook = partial(_crash, tracebacks=settings.verbosity >= TRACEBACKS_FROM)
+
+    def greet(text: str) -> None:
+        stderr.write(as_called(text).encode())
+
+    try:
+        with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
+            gc.freeze()
+            gc.enable()
+            keep_freed_memory()
+            if command:
+                from . import runner  # noqa: PLC0415
+
+                return loop.run(runner.run(settings, os.environ, command, stderr=stderr))
+            raise_descriptor_limit()
+            loop.run(
+                serve.run(
+                    settings,
+                    os.environ,
+                    _announce,
+                    greet=greet if stderr.is_terminal and not settings.quiet else None,
+                    sockets=sockets,
+                    notifier=notifier,
+                    stderr=stderr,
+                    attended=is_attended(),
+                )
+            )
+        return 0
+    finally:
+        # What the log has to say comes before our last words.
+        stderr.close()
+
+
+def _crash(kind: type[BaseException], error: BaseException, _: object, *, tracebacks: bool) -> None:
+    """Say in one line what has ended the program; an interrupt says it all by itself."""
+    from ..observe.access_log import sanitized_traceback  # noqa: PLC0415
+    from ..redact import sanitize  # noqa: PLC0415
+
+    if tracebacks:
+        print(sanitized_traceback(error), end="", file=sys.stderr)
+    elif not issubclass(kind, KeyboardInterrupt):
+        _complain(f"internal error: {kind.__name__}: {sanitize(str(error))}")
+
+
+def _announce(name: str) -> None:
+    from ..redact import printable  # noqa: PLC0415
+
+    _say(f"Starting to serve on {printable(name)}")
+
+
+def _say(text: str, end: str = "\n") -> None:
+    """Print, whether anybody reads it or not, as in ``kubelatch --help | head -1``."""
+    try:
+        print(text, end=end, flush=True)
+    except OSError:
+        # At exit Python would flush once more, and fail for that.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open ``/dev/null`` where stdin, stdout or stderr is closed, as Go does (fds_unix.go).
+
+    Otherwise a socket gets the number, and the start line or a plugin's words go to its peer.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

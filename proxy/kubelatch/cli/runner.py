@@ -1,0 +1,378 @@
+"""``kubelatch run`` and ``kubelatch wait``: the proxy for as long as a command takes, or until
+it is there.
+
+``run`` serves on a free port, gives the command a kubeconfig that leads to it, and behaves to
+the outside as the command itself: its output, its signals, its exit code.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ..app import App
+from ..config.commands import COMMANDS, expect_no_words
+from ..config.settings import Settings, complete, flag_set, from_values
+from ..errors import KubelatchError, UsageError
+from ..observe.access_log import Sink
+from ..system.listeners import unix_address, unix_path
+from ..system.process import child_environment, given_core_limit, raise_descriptor_limit
+
+# As a shell has it.
+_SIGNALLED: Final = 128
+# What a terminal sends to every process in the foreground, the command included.
+_FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+_PASSED_ON: Final = _FROM_TERMINAL | {
+    signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+}  # fmt: skip
+
+_ATTEMPT_SECONDS: Final = 5.0
+_BETWEEN_ATTEMPTS: Final = 0.1
+
+
+class NotReadyError(KubelatchError):
+    """``kubelatch wait`` has waited long enough."""
+
+    default_cause = "not-ready"
+
+
+class CommandNotFoundError(KubelatchError):
+    """The command of ``kubelatch run`` is not there (POSIX shell, "Exit Status for Commands")."""
+
+    exit_code = 127
+    default_cause = "command"
+
+
+class CommandNotExecutableError(KubelatchError):
+    """The command of ``kubelatch run`` is there, and cannot be run."""
+
+    exit_code = 126
+    default_cause = "command"
+
+
+def parse_run(
+    arguments: Sequence[str], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The flags of ``run``, and the command behind ``--``.
+
+    Raises:
+        UsageError: a flag is no good, or there is no command.
+    """
+    hint = "say kubelatch run [FLAGS] -- COMMAND [ARGUMENTS]"
+    flags, command = list(arguments), []
+    if "--" in flags:
+        at = flags.index("--")
+        flags, command = flags[:at], flags[at + 1 :]
+    given, positional = flag_set().parse(flags, environ)
+    values = complete({"port": 0, **given}, environ=environ)
+    if values["help"] or values["version"]:
+        return values, command
+    if positional or not command:
+        msg = "what is to be run stands behind two dashes"
+        raise UsageError(msg, hint=hint)
+    for name, why in (
+        ("unix_socket", "kubeconfig knows no unix sockets"),
+        ("client_token_file", "clients send no token over plain http"),
+    ):
+        if values[name]:
+            msg = f"run has no use for --{name.replace('_', '-')}: {why}"
+            raise UsageError(msg, hint="leave it out")
+    return values, command
+
+
+async def run(
+    settings: Settings,
+    environ: Mapping[str, str],
+    command: Sequence[str],
+    *,
+    stderr: Sink | None = None,
+) -> int:
+    """Serve while *command* runs.
+
+    Args:
+        settings: of the proxy.
+        environ: the environment, which the command gets with ``KUBECONFIG``, ``KUBECACHEDIR``
+            and ``KUBELATCH_URL`` put in, and without what is ours alone
+            (:func:`~kubelatch.process.child_environment`).
+        command: program and arguments.
+        stderr: standard error, for the log.
+
+    Returns:
+        The command's exit code; 128 and more if a signal ended it.
+
+    Raises:
+        KubelatchError: the proxy, or the command, cannot start.
+    """
+    app = App(settings, environ, stderr=stderr)
+    signals = _Signals()
+    with contextlib.ExitStack() as stack:
+        stack.callback(signals.release)
+        try:
+            await app.start()
+            await app.ready()
+            url = _url(app.name, settings.api_prefix)
+            kubeconfig = stack.enter_context(_kubeconfig(url, app))
+            signals.hold = True
+            process = _start(command, _environment(environ, url, kubeconfig))
+            # Not before: the command's limit is none of our business.
+            raise_descriptor_limit()
+            signals.pass_to(process)
+            code = await asyncio.to_thread(process.wait)
+        except asyncio.CancelledError:
+            if not signals.early:
+                raise
+            code = -signals.early
+        finally:
+            await app.stop()
+    return code if code >= 0 else _SIGNALLED - code
+
+
+class _Signals:
+    """Passes signals on to the command; those that come before it is being started end us.
+
+    A signal that was ignored when we started (``nohup``) stays ignored, here and in the command: a
+    handler of ours would be replaced by the default action when the command is executed.
+
+    Attributes:
+        early: the signal that ended us; 0 if none did.
+        hold: the command is being started, and gets what comes once it has.
+    """
+
+    def __init__(self) -> None:
+        self.early = 0
+        self.hold = False
+        self._held: list[signal.Signals] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._handled = [n for n in _PASSED_ON if signal.getsignal(n) is not signal.SIG_IGN]
+        for number in self._handled:
+            self._loop.add_signal_handler(number, self._receive, number)
+
+    def pass_to(self, process: subprocess.Popen[bytes]) -> None:
+        """The command has started."""
+        self._process = process
+        for number in self._held:
+            self._receive(number)
+
+    def release(self) -> None:
+        """Handle signals no longer."""
+        for number in self._handled:
+            self._loop.remove_signal_handler(number)
+
+    def _receive(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            if number not in _FROM_TERMINAL or not _in_foreground():
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.send_signal(number)
+        elif self.hold:
+            self._held.append(number)
+        else:
+            self.early = number
+            if self._task is not None:
+                self._task.cancel()
+
+
+def _in_foreground() -> bool:
+    """Whether the terminal's signals reach the command without our help."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
+def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # Looked for in the command's own PATH.
+    program = shutil.which(command[0], path=environ.get("PATH"))
+    if program is None:
+        if _is_there(command[0], environ.get("PATH", os.defpath)):
+            raise CommandNotExecutableError(f"{command[0]} is not executable")
+        hint = "is it installed, and on PATH?"
+        raise CommandNotFoundError(f"{command[0]}: command not found", hint=hint)
+    try:
+        # Not by the event loop: uvloop leaves copies of our standard streams open in the command
+        # and in what it leaves behind, and whoever reads our output would wait for their end.
+        with given_core_limit():
+            return subprocess.Popen(list(command), executable=program, env=dict(environ))
+    except OSError as error:
+        words = os.strerror(error.errno or 0).lower()
+        raise CommandNotExecutableError(f"{command[0]}: {words}") from error
+
+
+def _is_there(program: str, path: str) -> bool:
+    """There is a file, or for a path a directory, of that name."""
+    if "/" in program:
+        return Path(program).exists()
+    return any(Path(directory, program).is_file() for directory in path.split(os.pathsep))
+
+
+def _url(name: str, api_prefix: str) -> str:
+    host, _, port = name.rpartition(":")
+    if host in {"[::]", "0.0.0.0"}:  # noqa: S104 -- compared with, not bound to
+        host = "127.0.0.1"
+    return f"http://{host}:{port}{'/' + api_prefix.strip('/') if api_prefix != '/' else ''}"
+
+
+def _environment(environ: Mapping[str, str], url: str, kubeconfig: Path) -> dict[str, str]:
+    """The command's environment; a proxy for the rest of the world must not get our requests."""
+    changed = {
+        **child_environment(environ),
+        "KUBELATCH_URL": url,
+        "KUBECONFIG": str(kubeconfig),
+        # kubectl and helm keep discovery by host and port (cli-runtime config_flags.go): in a
+        # directory that outlives us, a later proxy on this port would meet this cluster's.
+        "KUBECACHEDIR": str(kubeconfig.with_name("cache")),
+    }
+    host = url.removeprefix("http://").rpartition(":")[0].strip("[]")
+    for name in ("NO_PROXY", "no_proxy"):
+        if changed.get(name) or any(key.lower() == "http_proxy" for key in environ):
+            changed[name] = ",".join(filter(None, (changed.get(name), host)))
+    return changed
+
+
+@contextlib.contextmanager
+def _kubeconfig(url: str, app: App) -> Iterator[Path]:
+    """A kubeconfig that leads to the proxy, for as long as the command runs.
+
+    Context, namespace and user keep their names, so that ``--context`` still finds them.
+    """
+    config = app.chosen
+    context = (config.context if config else "") or "kubelatch"
+    namespace = config.namespace if config else ""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        # @kubernetes/client-node refuses an http server without it; no other client minds.
+        "clusters": [
+            {"name": "kubelatch", "cluster": {"server": url, "insecure-skip-tls-verify": True}}
+        ],
+        "users": [{"name": "kubelatch", "user": {}}],
+        "contexts": [
+            {
+                "name": context,
+                "context": {
+                    "cluster": "kubelatch",
+                    "user": "kubelatch",
+                    **({"namespace": namespace} if namespace else {}),
+                },
+            }
+        ],
+        "current-context": context,
+    }
+    # A directory that only we can enter; tools write caches and locks beside a kubeconfig.
+    with tempfile.TemporaryDirectory(prefix="kubelatch-", ignore_cleanup_errors=True) as directory:
+        path = Path(directory, "config")
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(content, indent=2))
+        yield path
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of whom."""
+
+    host: str
+    port: int
+    unix_socket: str
+    target: str
+
+    def ask(self, seconds: float) -> int:
+        """The status of the answer. Raises OSError, HTTPException."""
+        connection = _Connection(self, seconds)
+        try:
+            connection.request("GET", self.target, headers={"Host": "localhost"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, question: _Question, seconds: float) -> None:
+        super().__init__(question.host or "localhost", question.port, timeout=seconds)
+        self._path = question.unix_socket
+
+    def connect(self) -> None:
+        if not self._path:
+            super().connect()
+            return
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(unix_address(self._path))
+
+
+def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Return when the proxy that the flags describe is ready.
+
+    With ``--admin-address``, that is when its ``/readyz`` says so; without, when a request gets
+    through it and is answered.
+
+    Raises:
+        UsageError: a flag is no good.
+        NotReadyError: ``--timeout`` is over.
+    """
+    own = COMMANDS["wait"].flags
+    given, words = flag_set(own).parse(arguments, environ)
+    expect_no_words("wait", words)
+    values = complete(given, own, environ=environ)
+    timeout, settings = values["timeout"], from_values(values)
+    question, wanted = _question(settings)
+    deadline = time.monotonic() + timeout
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            status = question.ask(max(0.1, min(left, _ATTEMPT_SECONDS)))
+        except (OSError, http.client.HTTPException) as error:
+            problem = _words(error)
+        else:
+            if status <= wanted:
+                return
+            problem = f"it answers {status}"
+        if left <= 0:
+            where = question.unix_socket or f"{question.host}:{question.port}"
+            msg = f"the proxy at {where} is not ready after {timeout:g}s: {problem}"
+            hint = "does it run, and on that address? Its log and /readyz?verbose say more"
+            raise NotReadyError(msg, hint=hint)
+        time.sleep(min(_BETWEEN_ATTEMPTS, max(0.0, left)))
+
+
+def _words(error: OSError | http.client.HTTPException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
+
+
+def _question(settings: Settings) -> tuple[_Question, int]:
+    """What to ask, and the highest status that will do."""
+    if address := settings.admin_address:
+        if path := unix_path(address):
+            return _Question("", 0, path, "/readyz"), 200
+        host, _, port = address.rpartition(":")
+        if not port.isdecimal():
+            msg = f"invalid --admin-address {address!r}"
+            raise UsageError(msg, hint="say 127.0.0.1:8002, or unix:/path")
+        return _Question(_reachable(host), int(port), "", "/readyz"), 200
+    target = f"{settings.api_prefix.rstrip('/')}/version"
+    # A refusal by the filter, or by the API server, has come through as well.
+    return _Question(_reachable(settings.address), settings.port, settings.unix_socket, target), 499
+
+
+def _reachable(host: str) -> str:
+    bare = host.strip("[]")
+    return "127.0.0.1" if bare in {"", "0.0.0.0", "::"} else bare  # noqa: S104 -- compared with

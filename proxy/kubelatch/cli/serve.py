@@ -1,0 +1,178 @@
+"""The proxy as a process: it serves until a signal ends it.
+
+What signals mean is decided here. SIGTERM and SIGINT drain, and end it at once when repeated;
+SIGUSR1 reopens the request log. SIGHUP is what a service manager sends to have files read again,
+and what the kernel and the shell send when a terminal is closed: a proxy that somebody started
+there ends with it, as kubectl's does, and does not go on to serve whoever reaches its port.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from socket import socket
+from typing import Final
+
+from ..app import App
+from ..config.settings import Settings
+from ..observe.access_log import Sink
+from ..system.systemd import Notifier
+from ..system.zombies import reap_orphans
+
+log = logging.getLogger(__name__)
+
+# Of the time that the service manager is asked for, what is left when the drain is over.
+_AFTER_DRAIN: Final = 5.0
+# Seconds after which a drain is worth a remark: idle connections and watches are gone by then.
+_BEFORE_REMARK: Final = 0.2
+
+
+async def run(
+    settings: Settings,
+    environ: Mapping[str, str],
+    announce: Callable[[str], None],
+    *,
+    greet: Callable[[str], None] | None = None,
+    sockets: Sequence[socket] = (),
+    notifier: Notifier | None = None,
+    stderr: Sink | None = None,
+    attended: bool = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second one stops at once.
+
+    Args:
+        settings: what the user wants.
+        environ: the environment.
+        announce: is told the address when the socket accepts.
+        greet: is told what a person should know, after that.
+        sockets: listen on these instead of what the settings say.
+        notifier: tells the service manager how we are.
+        stderr: standard error, if it is ours to write to.
+        attended: a person at a terminal sees standard error.
+
+    Raises:
+        KubelatchError: it cannot start, or a part of it has ended for good.
+    """
+    notifier = notifier or Notifier()
+    app = App(settings, environ, sockets=sockets, stderr=stderr, attended=attended)
+    signals = _Signals(app, notifier, stderr)
+    try:
+        reap_orphans(app.supervisor)
+        if not await _start(app):
+            return
+        for name in app.names:
+            announce(name)
+        if greet is not None:
+            greet(app.greeting())
+        notifier.ready(app.status)
+        notifier.watch(lambda: app.status, app.supervisor)
+        await app.quitting.wait()
+        notifier.stopping("Draining", settings.drain_timeout + _AFTER_DRAIN)
+        remark = asyncio.get_running_loop().call_later(
+            _BEFORE_REMARK, signals.report_drain, settings
+        )
+        await app.drain()
+        remark.cancel()
+        if app.failure is not None:
+            raise app.failure
+    finally:
+        await app.stop()
+
+
+async def _start(app: App) -> bool:
+    """Start it; False if it was asked to end before it had started."""
+    loop = asyncio.get_running_loop()
+    starting, quitting = loop.create_task(app.start()), loop.create_task(app.quitting.wait())
+    try:
+        await asyncio.wait({starting, quitting}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        return starting.done()
+    finally:
+        starting.cancel()
+        quitting.cancel()
+        await asyncio.gather(starting, quitting, return_exceptions=True)
+
+
+class _Signals:
+    """Follows the signals of this process; see the module."""
+
+    def __init__(self, app: App, notifier: Notifier, stderr: Sink | None) -> None:
+        self._app = app
+        self._notifier = notifier
+        self._stderr = stderr
+        self._terminal = _Terminal()
+        self._interrupted = False
+        self._reloads: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGUSR1, app.reopen_log)
+        # nohup has it ignored, as does a shell's trap; Go leaves that alone, too (os/signal).
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _stop(self, number: signal.Signals) -> None:
+        if self._app.quitting.is_set():
+            self._app.abandon()
+            if self._stderr is not None:
+                self._stderr.close()
+            os._exit(0)
+        self._interrupted = number == signal.SIGINT
+        self._app.quitting.set()
+
+    def _hang_up(self) -> None:
+        if self._terminal.gone:
+            # Shell and kernel may both send it: the second is no wish to hurry.
+            self._app.quitting.set()
+            return
+        if self._app.name:  # else the files have not been read for the first time
+            task = asyncio.get_running_loop().create_task(
+                self._reload(), name="kubelatch reload on SIGHUP"
+            )
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        self._notifier.reloading()
+        await self._app.reload()
+        self._notifier.ready(self._app.status)
+
+    def report_drain(self, settings: Settings) -> None:
+        """Say what keeps the proxy from ending, to the person who has pressed Ctrl-C."""
+        under_way = self._app.under_way
+        if not under_way:
+            return
+        text = f"waiting for {under_way}, for at most {settings.drain_timeout:g}s"
+        if self._interrupted and self._stderr is not None and not settings.quiet:
+            self._stderr.write(f"{text}; Ctrl-C again ends it at once\n".encode())
+        else:
+            log.info("%s", text)
+
+
+class _Terminal:
+    """The terminal that this process was started from, if any.
+
+    A closed terminal is not always gone yet when SIGHUP comes: some shells and terminal programs
+    send it themselves, first. So it counts as closed at SIGHUP if a standard stream was it; a
+    process with all three redirected may be asked for a reload while the terminal is there.
+    """
+
+    def __init__(self) -> None:
+        self._attached = _has_terminal()
+        self._used = self._attached and any(map(os.isatty, range(3)))
+
+    @property
+    def gone(self) -> bool:
+        """Whether SIGHUP, which has come just now, means that the terminal was closed."""
+        return self._used or (self._attached and not _has_terminal())
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal (credentials(7), tty(4))."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True

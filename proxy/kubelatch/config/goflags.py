@@ -1,0 +1,308 @@
+"""Command line flags with Go's manners: pflag's grammar and error texts, Go's value syntax.
+
+kubectl's users write ``--flag``, ``--flag=false``, ``-p8001``, ``-p=8001``, ``1m30s``; scripts
+match its error messages. Rules from github.com/spf13/pflag ``flag.go`` and Go's ``strconv`` and
+``time.ParseDuration``. Pure: argument list and environment in, values out.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import UsageError
+
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+# strconv.underscoreOK: an underscore may stand between digits, and behind the base.
+_INT: Final = re.compile(
+    r"[+-]?(?:(?P<hex>0[xX](?:_?[0-9a-fA-F])+)|(?P<bin>0[bB](?:_?[01])+)"
+    r"|(?P<oct>0[oO]?(?:_?[0-7])+)|(?P<dec>0|[1-9](?:_?[0-9])*))"
+)
+_BASES: Final = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
+_LEVEL: Final = re.compile(r"[+-]?[0-9]+")
+_UNITS: Final = {
+    "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}  # fmt: skip
+_DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
+# What the kubelet sets in every pod for each Service of its namespace, behind the Service's name
+# (kubernetes pkg/kubelet/envvars/envvars.go).
+_SERVICE_LINK: Final = re.compile(
+    r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_[0-9]+_[A-Z]+(?:_(?:PROTO|PORT|ADDR))?)=.*"
+    r"|.+_PORT=(?:tcp|udp|sctp)://.+",
+    re.DOTALL,
+)
+_ESCAPES: Final = {
+    "\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v",
+    "\\": r"\\", '"': r"\"",
+}  # fmt: skip
+
+
+def is_service_link(name: str, text: str) -> bool:
+    """Whether an environment variable was set by Kubernetes for a Service, not by the user.
+
+    A Service called ``kubelatch`` makes ``KUBELATCH_PORT=tcp://10.96.7.7:8001``, one called
+    ``kubelatch-admin`` makes ``KUBELATCH_ADMIN_SERVICE_HOST``. Of the names only ``…_PORT`` can be
+    a flag's, and then the value tells.
+    """
+    return _SERVICE_LINK.fullmatch(f"{name}={text}") is not None
+
+
+def quote(text: str) -> str:
+    """``strconv.Quote``: in double quotes, and in one line."""
+    return f'"{"".join(map(_escape, text))}"'
+
+
+def _escape(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char.isprintable():
+        return char
+    if "\udc80" <= char <= "\udcff":
+        # A byte of the command line that is not UTF-8, as Python holds it.
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    code = ord(char)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def parse_bool(text: str) -> bool:
+    """``strconv.ParseBool``."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise _syntax("ParseBool", text)
+
+
+def parse_int(text: str) -> int:
+    """``strconv.ParseInt`` with base 0 and 64 bits."""
+    match = _INT.fullmatch(text)
+    if match is None or match.lastgroup is None:
+        raise _syntax("ParseInt", text)
+    kind = match.lastgroup
+    # Python reads the prefixes 0x, 0b and 0o where they fit the base, and 017 in base 8.
+    value = int(match[kind].replace("_", ""), _BASES[kind])
+    return _bounded(text, value, bits=64)
+
+
+def parse_level(text: str) -> int:
+    """A log level: ``strconv.ParseInt`` with base 10 and 32 bits (klog ``Level.Set``)."""
+    if not _LEVEL.fullmatch(text):
+        raise _syntax("ParseInt", text)
+    return _bounded(text, int(text.lstrip("+-")), bits=32)
+
+
+def _bounded(text: str, value: int, *, bits: int) -> int:
+    value = -value if text.startswith("-") else value
+    if not -(1 << bits - 1) <= value < 1 << bits - 1:
+        msg = f"strconv.ParseInt: parsing {quote(text)}: value out of range"
+        raise ValueError(msg)
+    return value
+
+
+def _syntax(function: str, text: str) -> ValueError:
+    return ValueError(f"strconv.{function}: parsing {quote(text)}: invalid syntax")
+
+
+def parse_duration(text: str) -> float:
+    """``time.ParseDuration``, in seconds."""
+    rest = text[1:] if text[:1] in {"+", "-"} else text
+    if rest == "0":
+        return 0.0
+    total, position = 0, 0
+    while position < len(rest):
+        part = _DURATION_PART.match(rest, position)
+        if part is None or not (part[1] or part[2]):
+            break
+        whole, fraction, unit = part[1] or "0", part[2] or "", part[3]
+        if not unit:
+            msg = f"time: missing unit in duration {_quote_bytes(text)}"
+            raise ValueError(msg)
+        if unit not in _UNITS:
+            msg = f"time: unknown unit {_quote_bytes(unit)} in duration {_quote_bytes(text)}"
+            raise ValueError(msg)
+        total += int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction)
+        position = part.end()
+    negative = text.startswith("-")
+    if not rest or position < len(rest) or total > (1 << 63) - (not negative):
+        msg = f"time: invalid duration {_quote_bytes(text)}"
+        raise ValueError(msg)
+    return (-total if negative else total) / 1e9
+
+
+def parse_limit(text: str) -> float:
+    """A duration that limits something, in seconds."""
+    seconds = parse_duration(text)
+    if seconds < 0:
+        msg = "must not be negative"
+        raise ValueError(msg)
+    return seconds
+
+
+def _quote_bytes(text: str) -> str:
+    """The time package's own quoting: what is not ASCII goes byte by byte."""
+    return '"' + "".join(
+        (f"\\{char}" if char in '"\\' else char)
+        if " " <= char < "\x80"
+        else "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
+        for char in text
+    ) + '"'  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """One flag.
+
+    Attributes:
+        name: its long name, without dashes.
+        default: its value when nobody says anything; its type is the flag's type.
+        help: one or two sentences.
+        shorthand: a letter, or empty.
+        parse: text to value; raises ValueError with Go's words.
+        repeat: values add up instead of replacing each other.
+        bare: the value of the flag without an argument; None: it needs one.
+        value_name: shown in help.
+        group: the heading in help.
+        ignored: why it has no effect here; such a flag is accepted, and says so.
+        env: it can be set by ``KUBELATCH_<NAME>``.
+        secret: its value must not be shown.
+    """
+
+    name: str
+    default: Any
+    help: str
+    shorthand: str = ""
+    parse: Callable[[str], Any] = str
+    repeat: bool = False
+    bare: Any = None
+    value_name: str = ""
+    group: str = ""
+    ignored: str = ""
+    env: bool = True
+    secret: bool = False
+
+    @property
+    def field(self) -> str:
+        """The name as an identifier."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return "KUBELATCH_" + self.field.upper()
+
+    @property
+    def label(self) -> str:
+        """As pflag names it in errors."""
+        return f"-{self.shorthand}, --{self.name}" if self.shorthand else f"--{self.name}"
+
+
+class FlagSet:
+    """A set of flags that reads an argument list.
+
+    Args:
+        flags: the flags.
+        usage: the last line of an error about flags.
+    """
+
+    def __init__(self, flags: Iterable[Flag], usage: str) -> None:
+        self._flags = {flag.name: flag for flag in flags}
+        self._shorthands = {f.shorthand: f for f in self._flags.values() if f.shorthand}
+        self._usage = usage
+
+    def parse(
+        self, arguments: Sequence[str], environ: Mapping[str, str]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Values by field name for every flag that was set, and the positional arguments.
+
+        A flag beats its environment variable. A variable that is set but empty, or that Kubernetes
+        has set for a Service, counts as unset.
+
+        Raises:
+            UsageError: in pflag's words.
+        """
+        values: dict[str, Any] = {}
+        positional: list[str] = []
+        rest = list(arguments)
+        while rest:
+            argument = rest.pop(0)
+            if argument == "--":
+                positional += rest
+                break
+            if argument.startswith("--"):
+                flag, text = self._long(argument, rest)
+                self._given(values, flag, text)
+            elif argument.startswith("-") and len(argument) > 1:
+                for flag, text in self._short(argument, rest):
+                    self._given(values, flag, text)
+            else:
+                positional.append(argument)
+        given = set(values)
+        for flag in self._flags.values():
+            text = environ.get(flag.variable, "") if flag.env and flag.field not in given else ""
+            if text and not is_service_link(flag.variable, text):
+                self._set(values, flag, text, where=flag.variable)
+        return values, positional
+
+    def _given(self, values: dict[str, Any], flag: Flag, text: str | None) -> None:
+        if text is None:
+            values[flag.field] = flag.bare
+        else:
+            self._set(values, flag, text)
+
+    def _set(self, values: dict[str, Any], flag: Flag, text: str, where: str = "") -> None:
+        try:
+            value = flag.parse(text)
+        except ValueError as exc:
+            shown = quote("***" if flag.secret else text)
+            raise self._error(
+                f"invalid value {shown} in ${where}: {exc}"
+                if where
+                else f'invalid argument {shown} for "{flag.label}" flag: {exc}'
+            ) from exc
+        values[flag.field] = values.get(flag.field, ()) + value if flag.repeat else value
+
+    def _long(self, argument: str, rest: list[str]) -> tuple[Flag, str | None]:
+        name, equals, text = argument[2:].partition("=")
+        if not name or name[0] in "-=":
+            raise self._error(f"bad flag syntax: {argument}")
+        # k8s.io/component-base/cli/flag, WordSepNormalizeFunc.
+        flag = self._flags.get(name.replace("_", "-"))
+        if flag is None:
+            raise self._error(f"unknown flag: --{name}")
+        if equals:
+            return flag, text
+        if flag.bare is not None:
+            return flag, None
+        if not rest:
+            raise self._error(f"flag needs an argument: --{name}")
+        return flag, rest.pop(0)
+
+    def _short(self, argument: str, rest: list[str]) -> list[tuple[Flag, str | None]]:
+        found: list[tuple[Flag, str | None]] = []
+        letters = argument[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            flag = self._shorthands.get(letter)
+            if flag is None:
+                raise self._error(f"unknown shorthand flag: {letter!r} in -{letter}{letters}")
+            if letters[:1] == "=" and len(letters) > 1:
+                found.append((flag, letters[1:]))
+                break
+            if flag.bare is not None:
+                found.append((flag, None))
+                continue
+            if letters:
+                found.append((flag, letters))
+            elif rest:
+                found.append((flag, rest.pop(0)))
+            else:
+                raise self._error(f"flag needs an argument: {letter!r} in -{letter}")
+            break
+        return found
+
+    def _error(self, message: str) -> UsageError:
+        return UsageError(message, hint=self._usage)

@@ -1,0 +1,327 @@
+"""What settings and files describe: the configuration, the generation, the gate.
+
+Each function makes one room's value out of the words of another, so that neither needs to know
+the other. Nothing here serves or waits.
+"""
+
+import platform
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .._version import __version__
+from ..config.settings import Settings
+from ..credentials import impersonation_headers, source_for
+from ..credentials.tls import ClientCertificate, client_context, explain
+from ..errors import ConfigError, UsageError
+from ..gate import Gate, GateSettings, split_patterns, stripped_prefix
+from ..kubeconfig import (
+    DISK,
+    Choice,
+    ClientConfig,
+    FileReader,
+    SeenFiles,
+    load,
+    load_mapping,
+    proxy_for,
+)
+from ..kubeconfig.changes import changes
+from ..kubeconfig.files import explain_os_error
+from ..secret import Secret
+from ..system import peer
+from ..system.listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
+from ..upstream.generation import Generation, Upstream
+from .reload import Setup
+
+
+def load_configuration(
+    settings: Settings,
+    environ: Mapping[str, str],
+    files: FileReader = DISK,
+    kubeconfig: Mapping[str, Any] | None = None,
+    stay_with: Choice | None = None,
+) -> ClientConfig:
+    """The cluster and user that the flags choose.
+
+    Args:
+        settings: the flags.
+        environ: where kubeconfig and in-cluster discovery look.
+        files: reads them.
+        kubeconfig: one in memory, instead of files.
+        stay_with: what was chosen at the start, if that was before.
+
+    Raises:
+        ConfigError: a file, an entry or a flag cannot be used.
+    """
+    if kubeconfig is not None:
+        config = load_mapping(
+            kubeconfig, settings.overrides, environ=environ, files=files, stay_with=stay_with
+        )
+    else:
+        config = load(settings.overrides, environ=environ, files=files, stay_with=stay_with)
+    if settings.proxy_url:
+        config = replace(config, proxy_url=Secret(settings.proxy_url))
+    return config
+
+
+def build_generation(
+    config: ClientConfig,
+    settings: Settings,
+    environ: Mapping[str, str],
+    files: FileReader = DISK,
+) -> Generation:
+    """The generation that a configuration describes. Reads files, so it may block.
+
+    Args:
+        config: the chosen cluster and user.
+        settings: the flags.
+        environ: what plugins inherit.
+        files: reads the credential's files, now and later.
+
+    Raises:
+        ConfigError: its CA, certificate or key cannot be used.
+    """
+    credentials = source_for(
+        config, exec_timeout=settings.exec_timeout or None, environ=environ, files=files
+    )
+    server, tls = config.server, config.tls
+    secure = server.scheme == "https"
+
+    def context(certificate: ClientCertificate | None) -> Any:
+        return client_context(tls, certificate)
+
+    identity = b"".join(
+        b"%b: %b\r\n" % pair for pair in impersonation_headers(config.impersonation)
+    )
+    generation = Generation(
+        Upstream(
+            host=server.host,
+            port=server.port,
+            server_name=config.tls_name,
+            host_header=server.authority.encode(),
+            path_prefix=server.path.encode() if settings.append_server_path else b"",
+            mount=stripped_prefix(settings.api_prefix).removesuffix("/").encode(),
+            context=context if secure else None,
+            explain_tls=lambda error, name: explain(error, server_name=name),
+            identity=identity,
+            compression=not config.disable_compression,
+            proxy=proxy_for(server.url, config, environ),
+            request_timeout=config.request_timeout,
+            connect_timeout=settings.connect_timeout,
+            tls_timeout=settings.tls_timeout,
+        ),
+        credentials,
+    )
+    # What cannot be used shows now rather than at the first request.
+    credential = credentials.look()
+    generation.prepare(credential.certificate if credential is not None else None)
+    return generation
+
+
+class Assembler:
+    """Makes a setup of what settings and files say, and keeps of the last one what is the same.
+
+    What was chosen at the start stays chosen: a context is not left because another has become
+    the current one.
+
+    Args:
+        settings: the flags.
+        environ: the environment.
+        disk: reads files.
+        kubeconfig: one in memory, instead of files.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        disk: FileReader,
+        kubeconfig: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._disk = disk
+        self._kubeconfig = kubeconfig
+
+    def __call__(self, files: SeenFiles, before: Setup | None) -> Setup:
+        """The setup now. Blocks.
+
+        Raises:
+            KubelatchError: a file, an entry or a flag cannot be used.
+        """
+        settings, stay_with = self._settings, None
+        if before is not None:
+            stay_with = Choice(source=before.config.source, context=before.config.context)
+        config = load_configuration(settings, self._environ, files, self._kubeconfig, stay_with)
+        differences: tuple[str, ...] = ()
+        if before is not None:
+            differences = changes(before.config, config)
+        if before is not None and not differences:
+            generation = before.generation
+        else:
+            generation = build_generation(config, settings, self._environ, self._disk)
+        gate = make_gate(settings, generation, files)
+        if before is not None:
+            differences += _gate_changes(before.gate, gate)
+            if gate.settings == before.gate.settings:
+                gate = before.gate
+        own = filter(None, (*settings.allow_rules, settings.client_token_file))
+        return Setup(
+            config=config,
+            generation=generation,
+            gate=gate,
+            watched=(*config.files, *own),
+            changes=differences,
+        )
+
+
+def _gate_changes(before: Gate, now: Gate) -> tuple[str, ...]:
+    found = []
+    if before.settings.allow_rules != now.settings.allow_rules:
+        found.append("the rules of --allow-rules")
+    if before.settings.client_token != now.settings.client_token:
+        found.append("the token of --client-token-file")
+    return tuple(found)
+
+
+def user_agent() -> bytes:
+    """Our own name, in the form of kubectl's."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return f"kubelatch/{__version__} ({platform.system().lower()}/{machine})".encode()
+
+
+def allowed_clients(
+    settings: Settings, listeners: Sequence[Listener] = ()
+) -> frozenset[int] | None:
+    """The users whose processes may connect; None for all.
+
+    Raises:
+        UsageError: this system cannot tell users apart there.
+    """
+    wanted = settings.clients
+    if wanted == "auto":
+        wanted = "same-user" if any(listener.abstract for listener in listeners) else "any"
+    if wanted == "any":
+        return None
+    if not all(peer.can_tell(unix_socket=listener.unix) for listener in listeners):
+        msg = f"--clients={settings.clients}: this system does not say whose a connection is"
+        raise UsageError(msg, hint="listen on a --unix-socket, whose file mode says who may")
+    return wanted if wanted != "same-user" else frozenset({peer.own_uid()})
+
+
+def open_listeners(settings: Settings, sockets: Sequence[socket.socket] = ()) -> list[Listener]:
+    """Listen where the settings say, or on sockets that were handed over.
+
+    Raises:
+        UsageError: there is no such group.
+        ListenError: it cannot listen there.
+    """
+    if sockets:
+        return [adopt(sock) for sock in sockets]
+    if not settings.unix_socket:
+        return [listen_tcp(settings.address, settings.port)]
+    gid = _group(settings.unix_socket_group)
+    mode = settings.unix_socket_mode
+    if mode is None:
+        # kubectl's, made under umask 0077; a group is named so that it may connect.
+        mode = 0o700 if gid is None else 0o660
+    return [listen_unix(settings.unix_socket, mode=mode, gid=gid)]
+
+
+def _group(name: str) -> int | None:
+    """The number of ``--unix-socket-group``; None without one."""
+    if not name:
+        return None
+    import grp  # noqa: PLC0415 -- seldom used
+
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        if name.isascii() and name.isdigit():
+            return int(name)
+    raise UsageError(f"--unix-socket-group={name}: there is no such group")
+
+
+def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iterator[str]:
+    """What to tell the user of who can connect, and who cannot.
+
+    A client that gets through acts as the user.
+    """
+    if settings.unix_socket_mode is not None or settings.unix_socket_group:
+        own = [listener for listener in listeners if listener.path]
+        if not own:
+            yield (
+                "--unix-socket-mode and --unix-socket-group have no effect: they are for the "
+                "socket of --unix-socket; one of systemd's has SocketMode= and SocketGroup="
+            )
+        for listener in own:
+            if why := closed_to_others(listener.path):
+                yield f"Those whom the mode of {listener.name} lets in cannot connect: {why}"
+    if settings.clients not in {"auto", "any"} or settings.client_token_file:
+        return
+    for listener in listeners:
+        if not listener.local:
+            yield (
+                f"Whoever reaches {listener.name} acts with this proxy's credentials: it is open "
+                "to other machines. Use --client-token-file, or listen on 127.0.0.1"
+            )
+        elif listener.abstract and settings.clients == "any":
+            yield (
+                f"Every user of this machine can connect to {listener.name} and act with this "
+                "proxy's credentials: an abstract socket has no file mode"
+            )
+
+
+def client_token(path: str, files: FileReader = DISK) -> Secret | None:
+    """The secret that clients must send; None without a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or is empty.
+    """
+    if not path:
+        return None
+    hint = "look at --client-token-file"
+    try:
+        token = files.read(path).decode().strip()
+    except OSError as exc:
+        problem = explain_os_error(exc, path, "client-token-file")
+        raise ConfigError(f"cannot read the client token: {problem}", hint=hint) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the client token in {path} is no text in UTF-8", hint=hint) from None
+    if not token:
+        raise ConfigError(f"the client token in {path} is empty", hint=hint)
+    return Secret(token)
+
+
+def make_gate(settings: Settings, generation: Generation, files: FileReader = DISK) -> Gate:
+    """The gate that the flags describe. Reads files, so it may block.
+
+    Raises:
+        UsageError: a pattern or a prefix is no good.
+        ConfigError: a file of rules cannot be used.
+    """
+    rules = None
+    if settings.allow_rules:
+        from ..gate.manifests import load_rules  # noqa: PLC0415 -- YAML, seldom used
+
+        rules = load_rules(settings.allow_rules, files)
+    return Gate(
+        GateSettings(
+            accept_paths=split_patterns(settings.accept_paths),
+            reject_paths=split_patterns(settings.reject_paths),
+            accept_hosts=split_patterns(settings.accept_hosts),
+            reject_methods=split_patterns(settings.reject_methods),
+            disable_filter=settings.disable_filter,
+            accept_origins=split_patterns(settings.accept_origins),
+            accept_navigation=split_patterns(settings.accept_navigation),
+            read_only=settings.read_only,
+            client_auth=settings.client_auth,
+            client_token=client_token(settings.client_token_file, files),
+            allow_rules=rules,
+            impersonation_configured=generation.impersonating,
+            api_prefix=settings.api_prefix,
+            www_prefix=settings.www_prefix if settings.www else None,
+            unix_socket=bool(settings.unix_socket),
+        )
+    )

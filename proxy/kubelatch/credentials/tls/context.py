@@ -1,0 +1,247 @@
+"""An SSLContext for the API server that accepts and refuses what Go's would.
+
+TLS 1.2 or newer; names in subjectAltName only; an intermediate CA may be the trust anchor; and
+certificates without key identifiers, as some clouds issue them, are good enough. Where OpenSSL
+refuses what Go may accept, and the trust anchors are the kubeconfig's own, ``go_context`` decides.
+"""
+
+import os
+import ssl
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ...errors import ConfigError
+from ...kubeconfig.files import DISK, explain_os_error
+from ...kubeconfig.values import TlsConfig
+from .certificates import ClientCertificate, certificate_blocks
+from .names import parse_address
+
+# What OpenSSL (x509_vfy.h) may say of a certificate that Go accepts. Not: dates, addresses, path
+# lengths, name constraints, unknown extensions; there the two agree.
+_RECONSIDERED: Final = frozenset({
+    # Key identifiers that differ, as after a renewal of the CA with its key, or a certificate of
+    # its CA's own name: no issuer is found.
+    2, 18, 19, 20, 21, 29, 30, 31,
+    7,  # two CAs of one name: the signature was tried with the wrong one
+    24, 26, 79,  # nsCertType; extended key usage "any"; keyCertSign alone: unsuitable purpose
+    62,  # underscores, beside wildcards
+    66, 67,  # RSA below 2,048 bits
+})  # fmt: skip
+
+# OpenSSL's SSL_OP_IGNORE_UNEXPECTED_EOF. Python sets it by default up to 3.11.2 (python/cpython
+# gh-95494): an end without close_notify would then look like one with it.
+_IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
+
+
+class TlsContext(Protocol):
+    """What makes the client's side of a TLS connection."""
+
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, server_hostname: str
+    ) -> Any:
+        """An ``ssl.SSLObject``, or what does as one.
+
+        Raises:
+            ValueError: *server_hostname* is not the name of anything.
+        """
+        ...
+
+
+class ClientContext(ssl.SSLContext):
+    """An SSLContext that remembers what it was made of.
+
+    Attributes:
+        anchors: the trusted certificates in PEM, one by one; empty if the system's are trusted,
+            too, or none are needed.
+        certificate: what the client shows.
+    """
+
+    anchors: tuple[bytes, ...] = ()
+    certificate: ClientCertificate | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As in ``ssl``, but names are read as Go reads them: a dot at the end says nothing, and
+        an address may have brackets, or be one of IPv4 in the form of IPv6."""
+        if isinstance(server_hostname, str):
+            address = parse_address(server_hostname)
+            server_hostname = str(address) if address else server_hostname.removesuffix(".")
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+
+def may_be_good_for_go(context: ClientContext, error: ssl.SSLCertVerificationError) -> bool:
+    """Whether ``go_context`` may accept a server that OpenSSL refused: with trust anchors of the
+    kubeconfig's own, and for a reason in which the two differ."""
+    return bool(context.anchors) and error.verify_code in _RECONSIDERED
+
+
+def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None) -> ClientContext:
+    """Build the context for connections to one API server.
+
+    Reads the CA file. HTTP/1.1 is offered by ALPN.
+
+    Raises:
+        ConfigError: a CA, certificate or key that cannot be used, and why.
+    """
+    context = _new_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if tls.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        _trust(context, tls)
+    if certificate is not None:
+        _present(context, certificate)
+        context.certificate = certificate
+    return context
+
+
+def proxy_context(cluster: TlsContext | None) -> ClientContext:
+    """The context for an https proxy on the way to a cluster.
+
+    The system's authorities may vouch for it, and those of the cluster: client-go trusts the
+    latter alone there.
+    """
+    context = _new_context()
+    _trust_the_system(context)
+    for pem in cluster.anchors if isinstance(cluster, ClientContext) else ():
+        context.load_verify_locations(cadata=pem.decode("ascii"))
+    return context
+
+
+def _new_context() -> ClientContext:
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Whatever differs between releases of Python is set here. ``create_default_context`` would
+    # also write session keys to the file that another program's $SSLKEYLOGFILE names.
+    context.options &= ~_IGNORE_UNEXPECTED_EOF
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _trust(context: ClientContext, tls: TlsConfig) -> None:
+    if tls.ca_data is not None:
+        _trust_only(context, tls.ca_data, tls.ca_file or "certificate-authority-data")
+    elif tls.ca_file:
+        try:
+            pem = DISK.read(tls.ca_file)
+        except OSError as error:
+            problem = explain_os_error(error, tls.ca_file)
+            raise _unusable_ca(problem) from None
+        _trust_only(context, pem, tls.ca_file)
+    else:
+        _trust_the_system(context)
+
+
+def _trust_only(context: ClientContext, pem: bytes, where: str) -> None:
+    blocks = certificate_blocks(pem)
+    if not blocks:
+        raise _unusable_ca(f"no valid certificate authority data seen in {where}")
+    try:
+        context.load_verify_locations(cadata=b"".join(blocks).decode("ascii"))
+    except (ssl.SSLError, UnicodeDecodeError):
+        raise _unusable_ca(f"failed to parse certificate in {where}") from None
+    context.anchors = tuple(blocks)
+
+
+def _unusable_ca(problem: str) -> ConfigError:
+    return ConfigError(
+        f"unable to load root certificates: {problem}",
+        hint="The certificate authority is a PEM text: -----BEGIN CERTIFICATE-----.",
+        cause="tls-ca",
+    )
+
+
+def _trust_the_system(context: ssl.SSLContext) -> None:
+    context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    if context.cert_store_stats()["x509_ca"] or _has_system_directory():
+        return
+    if os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}:
+        return  # someone chose this empty store
+    import certifi  # noqa: PLC0415  # needed on slim images only
+
+    context.load_verify_locations(cafile=certifi.where())
+
+
+def _has_system_directory() -> bool:
+    """Whether OpenSSL's directory of CAs, which it reads only when it looks one up, has any."""
+    path = ssl.get_default_verify_paths().capath
+    try:
+        return bool(path) and any(Path(path).iterdir())
+    except OSError:
+        return False
+
+
+def check_certificate(certificate: ClientCertificate) -> None:
+    """See that certificate and key can be read and belong together. Raises ConfigError."""
+    _present(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate)
+
+
+def _present(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
+    pair = certificate.chain.rstrip() + b"\n" + certificate.key.reveal().encode("latin-1")
+    with _unseen_file(pair) as path:
+        try:
+            context.load_cert_chain(path, password=_refuse_to_ask)
+        except ssl.SSLError as error:
+            raise _unusable_pair(error) from None
+
+
+def _refuse_to_ask() -> str:
+    """Stands where OpenSSL would ask for a passphrase on the terminal, and block."""
+    raise ConfigError(
+        "the client key is encrypted",
+        hint="Decrypt it: openssl pkey -in KEY -out NEW, and protect NEW by its file mode; "
+        "kubectl takes no encrypted keys either.",
+        cause="tls-client-cert",
+    )
+
+
+def _unusable_pair(error: ssl.SSLError) -> ConfigError:
+    match error.reason:
+        case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
+            problem = "private key does not match public key"
+        case "EE_KEY_TOO_SMALL" | "CA_MD_TOO_WEAK" | "CA_KEY_TOO_SMALL":
+            problem = f"too weak for this system's OpenSSL ({error.reason})"
+        case reason:
+            problem = f"no certificate and key in PEM ({reason or 'unreadable'})"
+    return ConfigError(
+        f"the client certificate cannot be used: {problem}",
+        hint="Look at client-certificate and client-key, or the *-data fields, of the user.",
+        cause="tls-client-cert",
+    )
+
+
+@contextmanager
+def _unseen_file(content: bytes) -> Iterator[str]:
+    """A path to the content for a library that reads only paths; it is never on a disk.
+
+    Where the system has no anonymous files, it is a file of mode 0600 for as long as the block
+    runs.
+    """
+    if sys.platform == "linux" and Path("/proc/self/fd").is_dir():
+        descriptor = os.memfd_create("client-certificate")
+        try:
+            os.write(descriptor, content)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        descriptor, path = tempfile.mkstemp()
+        try:
+            os.write(descriptor, content)
+            yield path
+        finally:
+            Path(path).unlink()
+            os.close(descriptor)

@@ -1,0 +1,335 @@
+"""One record, one line: for people (``text``), for programs (``json``), for tools that know
+Apache's logs (``combined``).
+
+Each format is made once and called for each record. All text in a record comes from peers, so
+every field goes through escaping; a line is one line whatever was sent.
+"""
+
+import re
+import time
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from typing import Final, Protocol
+
+from ...redact import printable
+from ..record import Record
+from .reading import Reading, field, user_agent
+from .redaction import visible, visible_name, visible_target
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip  # noqa: E501
+# Escapes for JSON: ASCII only, control characters and DEL included.
+_quote: Final = encode_basestring_ascii
+# How much of what records have in common is kept, ready to be put into a line.
+_UUID: Final = re.compile(rb"[0-9a-f-]{1,64}")
+_REMEMBERED: Final = 1024
+# Of a request for a resource; the core group is an empty one.
+_ALWAYS: Final = frozenset({"group", "version", "resource"})
+
+
+class Format(Protocol):
+    """Makes the line of a record, without a line end."""
+
+    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+        """The line.
+
+        Args:
+            record: what happened; one that has not ended yet is told as a beginning.
+            reading: what it says.
+            offset: what to add to the record's times to get seconds since the epoch.
+        """
+        ...
+
+
+class _Clock:
+    """A text for a moment. Of a new one only what differs from the last is made anew."""
+
+    __slots__ = ("_local", "_millisecond", "_pattern", "_prefix", "_second", "_text")
+
+    def __init__(self, pattern: str, *, local: bool = False) -> None:
+        self._pattern = pattern
+        self._local = local
+        self._second = self._millisecond = -1
+        self._prefix = self._text = ""
+
+    def __call__(self, moment: float) -> str:
+        millisecond = int(moment * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            if second != self._second:
+                parts = time.localtime(second) if self._local else time.gmtime(second)
+                self._second, self._prefix = second, time.strftime(self._pattern, parts)
+            self._text = f"{self._prefix}.{rest:03d}"
+        return self._text
+
+
+def upstream_time(record: Record) -> float:
+    """Seconds from the request's way upstream to the head of the answer; 0 if none came.
+
+    Earlier attempts are in it; waiting for a credential or a connection is not.
+    """
+    if not record.first_byte:
+        return 0.0
+    waits = record.credential_wait + record.connect_wait
+    return max(0.0, record.first_byte - record.started - waits)
+
+
+class TextFormat:
+    """Columns for the eye, then ``key=value`` for what is not plain from them.
+
+    Args:
+        colour: with ANSI colours, and the local time of day instead of date and time in UTC.
+    """
+
+    def __init__(self, *, colour: bool = False) -> None:
+        self._colour = colour
+        self._time = _Clock("%H:%M:%S", local=True) if colour else _Clock("%Y-%m-%dT%H:%M:%S")
+        self._zone = "" if colour else "Z"
+        self._dim, self._plain = ("\x1b[2m", "\x1b[0m") if colour else ("", "")
+        self._request = lru_cache(_REMEMBERED)(_request_columns)
+        self._caller = lru_cache(_REMEMBERED)(_caller)
+
+    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+        ended = record.ended
+        if ended:
+            status = f"{record.status or '-':>3}"
+            took, size = _duration(ended - record.started), _size(record.sent)
+        else:
+            status, took, size = ">>>", "", ""
+        if self._colour:
+            status = f"{_colour_of(record)}{status}{self._plain}"
+        return (
+            f"{self._dim}{self._time((ended or record.started) + offset)}{self._zone}{self._plain} "
+            f"{status} {took.rjust(7)} {size.rjust(6)}  {self._request(reading)}"
+            f"{self._dim}{self._details(record)}{self._plain}"
+        )
+
+    def _details(self, record: Record) -> str:
+        text = _events(record)
+        if record.first_byte:
+            connection = "reused" if record.reused else "new"
+            text += f" upstream={_duration(upstream_time(record))} conn={connection}"
+        credential = f" cred={record.credential}" if record.credential else ""
+        audit = f" audit={_audit(record.audit_id)}" if record.audit_id else ""
+        caller = self._caller(record.client, record.uid, user_agent(record))
+        return f"{text}{credential}{caller}{audit}"
+
+
+def _events(record: Record) -> str:
+    """What most exchanges have nothing of."""
+    text = f" rule={record.rule}" if record.rule else ""
+    if record.cause:
+        text += f" cause={record.cause}"
+    if record.protocol:
+        text += f" protocol={_word(record.protocol)}"
+    if record.retries:
+        text += f" retries={record.retries}"
+    if record.received:
+        text += f" in={_size(record.received)}"
+    if record.connect_wait or record.credential_wait:
+        text += _waits(record)
+    return text
+
+
+def _audit(value: bytes) -> str:
+    # The API server's own are UUIDs, with nothing in them to hide or to quote.
+    return value.decode() if _UUID.fullmatch(value) else _word(visible(value))
+
+
+def _request_columns(reading: Reading) -> str:
+    verb = reading.info.verb
+    what = f"{verb} {_word(reading.kind)}" if reading.kind else verb
+    return f"{what:<24} {_word(reading.method or '-')} {_word(reading.target or '-')}"
+
+
+def _caller(client: str, uid: int | None, agent: str) -> str:
+    text = f" client={client or 'unix'}"
+    if uid is not None:
+        text += f" uid={uid}"
+    return f"{text} ua={_word(agent)}" if agent else text
+
+
+def _waits(record: Record) -> str:
+    """Without any, the first byte's time is the upstream's time."""
+    text = f" connect={_duration(record.connect_wait)}" if record.connect_wait else ""
+    if record.credential_wait:
+        text += f" wait={_duration(record.credential_wait)}"
+    if record.first_byte:
+        text += f" first={_duration(record.first_byte - record.started)}"
+    return text
+
+
+def _colour_of(record: Record) -> str:
+    if not record.ended:
+        return "\x1b[36m"
+    if record.cause == "client-gone":
+        return "\x1b[2m"
+    if record.cause or record.status >= 500 or not record.status:
+        return "\x1b[31m"
+    return "\x1b[33m" if record.status >= 400 else "\x1b[32m"
+
+
+def _word(text: str) -> str:
+    """A text that no neighbour can be confused with: quoted if it is not one plain word."""
+    if not text.isascii() or not text.isprintable():
+        text = printable(text)
+    if " " in text or '"' in text:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return text
+
+
+def _duration(seconds: float) -> str:
+    """Three digits or so: 0.4ms, 38ms, 2.1s, 12m04s, 3h20m."""
+    if seconds < 0.00995:
+        return f"{seconds * 1000:.1f}ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    return f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def _size(count: int) -> str:
+    """Bytes in decimal units: 512, 1.2k, 38k, 4.0M."""
+    if count < 1000:
+        return str(count)
+    value = float(count)
+    for unit in "kMGT":
+        value /= 1000
+        if value < 9.95:
+            return f"{value:.1f}{unit}"
+        if value < 999.5:
+            return f"{value:.0f}{unit}"
+    return f"{value:.0f}T"
+
+
+class JsonFormat:
+    """One object a line; docs/logging.md lists the keys, which do not change."""
+
+    def __init__(self) -> None:
+        self._time = _Clock("%Y-%m-%dT%H:%M:%S")
+        self._request = lru_cache(_REMEMBERED)(_request_keys)
+        self._caller = lru_cache(_REMEMBERED)(_caller_keys)
+
+    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+        ended = record.ended
+        protocol = f',"protocol":{_quote(record.protocol)}' if record.protocol else ""
+        return (
+            f'{{"time":"{self._time((ended or record.started) + offset)}Z"'
+            f',"event":"{"end" if ended else "begin"}"'
+            f"{self._caller(record.client, record.uid, user_agent(record))}"
+            f"{self._request(reading)}{protocol}{_outcome(record) if ended else ''}}}"
+        )
+
+
+def _caller_keys(client: str, uid: int | None, agent: str) -> str:
+    text = f',"client":{_quote(client)}'
+    if uid is not None:
+        text += f',"uid":{uid}'
+    return f'{text},"user_agent":{_quote(agent)}' if agent else text
+
+
+def _request_keys(reading: Reading) -> str:
+    info = reading.info
+    text = (
+        f',"method":{_quote(reading.method)},"target":{_quote(reading.target)}'
+        f',"verb":{_quote(info.verb)}'
+    )
+    if info.is_resource:
+        text += "".join(
+            f',"{key}":{_quote(visible_name(value))}'
+            for key, value in (
+                ("group", info.group),
+                ("version", info.version),
+                ("resource", info.resource),
+                ("subresource", info.subresource),
+                ("namespace", info.namespace),
+                ("name", info.name),
+            )
+            if value or key in _ALWAYS
+        )
+    return text
+
+
+def _outcome(record: Record) -> str:
+    started = record.started
+    text = (
+        f',"status":{record.status},"received_bytes":{record.received}'
+        f',"sent_bytes":{record.sent},"duration_ms":{(record.ended - started) * 1000:.3f}'
+    )
+    if record.first_byte:
+        text += (
+            f',"first_byte_ms":{(record.first_byte - started) * 1000:.3f}'
+            f',"upstream_ms":{upstream_time(record) * 1000:.3f}'
+            f',"reused":{"true" if record.reused else "false"}'
+        )
+    if record.connect_wait:
+        text += f',"connect_ms":{record.connect_wait * 1000:.3f}'
+    if record.credential_wait:
+        text += f',"credential_wait_ms":{record.credential_wait * 1000:.3f}'
+    if record.retries:
+        text += f',"retries":{record.retries}'
+    if record.credential:
+        text += f',"credential":"{record.credential}"'
+    if record.rule:
+        text += f',"rule":"{record.rule}"'
+    if record.cause:
+        text += f',"cause":"{record.cause}"'
+    if record.audit_id:
+        text += f',"audit_id":{_quote(visible(record.audit_id))}'
+    return text
+
+
+class CombinedFormat:
+    """Apache's combined log format (mod_log_config), as GoAccess and its kin read it.
+
+    A request that was told nothing, because its client left, has nginx's status 499.
+    """
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+        agent = _apache(user_agent(record))
+        referer = field(record.headers, b"referer")
+        major, minor = record.version
+        request = f"{reading.method} {reading.target} HTTP/{major}.{minor}"
+        return (
+            f"{record.client or '-'} - - [{self._moment(record.started + offset)}] "
+            f'"{_apache(request) if reading.method else "-"}" '
+            f"{record.status or 499} {record.sent or '-'} "
+            f'"{_apache(_url(referer)) if referer else "-"}" "{agent or "-"}"'
+        )
+
+    def _moment(self, moment: float) -> str:
+        second = int(moment)
+        if second != self._second:
+            t = time.gmtime(second)
+            self._second = second
+            self._text = (
+                f"{t.tm_mday:02d}/{_MONTHS[t.tm_mon - 1]}/{t.tm_year}"
+                f":{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} +0000"
+            )
+        return self._text
+
+
+def _url(value: bytes) -> str:
+    return visible_target(value.decode("utf-8", "surrogateescape"))
+
+
+def _apache(text: str) -> str:
+    """Escaped as by Apache: quotes and backslashes with a backslash, the rest byte by byte."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    out = []
+    for byte in text.encode("utf-8", "surrogateescape"):
+        char = chr(byte)
+        if char in '"\\':
+            out.append("\\" + char)
+        else:
+            out.append(char if 0x20 <= byte < 0x7F else f"\\x{byte:02x}")
+    return "".join(out)

@@ -1,0 +1,192 @@
+"""What may be shown: secrets are masked, and nothing that a peer sends can act on a terminal.
+
+Queries hide by name (``token=``), since a value alone seldom tells; header fields show by name,
+since nobody can list what all the fields are called that carry a secret. Pure functions of text.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final, Literal
+from urllib.parse import unquote_plus
+
+from ...redact import MASK, printable, scrub
+
+# Beyond this a target or a user agent says nothing more to a reader, and fills disks.
+LONGEST: Final = 2048
+# Audit-Id: of all fields that are shown the one that is always another.
+_PLAIN: Final = re.compile(rb"[0-9a-f-]{1,64}")
+# Of Kubernetes' own names none is longer.
+_LONGEST_NAME: Final = 253
+# What is not looked at at all. More than is shown, so that masking sees where a secret ends.
+_MOST: Final = 4 * LONGEST
+# Ends a password of a URL that goes on beyond.
+_CUT: Final = "@"
+
+# No parameter is called so; one that is has something to hide.
+_LONG_NAME: Final = 100
+# A URL in a URL in a URL.
+_ENCODINGS: Final = 3
+
+_SENSITIVE: Final = re.compile(
+    "token|secret|passw|passphrase|pwd|credential|signature|bearer|auth|session|cookie|jwt|saml"
+    "|assertion|ticket|hmac|csrf|xsrf|(?:api|access|private|ssh|encryption)[-_.]?key",
+    re.IGNORECASE,
+)
+_SECRET_WORDS: Final = frozenset(
+    {"key", "sig", "sid", "code", "otp", "pin", "pass", "pw", "creds", "state"}
+)
+# What stands between a name and its value: `token=x`, or `{"token": "x"}`.
+_SETS: Final = re.compile(r"""=|["'] *:""")
+# Labels and fields of objects, written `name=value`: no secrets, and too useful to hide.
+_SELECTORS: Final = frozenset({"labelselector", "fieldselector"})
+# User and password of a URL, as `//user:password@host`, and of what has no slashes before them.
+_USERINFO: Final = re.compile(r"//[^/?#&\s@]*@")
+_LEADING_USERINFO: Final = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*:/+)?[^/?#]*@")
+
+_URL_FIELDS: Final = frozenset({"location", "referer", "content-location"})
+_AUTHORITY_FIELDS: Final = frozenset({"host", "x-forwarded-host"})
+_SHOWN_FIELDS: Final = _URL_FIELDS | frozenset(
+    """
+    accept accept-charset accept-encoding accept-language accept-ranges
+    access-control-request-headers access-control-request-method age allow audit-id cache-control
+    connection content-encoding content-language content-length content-range content-type date
+    etag expect expires host if-match if-modified-since if-none-match if-unmodified-since
+    impersonate-group impersonate-uid impersonate-user keep-alive kubectl-command kubectl-session
+    last-modified origin priority range retry-after sec-fetch-dest sec-fetch-mode sec-fetch-site
+    sec-websocket-extensions sec-websocket-version server strict-transport-security te trailer
+    transfer-encoding upgrade user-agent vary via warning x-content-type-options x-forwarded-for
+    x-forwarded-host x-forwarded-proto x-kubernetes-pf-flowschema-uid
+    x-kubernetes-pf-prioritylevel-uid x-real-ip x-stream-protocol-version
+    """.split()  # noqa: SIM905 -- ten lines that can be read, or sixty that cannot
+)
+
+
+def shorten(text: str, whole: int = 0) -> str:
+    """The text, or its beginning and how long it is.
+
+    Args:
+        text: what may be too long.
+        whole: how long that is of which *text* is the beginning; 0 if it is all.
+    """
+    if len(text) <= LONGEST and not whole:
+        return text
+    return f"{text[:LONGEST]}...({whole or len(text)})"
+
+
+def visible(value: bytes) -> str:
+    """The value of a header field that holds no secret by design, as it may be shown."""
+    if _PLAIN.fullmatch(value):
+        return value.decode()
+    size, text = len(value), value[:_MOST].decode("utf-8", "surrogateescape")
+    if size > _MOST:
+        return shorten(printable(scrub(text + _CUT)), size)
+    return shorten(printable(scrub(text)))
+
+
+def visible_target(target: str) -> str:
+    """A request target, or any URL, as it may be shown: masked, escaped and not too long."""
+    size = len(target)
+    if size > _MOST:
+        return shorten(printable(mask_target(target[:_MOST] + _CUT)), size)
+    return shorten(printable(mask_target(target)))
+
+
+def visible_name(text: str) -> str:
+    """A part of a path, such as the name of an object, as it may be shown."""
+    return printable(scrub(_mask_segment(text[:_LONGEST_NAME])))
+
+
+def mask_target(target: str) -> str:
+    """A request target, or any URL, with the secrets in it masked."""
+    path, mark, query = target.partition("?")
+    if path[:1] != "/":
+        path = _mask_userinfo(path)
+    if "=" in path or "%" in path:
+        path = "/".join(map(_mask_segment, path.split("/")))
+    return scrub(path + mark + (mask_query(query) if query else ""))
+
+
+def _mask_userinfo(text: str) -> str:
+    """``user:password@host``, with or without a scheme before it."""
+    return _LEADING_USERINFO.sub(rf"\1{MASK}@", text)
+
+
+def _mask_segment(text: str) -> str:
+    """Parameters in a path (RFC 3986 section 3.3): ``;jsessionid=x``."""
+    return MASK if _assigns(text) else text
+
+
+def mask_query(query: str) -> str:
+    """A query with the values masked whose names, or whose own text, speak of secrets.
+
+    Of a command to be executed the first word is kept; its arguments are where passwords are.
+    """
+    shown = []
+    words = 0
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        kind = _kind_of_name(name) if len(name) < _LONG_NAME else "secret"
+        if kind == "command":
+            words += 1
+            kind = "secret" if words > 1 else "plain"
+        if _assigns(name):
+            pair = MASK  # noqa: PLW2901 -- shown instead of it
+        elif value and (kind == "secret" or (kind != "selector" and _assigns(value))):
+            pair = f"{name}={MASK}"  # noqa: PLW2901 -- shown instead of it
+        shown.append(pair)
+    return "&".join(shown)
+
+
+@lru_cache(1024)
+def _kind_of_name(name: str) -> Literal["secret", "selector", "command", "plain"]:
+    plain = unquote_plus(name).lower()
+    if plain == "command":
+        return "command"
+    if plain in _SELECTORS:
+        return "selector"
+    return "secret" if plain in _SECRET_WORDS or _SENSITIVE.search(plain) else "plain"
+
+
+def _assigns(text: str) -> bool:
+    """It holds a pair of its own whose name speaks of a secret, or a password in a URL."""
+    if not ("=" in text or "%" in text or '"' in text):
+        return False
+    for _ in range(_ENCODINGS):
+        text, encoded = unquote_plus(text), text
+        if text == encoded:
+            break
+    if "@" in text and _USERINFO.search(text):
+        return True
+    return any(
+        _SENSITIVE.search(name)
+        for pair in re.split("[&;]", text)
+        for name in _SETS.split(pair)[:-1]
+    )
+
+
+def mask_field(name: bytes, value: bytes) -> tuple[str, str]:
+    """A header field as it may be shown: its value only if the field is known to hold no secret."""
+    shown, text = name.decode("latin-1"), value[:_MOST].decode("utf-8", "surrogateescape")
+    lower = shown.lower()
+    if lower == "sec-websocket-protocol":
+        text = ", ".join(map(_mask_protocol, text.split(",")))
+    elif lower in _URL_FIELDS:
+        text = mask_target(text)
+    elif lower in _AUTHORITY_FIELDS:
+        text = _mask_userinfo(text)
+    elif lower not in _SHOWN_FIELDS:
+        text = MASK
+    whole = len(value) if len(value) > _MOST and text != MASK else 0
+    return shorten(printable(shown)), shorten(printable(scrub(text)), whole)
+
+
+def visible_host(value: bytes) -> str:
+    """The value of ``Host`` as it may be shown."""
+    return mask_field(b"host", value)[1]
+
+
+def _mask_protocol(token: str) -> str:
+    """Browsers put their bearer token among the subprotocols, for want of another place
+    (kubernetes apiserver/pkg/authentication/request/websocket/protocol.go)."""
+    token = token.strip()
+    return token if token.endswith(".k8s.io") and "bearer" not in token.lower() else MASK

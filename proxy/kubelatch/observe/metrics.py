@@ -1,0 +1,346 @@
+"""What happened, counted, in Prometheus' words.
+
+Records are added up in plain dictionaries by the batch; prometheus-client's families are made of
+them when somebody asks. Labels are bounded whatever clients send: a resource is named only if it
+is one of Kubernetes' own or the API server has answered for it. What is still under way counts
+with what it has moved so far.
+"""
+
+import platform
+import re
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from .._version import __version__
+from .access_log.formats import upstream_time
+from .access_log.reading import Reader, is_refusal
+from .record import Record
+
+_OTHER: Final = "other"
+# A cluster with many operators has about three hundred kinds of resources.
+_MOST_RESOURCES: Final = 500
+_LONGEST_RESOURCE: Final = 100
+# As in `deployments.apps/scale`; what else a path may hold is no resource's name.
+_RESOURCE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9-]+)?")
+
+_VERBS: Final = frozenset(
+    """
+    get list watch create update patch delete deletecollection proxy
+    head post put options
+    """.split()  # noqa: SIM905 -- lines that can be read at a glance
+)
+_CODES: Final = frozenset(map(int, HTTPStatus))
+_BUILT_IN: Final = frozenset(
+    """
+    bindings componentstatuses configmaps endpoints events limitranges namespaces nodes
+    persistentvolumeclaims persistentvolumes pods podtemplates replicationcontrollers
+    resourcequotas secrets serviceaccounts services pods/log pods/exec pods/attach
+    pods/portforward pods/proxy services/proxy nodes/proxy pods/status pods/eviction
+    pods/ephemeralcontainers serviceaccounts/token daemonsets.apps deployments.apps
+    replicasets.apps statefulsets.apps deployments.apps/scale statefulsets.apps/scale
+    cronjobs.batch jobs.batch horizontalpodautoscalers.autoscaling
+    leases.coordination.k8s.io endpointslices.discovery.k8s.io events.events.k8s.io
+    ingresses.networking.k8s.io networkpolicies.networking.k8s.io
+    poddisruptionbudgets.policy clusterroles.rbac.authorization.k8s.io
+    clusterrolebindings.rbac.authorization.k8s.io roles.rbac.authorization.k8s.io
+    rolebindings.rbac.authorization.k8s.io storageclasses.storage.k8s.io
+    customresourcedefinitions.apiextensions.k8s.io
+    selfsubjectaccessreviews.authorization.k8s.io
+    selfsubjectrulesreviews.authorization.k8s.io
+    """.split()  # noqa: SIM905 -- lines that can be read at a glance
+)
+_REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STREAM_BUCKETS: Final = (1, 10, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """What is not told by records, as it is now. Times are seconds since the epoch.
+
+    Attributes:
+        in_flight: exchanges under way.
+        idle: upstream connections that wait for work.
+        reloads: how often the configuration was read anew and used.
+        reload_failures: how often it was read anew and not used.
+        reload_failed: the last one that was read is not used.
+        refreshes: how often the credential was replaced by another.
+        refresh_failed: the last attempt to get a newer one failed.
+        credential_expiry: None if it does not expire, or nobody knows.
+        certificate_expiry: None without a client certificate.
+        lines_lost: lines of the request log that could not be written.
+        loop: the event loop's name.
+    """
+
+    in_flight: Collection[Record] = ()
+    idle: int = 0
+    reloads: int = 0
+    reload_failures: int = 0
+    reload_failed: bool = False
+    refreshes: int = 0
+    refresh_failed: bool = False
+    credential_expiry: float | None = None
+    certificate_expiry: float | None = None
+    lines_lost: int = 0
+    loop: str = ""
+
+
+class _Histogram:
+    """Counts by upper bound, for each label value."""
+
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self._bounds = buckets
+        self._counts: dict[str, list[int]] = {}
+        self._sums: defaultdict[str, float] = defaultdict(float)
+
+    def observe(self, label: str, value: float) -> None:
+        counts = self._counts.get(label)
+        if counts is None:
+            counts = self._counts[label] = [0] * (len(self._bounds) + 1)
+        counts[bisect_left(self._bounds, value)] += 1
+        self._sums[label] += value
+
+    def family(self, name: str, text: str, label: str = "") -> Metric:
+        """The family; without a label's name, that of one nameless histogram."""
+        family = HistogramMetricFamily(name, text, labels=[label] if label else [])
+        if not label:
+            self._counts.setdefault("", [0] * (len(self._bounds) + 1))
+        for key, counts in self._counts.items():
+            total, buckets = 0, []
+            for bound, count in zip((*self._bounds, float("inf")), counts, strict=True):
+                total += count
+                buckets.append((_bound(bound), float(total)))
+            family.add_metric([key] if label else [], buckets, self._sums[key])
+        return family
+
+
+def _bound(value: float) -> str:
+    return "+Inf" if value == float("inf") else str(float(value))
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What can be added up, of exchanges that are over or not."""
+
+    received: int = 0
+    sent: int = 0
+    opened: int = 0
+    reused: int = 0
+    retries: int = 0
+
+    def add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.received += record.received
+            self.sent += record.sent
+            self.opened += record.connects
+            self.reused += record.reused
+            self.retries += record.retries
+
+
+@dataclass(slots=True)
+class _Counted:
+    requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    totals: _Totals = field(default_factory=_Totals)
+
+
+class Metrics(Collector):
+    """See the module.
+
+    Args:
+        reader: reads records.
+        readings: asked when somebody asks for metrics.
+    """
+
+    def __init__(self, reader: Reader, readings: Callable[[], Readings]) -> None:
+        self._reader = reader
+        self._readings = readings
+        self._counted = _Counted()
+        self._durations = _Histogram(_REQUEST_BUCKETS)
+        self._streams = _Histogram(_STREAM_BUCKETS)
+        self._upstream = _Histogram(_REQUEST_BUCKETS)
+        self._resources: set[str] = set()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Count exchanges that have ended."""
+        counted = self._counted
+        counted.totals.add(records)
+        for record in records:
+            reading = self._reader.read(record)
+            info, took = reading.info, record.ended - record.started
+            verb = info.verb if info.verb in _VERBS else _OTHER
+            counted.requests[verb, self._resource(reading.kind, record), _code(record.status)] += 1
+            if reading.stream:
+                self._streams.observe(reading.stream, took)
+            else:
+                self._durations.observe(verb, took)
+            if record.first_byte:
+                self._upstream.observe("", upstream_time(record))
+            if is_refusal(record):
+                counted.refusals[record.rule] += 1
+            if record.cause:
+                counted.failures[record.cause] += 1
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the format that an ``Accept`` field asks for, and its media type."""
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):
+            # A version that is no number is more than prometheus-client can read.
+            encode, media_type = choose_encoder("")
+        return encode(self._registry), media_type
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus-client's way of asking."""
+        readings = self._readings()
+        yield from self._of_requests(readings)
+        yield from self._of_upstream(readings)
+        yield from _of_state(readings)
+
+    def _of_requests(self, readings: Readings) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "kubelatch_requests",
+            "Requests that were answered, by Kubernetes verb, resource and HTTP status.",
+            labels=["verb", "resource", "code"],
+        )
+        for labels, count in self._counted.requests.items():
+            requests.add_metric(labels, count)
+        yield requests
+        kinds = Counter({"request": 0, "watch": 0, "follow": 0, "tunnel": 0})
+        for record in readings.in_flight:
+            kinds[self._reader.read(record).stream or "request"] += 1
+        in_flight = GaugeMetricFamily(
+            "kubelatch_requests_in_flight", "Requests under way, by kind.", labels=["kind"]
+        )
+        for kind, count in kinds.items():
+            in_flight.add_metric([kind], count)
+        yield in_flight
+        yield self._durations.family(
+            "kubelatch_request_duration_seconds", "Duration of requests without streams.", "verb"
+        )
+        yield self._streams.family(
+            "kubelatch_stream_duration_seconds",
+            "Duration of watches, followed logs and tunnels that have ended.",
+            "kind",
+        )
+        yield _by("kubelatch_refusals", "Requests refused here.", "rule", self._counted.refusals)
+        yield _by(
+            "kubelatch_failures", "Requests not carried through.", "cause", self._counted.failures
+        )
+
+    def _of_upstream(self, readings: Readings) -> Iterator[Metric]:
+        done = self._counted.totals
+        totals = _Totals(done.received, done.sent, done.opened, done.reused, done.retries)
+        totals.add(readings.in_flight)
+        yield self._upstream.family(
+            "kubelatch_upstream_duration_seconds",
+            "From a request's way upstream to the head of the answer.",
+        )
+        for name, text, value in (
+            ("received_bytes", "Bytes of bodies from clients.", totals.received),
+            ("sent_bytes", "Bytes of bodies to clients.", totals.sent),
+            ("retries", "Requests that were sent upstream again.", totals.retries),
+            ("upstream_connections_opened", "Upstream connections opened.", totals.opened),
+            ("upstream_connections_reused", "Requests on a used connection.", totals.reused),
+        ):
+            yield CounterMetricFamily(f"kubelatch_{name}", text, value)
+        yield GaugeMetricFamily(
+            "kubelatch_upstream_connections_idle",
+            "Upstream connections that wait for work.",
+            readings.idle,
+        )
+
+    def _resource(self, name: str, record: Record) -> str:
+        if not name or name in _BUILT_IN or name in self._resources:
+            return name
+        if (
+            record.first_byte
+            and (200 <= record.status < 300 or record.status == 101)
+            and len(self._resources) < _MOST_RESOURCES
+            and len(name) <= _LONGEST_RESOURCE
+            and _RESOURCE.fullmatch(name)
+        ):
+            self._resources.add(name)
+            return name
+        return _OTHER
+
+
+def _of_state(readings: Readings) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "kubelatch_configuration_reloads",
+        "Times that the configuration was read anew and used.",
+        readings.reloads,
+    )
+    yield CounterMetricFamily(
+        "kubelatch_configuration_reload_failures",
+        "Times that the configuration was read anew and could not be used.",
+        readings.reload_failures,
+    )
+    yield GaugeMetricFamily(
+        "kubelatch_configuration_last_reload_successful",
+        "1 if the configuration that was read last is in use.",
+        not readings.reload_failed,
+    )
+    yield CounterMetricFamily(
+        "kubelatch_credential_refreshes",
+        "Times that the credential was replaced by another.",
+        readings.refreshes,
+    )
+    yield GaugeMetricFamily(
+        "kubelatch_credential_last_refresh_successful",
+        "0 if the last attempt to get a newer credential failed.",
+        not readings.refresh_failed,
+    )
+    for name, text, expiry in (
+        (
+            "credential",
+            "When the credential expires, if that is known.",
+            readings.credential_expiry,
+        ),
+        ("client_certificate", "When the client certificate expires.", readings.certificate_expiry),
+    ):
+        family = GaugeMetricFamily(f"kubelatch_{name}_expiry_timestamp_seconds", text)
+        if expiry is not None:
+            family.add_metric([], expiry)
+        yield family
+    yield CounterMetricFamily(
+        "kubelatch_log_lines_lost",
+        "Lines of the request log that could not be written.",
+        readings.lines_lost,
+    )
+    build = GaugeMetricFamily(
+        "kubelatch_build_info", "Always 1.", labels=["version", "python", "loop"]
+    )
+    build.add_metric([__version__, platform.python_version(), readings.loop], 1)
+    yield build
+
+
+def _by(name: str, text: str, label: str, counts: Counter[str]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, count in counts.items():
+        family.add_metric([key], count)
+    return family
+
+
+def _code(status: int) -> str:
+    """The status as a label; ``none`` if the client was told nothing."""
+    if not status:
+        return "none"
+    return str(status) if status in _CODES else _OTHER

@@ -1,0 +1,407 @@
+"""An answer on its way from one upstream connection to one client.
+
+What one read brings is written in one write, in the very callback that brought it: no task and
+no queue lie between the two sockets, and a client that does not keep up pauses the upstream.
+Until a byte has gone to the client a fault is an error that can still be told; after it the
+connection is cut, and never looks whole. Nothing here knows how or why the request was made.
+"""
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Final
+
+from aiohttp import StreamReader
+
+from ..errors import KubelatchError, UpstreamError
+from ..http1 import headers
+from ..http1.gunzip import CorruptError, Gunzip
+from ..http1.links import FIELDS, Links
+from ..http1.response import BodyKind, ResponseHead
+from ..http1.watch import Events, events_of
+from ..observe.record import Record
+from ..upstream.http1 import UpstreamConnection
+from .attempt import Outcome, Owner
+from .client import ClientConnection
+
+# The answer to a refused credential is held back up to this size while another one is tried.
+_HELD_ANSWER: Final = 64 * 1024
+
+# Links are dropped at first, so that an answer without any costs nothing.
+_DROP: Final = headers.NOT_FOR_CLIENTS - {b"trailer"} | FIELDS
+_DROP_FRAMING: Final = _DROP | {b"content-length"}
+_DROP_INTERIM: Final = _DROP_FRAMING - FIELDS
+_DROP_DECODED: Final = _DROP_FRAMING | {b"content-encoding"}
+
+
+class Answer:
+    """One attempt's answer: a ``Receiver`` upstream and a ``Writer`` to the client.
+
+    Args:
+        client: gets it.
+        connection: brings it.
+        record: is filled in.
+        payload: the request's body.
+        http10: the client speaks HTTP/1.0.
+        keep_alive: the client's connection may go on afterwards.
+        gzip: compression was asked for on the client's behalf, and is undone.
+        hold: an answer of 401 is held back until :meth:`tell_held`.
+        extra: fields that it gets, in place of the upstream's of the same name; ``Vary`` is
+            added to.
+        links: makes redirects to the API server lead to the proxy.
+        done: is called once, when it has ended; possibly by the upstream connection, in the
+            middle of what that is doing.
+        owner: the exchange.
+
+    Attributes:
+        on_begin: is called when the answer begins, before anything of it is sent, and may
+            withdraw it.
+        outcome: how it ended; None before.
+        failure: what went wrong, unless it was answered.
+        paused: the client does not keep up.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_body",
+        "_chunked",
+        "_client",
+        "_connection",
+        "_done",
+        "_ended",
+        "_events",
+        "_extra",
+        "_gunzip",
+        "_gzip",
+        "_head",
+        "_head_bytes",
+        "_held",
+        "_http10",
+        "_links",
+        "_payload",
+        "_record",
+        "_status",
+        "_trailers",
+        "_until_close",
+        "failure",
+        "hold",
+        "keep_alive",
+        "on_begin",
+        "outcome",
+        "owner",
+        "paused",
+    )
+
+    def __init__(
+        self,
+        client: ClientConnection,
+        connection: UpstreamConnection,
+        record: Record,
+        *,
+        payload: StreamReader,
+        http10: bool,
+        keep_alive: bool,
+        gzip: bool,
+        hold: bool,
+        extra: tuple[tuple[str, str], ...],
+        links: Links,
+        done: "Callable[[Answer], None]",
+        owner: Owner,
+    ) -> None:
+        self._client = client
+        self._connection: UpstreamConnection | None = connection
+        self._record = record
+        self._payload = payload
+        self._http10 = http10
+        self._gzip = gzip
+        self._extra = extra
+        self._links = links
+        self._done = done
+        self.owner = owner
+        self.on_begin: Callable[[Answer], None] | None = None
+        self.keep_alive = keep_alive
+        self.hold = hold
+        self.paused = False
+        self.failure: KubelatchError | None = None
+        self.outcome: Outcome | None = None
+        self._head: ResponseHead | None = None
+        self._head_bytes = b""
+        self._body: list[bytes] = []
+        self._trailers: list[tuple[bytes, bytes]] = []
+        self._held: list[bytes] | None = None
+        self._gunzip: Gunzip | None = None
+        self._begun = False
+        self._status = 0
+        self._chunked = False
+        self._until_close = False
+        self._ended = False
+        self._events: Events | None = None
+
+    def on_informational(self, head: ResponseHead) -> None:
+        """Relay 1xx answers, ``100 Continue`` among them (RFC 9110 section 15.2)."""
+        if self.on_begin is not None:
+            self.on_begin(self)
+        # A request that is sent again has its body; its client has been told to go on, if ever.
+        ended = self.outcome is not None
+        if self._http10 or ended or (head.status == 100 and self._record.retries):
+            return
+        lines = [
+            b"HTTP/1.1 %d %b" % (head.status, head.reason),
+            *headers.response_fields(head.headers, head.names, _DROP_INTERIM),
+            b"\r\n",
+        ]
+        self._write([b"\r\n".join(lines)])
+
+    def on_head(self, head: ResponseHead) -> None:
+        if self.on_begin is not None:
+            self.on_begin(self)
+            if self.outcome is not None:
+                return
+        self._head = head
+        self._record.answer = head.headers
+        self._record.audit_id = head.get(b"audit-id") or b""
+        # That of the answer which the client gets: what renewed a credential came before it.
+        self._record.first_byte = time.monotonic()
+        if head.status == 401 and self.hold:
+            self._held = []
+        else:
+            self._tell_head(head)
+
+    def on_body(self, data: bytes) -> None:
+        if self._held is not None:
+            self._held.append(data)
+            if sum(map(len, self._held)) > _HELD_ANSWER:
+                self._release_held()
+        elif self._gunzip is not None:
+            self._gunzip.feed(data)
+        else:
+            self._body.append(data)
+
+    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        self._trailers = trailers
+        if self._held is not None:
+            self._resolve(Outcome.UNAUTHORIZED)
+        else:
+            self._ended = True
+
+    def on_flush(self) -> None:
+        if self._gunzip is None or self._decode(self._gunzip):
+            self._flush(last=True)
+
+    def on_error(self, error: UpstreamError, *, stale: bool) -> None:
+        self.fail(error, Outcome.STALE if stale else Outcome.FAILED)
+
+    def on_upgraded(self, head: ResponseHead, early: bytes) -> None:
+        msg = "the API server switched protocols without being asked"
+        self.fail(UpstreamError(msg, cause="bad-answer"))
+
+    def on_tunnel_data(self, data: bytes) -> None:
+        """Never: a plain exchange does not ask for a tunnel."""
+
+    def on_tunnel_eof(self) -> bool:
+        return False
+
+    def on_pause_writing(self) -> None:
+        """Who sends the request's body waits by itself."""
+
+    def on_resume_writing(self) -> None:
+        """See :meth:`on_pause_writing`."""
+
+    def on_client_paused(self) -> None:
+        self.paused = True
+        if self._connection is not None:
+            self._connection.pause_reading()
+
+    def on_client_resumed(self) -> None:
+        self.paused = False
+        if self._gunzip is not None:
+            self.on_flush()
+        if self._connection is not None and not self.paused:
+            self._connection.resume_reading()
+
+    def tell_held(self, done: "Callable[[Answer], None]") -> None:
+        """Send the 401 after all, from memory: no other credential is to be had."""
+        self._connection = None
+        self._done = done
+        self.outcome = None
+        self._release_held()
+        self._ended = True
+        self.on_flush()
+
+    def fail(self, error: KubelatchError, outcome: Outcome = Outcome.FAILED) -> None:
+        """End it: *outcome* if the client has got nothing yet, else by a cut."""
+        if self.outcome is not None:
+            return
+        self.failure = error
+        if self._begun:
+            self._record.cause = error.cause
+            self._flush(last=False)
+            self.keep_alive = False
+            # Without framing, nothing but a reset tells a cut body from a whole one.
+            self._client.cut(reset=self._until_close)
+            outcome = Outcome.CUT
+        self._resolve(outcome)
+
+    @property
+    def record(self) -> Record:
+        """Of the exchange."""
+        return self._record
+
+    @property
+    def awaited(self) -> bool:
+        """The whole request has come, and nothing of an answer to it."""
+        return self._head is None and self._payload.is_eof() and self.outcome is None
+
+    @property
+    def silent(self) -> bool:
+        """It is awaited, and not a byte of it has come."""
+        return self.awaited and self._connection is not None and not self._connection.begun
+
+    def withdraw(self, successor: "Answer | None" = None) -> None:
+        """End it in silence; what becomes of its connection is the caller's business.
+
+        Args:
+            successor: is answered in its place, and has its end told to whom this one's would be.
+        """
+        self.outcome = Outcome.WITHDRAWN
+        self._connection = None
+        if successor is not None:
+            successor._done = self._done
+
+    def end_between_events(self) -> bool:
+        """End a watch as the API server itself ends one, if it is between two events now.
+
+        Returns:
+            False if this is no watch, or within an event: it goes on.
+        """
+        events = self._events
+        if events is None or not events.between or not self._begun or self.outcome is not None:
+            return False
+        self._ended = True
+        self.keep_alive = False
+        self._flush(last=True)
+        return True
+
+    def _resolve(self, outcome: Outcome) -> None:
+        if self.outcome is None:
+            self.outcome = outcome
+            self._done(self)
+
+    def _tell_head(self, head: ResponseHead) -> None:
+        self._status = head.status
+        if self._client.ending or not self._payload.is_eof():
+            # Before a request is whole, where the next one begins is not certain.
+            self.keep_alive = False
+        minor = 0 if self._http10 else 1
+        lines = [b"HTTP/1.%d %d %b" % (minor, head.status, head.reason)]
+        drop = _DROP
+        if head.body is not BodyKind.NONE:
+            if self._gzip and (head.get(b"content-encoding") or b"").strip().lower() == b"gzip":
+                self._gunzip = Gunzip()
+                drop = _DROP_DECODED
+            if self._gunzip is not None or head.body is not BodyKind.LENGTH:
+                if self._http10:
+                    self._until_close = True
+                    self.keep_alive = False
+                else:
+                    self._chunked = True
+                    lines.append(b"Transfer-Encoding: chunked")
+                if head.status == 200 and "watch" in self._record.target:
+                    self._events = events_of(head.get(b"content-type"))
+                if _may_stream(self._record.target) and b"x-accel-buffering" not in head.names:
+                    lines.append(b"X-Accel-Buffering: no")
+        elif head.status == 204:
+            drop = _DROP_FRAMING
+        if self._extra:
+            drop |= {name.lower().encode() for name, _ in self._extra} - {b"vary"}
+            if b"access-control-allow-origin" in drop:
+                # Who may read an answer is said once.
+                drop |= {name for name in head.names if name.startswith(b"access-control-")}
+            lines += [f"{name}: {value}".encode("latin-1") for name, value in self._extra]
+        passed = headers.response_fields(head.headers, head.names, drop)
+        if len(passed) < len(head.headers) and not FIELDS.isdisjoint(head.names):
+            fields = self._links.rewrite(head.headers, head.names)
+            passed = headers.response_fields(fields, head.names, drop - FIELDS)
+        lines += passed
+        if b"date" not in head.names:
+            # RFC 9110 section 6.6.1: a recipient with a clock adds a missing one.
+            lines.append(b"Date: " + formatdate(usegmt=True).encode())
+        if not self.keep_alive:
+            lines.append(b"Connection: close")
+        elif self._http10:
+            lines.append(b"Connection: keep-alive")
+        lines.append(b"\r\n")
+        self._head_bytes = b"\r\n".join(lines)
+
+    def _release_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None and self._head is not None:
+            self._tell_head(self._head)
+            for data in held:
+                self.on_body(data)
+
+    def _decode(self, gunzip: Gunzip) -> bool:
+        """Decode what has come, slice by slice.
+
+        Returns:
+            False if the rest has to wait for the client, or is broken.
+        """
+        try:
+            for data in gunzip.slices():
+                self._body.append(data)
+                if gunzip.waiting:
+                    self._flush(last=False)
+                    if self.paused:
+                        return False
+        except CorruptError as exc:
+            msg = f"the API server's gzip is broken: {exc}"
+            self.fail(UpstreamError(msg, cause="bad-answer"))
+            return False
+        if self._ended and not gunzip.whole:
+            self.fail(UpstreamError("the API server's gzip ends early", cause="truncated"))
+            return False
+        return True
+
+    def _flush(self, *, last: bool) -> None:
+        """Write all that has been told; *last*: and the end, if that has been told."""
+        if self.outcome is not None:
+            return
+        parts = []
+        if self._head_bytes:
+            self._begun = True
+            self._record.status = self._status
+            parts.append(self._head_bytes)
+            self._head_bytes = b""
+        if self._body:
+            body, self._body = self._body, []
+            size = sum(map(len, body))
+            self._record.sent += size
+            if self._events is not None:
+                for piece in body:
+                    self._events.feed(piece)
+            if self._chunked:
+                parts.append(b"%x\r\n" % size)
+                parts += body
+                parts.append(b"\r\n")
+            else:
+                parts += body
+        ended = self._ended and last
+        if ended and self._chunked:
+            parts.append(b"0\r\n" + headers.trailer_fields(self._trailers) + b"\r\n")
+        if parts:
+            self._write(parts)
+        if ended:
+            self._resolve(Outcome.ANSWERED)
+
+    def _write(self, parts: list[bytes]) -> None:
+        transport = self._client.transport
+        if transport is not None:
+            # Not writelines: that of asyncio never pauses us before Python 3.12.9 and 3.13.2
+            # (python/cpython#127655).
+            transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+
+def _may_stream(target: str) -> bool:
+    """Whether it may name a watch, a log or an application: what nginx in front should pass on as
+    it comes (ngx_http_proxy_module, proxy_buffering). Where it is none, that does no harm."""
+    return "watch" in target or "/log" in target or "/proxy/" in target

@@ -1,0 +1,290 @@
+"""Sockets to listen on: TCP or unix, made before the server so that every error has a name.
+
+Errors are worded as kubectl's, since scripts look for ``address already in use``. A unix socket
+is made under a strict umask and opened up, if it is to be, before it listens; a stale one is
+replaced, a live one never (kubectl proxy takes it from the running proxy without a word). A path
+that begins with ``@`` is a name in Linux's abstract namespace (unix(7)), as in Go: there is no
+file, no mode, and nothing stale.
+"""
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..errors import ListenError
+
+# asyncio asks for 100; a burst of 1,000 clients would then wait seconds for SYN retries.
+BACKLOG: Final = 4096
+# A client that has gone without a word, as behind a network that went away, is noticed after
+# 75 s. No TCP_USER_TIMEOUT: Linux would cut off a client that does not read for so long.
+_KEEPALIVE: Final = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound and listening socket.
+
+    Attributes:
+        socket: the socket.
+        name: what the start line says.
+        path: of a unix socket that is to be removed at exit; else empty.
+        inode: of that path, to tell our socket from one that took its place.
+    """
+
+    socket: socket.socket
+    name: str
+    path: str = ""
+    inode: int = 0
+
+    @property
+    def unix(self) -> bool:
+        """It is a unix socket."""
+        return self.socket.family == socket.AF_UNIX
+
+    @property
+    def abstract(self) -> bool:
+        """It is a unix socket without a file: whoever is in its network namespace can connect."""
+        return self.unix and isinstance(self.socket.getsockname(), bytes)
+
+    @property
+    def local(self) -> bool:
+        """Only processes of this machine can reach it."""
+        if self.unix:
+            return True
+        host = self.socket.getsockname()[0].partition("%")[0]
+        return ipaddress.ip_address(host).is_loopback
+
+    def remove(self) -> None:
+        """Remove a unix socket's file if it is still ours: nobody new can come. May be
+        repeated."""
+        if self.path:
+            with contextlib.suppress(OSError):
+                if os.stat(self.path).st_ino == self.inode:
+                    os.unlink(self.path)
+
+    def close(self) -> None:
+        """Close it, and remove a unix socket's file."""
+        self.remove()
+        self.socket.close()
+
+
+def listen_tcp(address: str, port: int, *, flag: str = "") -> Listener:
+    """Listen on a TCP port.
+
+    An empty address or ``0.0.0.0`` listens on all addresses of both families, as in Go; an IPv6
+    address may stand with or without brackets.
+
+    Args:
+        address: of this machine.
+        port: 0 lets the system choose.
+        flag: what says where to listen; if empty, that is ``--address`` and ``--port``.
+
+    Raises:
+        ListenError: in kubectl's words.
+    """
+    host = address[1:-1] if address.startswith("[") and address.endswith("]") else address
+    if host in {"", "0.0.0.0"}:  # noqa: S104 -- asked for by the user
+        host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104
+    where = _join(host, port)
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as exc:
+        msg = f"listen tcp: lookup {host}: {exc.strerror}"
+        hint = f"give {flag or '--address'} an IP address of this machine"
+        raise ListenError(msg, hint=hint) from exc
+    family, kind, protocol, _, target = infos[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        sock.bind(target)
+        sock.listen(BACKLOG)
+    except OSError as exc:
+        sock.close()
+        msg = f"listen tcp {where}: bind: {_words(exc)}"
+        raise ListenError(msg, hint=_hint(exc, port, flag)) from exc
+    sock.setblocking(False)
+    _keep_alive(sock)
+    bound = sock.getsockname()
+    return Listener(sock, _join(bound[0], bound[1]))
+
+
+def unix_path(address: str) -> str:
+    """The path, or abstract name, in an address such as ``unix:/path``, ``/path`` or ``@name``;
+    empty if that is no unix socket's."""
+    path = address.removeprefix("unix:")
+    return path if path != address or path.startswith(("/", "./", "@")) else ""
+
+
+def unix_address(path: str) -> str | bytes:
+    """What to bind or connect to for this path or abstract name."""
+    return b"\0" + os.fsencode(path[1:]) if path.startswith("@") else path
+
+
+def listen_unix(path: str, *, mode: int = 0o700, gid: int | None = None) -> Listener:
+    """Listen on a unix socket, by default one that only this user can open.
+
+    Args:
+        path: of the socket, or its abstract name, for which the other two mean nothing.
+        mode: of its file; to connect takes permission to write.
+        gid: the group of its file; None for this process's own.
+
+    Raises:
+        ListenError: something else is in the way, or another process listens there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    abstract, bound = path.startswith("@"), False
+    try:
+        if not abstract:
+            _remove_stale(path)
+        before = os.umask(0o077 | ~mode & 0o777)
+        try:
+            sock.bind(unix_address(path))
+            bound = True
+        finally:
+            os.umask(before)
+        if not abstract and (gid is not None or mode & 0o077):
+            _open_to(path, mode, gid)
+        sock.listen(BACKLOG)
+    except OSError as exc:
+        sock.close()
+        if bound and not abstract:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        raise _no_unix_socket(path, exc, bound=bound) from exc
+    sock.setblocking(False)
+    return Listener(sock, path) if abstract else Listener(sock, path, path, os.stat(path).st_ino)
+
+
+def _open_to(path: str, mode: int, gid: int | None) -> None:
+    """Set group and mode of a socket that does not listen yet.
+
+    The group comes first, so that the mode lets nobody else in meanwhile. Both are set through a
+    descriptor where the system has such (open(2), ``O_PATH``): in a directory where others may
+    write, the path can be a link to another file by now.
+    """
+    if not hasattr(os, "O_PATH"):
+        if gid is not None:
+            os.chown(path, -1, gid, follow_symlinks=False)
+        os.chmod(path, mode)
+        return
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        if gid is not None:
+            os.chown(f"/proc/self/fd/{fd}", -1, gid)
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
+
+
+def _no_unix_socket(path: str, exc: OSError, *, bound: bool) -> ListenError:
+    # The kernel's limit of 107 bytes shows up in Python as a plain OSError.
+    words = "invalid argument" if exc.errno is None else _words(exc)
+    if bound and exc.errno == errno.EPERM:
+        return ListenError(
+            f"listen unix {path}: change group: {words}",
+            hint="a socket can be given to a group that the proxy's user belongs to: another "
+            "--unix-socket-group, or a member of this one",
+        )
+    in_use = "another process listens there, or it is no socket: choose another path, or remove it"
+    if path.startswith("@"):
+        in_use = "another process listens there: choose another name"
+    hints = {
+        errno.EADDRINUSE: in_use,
+        errno.ENOENT: "make its directory first",
+        None: "a socket's path or name may have at most 107 bytes",
+    }
+    return ListenError(f"listen unix {path}: bind: {words}", hint=hints.get(exc.errno, ""))
+
+
+def closed_to_others(path: str) -> str:
+    """Why those whom a unix socket's mode seems to let in cannot connect; empty if they can.
+
+    Linux wants permission to write to the socket, and to search each directory above it (unix(7),
+    path_resolution(7)). Access control lists are not looked at.
+    """
+    socket_file = os.stat(path)
+    for shift, who in ((3, "its group"), (0, "others")):
+        allowed = socket_file.st_mode >> shift & 7
+        if not allowed:
+            continue
+        if not allowed & 2:
+            return f"{who} may not write to it, which connecting takes"
+        for directory in Path(path).resolve().parents:
+            found = directory.stat()
+            same_group = shift and found.st_gid == socket_file.st_gid
+            if not found.st_mode >> (3 if same_group else 0) & 1:
+                return f"the directory {directory} lets {who} not through"
+    return ""
+
+
+def adopt(sock: socket.socket) -> Listener:
+    """A listener of a socket that somebody else made, and may use again: its file stays."""
+    bound = sock.getsockname()
+    if sock.family != socket.AF_UNIX:
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
+            _keep_alive(sock)
+        return Listener(sock, _join(bound[0], bound[1]))
+    # An abstract name comes as bytes that begin with a zero.
+    return Listener(sock, bound if isinstance(bound, str) else os.fsdecode(b"@" + bound[1:]))
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody listens on. Anything else is left for bind to fail at."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            # Would-block is a live listener with a full backlog; no permission is not ours.
+            return
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Have TCP look after the clients of a listening socket: what it accepts inherits this."""
+    for level, name, value in _KEEPALIVE:
+        # A system without one of these can listen all the same.
+        with contextlib.suppress(OSError, AttributeError):
+            sock.setsockopt(level, getattr(socket, name), value)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _words(exc: OSError) -> str:
+    """The error in Go's lower-case words."""
+    text = os.strerror(exc.errno) if exc.errno else str(exc)
+    return text[:1].lower() + text[1:]
+
+
+def _hint(exc: OSError, port: int, flag: str) -> str:
+    if exc.errno == errno.EADDRINUSE:
+        other = flag or "--port (0: any)"
+        return f"another process has port {port}: stop it, or choose another with {other}"
+    if exc.errno == errno.EADDRNOTAVAIL:
+        return f"give {flag or '--address'} an address of this machine"
+    if exc.errno == errno.EACCES:
+        return f"ports below 1024 need privileges: choose a higher one with {flag or '--port'}"
+    return ""

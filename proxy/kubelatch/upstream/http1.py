@@ -1,0 +1,254 @@
+"""One HTTP/1.1 connection to the API server, as an ``asyncio.Protocol``.
+
+It carries one exchange at a time. Bytes of an answer go to a :class:`Receiver` in the very
+callback that brought them; nothing is queued here. What the bytes mean is
+:class:`ResponseReader`'s work; what their end means is decided here. It knows nothing of
+clients, credentials or Kubernetes.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from typing import Final, cast
+
+from ..errors import UpstreamError
+from ..http1.response import Receiver, ResponseReader
+from .last_bytes import last_bytes
+from .tcp import allow_stalls
+
+# Enough for one TLS record batch; what does not fit waits in the sender.
+WRITE_BUFFER_HIGH: Final = 256 * 1024
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """See the module.
+
+    Args:
+        explain: says what a TLS error after the handshake means, such as a certificate of ours
+            that the upstream refuses.
+    """
+
+    __slots__ = (
+        "_drained",
+        "_explain",
+        "_loss",
+        "_patient",
+        "_reader",
+        "_receiver",
+        "_usable",
+        "_writing_paused",
+        "closed",
+        "exchanges",
+        "idle_since",
+        "transport",
+    )
+
+    def __init__(self, explain: Callable[[ssl.SSLError], UpstreamError]) -> None:
+        self._explain = explain
+        self.transport: asyncio.Transport | None = None
+        self.closed = False
+        self.exchanges = 0
+        self.idle_since = 0.0
+        self._reader = ResponseReader()
+        self._receiver: Receiver | None = None
+        self._usable = True
+        self._patient = False
+        self._writing_paused = False
+        self._drained: asyncio.Future[None] | None = None
+        # Why the connection was lost, for an exchange that begins after it.
+        self._loss: Exception | None = None
+
+    def start(self, receiver: Receiver, request: bytes, *, head_only: bool) -> None:
+        """Send a request's head, with as much of its body as there is, and await the answer.
+
+        Args:
+            receiver: gets the answer.
+            request: the bytes.
+            head_only: the request is HEAD: its answer has no body whatever it says.
+        """
+        self._receiver = receiver
+        self._reader.begin(receiver, head_only=head_only)
+        if self.transport is None:
+            self._broken_off(self._loss)
+            return
+        self.transport.write(request)
+
+    def be_patient(self) -> None:
+        """The upstream may leave this request unread for as long as it likes."""
+        if self.transport is not None:
+            self._patient = True
+            allow_stalls(self.transport, True)
+
+    def write(self, data: bytes) -> None:
+        """Send more of the request's body, or of the tunnel."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the upstream takes bytes again, or is gone."""
+        if not self._writing_paused or self.closed:
+            return
+        if self._drained is None:
+            self._drained = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._drained)
+
+    def pause_reading(self) -> None:
+        """Hold the answer back: the client does not keep up."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo :meth:`pause_reading`."""
+        if self.transport is not None:
+            self.transport.resume_reading()
+
+    def write_eof(self) -> None:
+        """End the tunnel's direction towards the upstream."""
+        if self.transport is not None and not self.transport.is_closing():
+            # asyncio raises where a reset has come that it has not read yet.
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
+
+    @property
+    def reusable(self) -> bool:
+        """It may carry another exchange."""
+        return self._usable and self._reader.persistent
+
+    @property
+    def begun(self) -> bool:
+        """A byte of the answer has come."""
+        return self._reader.begun
+
+    def release(self) -> bool:
+        """End the exchange; True if the connection can carry another."""
+        self._receiver = None
+        self._reader.forget()
+        self.exchanges += 1
+        if self._patient and self.transport is not None:
+            self._patient = False
+            allow_stalls(self.transport, False)
+        return (
+            self.transport is not None
+            and self.reusable
+            and self._reader.complete
+            # A request that nobody has read is no good beginning for the next.
+            and not self.transport.get_write_buffer_size()
+        )
+
+    def close(self) -> None:
+        """Close after what is buffered has been sent."""
+        self._usable = False
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once; nobody is told."""
+        self._usable = False
+        self._receiver = None
+        self._reader.forget()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def reset(self) -> None:
+        """Close at once, and so that it cannot be taken for a clean end: by TCP reset, since the
+        end of a tunnel's bytes says nothing else."""
+        if self.transport is not None:
+            linger_zero(self.transport)
+        self.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH)
+
+    def data_received(self, data: bytes) -> None:
+        receiver, reader = self._receiver, self._reader
+        if receiver is None:
+            # An answer nobody asked for, such as a 408 on an idle connection.
+            self.close()
+        elif reader.switched:
+            receiver.on_tunnel_data(data)
+        elif reader.complete:
+            self.close()
+        else:
+            try:
+                reader.feed(data)
+            except UpstreamError as error:
+                self._fail(error)
+            else:
+                receiver.on_flush()
+
+    def eof_received(self) -> bool:
+        receiver = self._receiver
+        if receiver is not None:
+            if self._reader.switched:
+                return receiver.on_tunnel_eof()
+            if not self._reader.complete:
+                if self._reader.end():
+                    receiver.on_flush()
+                else:
+                    # Without waiting for a close, which would first send what is buffered.
+                    self._broken_off(None)
+        self._usable = False
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._receiver is not None and self.transport is not None:
+            data = last_bytes(self.transport, exc)
+            if data:
+                self.data_received(data)
+        self.closed = True
+        self._usable = False
+        self.transport = None
+        self._loss = exc
+        self.resume_writing()
+        if self._receiver is None:
+            return
+        if self._reader.switched:
+            self._fail(UpstreamError("the API server cut the stream", cause="reset"))
+        elif not self._reader.complete:
+            self._broken_off(exc)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        if self._receiver is not None:
+            self._receiver.on_pause_writing()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+        if self._receiver is not None and not self.closed:
+            self._receiver.on_resume_writing()
+
+    def _broken_off(self, exc: Exception | None) -> None:
+        """The connection ended before the answer did."""
+        if isinstance(exc, ssl.SSLError):
+            self._fail(self._explain(exc))
+        elif self._reader.head is not None:
+            self._fail(UpstreamError("the API server cut its answer short", cause="truncated"))
+        elif self._reader.begun:
+            msg = "the API server closed the connection within its answer"
+            self._fail(UpstreamError(msg, cause="truncated"))
+        else:
+            why = f" ({os.strerror(exc.errno)})" if isinstance(exc, OSError) and exc.errno else ""
+            msg = f"the API server closed the connection before answering{why}"
+            self._fail(UpstreamError(msg, cause="reset"), stale=self.exchanges > 0)
+
+    def _fail(self, error: UpstreamError, *, stale: bool = False) -> None:
+        receiver = self._receiver
+        self.abort()
+        if receiver is not None:
+            receiver.on_error(error, stale=stale)
+
+
+def linger_zero(transport: asyncio.BaseTransport) -> None:
+    """Make the coming close of a transport a TCP reset, where it is TCP."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

@@ -24,21 +24,21 @@ from .context.assembly import (
 )
 from .context.reload import Reloader, Setup
 from .errors import KubelatchError
-from .gate.request_info import RequestInfo
 from .kubeconfig import ClientConfig, DiskFiles
-from .observe.access_log import Reader, Sink, StreamKind
+from .observe.access_log import Sink
 from .observe.console import greeting
 from .observe.observer import Observation
-from .observe.record import Record
-from .relay.drain import finish, let_in, let_nothing_look_whole
-from .relay.handler import Dispatcher
+from .relay.drain import accept_pending, finish, let_nothing_look_whole
+from .relay.exchange import Kind
+from .relay.handler import Handler
 from .relay.limits import Limits
-from .relay.response_timeout import Patience
+from .relay.record import Record
+from .relay.registry import Registry
 from .relay.server import ClientServer
+from .relay.timeouts import Timeouts
 from .system.acceptor import Acceptor
 from .system.listeners import BACKLOG, Listener
 from .system.supervision import Supervisor
-from .upstream.request import Policy
 
 if TYPE_CHECKING:
     from .demo import DemoServer
@@ -46,18 +46,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Of a request's body, what may wait for a slow upstream.
-_READ_BUFFER: Final = 256 * 1024
 # kubectl's flag says 0 is off, and means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
-_KINDS: Final[tuple[tuple[StreamKind, str, str], ...]] = (
-    ("", "request", "requests"),
-    ("watch", "watch", "watches"),
-    ("follow", "followed log", "followed logs"),
-    ("tunnel", "tunnel", "tunnels"),
-)
-# aiohttp takes 0 seconds for no limit.
-_AT_ONCE: Final = 0.01
+_REQUESTS: Final = ("request", "requests")
+_KINDS: Final = {
+    Kind.WATCH: ("watch", "watches"),
+    Kind.LOG: ("followed log", "followed logs"),
+    Kind.UPGRADE: ("tunnel", "tunnels"),
+}
+_ORDER: Final = (_REQUESTS, *_KINDS.values())
 
 
 class App:
@@ -102,9 +99,9 @@ class App:
         self._listeners: list[Listener] = []
         self._acceptors: list[Acceptor] = []
         self._http: ClientServer | None = None
-        self._dispatcher: Dispatcher | None = None
-        self._patience: Patience | None = None
-        self._reader = Reader(settings.api_prefix)
+        self._handler: Handler | None = None
+        self._registry = Registry(self._record, self._passed)
+        self._timeouts: Timeouts | None = None
 
     @property
     def name(self) -> str:
@@ -119,10 +116,10 @@ class App:
     @property
     def status(self) -> str:
         """One line on what it does now."""
-        if self._dispatcher is None:
+        if self._handler is None:
             return "Starting"
-        if self._dispatcher.draining:
-            return f"Draining, {len(self._dispatcher.in_flight)} requests in flight"
+        if self._registry.draining:
+            return f"Draining, {len(self._registry)} requests in flight"
         serving = f"Serving on {', '.join(self.names)}"
         if self.supervisor.problem:
             return f"{serving}; {self.supervisor.problem}"
@@ -133,13 +130,10 @@ class App:
     @property
     def under_way(self) -> str:
         """What has not ended yet, counted by kind; empty if all has."""
-        if self._dispatcher is None:
-            return ""
-        kinds = Counter(self._reader.read(record).stream for record in self._dispatcher.in_flight)
+        kinds = Counter(_KINDS.get(exchange.kind, _REQUESTS) for exchange in self._registry)
         return ", ".join(
             f"{count} {one if count == 1 else many}"
-            for kind, one, many in _KINDS
-            if (count := kinds[kind])
+            for (one, many), count in sorted(kinds.items(), key=lambda item: _ORDER.index(item[0]))
         )
 
     async def start(self) -> None:
@@ -169,20 +163,17 @@ class App:
         self._listeners = open_listeners(settings, self._sockets)
         for warning in warn_of_listeners(settings, self._listeners):
             log.warning("%s", warning)
-        self._dispatcher = Dispatcher(
+        self._handler = Handler(
             gate,
             reloader,
-            Policy(user_agent=user_agent()),
-            self._record,
-            begun=self._observation.begun,
+            self._registry,
+            user_agent=user_agent(),
             static=static,
             clients=allowed_clients(settings, self._listeners),
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
-        self._listen(self._dispatcher)
-        await self._observation.start(
-            self._dispatcher, reloader, self.supervisor, self.quitting.set
-        )
+        self._listen(self._handler)
+        await self._observation.start(self._handler, reloader, self.supervisor, self.quitting.set)
         reloader.watch()
 
     async def ready(self) -> None:
@@ -196,14 +187,14 @@ class App:
 
     def greeting(self) -> str:
         """What a person should know of it, in a few lines."""
-        if self._reloader is None or self._dispatcher is None:
+        if self._reloader is None or self._handler is None:
             return ""
         return greeting(
             self._settings,
             self._reloader.setup.config,
             self._reloader.current().credentials.describe(),
             question=question(
-                self._settings, self.name, self._dispatcher.gate, unix=self._listeners[0].unix
+                self._settings, self.name, self._handler.gate, unix=self._listeners[0].unix
             ),
             admin=self.admin_name,
         )
@@ -229,8 +220,8 @@ class App:
 
     def _use(self, setup: Setup, before: Setup) -> None:
         """The gate follows the files too."""
-        if self._dispatcher is not None:
-            self._dispatcher.gate = setup.gate
+        if self._handler is not None:
+            self._handler.gate = setup.gate
         old, new = before.config, setup.config
         if (old.warnings, old.server) != (new.warnings, new.server):
             self._warn_of_configuration(new)
@@ -260,56 +251,44 @@ class App:
 
         return StaticFiles(settings.www, settings.www_prefix, follow_symlinks=settings.www_symlinks)
 
-    def _listen(self, dispatcher: Dispatcher) -> None:
+    def _listen(self, handler: Handler) -> None:
         settings = self._settings
         self._http = ClientServer(
-            dispatcher,
-            begin=dispatcher.begin,
-            on_unreadable=dispatcher.unreadable,
-            access_log=None,
-            auto_decompress=False,
-            limits=Limits(
+            handler,
+            Limits(
                 header_bytes=settings.max_header_bytes,
                 headers=settings.max_headers,
                 head_seconds=settings.head_timeout,
                 idle_seconds=settings.idle_timeout,
                 connections=settings.max_connections,
             ),
-            read_bufsize=_READ_BUFFER,
         )
         for listener in self._listeners:
             ended = partial(self.supervisor.fatal, f"the listener on {listener.name}")
             self._acceptors.append(Acceptor(listener.socket, self._http, ended, backlog=BACKLOG))
-        self._patience = Patience(settings.response_timeout, self._http, self._info)
-        self._patience.start(self.supervisor)
-
-    def _info(self, record: Record) -> RequestInfo:
-        return self._reader.read(record).info
-
-    def _is_watch(self, record: Record) -> bool:
-        return self._info(record).verb == "watch"
+        self._timeouts = Timeouts(settings.response_timeout, self._registry)
+        self._timeouts.start(self.supervisor)
 
     async def drain(self) -> None:
         """Accept no more, and let what is in flight finish within ``--drain-timeout``."""
-        if self._http is None or self._dispatcher is None:
+        if self._http is None:
             return
-        self._dispatcher.draining = True
-        await let_in()
+        self._registry.draining = True
+        await accept_pending()
         for acceptor in self._acceptors:
             acceptor.close()
         for listener in self._listeners:
             listener.remove()
-        seconds = self._settings.drain_timeout
-        await finish(self._http, seconds, self._is_watch, self._dispatcher.give_up)
+        await finish(self._http, self._registry, self._settings.drain_timeout)
 
     async def stop(self) -> None:
         """Cut what is left and close everything. May be repeated."""
         while self._acceptors:
             self._acceptors.pop().close()
-        if self._patience is not None:
-            self._patience.stop()
+        if self._timeouts is not None:
+            self._timeouts.stop()
         if self._http is not None:
-            await self._http.shutdown(_AT_ONCE)
+            await self._http.shutdown()
             self._http = None
         while self._listeners:
             self._listeners.pop().close()
@@ -327,6 +306,10 @@ class App:
     def _record(self, record: Record) -> None:
         if self._observation is not None:
             self._observation.ended(record)
+
+    def _passed(self, record: Record) -> None:
+        if self._observation is not None and self._observation.begun is not None:
+            self._observation.begun(record)
 
     @property
     def admin_name(self) -> str:

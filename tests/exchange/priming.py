@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from kubelatch.relay.client import ClientConnection
+from kubelatch.relay.client import ClientProtocol
+from kubelatch.relay.states import State
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, eventually, relaying
@@ -21,15 +22,15 @@ Begun = list[str]
 @contextlib.asynccontextmanager
 async def primed(
     script: Script, authority: Authority | None = None, *tokens: str
-) -> AsyncIterator[tuple[Relay, Client, ClientConnection]]:
+) -> AsyncIterator[tuple[Relay, Client, ClientProtocol]]:
     """A relay with an idle upstream connection, and a client with both ends of its connection."""
     async with relaying(script, authority, Tokens(*tokens or ("t",))) as relay:
         await relay.prime()
         async with relay.client() as client:
             await eventually(lambda: relay.http.connections)
             [connection] = relay.http.connections
-            assert isinstance(connection, ClientConnection)
-            await eventually(lambda: connection.idle)
+            assert isinstance(connection, ClientProtocol)
+            await eventually(lambda: connection.state is State.IDLE)
             try:
                 yield relay, client, connection
             except BaseException:
@@ -37,8 +38,7 @@ async def primed(
                 leave(client, reset=True)
                 raise
         await eventually(lambda: not relay.http.connections)
-        assert connection.ongoing is None
-        assert connection.writer is None
+        assert connection.exchange is None
 
 
 def request(target: str, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:

@@ -88,9 +88,9 @@ async def test_a_slow_upstream_holds_the_uploading_client(
         uploading = asyncio.ensure_future(upload())
         assert await settled(sent) < TOTAL
         [connection] = relay.http.connections
-        request = connection._current_request
-        assert request is not None
-        waiting = request.content._size + len(connection._backlog)  # type: ignore[attr-defined]
+        body = connection._body
+        assert body is not None
+        waiting = body._size + len(connection._backlog)
         assert waiting < 1_500_000
         go.set()
         assert (await client.answer()).status == 200

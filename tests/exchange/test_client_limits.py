@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.http import HttpRequestParser
 
 from kubelatch.app import App
-from kubelatch.relay.client import ClientConnection
+from kubelatch.relay.server import ClientServer
 from tests.support.client import Answer, Client
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop
@@ -138,12 +139,16 @@ async def test_a_head_in_many_pieces_is_fed_in_few(
     """The parser copies the line so far with each piece: bytes of one must not be so many."""
     fed = []
 
-    def count(self: Any, piece: bytes) -> Any:
-        fed.append(len(piece))
-        return real(self, piece)
+    class Counting:
+        def __init__(self, parser: HttpRequestParser) -> None:
+            self._parser = parser
 
-    real = ClientConnection._parse
-    monkeypatch.setattr(ClientConnection, "_parse", count)
+        def feed_data(self, piece: bytes) -> Any:
+            fed.append(len(piece))
+            return self._parser.feed_data(piece)
+
+    real = ClientServer.parser
+    monkeypatch.setattr(ClientServer, "parser", lambda *args: Counting(real(*args)))
     async with limited(tmp_path) as bench, client_of(bench.app) as client:
         await send_pieces(client, head(4000), 1)
         assert (await client.answer()).status == 200
@@ -360,7 +365,7 @@ async def test_each_end_of_a_connection_makes_room_for_one(tmp_path: Path) -> No
 async def test_a_turned_away_client_that_never_asks_is_told_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubelatch.relay.client._LINGER", 0.05)
+    monkeypatch.setattr("kubelatch.relay.client._REFUSED_LINGER", 0.05)
     async with (
         limited(tmp_path, "--max-connections=1") as bench,
         client_of(bench.app) as first,
@@ -374,7 +379,7 @@ async def test_a_turned_away_client_that_never_asks_is_told_in_the_end(
 async def test_a_refused_client_that_stays_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubelatch.relay.client._LINGER", 0.05)
+    monkeypatch.setattr("kubelatch.relay.client._REFUSED_LINGER", 0.05)
     async with (
         limited(tmp_path, "--max-header-bytes=2000") as bench,
         client_of(bench.app) as client,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.relay.exchange import Exchange
+from kubelatch.relay.exchange import UpstreamExchange
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop
@@ -145,10 +145,10 @@ async def test_a_fault_of_ours_is_answered_and_logged(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def broken(self: Exchange) -> None:
+    def broken(self: UpstreamExchange) -> None:
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(Exchange, "run", broken)
+    monkeypatch.setattr(UpstreamExchange, "begin", broken)
     async with (
         proxy_in_loop(tmp_path, kubeconfig("https://127.0.0.1:1", authority)) as app,
         client_of(app) as client,

@@ -94,7 +94,7 @@ async def test_elsewhere_than_in_a_target_such_bytes_are_refused(data: bytes) ->
 
 async def test_the_filter_sees_the_same_path_as_the_upstream() -> None:
     async with relaying(answering(ok())) as relay, relay.client() as client:
-        relay.dispatcher.gate = Gate(GateSettings(reject_paths=("^/größe$",)))
+        relay.handler.gate = Gate(GateSettings(reject_paths=("^/größe$",)))
         for target in ("/größe", "/gr%C3%B6%C3%9Fe"):
             await client.send(request(target.encode()))
             answer = await client.answer()

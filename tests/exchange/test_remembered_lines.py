@@ -103,7 +103,7 @@ async def test_one_connection_is_as_good_as_many(sequence: list[Step]) -> None:
             await relay.prime()
         async with relay.client() as one:
             for request, version, gate, number in sequence:
-                relay.dispatcher.gate = gates[gate]
+                relay.handler.gate = gates[gate]
                 relay.generation = generations[number]
                 remembered = await ask(relay, one, request, version)
                 async with relay.client() as fresh:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kubelatch.app import App
-from kubelatch.observe.record import Record
-from kubelatch.relay import response_timeout as patience
+from kubelatch.relay import timeouts
+from kubelatch.relay.record import Record
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop
 from tests.support.relay import eventually
@@ -26,7 +26,7 @@ LIST = "/api/v1/secrets"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of a second instead of fifteen."""
-    monkeypatch.setattr(patience, "SILENCE", 0.1)
+    monkeypatch.setattr(timeouts, "SILENCE", 0.1)
 
 
 class Balancer:
@@ -96,10 +96,10 @@ async def balanced(
         async with proxy_in_loop(directory, config, "--log-requests=off", *flags) as app:
             assert app._reloader is not None
             generation = app._reloader.current()
-            pool = generation.pool(await generation.credential())
+            pool = generation.transport(await generation.credential())
             opened = [await pool.open() for _ in range(connections)]
             for connection in opened:
-                pool.give_back(connection)
+                connection.release()
             await eventually(lambda: len(balancer.server.connections) == connections)
             yield balancer, app, records
             balancer.released.set()
@@ -107,17 +107,17 @@ async def balanced(
 
 async def looks(app: App, count: int) -> None:
     """Wait until it has been looked so often who waits."""
-    assert app._patience is not None
-    seen, real = 0, app._patience._look
+    assert app._timeouts is not None
+    seen, real = 0, app._timeouts._check
 
     def look() -> None:
         nonlocal seen
         seen += 1
         real()
 
-    app._patience.stop()
-    app._patience._look = look  # type: ignore[method-assign]
-    app._patience.start(app.supervisor)
+    app._timeouts.stop()
+    app._timeouts._check = look  # type: ignore[method-assign]
+    app._timeouts.start(app.supervisor)
     await eventually(lambda: seen >= count)
 
 

@@ -229,7 +229,7 @@ async def test_who_leaves_takes_the_upstream_connection_along(
         await eventually(lambda: relay.records)
         assert relay.records[0].cause == "client-gone"
         assert relay.idle == 0
-        assert not relay.dispatcher.in_flight
+        assert not relay.registry
     assert begun == ["/api"]
 
 
@@ -254,7 +254,7 @@ async def test_a_client_that_leaves_with_the_end_of_its_answer_unread_is_gone(
                 end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, 4096)
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(GET)
-        await eventually(lambda: connection.writer and connection.writer.record.sent == 250_000)  # type: ignore[attr-defined]
+        await eventually(lambda: connection.exchange and connection.exchange.record.sent == 250_000)  # type: ignore[attr-defined]
         more.set_result(WRITE_BUFFER_HIGH - transport.get_write_buffer_size() + 1)
         await eventually(lambda: relay.idle)
         assert connection.writing_paused
@@ -279,19 +279,19 @@ async def test_a_client_that_leaves_as_the_upstream_connection_dies_is_recorded(
         await eventually(lambda: not relay.http.connections)
         await eventually(lambda: relay.records)
         assert [record.cause for record in relay.records] == ["client-gone"]
-        assert not relay.dispatcher.in_flight
+        assert not relay.registry
     assert begun == ["/api"]
 
 
 async def test_a_recorder_that_fails_leaves_no_client_waiting(begun: Begun) -> None:
     async with primed(echo) as (relay, client, _):
-        real, relay.dispatcher._recorder = relay.dispatcher._recorder, _fail
+        real, relay.registry._on_end = relay.registry._on_end, _fail
         complaints: list[str] = []
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: complaints.append(str(context.get("exception")))
         )
         assert (await client.get("/api")).body == b"/api "
-        relay.dispatcher._recorder = real
+        relay.registry._on_end = real
         assert (await client.get("/api")).body == b"/api "
         assert complaints == ["no space"]
     assert begun[0] == "/api"

@@ -77,7 +77,7 @@ async def draining(app: App) -> asyncio.Task[None]:
     """The drain, once nobody is let in any more."""
     task = asyncio.create_task(app.drain())
     assert app._http is not None
-    await eventually(lambda: all(c._close for c in app._http.connections))  # type: ignore[union-attr]
+    await eventually(lambda: app._registry.draining)
     return task
 
 
@@ -150,9 +150,9 @@ async def test_an_upload_goes_on_while_draining(tmp_path: Path) -> None:
 async def test_another_gate_judges_the_next_request_of_a_connection(begun: Begun) -> None:
     async with primed(echo) as (relay, client, _):
         assert (await client.get("/api")).status == 200
-        relay.dispatcher.gate = Gate(GateSettings(reject_paths=("^/api",)))
+        relay.handler.gate = Gate(GateSettings(reject_paths=("^/api",)))
         assert (await client.get("/api")).status == 403
-        relay.dispatcher.gate = Gate(GateSettings(reject_paths=("^/other",)))
+        relay.handler.gate = Gate(GateSettings(reject_paths=("^/other",)))
         assert (await client.get("/api")).status == 200
     assert begun == ["/api", "/api"]
 

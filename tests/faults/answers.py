@@ -5,7 +5,7 @@ import gzip
 import os
 from collections.abc import Awaitable, Callable
 
-from kubelatch.relay import response_timeout as patience
+from kubelatch.relay import timeouts
 from tests.support.client import Answer, Client
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, Script, answering, ok
@@ -202,7 +202,7 @@ def impatient(upstream: Upstream) -> Upstream:
     """A tenth of a second instead of fifteen until a silent connection is not trusted."""
 
     async def start(stage: Stage) -> Config:
-        stage.patch.setattr(patience, "SILENCE", 0.1)
+        stage.patch.setattr(timeouts, "SILENCE", 0.1)
         return await upstream(stage)
 
     return start

@@ -62,13 +62,12 @@ async def pipeline(stage: Stage) -> Answer:
 async def held_up(stage: Stage) -> None:
     """Wait until what goes to the client stands still; little of it may wait in the proxy."""
     assert stage.app._http is not None
-    dispatcher = stage.app._dispatcher
-    assert dispatcher is not None
+    registry = stage.app._registry
     before, now = -1, 0
     async with asyncio.timeout(10):
         while before != now or not now:
             await asyncio.sleep(0.2)
-            before, now = now, sum(record.sent for record in dispatcher.in_flight)
+            before, now = now, sum(record.sent for record in registry.records)
     assert now < LARGE
     for connection in stage.app._http.connections:
         assert connection.transport is not None
@@ -103,12 +102,11 @@ async def leave_early(stage: Stage) -> None:
     """Leave before there is an upstream connection."""
     client = await stage.client()
     await client.send(GET)
-    dispatcher = stage.app._dispatcher
-    assert dispatcher is not None
-    await eventually(lambda: dispatcher.in_flight)
+    registry = stage.app._registry
+    await eventually(lambda: registry.records)
     await asyncio.sleep(0.1)
     client.close()
-    await eventually(lambda: not dispatcher.in_flight, 1)
+    await eventually(lambda: not registry.records, 1)
 
 
 async def close_half(stage: Stage) -> None:
@@ -158,7 +156,7 @@ async def while_it_is_stopped(stage: Stage) -> Answer:
 async def while_it_waits_for_a_credential(stage: Stage) -> Answer:
     client = await stage.client()
     await client.send(GET)
-    await eventually(lambda: stage.app._dispatcher and stage.app._dispatcher.in_flight)
+    await eventually(lambda: stage.app._registry.records)
     answer = asyncio.ensure_future(whole_answer(client))
     await stage.app.drain()
     return await answer

@@ -67,9 +67,7 @@ class Stage:
 
     async def released(self) -> None:
         """Wait until nothing is under way any more."""
-        dispatcher = self.app._dispatcher
-        assert dispatcher is not None
-        await eventually(lambda: not dispatcher.in_flight)
+        await eventually(lambda: not self.app._registry)
 
 
 Config = dict[str, Any]

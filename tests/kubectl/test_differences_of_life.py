@@ -198,7 +198,10 @@ def test_silent_connection(start: Start, config: Path, upstream: RecordingUpstre
         return True
 
     upstream.script = script
-    quick = "import kubelatch.patience as p; p.SILENCE = 0.2; from kubelatch.cli.main import main; main()"
+    quick = (
+        "import kubelatch.relay.timeouts as p; p.SILENCE = 0.2; "
+        "from kubelatch.cli.main import main; main()"
+    )
     for name, flags in COMMANDS.items():
         asked = 0
         command = (sys.executable, "-c", quick) if name == "kubelatch" else flags

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.http1.watch import Items
-from kubelatch.observe.record import Record
+from kubelatch.relay.record import Record
 
 from ..support.certificates import Authority
 from ..support.client import Client
@@ -253,7 +253,7 @@ async def test_a_client_that_reads_slowly_gets_all_of_its_answer(
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
             await client.send(b"GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await eventually(lambda: len(server.server.requests) == 2)
-            await eventually(lambda: app._dispatcher and not app._dispatcher.in_flight)
+            await eventually(lambda: not app._registry)
             assert connection.transport.get_write_buffer_size()
             draining = asyncio.create_task(app.drain())
             await refuses(app.name)
@@ -449,8 +449,7 @@ async def test_a_tunnel_that_we_end_is_not_taken_for_one_whose_client_left(
         config = kubeconfig(upstream.url, authority, user={"token": "t"})
         flags = ("--reject-paths=", "--drain-timeout=0s")
         async with proxy_in_loop(tmp_path, config, *flags) as app, client_of(app) as client:
-            assert app._dispatcher is not None
-            app._dispatcher._recorder = ended.append
+            app._registry._on_end = ended.append
             await client.send(UPGRADE)
             await received(client, b"\r\n\r\n")
             await app.drain()
@@ -494,14 +493,16 @@ async def test_an_answer_whose_rest_is_still_here_at_the_end_does_not_look_whole
         async with proxy_in_loop(tmp_path, config, flag) as app, client_of(app) as client:
             await client.get("/small")
             assert app._http is not None
-            [(_, transport)] = app._http._connections.items()
+            [connection] = app._http.connections
+            transport = connection.transport
+            assert transport is not None
             for end in (transport, client.writer.transport):
                 for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                     end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, 4096)
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
             await client.send(f"GET /api HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
             await eventually(lambda: len(server.server.requests) == 2)
-            await eventually(lambda: app._dispatcher and not app._dispatcher.in_flight)
+            await eventually(lambda: not app._registry)
             assert transport.get_write_buffer_size()
             await app.drain()
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]

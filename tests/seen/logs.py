@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubelatch.app import App
-from kubelatch.observe.record import Record
+from kubelatch.relay.record import Record
 from tests.support.proxies import proxy_in_loop
 
 

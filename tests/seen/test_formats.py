@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelatch.observe.access_log import CombinedFormat, Format, JsonFormat, Reader, TextFormat
-from kubelatch.observe.record import Record
+from kubelatch.relay.record import Record
 
 from .logs import record
 

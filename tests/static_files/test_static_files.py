@@ -10,10 +10,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
+from aiohttp import StreamReader
+from aiohttp.http import RawRequestMessage
 
+from kubelatch.errors import KubelatchError
 from kubelatch.gate import Gate, GateSettings, Static
+from kubelatch.relay import local
+from kubelatch.relay.client import ClientProtocol
+from kubelatch.relay.record import Record
+from kubelatch.relay.registry import Registry
+from kubelatch.relay.request import ClientRequest
+from kubelatch.relay.server import ClientServer
 from kubelatch.static_files import StaticFiles
 
 from ..gate.kubectl import KUBECTL, kubectl_proxy
@@ -28,22 +35,54 @@ async def serving(directory: Path, *, follow_symlinks: bool = False) -> AsyncIte
     """A client of a server that asks the gate, then serves files."""
     files = StaticFiles(str(directory), PREFIX, follow_symlinks=follow_symlinks)
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        decision = GATE.decide(request.method, request.raw_path, request.raw_headers)
-        if isinstance(decision, Static):
-            return await files.respond(request, decision.path)
-        return web.Response(status=getattr(decision, "status", 200), text="not static")
+    async with _server(files) as client:
+        yield client
 
-    runner = web.ServerRunner(web.Server(handle))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+
+class _Files:
+    """A handler that asks the gate, and serves files and nothing else.
+
+    Args:
+        files: serves them.
+        path: instead of what the gate makes of the target.
+    """
+
+    def __init__(self, files: StaticFiles, path: str | None) -> None:
+        self._files = files
+        self._path = path
+        self._registry = Registry(lambda _: None)
+
+    def handle(
+        self, client: ClientProtocol, message: RawRequestMessage, body: StreamReader
+    ) -> None:
+        request = ClientRequest(message, body)
+        record = Record(message.method, message.path, "", 0.0)
+        path = self._path
+        if path is None:
+            decision = GATE.decide(message.method, message.path, message.raw_headers)
+            if not isinstance(decision, Static):
+                code = getattr(decision, "status", 200)
+                keep_alive = local.send(client, request, code, b"not static", record, last=False)
+                client.end_exchange(keep_alive=keep_alive)
+                return
+            path = decision.path
+        self._files.begin(client, request, record, self._registry, path)
+
+    def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
+        raise AssertionError
+
+
+@asynccontextmanager
+async def _server(files: StaticFiles, path: str | None = None) -> AsyncIterator[Client]:
+    http = ClientServer(_Files(files, path))
+    server = await asyncio.get_running_loop().create_server(http, "127.0.0.1", 0)
     try:
-        await site.start()
-        port = runner.addresses[0][1]
+        port = server.sockets[0].getsockname()[1]
         async with await Client.connect(f"127.0.0.1:{port}") as client:
             yield client
     finally:
-        await runner.cleanup()
+        server.close()
+        await http.shutdown()
 
 
 @pytest.fixture
@@ -285,17 +324,8 @@ async def test_a_path_that_leaves_the_tree_is_not_found_even_without_the_gate(
 ) -> None:
     files = StaticFiles(str(tree), PREFIX)
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return await files.respond(request, path)
-
-    runner = web.ServerRunner(web.Server(handle))
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        async with await Client.connect(f"127.0.0.1:{runner.addresses[0][1]}") as client:
-            answer = await client.get("/")
-    finally:
-        await runner.cleanup()
+    async with _server(files, path) as client:
+        answer = await client.get("/")
     assert answer.status == 404
     assert b"secret" not in answer.body
 
@@ -426,7 +456,7 @@ async def test_a_client_that_leaves_early_leaves_no_descriptor_open(tree: Path) 
         blocker = loop.run_in_executor(None, free.wait)
         files = StaticFiles(str(tree), PREFIX)
         before = os.listdir("/proc/self/fd")
-        answer = asyncio.create_task(files.respond(make_mocked_request("GET", "/x"), "a.txt"))
+        answer = asyncio.create_task(files.files.find("a.txt"))
         await asyncio.sleep(0)
         answer.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -17,12 +17,12 @@ from kubelatch.credentials import Credential, SourceStatus
 from kubelatch.credentials.tls import ClientCertificate, client_context, explain
 from kubelatch.gate import Gate, GateSettings
 from kubelatch.kubeconfig import TlsConfig
-from kubelatch.observe.record import Record
-from kubelatch.relay.handler import Dispatcher
+from kubelatch.relay.handler import Handler
+from kubelatch.relay.record import Record
+from kubelatch.relay.registry import Registry
 from kubelatch.relay.server import ClientServer
 from kubelatch.secret import Secret
 from kubelatch.upstream.generation import Generation, Upstream
-from kubelatch.upstream.request import Policy
 
 from .certificates import Authority
 from .client import Client
@@ -100,19 +100,14 @@ class Relay:
         self.upstream = upstream
         self.generation = generation
         self.records: list[Record] = []
-        self.dispatcher = Dispatcher(
+        self.registry = Registry(self.records.append)
+        self.handler = Handler(
             Gate(GateSettings(reject_paths=("^/forbidden",))),
             self,
-            Policy(user_agent=b"relay/1"),
-            self.records.append,
+            self.registry,
+            user_agent=b"relay/1",
         )
-        self.http = ClientServer(
-            self.dispatcher,
-            begin=self.dispatcher.begin,
-            access_log=None,
-            auto_decompress=False,
-            read_bufsize=256 * 1024,
-        )
+        self.http = ClientServer(self.handler)
         self.address = ""
 
     def current(self) -> Generation:
@@ -121,9 +116,9 @@ class Relay:
 
     async def prime(self, count: int = 1) -> None:
         """Open upstream connections that wait for work, so that a plain request needs no task."""
-        pool = self.generation.pool(await self.generation.credential())
+        pool = self.generation.transport(await self.generation.credential())
         for connection in [await pool.open() for _ in range(count)]:
-            pool.give_back(connection)
+            connection.release()
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -198,10 +193,10 @@ async def relaying(
         yield relay
         # Every client has gone; the rest follows without being told.
         await eventually(lambda: not relay.http.connections)
-        await eventually(lambda: not relay.dispatcher.in_flight)
+        await eventually(lambda: not relay.registry)
     finally:
         server.close()
-        await relay.http.shutdown(0)
+        await relay.http.shutdown()
         await generation.close()
         await upstream.stop()
     await eventually(lambda: not asyncio.all_tasks() - before)

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from kubelatch.relay.goodbye import is_over
+from kubelatch.relay.tunnel import Tunnel
+from kubelatch.upstream.http1 import Http1Connection
 from tests.support.certificates import Authority
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection
@@ -306,8 +308,11 @@ async def test_a_hundred_megabytes_both_ways_at_once_in_bounded_memory(
         # Nobody reads at first: what waits in the proxy stops growing.
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(0.5)
-        tunnel = next(iter(relay.http.connections)).tunnel  # type: ignore[attr-defined]
-        upwards = tunnel._upstream.transport.get_write_buffer_size()
+        tunnel = next(iter(relay.http.connections))._tunnel
+        assert isinstance(tunnel, Tunnel)
+        assert isinstance(tunnel._stream, Http1Connection)
+        assert tunnel._stream.transport is not None
+        upwards = tunnel._stream.transport.get_write_buffer_size()
         assert max(buffered(relay), upwards) < 1_000_000
         begin.set()
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]

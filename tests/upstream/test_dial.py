@@ -10,13 +10,38 @@ import pytest
 
 from kubelatch.credentials.tls import client_context, explain
 from kubelatch.errors import UpstreamError, UpstreamTimeoutError
+from kubelatch.http1.headers import ClientFields
 from kubelatch.kubeconfig import TlsConfig
 from kubelatch.upstream.dial import Address, Dialer
+from kubelatch.upstream.request import UpstreamRequest
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, Script, ScriptedUpstream, server_context
 
 from .peer import TlsPeer
+
+
+class Uploading:
+    """Takes no response."""
+
+    def on_pause_writing(self) -> None:
+        """The test looks at the connection alone."""
+
+    on_resume_writing = on_pause_writing
+
+
+def request(method: str) -> UpstreamRequest:
+    return UpstreamRequest(
+        method,
+        b"/",
+        ClientFields(),
+        path_prefix=b"",
+        fixed_fields=(),
+        compression=False,
+        peer=b"",
+        user_agent=b"",
+        own_credential=True,
+    )
 
 
 def dialer(
@@ -146,7 +171,7 @@ async def test_a_connection_that_is_lost_before_its_use_says_why(authority: Auth
     port = server.sockets[0].getsockname()[1]
     connection = await dialer(port, trusting(authority)).dial()
     await eventually(lambda: connection.closed)
-    connection.start(Receiver(), b"GET / HTTP/1.1\r\n\r\n", head_only=False)  # type: ignore[arg-type]
+    connection.start(request("GET"), b"", Receiver(), b"")  # type: ignore[arg-type]
     assert told[0].cause == "tls-client-cert"
     server.close()
 
@@ -196,7 +221,7 @@ async def test_a_peer_that_does_not_read_is_not_taken_for_dead(
         tunnel = await dialer(upstream.port, None).dial(15.0)
         tunnel.write(b"x" * 16_000_000)
         upload = await dialer(upstream.port, None).dial()
-        upload.be_patient()
+        upload.start(request("POST"), b"", Uploading(), None)  # type: ignore[arg-type]
         upload.write(b"x" * 16_000_000)
         plain = await dialer(upstream.port, None).dial()
         plain.write(b"x" * 16_000_000)

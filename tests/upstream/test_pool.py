@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kubelatch.upstream.http1 import UpstreamConnection
+from kubelatch.upstream.http1 import Http1Connection
 from kubelatch.upstream.pool import Pool
 from tests.support.relay import Relay, eventually, relaying
 from tests.support.upstream import Connection, answering, ok
@@ -12,10 +12,10 @@ def pool_of(relay: Relay, **options: float) -> Pool:
     """A pool of a test's own, with the generation's dialler."""
     credential = relay.generation.credentials.peek()
     assert credential is not None
-    return Pool(relay.generation.pool(credential).dialer, **options)  # type: ignore[arg-type]
+    return Pool(relay.generation.transport(credential).dialer, **options)  # type: ignore[arg-type]
 
 
-async def opened(pool: Pool, count: int) -> list[UpstreamConnection]:
+async def opened(pool: Pool, count: int) -> list[Http1Connection]:
     return [await pool.open() for _ in range(count)]
 
 
@@ -24,10 +24,10 @@ async def test_the_last_used_connection_is_taken_first() -> None:
         pool = pool_of(relay)
         connections = await opened(pool, 3)
         for connection in connections:
-            pool.give_back(connection)
+            connection.release()
         assert [pool.take() for _ in range(4)] == [*reversed(connections), None]
         for connection in connections:
-            pool.give_back(connection)
+            connection.release()
         pool.close()
 
 
@@ -42,7 +42,7 @@ async def test_dead_connections_are_passed_over() -> None:
         pool = pool_of(relay)
         connections = await opened(pool, 3)
         for connection in connections:
-            pool.give_back(connection)
+            connection.release()
         await eventually(lambda: sum(c.closed for c in connections) == 2)
         assert pool.take() is connections[1]
         assert pool.take() is None
@@ -55,7 +55,7 @@ async def test_more_than_are_kept_may_be_open() -> None:
         pool = pool_of(relay, max_idle=2)
         connections = await opened(pool, 5)
         for connection in connections:
-            pool.give_back(connection)
+            connection.release()
         assert pool.idle == 2
         await eventually(lambda: sum(c.closed for c in connections) == 3)
         pool.close()
@@ -66,7 +66,7 @@ async def test_what_is_idle_for_long_is_closed() -> None:
         pool = pool_of(relay, idle_seconds=0.1)
         connections = await opened(pool, 2)
         for connection in connections:
-            pool.give_back(connection)
+            connection.release()
         await eventually(lambda: all(c.closed for c in connections))
         assert pool.idle == 0
         # And the clock stands still until there is something to watch.
@@ -78,9 +78,9 @@ async def test_a_closed_pool_keeps_nothing() -> None:
     async with relaying(answering(ok())) as relay:
         pool = pool_of(relay)
         used, idle = await opened(pool, 2)
-        pool.give_back(idle)
+        idle.release()
         pool.close()
-        pool.give_back(used)
+        used.release()
         await eventually(lambda: used.closed and idle.closed)
         assert (pool.idle, pool.take()) == (0, None)
         pool.close()

@@ -70,7 +70,7 @@ class Plane:
         """Measure the age of sessions by *clock*."""
         credential = self.relay.generation.credentials.peek()
         assert credential is not None
-        self.relay.generation.pool(credential).dialer._sessions = Sessions(clock)
+        self.relay.generation.transport(credential).dialer._sessions = Sessions(clock)
 
     @property
     def server(self) -> ssl.SSLContext:

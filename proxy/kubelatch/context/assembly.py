@@ -91,9 +91,7 @@ def build_generation(
     def context(certificate: ClientCertificate | None) -> Any:
         return client_context(tls, certificate)
 
-    identity = b"".join(
-        b"%b: %b\r\n" % pair for pair in impersonation_headers(config.impersonation)
-    )
+    identity = tuple(impersonation_headers(config.impersonation))
     generation = Generation(
         Upstream(
             host=server.host,

@@ -11,6 +11,7 @@ failed, as the API server's own are to the anonymous.
 """
 
 import ipaddress
+import json
 import re
 import sys
 import time
@@ -18,23 +19,31 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeAlias
+from urllib.parse import parse_qs
 
 import aiohttp
-from aiohttp import web
+from aiohttp import StreamReader
+from aiohttp.http import RawRequestMessage
 
 from .._version import __version__
-from ..errors import UsageError
+from ..errors import KubelatchError, UsageError
 from ..gate import Refusal
 from ..gate.head import RawHeaders
 from ..gate.hosts import HostRule
 from ..gate.patterns import PatternList
+from ..relay import local
+from ..relay.client import ClientProtocol
+from ..relay.exchange import Exchange
 from ..relay.limits import Limits
+from ..relay.record import Record
+from ..relay.registry import Registry
+from ..relay.request import ClientRequest
 from ..relay.server import ClientServer
+from ..relay.states import State
 from ..system import peer
 from ..system.acceptor import Acceptor
 from ..system.listeners import Listener, listen_tcp, listen_unix, unix_path
 from ..system.supervision import Supervisor
-from .record import Record
 
 # Probes and a scraper.
 _BACKLOG: Final = 128
@@ -47,16 +56,15 @@ _LIMITS: Final = Limits(
     connections=64,
     flags=False,
 )
-_SHUTDOWN_SECONDS: Final = 0.5
 
 _READ: Final = ("GET", "HEAD")
-_Handler: TypeAlias = Callable[["_Request"], Awaitable[web.Response]]
+_Handler: TypeAlias = Callable[["_Request"], Awaitable["Response"]]
 
 # As kubectl proxy's --accept-hosts; the address that is listened on joins them.
 _LOOPBACK_HOSTS: Final = (r"^localhost$", r"^127\.0\.0\.1$", r"^\[::1\]$")
 # A page cannot bring its own name to stand for one of these.
 _ADDRESSES: Final = (r"^localhost$", r"^[0-9]+(\.[0-9]+){3}$", r"^\[[0-9a-fA-F:.]+\]$")
-_NEVER_CACHED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,22 @@ class ApiServerWatch:
         return Check("api-server", f"{self._failure}, {ago:.0f}s ago", counts=False)
 
 
+class Response(NamedTuple):
+    """What is sent.
+
+    Attributes:
+        body: the content.
+        status: HTTP status.
+        content_type: the body's media type.
+        fields: more header fields.
+    """
+
+    body: bytes
+    status: int = 200
+    content_type: str = _TEXT
+    fields: tuple[tuple[str, str], ...] = ()
+
+
 class _Request(NamedTuple):
     """A request, and who sent it.
 
@@ -136,7 +160,7 @@ class _Request(NamedTuple):
         local: the client is a process of this machine, or pod.
     """
 
-    base: web.BaseRequest
+    base: RawRequestMessage
     uid: int | None
     refusal: Refusal | None
     local: bool
@@ -193,6 +217,7 @@ class Admin:
             "/metrics": _Route(self._metrics),
             "/quitquitquit": _Route(self._quit, ("POST",)),
         }
+        self._registry = Registry(lambda _: None)
         self._server: ClientServer | None = None
         self._acceptor: Acceptor | None = None
 
@@ -203,9 +228,7 @@ class Admin:
 
     async def start(self, supervisor: Supervisor) -> None:
         """Begin to answer; the supervisor is told if that ends."""
-        self._server = ClientServer(
-            self._respond, limits=_LIMITS, make_room=True, access_log=None, auto_decompress=False
-        )
+        self._server = ClientServer(self, _LIMITS, make_room=True)
         ended = partial(supervisor.fatal, f"the admin listener on {self.name}")
         self._acceptor = Acceptor(self._listener.socket, self._server, ended, backlog=_BACKLOG)
 
@@ -214,43 +237,48 @@ class Admin:
         if self._acceptor is not None:
             self._acceptor.close()
         if self._server is not None:
-            await self._server.shutdown(_SHUTDOWN_SECONDS)
+            await self._server.shutdown()
             self._server = None
         self._listener.close()
 
-    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._answer(request)
-        if "Upgrade" in request.headers:
-            # Whatever it is, it will not come to pass, and what follows is not read as HTTP.
-            response.force_close()
-        return response
+    def handle(
+        self, client: ClientProtocol, message: RawRequestMessage, body: StreamReader
+    ) -> None:
+        """See :class:`RequestHandler`."""
+        path = message.path.partition("?")[0]
+        record = Record(message.method, path, client.peer.address, time.monotonic())
+        exchange = AdminExchange(client, ClientRequest(message, body), record, self._registry)
+        exchange.begin(self.respond(client, message))
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
-        refusal = self._judge_page(request)
+    def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
+        """See :class:`RequestHandler`: the response says all there is."""
+
+    async def respond(self, client: ClientProtocol, message: RawRequestMessage) -> Response:
+        """What *client* gets for a request."""
+        refusal = self._judge_page(message)
         if refusal is not None:
             return refusal
-        route = self._routes.get(request.path)
+        path = message.path.partition("?")[0]
+        route = self._routes.get(path)
         if route is None:
             return _text("nothing is served here", 404)
-        if request.method not in route.methods:
-            response = _text(f"{request.path} takes {route.methods[0]} alone", 405)
-            response.headers["Allow"] = ", ".join(route.methods)
-            return response
-        client = peer.Peer(request.transport)
-        refused = self._subject.judge_client(client.uid, request.raw_headers)
+        if message.method not in route.methods:
+            allow = ("Allow", ", ".join(route.methods))
+            return _text(f"{path} takes {route.methods[0]} alone", 405, allow)
+        refused = self._subject.judge_client(client.peer.uid, message.raw_headers)
         if refused is not None and not route.probe:
             return _refuse(refused)
-        local = self._listener.unix or is_of_this_machine(client.address)
-        return await route.handler(_Request(request, client.uid, refused, local))
+        local_client = self._listener.unix or is_of_this_machine(client.peer.address)
+        return await route.handler(_Request(message, client.peer.uid, refused, local_client))
 
-    def _judge_page(self, request: web.BaseRequest) -> web.Response | None:
+    def _judge_page(self, request: RawRequestMessage) -> Response | None:
         """No page has business here: a browser sends ``Origin`` with every POST, and current ones
         ``Sec-Fetch-Site`` with all that nobody typed. Here is no page for one of the same origin
         to come from, but for one whose name was rebound."""
         site = request.headers.get("Sec-Fetch-Site", "none")
         if "Origin" in request.headers or site != "none":
             return _text("requests of web pages are refused", 403)
-        if not request.raw_path.startswith("/"):
+        if not request.path.startswith("/"):
             return _text("the request's target is no path", 400)
         # No browser leaves it out, as load balancers do that check with HTTP/1.0.
         host = request.headers.get("Host")
@@ -260,31 +288,32 @@ class Admin:
                 return _refuse(refusal)
         return None
 
-    async def _livez(self, request: _Request) -> web.Response:
+    async def _livez(self, request: _Request) -> Response:
         """The event loop turns; nothing else that a restart would mend can fail."""
         return _text("ok")
 
-    async def _readyz(self, request: _Request) -> web.Response:
+    async def _readyz(self, request: _Request) -> Response:
         checks = await self._subject.checks()
         ready = not any(check.problem for check in checks if check.counts)
-        if ready and "verbose" not in request.base.query:
+        path, _, query = request.base.path.partition("?")
+        if ready and "verbose" not in parse_qs(query, keep_blank_values=True):
             return _text("ok")
         # They may name files, programs and servers.
         reasons = request.refusal is None and (request.local or self._subject.wants_token)
         lines = [_line(check, reasons=reasons) for check in checks]
-        lines.append(f"{request.base.path[1:]} check {'passed' if ready else 'failed'}")
+        lines.append(f"{path[1:]} check {'passed' if ready else 'failed'}")
         return _text("\n".join(lines), 200 if ready else 503)
 
-    async def _version(self, request: _Request) -> web.Response:
+    async def _version(self, request: _Request) -> Response:
         python = ".".join(map(str, sys.version_info[:3]))
         versions = {"version": __version__, "python": python, "aiohttp": aiohttp.__version__}
-        return web.json_response(versions, headers=_NEVER_CACHED)
+        return Response(json.dumps(versions).encode(), content_type="application/json")
 
-    async def _metrics(self, request: _Request) -> web.Response:
+    async def _metrics(self, request: _Request) -> Response:
         body, media_type = self._subject.metrics(request.base.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": media_type, **_NEVER_CACHED})
+        return Response(body, content_type=media_type)
 
-    async def _quit(self, request: _Request) -> web.Response:
+    async def _quit(self, request: _Request) -> Response:
         if request.uid != peer.own_uid() and not self._subject.wants_token:
             return _text(
                 "only a process of the proxy's own user may end it, or with --client-token-file "
@@ -303,15 +332,39 @@ def _line(check: Check, *, reasons: bool) -> str:
     return f"[{'-' if check.counts else '!'}]{check.name} failed: {problem}"
 
 
-def _refuse(refusal: Refusal) -> web.Response:
+def _refuse(refusal: Refusal) -> Response:
     text = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
-    response = _text(text, refusal.status)
-    response.headers.extend(refusal.headers)
-    return response
+    return _text(text, refusal.status, *refusal.headers)
 
 
-def _text(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text + "\n", status=status, headers=_NEVER_CACHED)
+def _text(text: str, status: int = 200, *fields: tuple[str, str]) -> Response:
+    return Response(f"{text}\n".encode(), status, fields=fields)
+
+
+class AdminExchange(Exchange):
+    """A request on the admin address, and its response."""
+
+    __slots__ = ()
+
+    def begin(self, response: Awaitable[Response]) -> None:
+        """Send *response* when it is ready."""
+        self._wait(response, self._send)
+
+    def _send(self, response: Response) -> None:
+        client = self.client
+        # Whatever an upgrade asks for, it will not come to pass, and what follows is not HTTP.
+        upgrade = client.state is State.UPGRADE
+        self.keep_alive = local.send(
+            client,
+            self.request,
+            response.status,
+            response.body,
+            self.record,
+            content_type=response.content_type,
+            fields=(("Cache-Control", "no-store"), *response.fields),
+            last=upgrade or self.registry.draining,
+        )
+        self._finish()
 
 
 def listen(address: str) -> Listener:

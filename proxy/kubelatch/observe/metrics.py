@@ -26,9 +26,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from .._version import __version__
+from ..relay.record import Record
 from .access_log.formats import upstream_time
 from .access_log.reading import Reader, is_refusal
-from .record import Record
 
 _OTHER: Final = "other"
 # A cluster with many operators has about three hundred kinds of resources.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..config.settings import Settings
 from ..errors import KubelatchError
 from ..gate.patterns import PatternList, split_patterns
+from ..relay.record import Record, Recorder
 from ..system.supervision import Supervisor
 from .access_log import (
     ANSWER_FIELDS,
@@ -27,14 +28,13 @@ from .access_log import (
     Sink,
     TextFormat,
 )
-from .record import Record, Recorder
 
 if TYPE_CHECKING:
     from ..context.reload import Reloader
     from ..credentials import Credential
     from ..gate import Refusal
     from ..gate.head import RawHeaders
-    from ..relay.handler import Dispatcher
+    from ..relay.handler import Handler
     from ..upstream.generation import Generation
     from .admin import Admin, ApiServerWatch, Check
     from .metrics import Metrics, Readings
@@ -78,7 +78,7 @@ class Observation:
         self._metrics: Metrics | None = None
         self._api_server: ApiServerWatch | None = None
         self._admin: Admin | None = None
-        self._dispatcher: Dispatcher | None = None
+        self._handler: Handler | None = None
         self._reloader: Reloader | None = None
         self._supervisor: Supervisor | None = None
         self._quit: Callable[[], None] | None = None
@@ -109,7 +109,7 @@ class Observation:
 
     async def start(
         self,
-        dispatcher: "Dispatcher",
+        handler: "Handler",
         reloader: "Reloader",
         supervisor: Supervisor,
         quit_: Callable[[], None],
@@ -117,12 +117,12 @@ class Observation:
         """Begin to answer on the admin address.
 
         Args:
-            dispatcher: is asked what is under way.
+            handler: is asked what is under way.
             reloader: is asked how configuration and credential are.
             supervisor: is asked what has failed.
             quit_: drains and ends the proxy.
         """
-        self._dispatcher, self._reloader, self._quit = dispatcher, reloader, quit_
+        self._handler, self._reloader, self._quit = handler, reloader, quit_
         self._supervisor = supervisor
         if self._admin is not None:
             await self._admin.start(supervisor)
@@ -149,10 +149,10 @@ class Observation:
         """See ``admin.Subject``."""
         from .admin import Check  # noqa: PLC0415 -- seldom used
 
-        if self._reloader is None or self._dispatcher is None or self._api_server is None:
+        if self._reloader is None or self._handler is None or self._api_server is None:
             return [Check("listening", "not yet")]
         self._batches.flush()
-        draining = self._dispatcher.draining
+        draining = self._handler.registry.draining
         rejected = self._reloader.last_error
         return [
             Check("listening", "draining, and accepts no more" if draining else ""),
@@ -169,14 +169,14 @@ class Observation:
 
     def judge_client(self, uid: int | None, headers: "RawHeaders") -> "Refusal | None":
         """See ``admin.Subject``."""
-        if self._dispatcher is None:
+        if self._handler is None:
             return None
-        return self._dispatcher.judge_client(uid, headers)
+        return self._handler.judge_client(uid, headers)
 
     @property
     def wants_token(self) -> bool:
         """See ``admin.Subject``."""
-        return self._dispatcher is not None and self._dispatcher.gate.wants_token
+        return self._handler is not None and self._handler.gate.wants_token
 
     def quit(self) -> None:
         """See ``admin.Subject``."""
@@ -186,14 +186,14 @@ class Observation:
     def _readings(self) -> "Readings":
         from .metrics import Readings  # noqa: PLC0415 -- seldom used
 
-        reloader, dispatcher = self._reloader, self._dispatcher
-        if reloader is None or dispatcher is None:
+        reloader, handler = self._reloader, self._handler
+        if reloader is None or handler is None:
             return Readings()
         self._look()
         generation = reloader.current()
         status = generation.credentials.describe()
         return Readings(
-            in_flight=dispatcher.in_flight,
+            in_flight=handler.registry.records,
             idle=generation.idle,
             reloads=reloader.reloads,
             reload_failures=reloader.failures,
@@ -268,7 +268,7 @@ async def _credential_problem(reloader: "Reloader") -> str:
     try:
         async with asyncio.timeout(_CREDENTIAL_PATIENCE):
             generation = reloader.current()
-            generation.pool(await generation.credential())
+            generation.transport(await generation.credential())
     except TimeoutError:
         return "it is still being fetched"
     except KubelatchError as error:

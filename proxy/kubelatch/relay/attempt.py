@@ -1,31 +1,60 @@
-"""One attempt at an exchange: how it may end, and what it belongs to."""
+"""What an exchange knows of one attempt to carry it out, be it plain or an upgrade."""
 
 import enum
-from collections.abc import Callable
 from typing import Protocol
 
-from ..upstream.pool import Pool
+from ..errors import KubelatchError
 
 
 class Outcome(enum.Enum):
     """How an attempt ended."""
 
-    ANSWERED = "answered"
-    # The client got a beginning, and then the end of its connection.
+    #: The client has its response, or has had its tunnel.
+    COMPLETE = "complete"
+    #: The client got a beginning, and then the end of its connection.
     CUT = "cut"
-    # These three: the client has got nothing.
+    #: These three: the client has got nothing.
     FAILED = "failed"
     STALE = "stale"
     UNAUTHORIZED = "unauthorized"
-    # Another attempt was answered; nobody is told of this one's end.
+    #: It was given up, and reports nothing.
     WITHDRAWN = "withdrawn"
 
 
-class Owner(Protocol):
-    """The exchange that an attempt belongs to."""
+class Attempt(Protocol):
+    """One attempt: a request on its way, and its response.
 
-    pool: Pool | None
+    Attributes:
+        outcome: how it ended; None before.
+        failure: what went wrong, unless it is complete.
+        paused: the client does not keep up.
+    """
 
-    def repeat(self, over: Callable[[bool], None]) -> bool:
-        """See :meth:`kubelatch.exchange.Exchange.repeat`."""
+    outcome: Outcome | None
+    failure: KubelatchError | None
+    paused: bool
+
+    def fail(self, error: KubelatchError) -> None:
+        """End it: with *error* if the client has got nothing yet, else by a cut."""
+
+    def send_held(self) -> None:
+        """Send the response of 401 after all: there is no other credential."""
+
+    def end_between_events(self) -> bool:
+        """End a watch as the API server itself ends one, if it is between two events now.
+
+        Returns:
+            False if this is no watch, or within an event: it goes on.
+        """
         ...
+
+    @property
+    def head_received(self) -> bool:
+        """The upstream has begun to respond."""
+        ...
+
+    def on_client_paused(self) -> None:
+        """The client takes no more bytes for now."""
+
+    def on_client_resumed(self) -> None:
+        """It takes bytes again."""

@@ -1,33 +1,32 @@
-"""The way out: what is under way is ended, each kind as it can be ended honestly.
+"""Draining: what is under way is ended, each kind as it can be ended honestly.
 
 A plain exchange comes to its own end, and a tunnel may take all of the time. A watch that the
 proxy ends between two events is ended as the API server ends one, and its client asks again
 without an error; that is done when nothing but watches is left. A log that is followed would look
-whole at any line, so it is cut like everything else that is not over in time. Who has got nothing
-by then is told so, and a client that has not taken all of its answer gets a reset: behind half an
-answer, the end of a connection can look like the answer's.
+whole at any line, so it is cut like everything else that is not over in time. A client that has
+got nothing by then is sent why, and one that has not taken all of its response gets a reset: after
+half a response, the end of a connection can look like the response's.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
-from typing import Final, cast
+from typing import Final
 
 from ..errors import KubelatchError, UpstreamError, UpstreamTimeoutError
-from ..observe.record import Record
 from ..upstream.http1 import linger_zero
-from .client import ClientConnection
-from .response import Answer
+from .client import ClientProtocol
+from .exchange import Kind
+from .record import Record
+from .registry import Registry
 from .server import ClientServer
+from .states import State
 
-# How often we look who is left, in seconds: seldom enough for a thousand watches.
-_LOOK: Final = 0.02
+# How often the clients that are left are checked, in seconds: seldom enough for a thousand watches.
+_INTERVAL: Final = 0.02
 # To accept a connection, read from it and begin with its request takes a few turns of the loop;
 # so does to end a request with an error, and to write that.
 _TURNS: Final = 10
-# A client that is still sending when it is answered may take this long to see it, in seconds.
+# A client that is still sending when it has its response may take this long to see it, in seconds.
 _LINGER: Final = 0.5
-# How long the tasks that are given up may take to end, in seconds.
-_LAST_WORDS: Final = 1.0
 
 
 class StoppedError(UpstreamError):
@@ -41,7 +40,7 @@ class StoppedError(UpstreamError):
 
 
 def too_late(record: Record) -> KubelatchError:
-    """Why a request is not answered whose time is up."""
+    """The error of a request that is not over when the time to drain is up."""
     if record.connects or record.reused or record.retries:
         # Whether the request has been carried out is not known: 504 rather than 503, which says
         # that it may be sent again.
@@ -57,9 +56,9 @@ def too_late(record: Record) -> KubelatchError:
     )
 
 
-async def let_in() -> None:
+async def accept_pending() -> None:
     """Begin with what clients have sent already: closing the listener would refuse those in its
-    queue, and closing idle connections would lose the requests that nobody has read."""
+    queue, and closing idle connections would lose requests that have not been read."""
     await _turns()
 
 
@@ -68,77 +67,56 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-async def finish(
-    server: ClientServer,
-    seconds: float,
-    is_watch: Callable[[Record], bool],
-    give_up: Callable[[], Collection[asyncio.Task[object]]],
-) -> None:
-    """Wait until every client has its answer and has gone; what is not over in time is cut.
+async def finish(server: ClientServer, registry: Registry, seconds: float) -> None:
+    """Wait until every client has its response and has gone; what is not over in time is cut.
 
     Args:
         server: accepts no more.
+        registry: its exchanges.
         seconds: how long that may take.
-        is_watch: whether an exchange is a watch.
-        give_up: begins to end the requests that wait for something else than their answer, and
-            returns the tasks which are about to end.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    server.pre_shutdown()
-    while connections := cast("list[ClientConnection]", server.connections):
-        for connection in connections:
-            if connection.idle or _served(connection, loop.time()):
-                connection.force_close()
-        watches = [answer for answer in answers(server) if is_watch(answer.record)]
+    while clients := server.connections:
+        for client in clients:
+            if client.waits_for_request or _has_lingered(client, loop.time()):
+                client.close()
+        watches = [exchange for exchange in registry if exchange.kind is Kind.WATCH]
         left = deadline - loop.time()
-        if len(watches) == len(connections) or left <= 0:
-            for answer in watches:
-                answer.end_between_events()
+        if len(watches) == len(clients) or left <= 0:
+            for exchange in watches:
+                if exchange.attempt is not None:
+                    exchange.attempt.end_between_events()
         if left <= 0:
-            await _end(server, give_up)
+            await _end(server, registry)
             return
-        await asyncio.sleep(min(_LOOK, left))
-
-
-def answers(server: ClientServer) -> Iterable[Answer]:
-    """The answers that clients are getting, or wait for."""
-    for connection in server.connections:
-        if isinstance(connection, ClientConnection) and isinstance(connection.writer, Answer):
-            yield connection.writer
+        await asyncio.sleep(min(_INTERVAL, left))
 
 
 def let_nothing_look_whole(server: ClientServer) -> None:
     """Let the end of this process reset every connection on which something is under way."""
-    for connection, transport in _transports(server):
-        if transport.get_write_buffer_size() or not (connection.idle or connection.leaving):
+    for client in server.connections:
+        transport = client.transport
+        if transport is not None and (
+            transport.get_write_buffer_size()
+            or not (client.waits_for_request or client.state is State.CLOSED)
+        ):
             linger_zero(transport)
 
 
-def _served(connection: ClientConnection, now: float) -> bool:
-    """It has its last answer, and goes on with its request: nothing is under way any more."""
-    said_all = connection.said_all
-    return said_all is not None and connection.tunnel is None and now - said_all > _LINGER
+def _has_lingered(client: ClientProtocol, now: float) -> bool:
+    """It has its last response, and goes on with its request: nothing is under way any more."""
+    since = client.half_closed_at
+    return client.state is State.LINGER and since is not None and now - since > _LINGER
 
 
-def _transports(server: ClientServer) -> Iterable[tuple[ClientConnection, asyncio.Transport]]:
-    """Those that are not lost; aiohttp's connection forgets its own as soon as that is closed,
-    however much of an answer is still in it."""
-    for connection, transport in list(server._connections.items()):
-        yield cast("ClientConnection", connection), transport
-
-
-async def _end(
-    server: ClientServer, give_up: Callable[[], Collection[asyncio.Task[object]]]
-) -> None:
-    for answer in list(answers(server)):
-        answer.fail(too_late(answer.record))
+async def _end(server: ClientServer, registry: Registry) -> None:
+    for exchange in registry:
+        exchange.fail(too_late(exchange.record))
+    # What was written last goes out at the end of a turn.
     await _turns()
-    if tasks := give_up():
-        await asyncio.wait(tasks, timeout=_LAST_WORDS)
-        # What they wrote last goes out at the end of a turn.
-        await _turns()
-    for _, transport in _transports(server):
-        if transport.get_write_buffer_size():
+    for client in server.connections:
+        transport = client.transport
+        if transport is not None and transport.get_write_buffer_size():
             linger_zero(transport)
             transport.abort()

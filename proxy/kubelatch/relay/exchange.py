@@ -1,393 +1,598 @@
-"""One plain request: sent on, and sent again where that is safe; its answer is relayed.
+"""One request and its response, as one object from the request's head to the response's last byte.
 
-The answer's bytes do not pass through here: this begins each attempt, and is called when it has
-ended. It decides what may be repeated: a request that a dead connection swallowed, and one that
-was refused with a credential that could be renewed.
+An exchange goes through its steps in callbacks: authenticate, connect, send, respond. Most have
+nothing to wait for but their response: the credential is cached and a connection idle. The one
+rule for the others: a task is made where a step has to wait, and goes on with the next step.
 
-Most exchanges have nothing to wait for but their answer: the request is whole, a credential is at
-hand and a connection idle. :meth:`Exchange.begin` makes such an attempt without a task. Whatever
-else an exchange may need, a second attempt for one, is :meth:`Exchange.run`'s.
+What may be repeated is decided here: a request that a dead connection swallowed, and one that was
+refused with a credential that could be renewed.
 """
 
 import asyncio
+import enum
+import logging
 import time
-from collections.abc import Callable
-from typing import Final, cast
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
 
 from aiohttp import web
 
 from ..credentials import CLIENTS_OWN, Credential
-from ..errors import ClientRequestError, KubelatchError
-from ..observe.record import Record
-from ..upstream.generation import Generation
-from ..upstream.http1 import UpstreamConnection
-from ..upstream.pool import Pool
-from ..upstream.request import Outbound
-from .attempt import Outcome
-from .client import ClientConnection
-from .request import Incoming
-from .response import Answer
+from ..errors import (
+    ClientRequestError,
+    ExpectationError,
+    KubelatchError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from ..gate import Allowed
+from ..gate.request_info import RequestInfo
+from ..upstream.generation import Generation, Renewed
+from ..upstream.request import UpstreamRequest
+from ..upstream.transport import Stream, Transport
+from . import local
+from .attempt import Attempt, Outcome
+from .client import ClientProtocol
+from .record import Record
+from .registry import Registry
+from .request import ClientRequest, Plan
+from .response import ResponseRelay
 from .second_attempt import SecondAttempt
+from .tunnel import Tunnel
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Go's list of methods that are sent again when a reused connection turns out dead
 # (net/http Request.isReplayable).
-_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# Of those, what is sent twice although the first may still be answered.
-_REPEATABLE_IN_DOUBT: Final = frozenset({"GET", "HEAD"})
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# Of those, what is sent twice although the first may still be responded to.
+_IDEMPOTENT_IN_DOUBT: Final = frozenset({"GET", "HEAD"})
+# These lead to programs, for which a GET may be more than a question.
+_PROGRAMS: Final = frozenset({"proxy", "exec", "attach", "portforward"})
+
+INTERNAL_ERROR: Final = KubelatchError(
+    "internal error of the proxy", hint="its log says more; please report it"
+)
+
+
+class Kind(enum.Enum):
+    """What kind of request an exchange carries, found out once."""
+
+    PLAIN = "plain"
+    WATCH = "watch"
+    LOG = "log"
+    #: Proxied services and the like: the API server sets them no time limit.
+    LONG_RUNNING = "long-running"
+    UPGRADE = "upgrade"
+    #: A response of our own.
+    LOCAL = "local"
 
 
 class Exchange:
-    """One request on one connection of a client.
+    """What all exchanges have; see the module.
 
     Args:
-        client: where the request came from, and the answer goes.
+        client: where the request came from, and the response goes.
         request: as it came.
-        outbound: as it goes on.
-        generation: where to.
         record: is filled in.
-        last: the client's connection ends with it.
-        extra: fields that the answer gets, see :class:`Answer`.
+        registry: holds the exchange while it is under way.
 
     Attributes:
-        keep_alive: the client's connection may go on after this exchange.
-        pool: where the last attempt's connection came from.
+        keep_alive: the client's connection may go on after it.
     """
 
     __slots__ = (
-        "_answer",
-        "_body",
-        "_connection",
-        "_credential",
-        "_ended",
-        "_extra",
-        "_generation",
-        "_outbound",
-        "_payload",
-        "_renewable",
-        "_second",
-        "_upload",
+        "_over",
+        "_task",
+        "_written",
         "client",
         "keep_alive",
-        "pool",
         "record",
+        "registry",
         "request",
     )
 
     def __init__(
-        self,
-        client: ClientConnection,
-        request: Incoming,
-        outbound: Outbound,
-        generation: Generation,
-        record: Record,
-        *,
-        last: bool = False,
-        extra: tuple[tuple[str, str], ...] = (),
+        self, client: ClientProtocol, request: ClientRequest, record: Record, registry: Registry
     ) -> None:
         self.client = client
         self.request = request
         self.record = record
-        self.keep_alive = request.keep_alive and not last
-        self._payload = request.content
-        self._outbound = outbound
+        self.registry = registry
+        self.keep_alive = request.keep_alive and not registry.draining
+        self._over = False
+        self._written = False
+        # What a step waits for.
+        self._task: asyncio.Task[None] | None = None
+        registry.add(self)
+        client.exchange = self
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of request it is."""
+        return Kind.LOCAL
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt under way."""
+        return None
+
+    @property
+    def awaits_response(self) -> bool:
+        """The whole request has gone upstream, and nothing of a response has come."""
+        return False
+
+    def on_client_paused(self) -> None:
+        """The client takes no more bytes for now."""
+
+    def on_client_resumed(self) -> None:
+        """It takes bytes again."""
+        if self._written:
+            self._finish()
+
+    def cancel(self) -> None:
+        """End it: the client is gone."""
+        if self._over:
+            return
+        self._stop()
+        self.keep_alive = False
+        self.record.cause = self.record.cause or "client-gone"
+        self._finish()
+
+    def fail(self, error: KubelatchError) -> None:
+        """End it: with *error* if the client has got nothing yet, else by a cut."""
+        if self._over:
+            return
+        self._stop()
+        if self.record.status:
+            self.record.cause = error.cause
+            self.client.cut(reset=True)
+            self.keep_alive = False
+        else:
+            self.keep_alive = local.fail(
+                self.client, self.request, error, self.record, last=self.registry.draining
+            )
+        self._finish()
+
+    def _stop(self) -> None:
+        """Stop what is under way; nothing of it is reported any more."""
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def _finish(self) -> None:
+        """The response is written, or cut; it is over when the client has taken most of it."""
+        if self.client.writing_paused and not self.client.leaving:
+            self._written = True
+            return
+        self._over = True
+        self.registry.discard(self)
+        self.client.end_exchange(keep_alive=self.keep_alive)
+
+    def _wait(self, awaitable: Awaitable[T], go_on: Callable[[T], None]) -> None:
+        """Wait for *awaitable*, and go on with its result."""
+        self._task = asyncio.get_running_loop().create_task(
+            self._waiting(awaitable, go_on), name="kubelatch exchange"
+        )
+
+    async def _waiting(self, awaitable: Awaitable[T], go_on: Callable[[T], None]) -> None:
+        try:
+            result = await awaitable
+            if not self._over:
+                self._task = None
+                go_on(result)
+        except KubelatchError as error:
+            self.fail(error)
+        except Exception:  # the boundary that no fault of ours may cross
+            log.exception("internal error")
+            self.fail(INTERNAL_ERROR)
+
+
+class UpstreamExchange(Exchange):
+    """An exchange with the upstream: plain, or an upgrade.
+
+    Args:
+        client: see :class:`Exchange`.
+        request: see :class:`Exchange`.
+        record: see :class:`Exchange`.
+        registry: see :class:`Exchange`.
+        plan: allows it.
+        generation: where to.
+        tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_body",
+        "_credential",
+        "_generation",
+        "_plan",
+        "_renewable",
+        "_second",
+        "_stream",
+        "_timer",
+        "_transport",
+        "_tunnel_keepalive",
+        "_upload",
+        "_upstream",
+    )
+
+    def __init__(
+        self,
+        client: ClientProtocol,
+        request: ClientRequest,
+        record: Record,
+        registry: Registry,
+        plan: Plan,
+        upstream: UpstreamRequest,
+        generation: Generation,
+        *,
+        tunnel_keepalive: float,
+    ) -> None:
+        super().__init__(client, request, record, registry)
+        self._plan = plan
+        self._upstream = upstream
         self._generation = generation
-        self._extra = extra
+        self._tunnel_keepalive = tunnel_keepalive
         # A 401 is worth another attempt, with another credential.
-        self._renewable = outbound.own_credential
+        self._renewable = upstream.own_credential
         # The whole body, if it had come when the first attempt began.
         self._body: bytes | None = None
+        self._timer: asyncio.TimerHandle | None = None
         # Of the last attempt:
         self._credential: Credential | None = None
-        self.pool: Pool | None = None
-        self._connection: UpstreamConnection | None = None
-        self._answer: Answer | None = None
+        self._transport: Transport | None = None
+        self._stream: Stream | None = None
+        self._attempt: ResponseRelay | Tunnel | None = None
         self._upload: asyncio.Task[None] | None = None
         self._second: SecondAttempt | None = None
 
-    def begin(self, ended: "Callable[[Exchange, bool], None]") -> bool:
-        """Make the first attempt of a request without a body, if nothing has to be waited for.
+    @property
+    def kind(self) -> Kind:
+        """What kind of request it is."""
+        if self._upstream.upgrade:
+            return Kind.UPGRADE
+        info = self._plan.info
+        if info is None or not info.long_running:
+            return Kind.PLAIN
+        if info.verb == "watch":
+            return Kind.WATCH
+        return Kind.LOG if info.subresource == "log" else Kind.LONG_RUNNING
 
-        Args:
-            ended: is called when the attempt has ended; with True if the exchange has, too, with
-                False if :meth:`run` has to go on with it, or the client to take its answer.
+    @property
+    def transport(self) -> Transport | None:
+        """Where the last attempt's stream came from."""
+        return self._transport
 
-        Returns:
-            False if something is missing, which :meth:`run` will wait for, or tell.
-        """
-        own = self._outbound.own_credential
-        credential = self._generation.credentials.peek() if own else CLIENTS_OWN
-        if credential is None:
-            return False
-        try:
-            pool = self._generation.pool(credential)
-        except KubelatchError:
-            return False
-        connection = pool.take()
-        if connection is None:
-            return False
-        self._ended = ended
-        self._body = b""
-        self._start(credential, pool, connection, reused=True, done=self._on_end)
-        return True
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt under way."""
+        return self._attempt
 
-    def _on_end(self, answer: Answer) -> None:
-        self._release(answer)
-        over = answer.outcome is Outcome.CUT or (
-            answer.outcome is Outcome.ANSWERED and not self.client.writing_paused
+    @property
+    def awaits_response(self) -> bool:
+        """The whole request has gone upstream, and nothing of a response has come."""
+        attempt = self._attempt
+        return (
+            attempt is not None
+            and attempt.outcome is None
+            and not attempt.head_received
+            and self.request.body.is_eof()
         )
-        if over:
-            # It knows us, too: nobody should have to collect the two.
-            self._answer = None
-        self._ended(self, over)
 
-    def cancel(self) -> None:
-        """Stop what :meth:`begin` began: the client is gone."""
-        self._stop()
-        self._answer = None
-        self.keep_alive = False
-        self.record.cause = self.record.cause or "client-gone"
-        self._ended(self, True)
+    def begin(self) -> None:
+        """Take the first step."""
+        upstream = self._upstream
+        if upstream.expect and upstream.expect != b"100-continue":
+            msg = "the request has an Expect field that is not 100-continue"
+            self.fail(ExpectationError(msg, hint="leave the field out"))
+            return
+        self.registry.passed(self.record)
+        seconds = self._generation.upstream.request_timeout
+        if seconds and self.kind is Kind.PLAIN:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._time_out, seconds)
+        self._authenticate()
 
-    def repeat(self, over: Callable[[bool], None]) -> bool:
-        """Send the request once more, on a new connection, while the first attempt goes on.
-
-        For a request whose reused connection brings nothing. What is answered first counts, and the
-        other attempt is cancelled.
-
-        Args:
-            over: is called once, with True if it was the second attempt that was answered.
-
-        Returns:
-            False if this request is not sent twice, or has been already.
-        """
-        pool, first, connection = self.pool, self._answer, self._connection
-        if (
-            pool is None
-            or first is None
-            or connection is None
-            or self._second is not None
-            or not self.record.reused
-            or self._outbound.method not in _REPEATABLE_IN_DOUBT
-            or not self._repeatable()
-        ):
-            return False
-
-        def take_over(answer: Answer, newer: UpstreamConnection) -> None:
-            connection.abort()
-            self._answer, self._connection = answer, newer
-            self.client.writer = answer
-            self.record.reused = False
-            self.record.retries += 1
-            if self.client.writing_paused:
-                answer.on_client_paused()
-
-        self._second = SecondAttempt(
-            first, lambda: self._open(pool), self._answer_on, self._send, take_over, over
+    def _time_out(self, seconds: float) -> None:
+        if self.record.status:
+            # It is we who give up, though more may be on its way.
+            self.client.cut(reset=True)
+        self.fail(
+            UpstreamTimeoutError(
+                f"the API server has not answered within {seconds:g} s",
+                cause="request-timeout",
+                hint="--request-timeout sets the limit",
+            )
         )
-        return True
 
-    def _stop(self) -> None:
-        self.client.writer = None
-        if self._second is not None:
-            self._second.cancel()
-        if self._upload is not None:
-            self._upload.cancel()
-        if self._connection is not None:
-            self._connection.abort()
-
-    async def run(self) -> None:
-        """Carry the exchange to its end.
-
-        Raises:
-            KubelatchError: nothing of an answer has been sent to the client; tell it this.
-        """
-        credential, answer, self._answer = self._credential, self._answer, None
-        if credential is None or answer is None:
-            credential = await self._obtain()
-            answer = await self._attempt(credential)
-        while answer.outcome is not Outcome.ANSWERED and answer.outcome is not Outcome.CUT:
-            if answer.outcome is Outcome.UNAUTHORIZED:
-                self._renewable = False
-                began = time.monotonic()
-                renewed = await self._generation.renewed(credential)
-                outbound = self._outbound.to(renewed.generation) if renewed else None
-                if renewed is None or outbound is None:
-                    await self._tell_held(answer)
-                    return
-                self.record.credential_wait += time.monotonic() - began
-                self._outbound = outbound
-                self._generation, credential = renewed
-            elif answer.failure is not None and not (
-                answer.outcome is Outcome.STALE and self._repeatable()
-            ):
-                raise answer.failure
-            self.record.retries += 1
-            answer = await self._attempt(credential)
-
-    async def _obtain(self) -> Credential:
-        own = self._outbound.own_credential
+    def _authenticate(self) -> None:
+        own = self._upstream.own_credential
         credential = self._generation.credentials.peek() if own else CLIENTS_OWN
         if credential is not None:
-            return credential
+            self._connect(credential)
+        else:
+            self._wait(self._timed_credential(self._generation.credential()), self._connect)
+
+    def _connect(self, credential: Credential) -> None:
+        try:
+            transport = self._generation.transport(credential)
+        except KubelatchError as error:
+            self.fail(error)
+            return
+        self._credential, self._transport = credential, transport
+        self.record.credential = credential.kind
+        # A second attempt takes no chances with a connection that may have died while idle, and a
+        # tunnel's connection is its own.
+        fresh = self.record.retries or self._upstream.upgrade
+        stream = None if fresh else transport.take()
+        if stream is not None:
+            self._send(stream)
+        else:
+            self._wait(self.open_stream(), self._send)
+
+    async def _timed_credential(self, awaitable: Awaitable[T]) -> T:
         began = time.monotonic()
         try:
-            return await self._generation.credential()
+            return await awaitable
         finally:
             self.record.credential_wait += time.monotonic() - began
 
-    async def _attempt(self, credential: Credential) -> Answer:
-        """One attempt, to its end.
-
-        Raises:
-            KubelatchError: no connection can be had.
-        """
-        pool = self._generation.pool(credential)
-        # A second attempt takes no chances with a connection that may have died while idle.
-        connection = pool.take() if not self.record.retries else None
-        reused = connection is not None
-        self.record.reused = reused
-        self.record.credential = credential.kind
-        if connection is None:
-            connection = await self._open(pool)
-        ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        try:
-            self._start(credential, pool, connection, reused=reused, done=_tell(ended))
-            # Its answer, or that of another one that was sent meanwhile.
-            answer = await ended
-        except BaseException:
-            self._stop()
-            raise
-        self._release(answer)
-        return answer
-
-    async def _open(self, pool: Pool) -> UpstreamConnection:
+    async def open_stream(self) -> Stream:
+        """A stream on a new connection. Raises UpstreamError."""
+        transport = self._transport
+        if transport is None:
+            msg = "nothing to connect to yet"
+            raise UpstreamError(msg)
         began = time.monotonic()
+        keepalive = self._tunnel_keepalive if self._upstream.upgrade else None
         try:
-            return await pool.open()
+            return await transport.open(keepalive)
         finally:
             self.record.connects += 1
             self.record.connect_wait += time.monotonic() - began
 
-    async def _tell_held(self, answer: Answer) -> None:
-        """No other credential is to be had: the client gets the 401."""
-        told = asyncio.get_running_loop().create_future()
-        self.client.writer = answer
-        try:
-            answer.tell_held(_tell(told))
-            await told
-        finally:
-            self.client.writer = None
-        self.keep_alive = answer.keep_alive
+    def _send(self, stream: Stream) -> None:
+        """Send the request, with its body if that has come; else begin to send it."""
+        upstream = self._upstream
+        self.record.reused = stream.reused
+        self._stream = stream
+        if self._body is None:
+            self._body = self._whole_body()
+        attempt: ResponseRelay | Tunnel
+        if upstream.upgrade:
+            attempt = Tunnel(self, stream, upstream.upgrade, hold=self._renewable)
+        else:
+            attempt = self._relay(stream)
+        self._attempt = attempt
+        if self.client.writing_paused:
+            attempt.on_client_paused()
+        stream.start(upstream, self._authorization, attempt, self._body)
+        if self._body is None and attempt.outcome is None:
+            self._upload = asyncio.get_running_loop().create_task(
+                self._send_body(stream, attempt), name="kubelatch upload"
+            )
 
-    def _start(
-        self,
-        credential: Credential,
-        pool: Pool,
-        connection: UpstreamConnection,
-        *,
-        reused: bool,
-        done: Callable[[Answer], None],
-    ) -> Answer:
-        """Send the request's head, with its body if that is here, else begin to send it."""
-        payload = self._payload
-        self.record.reused = reused
-        self.record.credential = credential.kind
-        self._credential, self.pool, self._connection = credential, pool, connection
-        if self._body is None and payload.is_eof() and payload.exception() is None:
-            # All of it has come: it can go in one write, and be sent again.
-            self._body = payload.read_nowait(-1) if not payload.at_eof() else b""
-            self.record.received = len(self._body)
-        self._answer = answer = self._answer_on(connection, done)
-        self.client.writer = answer
-        self._send(connection, answer)
-        return answer
-
-    def _answer_on(self, connection: UpstreamConnection, done: Callable[[Answer], None]) -> Answer:
-        """What takes the answer from a connection."""
-        return Answer(
-            self.client,
-            connection,
-            self.record,
-            payload=self._payload,
-            http10=self.request.http10,
-            keep_alive=self.keep_alive,
-            gzip=self._outbound.gzip,
+    def _relay(self, stream: Stream) -> ResponseRelay:
+        return ResponseRelay(
+            self,
+            stream,
+            gzip=self._upstream.gzip,
             # What cannot be sent again need not be held back.
             hold=self._renewable and self._body is not None,
             extra=self._extra,
             links=self._generation.links,
-            done=done,
-            owner=self,
         )
 
-    def _send(self, connection: UpstreamConnection, answer: Answer) -> None:
-        """Send the head and as much of the body as there is."""
-        outbound, body = self._outbound, self._body
-        request = outbound.head(cast("Credential", self._credential))
-        if body is None:
-            connection.be_patient()
-            upload = self._send_body(connection, answer)
-            self._upload = asyncio.get_running_loop().create_task(upload, name="kubelatch upload")
-        elif outbound.chunked:
-            request += b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
-        elif body:
-            request += body
-        connection.start(answer, request, head_only=outbound.method == "HEAD")
+    @property
+    def _authorization(self) -> bytes:
+        if not self._upstream.own_credential or self._credential is None:
+            return b""
+        return self._generation.authorization(self._credential)
 
-    def _release(self, answer: Answer) -> None:
-        """After an attempt: its connection may serve another, if it can."""
-        self.client.writer = None
-        self.keep_alive = answer.keep_alive
+    def begin_second_attempt(self, over: Callable[[bool], None]) -> bool:
+        """Send the request once more, on a new connection, while the first attempt goes on.
+
+        For a request whose reused connection brings nothing. The attempt that is responded to
+        first counts, and the other is cancelled.
+
+        Args:
+            over: is called once, with True if the second attempt was responded to first.
+
+        Returns:
+            False if this request is not sent twice, or has been already.
+        """
+        first, stream = self._attempt, self._stream
+        if (
+            self._second is not None
+            or not isinstance(first, ResponseRelay)
+            or stream is None
+            or stream.response_begun
+            or not self.record.reused
+            or self._upstream.method not in _IDEMPOTENT_IN_DOUBT
+            or not self._is_replayable
+            or not _is_question(self._plan.info)
+        ):
+            return False
+        self._second = SecondAttempt(self, first, over)
+        return True
+
+    def send_on(self, stream: Stream) -> ResponseRelay:
+        """Send the request on *stream*, for a second attempt."""
+        attempt = self._relay(stream)
+        stream.start(self._upstream, self._authorization, attempt, self._body)
+        return attempt
+
+    def adopt(self, attempt: ResponseRelay, stream: Stream) -> None:
+        """Let *attempt* on *stream* take the place of the first one, which is silent."""
+        if self._attempt is not None:
+            self._attempt.outcome = Outcome.WITHDRAWN
+        if self._stream is not None:
+            self._stream.abort()
+        self._attempt, self._stream = attempt, stream
+        self.record.reused = False
+        self.record.retries += 1
+        if self.client.writing_paused:
+            attempt.on_client_paused()
+
+    def end_between_events(self) -> bool:
+        """End a watch as the API server itself ends one; see :class:`Attempt`."""
+        return self._attempt is not None and self._attempt.end_between_events()
+
+    def stands_still_at(self, sent: int) -> bool:
+        """Whether no more than *sent* bytes of the response have come, and the client waits."""
+        attempt = self._attempt
+        return (
+            attempt is not None
+            and attempt.outcome is None
+            and not attempt.paused
+            and self.record.sent == sent
+        )
+
+    @property
+    def _extra(self) -> tuple[tuple[str, str], ...]:
+        decision = self._plan.decision
+        return decision.response_headers if isinstance(decision, Allowed) else ()
+
+    def _whole_body(self) -> bytes | None:
+        """The request's body if all of it has come: it can go in one write, and be sent again."""
+        body = self.request.body
+        if not body.is_eof() or body.exception() is not None:
+            return None
+        data = body.read_nowait(-1) if not body.at_eof() else b""
+        self.record.received = len(data)
+        return data
+
+    async def _send_body(self, stream: Stream, attempt: Attempt) -> None:
+        """Send the request's body as it comes, no faster than the upstream takes it."""
+        body = self.request.body
+        try:
+            while data := await body.readany():
+                self.record.received += len(data)
+                stream.write(data)
+                await stream.drain()
+        except web.RequestPayloadError as exc:
+            attempt.fail(ClientRequestError(f"the request's body cannot be read: {exc}"))
+        else:
+            stream.end()
+
+    def attempt_ended(self, attempt: Attempt) -> None:
+        """Decide what an attempt's end is: the exchange's, or the beginning of another attempt.
+
+        Called once for each attempt; possibly by its stream, in the middle of what that is doing.
+        """
+        if attempt is not self._attempt:
+            if self._second is not None:
+                self._second.failed()
+            return
         if self._second is not None:
             self._second.cancel()
-        connection, upload = self._connection, self._upload
-        if connection is None or self.pool is None:
-            return
-        if upload is not None and not upload.done():
-            # Answered before the request was whole, which this connection cannot get over.
-            upload.cancel()
-            connection.abort()
-        if answer.failure is not None:
-            connection.abort()
-            if answer.outcome is Outcome.STALE:
-                self.pool.drop_idle()
-            return
-        if answer.paused:
-            connection.resume_reading()
-        self.pool.give_back(connection)
-        if self.record.status == 401 and self._renewable and self._credential is not None:
-            # This request cannot be sent again; the next should not meet the same.
-            self._generation.reject_later(self._credential)
+        self._release(attempt)
+        failure = attempt.failure
+        if attempt.outcome is Outcome.COMPLETE or attempt.outcome is Outcome.CUT:
+            self._finish()
+        elif attempt.outcome is Outcome.UNAUTHORIZED and self._credential is not None:
+            self._renewable = False
+            renewed = self._generation.renewed(self._credential)
+            self._wait(self._timed_credential(renewed), partial(self._retry, attempt))
+        elif attempt.outcome is Outcome.STALE and self._is_replayable and self._credential:
+            self.record.retries += 1
+            self._connect(self._credential)
+        else:
+            self.fail(failure or INTERNAL_ERROR)
 
-    def _repeatable(self) -> bool:
+    def _retry(self, attempt: Attempt, renewed: Renewed | None) -> None:
+        """Repeat what was refused, with another credential; without one, it stays refused."""
+        if renewed is None or not renewed.generation.takes_heads_of(self._generation):
+            attempt.send_held()
+            return
+        self.record.retries += 1
+        self._generation = renewed.generation
+        self._connect(renewed.credential)
+
+    @property
+    def _is_replayable(self) -> bool:
         """It may be sent again although it may have been acted on."""
         return (
-            self._outbound.method in _REPEATABLE
+            self._upstream.method in _IDEMPOTENT
             and self._body is not None
             and not self.record.retries
         )
 
-    async def _send_body(self, connection: UpstreamConnection, answer: Answer) -> None:
-        """Send the request's body as it comes, no faster than the upstream takes it."""
-        payload, chunked = self._payload, self._outbound.chunked
-        try:
-            while data := await payload.readany():
-                self.record.received += len(data)
-                connection.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
-                await connection.drain()
-        except web.RequestPayloadError as exc:
-            answer.fail(ClientRequestError(f"the request's body cannot be read: {exc}"))
-        except OSError:
-            # The client is gone; the exchange is being cancelled.
+    def _release(self, attempt: Attempt) -> None:
+        """After an attempt: its stream may serve another exchange, if it can."""
+        stream, transport, upload = self._stream, self._transport, self._upload
+        self._stream = self._upload = None
+        if stream is None or transport is None:
             return
+        if upload is not None and not upload.done():
+            # The response came before the request was whole, which this stream cannot get over.
+            if upload is not asyncio.current_task():
+                upload.cancel()
+            stream.abort()
+        if attempt.failure is not None:
+            stream.abort()
+            if attempt.outcome is Outcome.STALE:
+                transport.drop_idle()
+            return
+        if attempt.paused:
+            stream.resume_reading()
+        stream.release()
+        if self.record.status == 401 and self._renewable and self._credential is not None:
+            # This request cannot be sent again; the next should not meet the same.
+            self._generation.reject_later(self._credential)
+
+    def fail(self, error: KubelatchError) -> None:
+        """End it: with *error* if the client has got nothing yet, else by a cut."""
+        attempt = self._attempt
+        if attempt is not None and attempt.outcome is None:
+            # It knows what has been sent, and comes back by attempt_ended.
+            attempt.fail(error)
         else:
-            if chunked:
-                connection.write(b"0\r\n\r\n")
+            super().fail(error)
+
+    def on_client_paused(self) -> None:
+        """The client takes no more bytes for now."""
+        if self._attempt is not None:
+            self._attempt.on_client_paused()
+
+    def on_client_resumed(self) -> None:
+        """It takes bytes again."""
+        if self._attempt is not None:
+            self._attempt.on_client_resumed()
+        else:
+            super().on_client_resumed()
+
+    def _stop(self) -> None:
+        super()._stop()
+        if self._second is not None:
+            self._second.cancel()
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.outcome = attempt.outcome or Outcome.WITHDRAWN
+        if self._upload is not None and self._upload is not asyncio.current_task():
+            self._upload.cancel()
+            self._upload = None
+        if self._stream is not None:
+            self._stream.abort()
+            self._stream = None
+
+    def _finish(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        # They know each other: nobody should have to collect them.
+        self._attempt = self._second = None
+        super()._finish()
 
 
-def _tell(future: asyncio.Future[Answer]) -> Callable[[Answer], None]:
-    def told(answer: Answer) -> None:
-        if not future.done():
-            future.set_result(answer)
-
-    return told
+def _is_question(info: RequestInfo | None) -> bool:
+    """A GET of it changes nothing, and is responded to soon if it is at all."""
+    if info is None:
+        return False
+    if info.is_resource:
+        return info.verb != "proxy" and info.subresource not in _PROGRAMS
+    return not info.long_running

@@ -1,7 +1,7 @@
-"""Cuts what a client sends into pieces of which none goes beyond the message that it belongs to.
+"""Finds where a client's messages end, so that the parser is never fed beyond one of them.
 
-A parser that is fed such pieces has at most one message at a time, and never a byte of what comes
-behind it. Pure: it knows how messages end (RFC 9112 sections 2.1 and 7.1), and nothing of what is
+A parser that is fed like this has at most one message at a time, and never a byte of what comes
+after it. Pure: it knows how messages end (RFC 9112 sections 2.1 and 7.1), and nothing of what is
 in them.
 """
 
@@ -10,12 +10,12 @@ from typing import Final
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
 
-class Cutter:
+class Framer:
     """Follows one stream of messages.
 
     Attributes:
-        body_left: of the message that is being fed: how much of its body is to come, if that is
-            known by its length. Whoever reads the heads sets it.
+        body_left: bytes that are to come of the current message's body, if its length is known.
+            The reader of the heads sets it.
     """
 
     __slots__ = ("_edge", "body_left")
@@ -26,10 +26,10 @@ class Cutter:
         self._edge = b""
 
     def next_stop(self, data: bytes, start: int) -> int:
-        """Where the piece from *start* on ends, which is then taken for fed.
+        """Return where the piece of *data* that begins at *start* ends; it counts as fed.
 
-        An empty line ends heads and chunked bodies, trailers included; one within chunked data
-        makes two pieces of one, which is no harm.
+        An empty line ends heads and chunked bodies, trailers included. One within chunked data
+        splits that in two, which does no harm.
         """
         if self.body_left:
             stop = min(start + self.body_left, len(data))

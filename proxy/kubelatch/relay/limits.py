@@ -1,19 +1,15 @@
-"""What one client may take, and what it is told when it wants more.
+"""What one client may take, and the errors for what goes beyond.
 
-A refusal is an error whose message names the limit and whose hint names the flag. This module
-writes to no connection: ``client_connection`` sees that a limit is reached, and answers.
+An error's message names the limit, its hint the flag. Nothing is written here: ``client`` notices
+that a limit is reached, and responds.
 """
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
 from ..errors import ClientRequestError, KubelatchError
 from ..http1.request_line import RequestLine
-from ..http1.status import answer
-from ..http1.status import body as status_body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,34 +93,24 @@ class PartialHead:
     """A request's head that did not come in one piece.
 
     Args:
-        piece: what has come of it.
-        limits: how long it may take.
-        refuse: is told when that is over.
+        piece: what has come of it, which the parser has been fed.
 
     Attributes:
         line: its first line, as far as the parser has been fed.
         size: how many bytes have come.
     """
 
-    __slots__ = ("_rest", "_timer", "line", "size")
+    __slots__ = ("_rest", "line", "size")
 
-    def __init__(
-        self, piece: bytes, limits: Limits, refuse: Callable[[KubelatchError], None]
-    ) -> None:
+    def __init__(self, piece: bytes) -> None:
         self.size = len(piece)
         self.line = RequestLine()
         self.line.readable(piece)
         # Of the line that is coming, what the parser has not been fed.
         self._rest = bytearray()
-        self._timer: asyncio.TimerHandle | None = None
-        if limits.head_seconds > 0:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(
-                limits.head_seconds, lambda: refuse(limits.head_too_slow())
-            )
 
     def gather(self, piece: bytes) -> bytes:
-        """Take one more piece, and say what to feed to the parser now.
+        """Take one more piece, and return what to feed to the parser now.
 
         The parser copies the line so far with each piece of it: what it is fed must grow with
         the head, so that a head in many pieces costs what its size costs.
@@ -137,41 +123,16 @@ class PartialHead:
         self._rest.clear()
         return ready
 
-    def end(self) -> None:
-        """It is complete, refused or lost."""
-        if self._timer is not None:
-            self._timer.cancel()
 
-
-def told(error: KubelatchError) -> tuple[bytes, int]:
-    """The whole answer for *error*, after which the connection ends, and its body's size."""
-    body = status_body(
-        error.status, error.reason, error.message, hint=error.hint, cause=error.cause
-    )
-    extra = (("Retry-After", "1"),) if error.passing else ()
-    return answer(error.status, body, keep_alive=False, extra=extra), len(body)
-
-
-def explain(
-    code: int, fault: BaseException | None, message: str | None, limits: Limits
-) -> KubelatchError:
-    """aiohttp's complaint in our words.
-
-    Args:
-        code: 500 if the fault is ours, else it is the client's.
-        fault: what was raised; errors of ours are as they should be.
-        message: the parser's text, which may end in an excerpt of the request.
-        limits: those that the parser was given.
-    """
-    if isinstance(fault, KubelatchError):
-        return fault
-    if code == 500:
-        return KubelatchError("internal error of the proxy")
+def explain(fault: HttpProcessingError, limits: Limits) -> KubelatchError:
+    """Return aiohttp's complaint about a request as an error of ours; *limits* are the parser's."""
     if isinstance(fault, LineTooLong):
         return limits.head_too_large()
     if isinstance(fault, BadHttpMessage) and fault.message.startswith("Too many headers"):
         return limits.too_many_headers()
-    return ClientRequestError(f"the request cannot be read: {first_line(message or 'bad request')}")
+    return ClientRequestError(
+        f"the request cannot be read: {first_line(fault.message or 'bad request')}"
+    )
 
 
 def first_line(message: str) -> str:

@@ -1,50 +1,70 @@
-"""A request as it came from a client, and what its header lines mean.
+"""A client's request, and what the gate and the upstream make of its header lines.
 
 Nearly all clients send the same lines with each request on a connection, and most ask for the
-same few things: what the gate makes of them, and what goes upstream, is found out once.
+same few things: what the gate decides, and what goes upstream, is worked out once.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
 from ..gate import Allowed, Caller, Decision, Gate, Refusal
+from ..gate.request_info import RequestInfo, request_info
 from ..http1 import headers
 from ..upstream.generation import Generation
-from ..upstream.request import Outbound, Policy
+from ..upstream.request import UpstreamRequest
 
-# What one connection may keep: lines of so many bytes, and so many decisions on targets of so
+# What one connection may cache: lines of so many bytes, and so many decisions on targets of so
 # many characters.
-_MOST_LINES: Final = 4096
-_MOST_TARGET: Final = 512
-_MOST_PLANS: Final = 16
+_MAX_LINES: Final = 4096
+_MAX_TARGET: Final = 512
+_MAX_PLANS: Final = 16
 
 
-class Plan(NamedTuple):
+class Plan:
     """What becomes of a method and target.
+
+    Args:
+        method: HTTP method.
+        decision: the gate's.
+        upstream: what goes upstream, if it is allowed.
 
     Attributes:
         decision: the gate's.
-        outbound: what goes upstream, if it is let through.
+        upstream: what goes upstream, if it is allowed.
     """
 
-    decision: Decision
-    outbound: Outbound | None
+    __slots__ = ("_info", "_method", "decision", "upstream")
+
+    def __init__(self, method: str, decision: Decision, upstream: UpstreamRequest | None) -> None:
+        self._method = method
+        self.decision = decision
+        self.upstream = upstream
+        self._info: RequestInfo | None = None
+
+    @property
+    def info(self) -> RequestInfo | None:
+        """What an allowed request asks of Kubernetes; None for all others."""
+        decision = self.decision
+        if self._info is None and isinstance(decision, Allowed):
+            target = decision.target
+            self._info = decision.info or request_info(self._method, target.path, target.query)
+        return self._info
 
 
-class Lines:
-    """The header lines of a request, and of those that repeat them.
+class HeaderCache:
+    """The header lines of a request, and the plans of requests that repeat them.
 
     Args:
-        message: has them.
+        message: has the lines.
         gate: decides.
         generation: what is allowed goes there.
         peer: the client's IP address, or empty.
-        policy: how requests are shaped.
+        user_agent: our own name, for clients that give none.
 
     Attributes:
-        memorable: they are small enough to be kept.
+        cacheable: the lines are small enough to be kept.
     """
 
     __slots__ = (
@@ -56,9 +76,9 @@ class Lines:
         "_headers",
         "_peer",
         "_plans",
-        "_policy",
+        "_user_agent",
         "_version",
-        "memorable",
+        "cacheable",
     )
 
     def __init__(
@@ -68,7 +88,7 @@ class Lines:
         generation: Generation,
         *,
         peer: bytes,
-        policy: Policy,
+        user_agent: bytes,
     ) -> None:
         self._headers = message.raw_headers
         self._version = message.version
@@ -76,15 +96,15 @@ class Lines:
         self._gate = gate
         self._generation = generation
         self._peer = peer
-        self._policy = policy
+        self._user_agent = user_agent
         self._fields: headers.ClientFields | None = None
         self._plans: dict[tuple[str, str], Plan] = {}
         self._caller: Caller | Refusal = gate.read(message.raw_headers, message.version)
         size = sum(len(name) + len(value) for name, value in message.raw_headers)
-        self.memorable = size <= _MOST_LINES
+        self.cacheable = size <= _MAX_LINES
 
-    def repeated_by(self, message: RawRequestMessage, gate: Gate, generation: Generation) -> bool:
-        """Whether what is known holds for another request of the same client, too."""
+    def holds_for(self, message: RawRequestMessage, gate: Gate, generation: Generation) -> bool:
+        """Whether what is cached holds for another request of the same client, too."""
         return (
             self._headers == message.raw_headers
             and self._version == message.version
@@ -97,53 +117,56 @@ class Lines:
         plan = self._plans.get((method, target))
         if plan is None:
             decision = self._gate.judge(method, target, self._caller)
-            outbound = None
+            upstream = None
             if isinstance(decision, Allowed):
-                outbound = self._outbound(method, decision)
-            plan = Plan(decision, outbound)
-            if len(target) <= _MOST_TARGET:
-                if len(self._plans) >= _MOST_PLANS:
+                upstream = self._upstream_request(method, decision)
+            plan = Plan(method, decision, upstream)
+            if len(target) <= _MAX_TARGET:
+                if len(self._plans) >= _MAX_PLANS:
                     self._plans.clear()
                 self._plans[method, target] = plan
         return plan
 
-    def _outbound(self, method: str, allowed: Allowed) -> Outbound:
+    def _upstream_request(self, method: str, allowed: Allowed) -> UpstreamRequest:
         if self._fields is None:
             # The gate strips the same, whatever is asked for.
             self._fields = headers.read_request(self._headers, allowed.strip)
             if self._version.minor == 0:
                 # RFC 9110 section 10.1.1: an expectation of an HTTP/1.0 client is ignored.
                 self._fields.expect = b""
-        return Outbound(
+        upstream = self._generation.upstream
+        return UpstreamRequest(
             method,
             allowed.target.raw.encode("utf-8", "surrogateescape"),
             self._fields,
-            self._generation,
+            path_prefix=upstream.path_prefix,
+            fixed_fields=self._generation.fixed_fields,
+            compression=upstream.compression,
             peer=self._peer,
-            policy=self._policy,
+            user_agent=self._user_agent,
             own_credential=not allowed.client_authorization,
             chunked=self._chunked,
             upgrade=(allowed.upgrade or "").encode(),
         )
 
 
-class Incoming:
+class ClientRequest:
     """One request.
 
     Args:
         message: its head.
-        content: its body.
+        body: its body.
 
     Attributes:
-        keep_alive: its client wants the connection to go on.
+        keep_alive: the client wants the connection to go on.
         http10: it speaks HTTP/1.0.
     """
 
-    __slots__ = ("content", "http10", "keep_alive", "message", "method")
+    __slots__ = ("body", "http10", "keep_alive", "message", "method")
 
-    def __init__(self, message: RawRequestMessage, content: StreamReader) -> None:
+    def __init__(self, message: RawRequestMessage, body: StreamReader) -> None:
         self.message = message
-        self.content = content
+        self.body = body
         self.method = message.method
         self.keep_alive = not message.should_close
         self.http10 = message.version.minor == 0
@@ -155,8 +178,8 @@ class Incoming:
         return "text/" in accept and "json" not in accept
 
     @property
-    def reads_no_status(self) -> bool:
+    def ignores_status(self) -> bool:
         """It is the discovery of client-go, with which most commands of kubectl begin. That shows
-        a text and nothing of a ``Status`` (rest/request.go, Result.Raw), and of 503 and 504 words
-        of its own (apimachinery api/errors, NewGenericServerResponse)."""
+        a text and nothing of a ``Status`` (rest/request.go, Result.Raw), and of 503 and 504 a
+        message of its own (apimachinery api/errors, NewGenericServerResponse)."""
         return "as=APIGroupDiscoveryList" in self.message.headers.get("Accept", "")

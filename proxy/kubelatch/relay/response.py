@@ -1,64 +1,54 @@
-"""An answer on its way from one upstream connection to one client.
+"""A response on its way from one upstream stream to one client.
 
-What one read brings is written in one write, in the very callback that brought it: no task and
-no queue lie between the two sockets, and a client that does not keep up pauses the upstream.
-Until a byte has gone to the client a fault is an error that can still be told; after it the
-connection is cut, and never looks whole. Nothing here knows how or why the request was made.
+What one read brings is written in one write, in the callback that brought it: no task and no
+queue lie between the two sockets, and a client that does not keep up pauses the upstream. Until a
+byte has gone to the client a fault is an error that can be sent; after it the connection is cut,
+and never looks whole. Nothing here knows how or why the request was made.
 """
 
 import time
 from collections.abc import Callable
-from email.utils import formatdate
-from typing import Final
-
-from aiohttp import StreamReader
+from typing import TYPE_CHECKING, Final
 
 from ..errors import KubelatchError, UpstreamError
-from ..http1 import headers
+from ..http1 import headers, writer
 from ..http1.gunzip import CorruptError, Gunzip
 from ..http1.links import FIELDS, Links
 from ..http1.response import BodyKind, ResponseHead
 from ..http1.watch import Events, events_of
-from ..observe.record import Record
-from ..upstream.http1 import UpstreamConnection
-from .attempt import Outcome, Owner
-from .client import ClientConnection
+from ..upstream.transport import Stream
+from .attempt import Outcome
+from .states import State
 
-# The answer to a refused credential is held back up to this size while another one is tried.
-_HELD_ANSWER: Final = 64 * 1024
+if TYPE_CHECKING:
+    from .exchange import UpstreamExchange
 
-# Links are dropped at first, so that an answer without any costs nothing.
+# The response to a refused credential is held back up to this size while another one is tried.
+_HELD_RESPONSE: Final = 64 * 1024
+
+# Links are dropped at first, so that a response without any costs nothing.
 _DROP: Final = headers.NOT_FOR_CLIENTS - {b"trailer"} | FIELDS
 _DROP_FRAMING: Final = _DROP | {b"content-length"}
 _DROP_INTERIM: Final = _DROP_FRAMING - FIELDS
 _DROP_DECODED: Final = _DROP_FRAMING | {b"content-encoding"}
 
 
-class Answer:
-    """One attempt's answer: a ``Receiver`` upstream and a ``Writer`` to the client.
+class ResponseRelay:
+    """One attempt's response, from a stream to the client of an exchange; an :class:`Attempt`.
 
     Args:
-        client: gets it.
-        connection: brings it.
-        record: is filled in.
-        payload: the request's body.
-        http10: the client speaks HTTP/1.0.
-        keep_alive: the client's connection may go on afterwards.
+        exchange: what it is an attempt at; it is reported its end once, possibly by the stream in
+            the middle of what that is doing.
+        stream: brings the response.
         gzip: compression was asked for on the client's behalf, and is undone.
-        hold: an answer of 401 is held back until :meth:`tell_held`.
+        hold: a response of 401 is held back until :meth:`send_held`.
         extra: fields that it gets, in place of the upstream's of the same name; ``Vary`` is
             added to.
         links: makes redirects to the API server lead to the proxy.
-        done: is called once, when it has ended; possibly by the upstream connection, in the
-            middle of what that is doing.
-        owner: the exchange.
 
     Attributes:
-        on_begin: is called when the answer begins, before anything of it is sent, and may
-            withdraw it.
-        outcome: how it ended; None before.
-        failure: what went wrong, unless it was answered.
-        paused: the client does not keep up.
+        on_begin: is called when the response begins, before anything of it is sent; it may set
+            :attr:`outcome`, and then nothing is.
     """
 
     __slots__ = (
@@ -66,10 +56,9 @@ class Answer:
         "_body",
         "_chunked",
         "_client",
-        "_connection",
-        "_done",
         "_ended",
         "_events",
+        "_exchange",
         "_extra",
         "_gunzip",
         "_gzip",
@@ -78,48 +67,37 @@ class Answer:
         "_held",
         "_http10",
         "_links",
-        "_payload",
         "_record",
         "_status",
+        "_stream",
         "_trailers",
         "_until_close",
         "failure",
         "hold",
-        "keep_alive",
         "on_begin",
         "outcome",
-        "owner",
         "paused",
     )
 
     def __init__(
         self,
-        client: ClientConnection,
-        connection: UpstreamConnection,
-        record: Record,
+        exchange: "UpstreamExchange",
+        stream: Stream,
         *,
-        payload: StreamReader,
-        http10: bool,
-        keep_alive: bool,
         gzip: bool,
         hold: bool,
         extra: tuple[tuple[str, str], ...],
         links: Links,
-        done: "Callable[[Answer], None]",
-        owner: Owner,
     ) -> None:
-        self._client = client
-        self._connection: UpstreamConnection | None = connection
-        self._record = record
-        self._payload = payload
-        self._http10 = http10
+        self._exchange = exchange
+        self._client = exchange.client
+        self._record = exchange.record
+        self._http10 = exchange.request.http10
+        self._stream: Stream | None = stream
         self._gzip = gzip
         self._extra = extra
         self._links = links
-        self._done = done
-        self.owner = owner
-        self.on_begin: Callable[[Answer], None] | None = None
-        self.keep_alive = keep_alive
+        self.on_begin: Callable[[], None] | None = None
         self.hold = hold
         self.paused = False
         self.failure: KubelatchError | None = None
@@ -138,39 +116,38 @@ class Answer:
         self._events: Events | None = None
 
     def on_informational(self, head: ResponseHead) -> None:
-        """Relay 1xx answers, ``100 Continue`` among them (RFC 9110 section 15.2)."""
+        """Relay 1xx responses, ``100 Continue`` among them (RFC 9110 section 15.2)."""
         if self.on_begin is not None:
-            self.on_begin(self)
+            self.on_begin()
         # A request that is sent again has its body; its client has been told to go on, if ever.
         ended = self.outcome is not None
         if self._http10 or ended or (head.status == 100 and self._record.retries):
             return
         lines = [
-            b"HTTP/1.1 %d %b" % (head.status, head.reason),
+            writer.status_line(head.status, head.reason),
             *headers.response_fields(head.headers, head.names, _DROP_INTERIM),
-            b"\r\n",
         ]
-        self._write([b"\r\n".join(lines)])
+        self._write([writer.head(lines)])
 
     def on_head(self, head: ResponseHead) -> None:
         if self.on_begin is not None:
-            self.on_begin(self)
-            if self.outcome is not None:
-                return
+            self.on_begin()
+        if self.outcome is not None:
+            return
         self._head = head
         self._record.answer = head.headers
         self._record.audit_id = head.get(b"audit-id") or b""
-        # That of the answer which the client gets: what renewed a credential came before it.
+        # That of the response which the client gets: what renewed a credential came before it.
         self._record.first_byte = time.monotonic()
         if head.status == 401 and self.hold:
             self._held = []
         else:
-            self._tell_head(head)
+            self._make_head(head)
 
     def on_body(self, data: bytes) -> None:
         if self._held is not None:
             self._held.append(data)
-            if sum(map(len, self._held)) > _HELD_ANSWER:
+            if sum(map(len, self._held)) > _HELD_RESPONSE:
                 self._release_held()
         elif self._gunzip is not None:
             self._gunzip.feed(data)
@@ -202,27 +179,26 @@ class Answer:
         return False
 
     def on_pause_writing(self) -> None:
-        """Who sends the request's body waits by itself."""
+        """What sends the request's body waits by itself."""
 
     def on_resume_writing(self) -> None:
         """See :meth:`on_pause_writing`."""
 
     def on_client_paused(self) -> None:
         self.paused = True
-        if self._connection is not None:
-            self._connection.pause_reading()
+        if self._stream is not None:
+            self._stream.pause_reading()
 
     def on_client_resumed(self) -> None:
         self.paused = False
         if self._gunzip is not None:
             self.on_flush()
-        if self._connection is not None and not self.paused:
-            self._connection.resume_reading()
+        if self._stream is not None and not self.paused:
+            self._stream.resume_reading()
 
-    def tell_held(self, done: "Callable[[Answer], None]") -> None:
-        """Send the 401 after all, from memory: no other credential is to be had."""
-        self._connection = None
-        self._done = done
+    def send_held(self) -> None:
+        """See :class:`Attempt`; from memory, without the stream."""
+        self._stream = None
         self.outcome = None
         self._release_held()
         self._ended = True
@@ -236,64 +212,39 @@ class Answer:
         if self._begun:
             self._record.cause = error.cause
             self._flush(last=False)
-            self.keep_alive = False
+            self._exchange.keep_alive = False
             # Without framing, nothing but a reset tells a cut body from a whole one.
             self._client.cut(reset=self._until_close)
             outcome = Outcome.CUT
         self._resolve(outcome)
 
     @property
-    def record(self) -> Record:
-        """Of the exchange."""
-        return self._record
-
-    @property
-    def awaited(self) -> bool:
-        """The whole request has come, and nothing of an answer to it."""
-        return self._head is None and self._payload.is_eof() and self.outcome is None
-
-    @property
-    def silent(self) -> bool:
-        """It is awaited, and not a byte of it has come."""
-        return self.awaited and self._connection is not None and not self._connection.begun
-
-    def withdraw(self, successor: "Answer | None" = None) -> None:
-        """End it in silence; what becomes of its connection is the caller's business.
-
-        Args:
-            successor: is answered in its place, and has its end told to whom this one's would be.
-        """
-        self.outcome = Outcome.WITHDRAWN
-        self._connection = None
-        if successor is not None:
-            successor._done = self._done
+    def head_received(self) -> bool:
+        """See :class:`Attempt`."""
+        return self._head is not None
 
     def end_between_events(self) -> bool:
-        """End a watch as the API server itself ends one, if it is between two events now.
-
-        Returns:
-            False if this is no watch, or within an event: it goes on.
-        """
+        """See :class:`Attempt`."""
         events = self._events
         if events is None or not events.between or not self._begun or self.outcome is not None:
             return False
         self._ended = True
-        self.keep_alive = False
+        self._exchange.keep_alive = False
         self._flush(last=True)
         return True
 
     def _resolve(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
-            self._done(self)
+            self._exchange.attempt_ended(self)
 
-    def _tell_head(self, head: ResponseHead) -> None:
+    def _make_head(self, head: ResponseHead) -> None:
         self._status = head.status
-        if self._client.ending or not self._payload.is_eof():
+        if self._exchange.registry.draining or self._client.state is not State.RESPONSE:
             # Before a request is whole, where the next one begins is not certain.
-            self.keep_alive = False
+            self._exchange.keep_alive = False
         minor = 0 if self._http10 else 1
-        lines = [b"HTTP/1.%d %d %b" % (minor, head.status, head.reason)]
+        lines = [writer.status_line(head.status, head.reason, minor=minor)]
         drop = _DROP
         if head.body is not BodyKind.NONE:
             if self._gzip and (head.get(b"content-encoding") or b"").strip().lower() == b"gzip":
@@ -302,7 +253,7 @@ class Answer:
             if self._gunzip is not None or head.body is not BodyKind.LENGTH:
                 if self._http10:
                     self._until_close = True
-                    self.keep_alive = False
+                    self._exchange.keep_alive = False
                 else:
                     self._chunked = True
                     lines.append(b"Transfer-Encoding: chunked")
@@ -325,18 +276,14 @@ class Answer:
         lines += passed
         if b"date" not in head.names:
             # RFC 9110 section 6.6.1: a recipient with a clock adds a missing one.
-            lines.append(b"Date: " + formatdate(usegmt=True).encode())
-        if not self.keep_alive:
-            lines.append(b"Connection: close")
-        elif self._http10:
-            lines.append(b"Connection: keep-alive")
-        lines.append(b"\r\n")
-        self._head_bytes = b"\r\n".join(lines)
+            lines.append(writer.date_field())
+        lines += writer.connection_field(keep_alive=self._exchange.keep_alive, http10=self._http10)
+        self._head_bytes = writer.head(lines)
 
     def _release_held(self) -> None:
         held, self._held = self._held, None
         if held is not None and self._head is not None:
-            self._tell_head(self._head)
+            self._make_head(self._head)
             for data in held:
                 self.on_body(data)
 
@@ -363,7 +310,7 @@ class Answer:
         return True
 
     def _flush(self, *, last: bool) -> None:
-        """Write all that has been told; *last*: and the end, if that has been told."""
+        """Write all that has come; *last*: and the end, if that has come."""
         if self.outcome is not None:
             return
         parts = []
@@ -387,11 +334,11 @@ class Answer:
                 parts += body
         ended = self._ended and last
         if ended and self._chunked:
-            parts.append(b"0\r\n" + headers.trailer_fields(self._trailers) + b"\r\n")
+            parts.append(writer.last_chunk(self._trailers))
         if parts:
             self._write(parts)
         if ended:
-            self._resolve(Outcome.ANSWERED)
+            self._resolve(Outcome.COMPLETE)
 
     def _write(self, parts: list[bytes]) -> None:
         transport = self._client.transport

@@ -1,102 +1,119 @@
-"""The server side of listening: makes a :class:`ClientConnection` for each client, and counts them.
+"""What all client connections share: their number, their limits, and who handles their requests.
 
-It holds what all connections share. What becomes of a request is the handler's business.
+It is the lowest level of aiohttp's server, a factory of protocols; what aiohttp's own does with a
+request is not used.
 """
 
 import asyncio
-import math
-from collections.abc import Callable
-from typing import cast
+from typing import Protocol
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage
-from aiohttp.web_protocol import RequestHandler
 
 from ..errors import KubelatchError
-from .client import ClientConnection
+from .client import ClientProtocol
 from .limits import Limits
 
-Begin = Callable[[ClientConnection, RawRequestMessage, StreamReader], bool]
+# Of a request's body, what may wait for a slow upstream.
+_READ_BUFFER = 256 * 1024
 
 
-def _never(*_: object) -> bool:
-    return False
+class RequestHandler(Protocol):
+    """Decides what becomes of each request. No method may raise or block."""
+
+    def handle(
+        self, client: ClientProtocol, message: RawRequestMessage, body: StreamReader
+    ) -> None:
+        """Begin the exchange of a request whose head has come."""
+
+    def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
+        """A request could not be read or was beyond a limit, and *error* has been sent, with a
+        body of *sent* bytes."""
 
 
 class ClientServer(web.Server):
-    """aiohttp's low-level server, making :class:`ClientConnection` objects.
+    """aiohttp's low-level server, making :class:`ClientProtocol` objects.
 
     Args:
-        handler: answers one request.
-        begin: begins to answer a request without a body, if that takes no task; else returns
-            False, and the handler is asked.
-        on_unreadable: is told of each request that could not be read or was beyond a limit: by
-            whom, what the client was told, and the size of that body.
+        handler: gets each request.
         limits: what one client may take.
         make_room: end a connection for a new one that is over the limit, instead of refusing it:
             the oldest of those without a request, else the oldest. Clients that hold on to many
             then keep nobody else out.
-        options: aiohttp's request handler options.
     """
 
     def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], object],
-        *,
-        begin: Begin = _never,
-        on_unreadable: Callable[[ClientConnection, KubelatchError, int], None] | None = None,
-        limits: Limits | None = None,
-        make_room: bool = False,
-        **options: object,
+        self, handler: RequestHandler, limits: Limits | None = None, *, make_room: bool = False
     ) -> None:
-        # A client that leaves must not leave its watch behind.
-        super().__init__(handler, handler_cancellation=True)  # type: ignore[arg-type]
-        self.limits = limits = limits or Limits()
-        self.begin = begin
-        self.on_unreadable = on_unreadable
+        super().__init__(_never)
+        self.limits = limits or Limits()
+        self.handle = handler.handle
+        self.unreadable = handler.unreadable
         self._make_room = make_room
-        self._options: dict[str, object] = {
-            # One field may take all that a head may.
-            "max_line_size": limits.header_bytes,
-            "max_field_size": limits.header_bytes,
-            "max_headers": limits.headers,
-            # aiohttp keeps one timer per connection, and looks at the clock once per request.
-            "keepalive_timeout": limits.idle_seconds if limits.idle_seconds > 0 else math.inf,
-            **options,
-        }
-        # In the order in which they came.
-        self._admitted: dict[ClientConnection, None] = {}
+        self._clients: set[ClientProtocol] = set()
+        # Those that count, in the order in which they came.
+        self._admitted: dict[ClientProtocol, None] = {}
+        # No connection is left.
+        self._empty = asyncio.Event()
 
-    def admit(self, connection: ClientConnection) -> bool:
-        """Whether there is room for one more connection; it then counts until it is lost."""
+    def __call__(self) -> ClientProtocol:  # type: ignore[override]
+        return ClientProtocol(self)
+
+    @property
+    def connections(self) -> list[ClientProtocol]:  # type: ignore[override]
+        """Those that are not lost."""
+        return list(self._clients)
+
+    def admit(self, client: ClientProtocol) -> bool:
+        """Take up a connection; False: it is one too many, and does not count."""
+        self._clients.add(client)
+        self._empty.clear()
         if 0 < self.limits.connections <= len(self._admitted):
             if not self._make_room:
                 return False
-            oldest = min(self._admitted, key=lambda client: not client.idle)
+            oldest = min(self._admitted, key=lambda other: not other.waits_for_request)
             # It counts no longer, though its end comes later.
             del self._admitted[oldest]
             oldest.cut(reset=True)
-        self._admitted[connection] = None
+        self._admitted[client] = None
         return True
 
-    def parser(self, connection: ClientConnection) -> HttpRequestParser:
-        """A parser in place of the one that aiohttp has made for *connection*."""
+    def connection_lost(  # type: ignore[override]
+        self, client: ClientProtocol, exc: BaseException | None = None
+    ) -> None:
+        """Forget a connection."""
+        self._clients.discard(client)
+        self._admitted.pop(client, None)
+        if not self._clients:
+            self._empty.set()
+
+    def parser(self, client: ClientProtocol) -> HttpRequestParser:
+        """A parser for what *client* sends."""
+        limits = self.limits
         return HttpRequestParser(
-            connection,
+            # Of aiohttp's protocol, parser and reader use three methods, which ours has.
+            client,  # type: ignore[arg-type]
             asyncio.get_running_loop(),
-            connection._read_bufsize,
-            max_line_size=connection.max_line_size,
-            max_field_size=connection.max_field_size,
-            max_headers=connection.max_headers,
+            _READ_BUFFER,
+            # One field may take all that a head may.
+            max_line_size=limits.header_bytes,
+            max_field_size=limits.header_bytes,
+            max_headers=limits.headers,
             payload_exception=web.RequestPayloadError,
             auto_decompress=False,
-            max_msg_queue_size=connection._max_msg_queue_size,
         )
 
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """aiohttp's bookkeeping, and ours."""
-        self._admitted.pop(cast("ClientConnection", handler), None)
-        super().connection_lost(handler, exc)
+    def pre_shutdown(self) -> None:
+        """Nothing: ``drain`` ends connections."""
 
-    def __call__(self) -> RequestHandler:
-        return ClientConnection(self, **self._options)
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Abort every connection."""
+        for client in self.connections:
+            if client.transport is not None:
+                client.transport.abort()
+        if self._clients:
+            await self._empty.wait()
+
+
+def _never(_: web.BaseRequest) -> "asyncio.Future[web.StreamResponse]":
+    raise AssertionError

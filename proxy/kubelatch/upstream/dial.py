@@ -24,7 +24,7 @@ from ..kubeconfig import ProxyAddress
 from .connect import ConnectRequest, CutOffError, connect_socks, proxy_error
 from .contexts import Contexts
 from .handshakes import Turns
-from .http1 import UpstreamConnection
+from .http1 import Http1Connection
 from .sessions import Sessions
 from .tcp import configure
 from .tls_transport import TlsTransport
@@ -97,7 +97,7 @@ class Dialer:
         self._connect_timeout = connect_timeout or None
         self._tls_timeout = tls_timeout or None
 
-    async def dial(self, keepalive: float | None = None) -> UpstreamConnection:
+    async def dial(self, keepalive: float | None = None) -> Http1Connection:
         """Open a connection, ready for its first exchange.
 
         What is cut while it is being opened is dialled once more: an API server that stops cuts
@@ -118,10 +118,10 @@ class Dialer:
         except CutOffError:
             return await self._dial(keepalive)
 
-    async def _dial(self, keepalive: float | None) -> UpstreamConnection:
+    async def _dial(self, keepalive: float | None) -> Http1Connection:
         context = self._contexts.current
         if context is None:
-            connection = UpstreamConnection(self._explain)
+            connection = Http1Connection(self._explain)
             await self._reach(connection, keepalive)
             return connection
         try:
@@ -141,8 +141,8 @@ class Dialer:
         self._contexts.current = other
         return connection
 
-    async def _dial_tls(self, context: TlsContext, keepalive: float | None) -> UpstreamConnection:
-        connection = UpstreamConnection(self._explain)
+    async def _dial_tls(self, context: TlsContext, keepalive: float | None) -> Http1Connection:
+        connection = Http1Connection(self._explain)
         sessions = self._sessions if self._contexts.resumes(context) else None
         try:
             tls = TlsTransport(context, self.address.server_name, connection, sessions)

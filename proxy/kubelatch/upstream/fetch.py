@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import UpstreamError, UpstreamTimeoutError
+from ..http1.headers import ClientFields
 from ..http1.response import ResponseHead
 from .generation import Generation
+from .request import UpstreamRequest
 
 # A SelfSubjectReview or a version is below 4 KiB.
 _MAX_ANSWER: Final = 1024 * 1024
@@ -40,19 +42,35 @@ async def fetch(
     try:
         async with asyncio.timeout(timeout):
             credential = await generation.credential()
-            connection = await generation.pool(credential).dialer.dial()
+            stream = await generation.transport(credential).open()
             try:
-                head = b"%b %b HTTP/1.1\r\n" % (method.encode(), target.encode())
-                head += generation.fixed_lines + generation.authorization(credential)
-                head += b"Accept: application/json\r\nContent-Type: application/json\r\n"
-                head += b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
-                connection.start(receiver, head + body, head_only=False)
+                request = _request(generation, method, target, body)
+                stream.start(request, generation.authorization(credential), receiver, body)
                 return await receiver.answer
             finally:
-                connection.abort()
+                stream.abort()
     except TimeoutError as exc:
         msg = f"no answer to {method} {target} within {timeout:g} s"
         raise UpstreamTimeoutError(msg) from exc
+
+
+def _request(generation: Generation, method: str, target: str, body: bytes) -> UpstreamRequest:
+    fields = ClientFields(
+        kept=[(b"Accept", b"application/json"), (b"Content-Type", b"application/json")],
+        content_length=b"%d" % len(body),
+        user_agent=True,
+    )
+    return UpstreamRequest(
+        method,
+        target.encode(),
+        fields,
+        path_prefix=b"",
+        fixed_fields=generation.fixed_fields,
+        compression=False,
+        peer=b"",
+        user_agent=b"",
+        own_credential=True,
+    )
 
 
 class _Whole:

@@ -36,7 +36,7 @@ class Upstream:
         mount: where clients find its paths; no slash at its end.
         context: makes the TLS context for a client certificate; None for plain HTTP.
         explain_tls: turns an error of TLS into one people can act on.
-        identity: finished ``Impersonate-*`` lines, each with its line end.
+        identity: ``Impersonate-*`` fields.
         proxy: the proxy through which it is reached, if any.
         request_timeout: seconds that a request may take; watches, logs, proxied services and
             tunnels are exempt; 0 is for ever.
@@ -53,7 +53,7 @@ class Upstream:
     context: ContextFactory | None
     explain_tls: TlsErrorExplainer
     mount: bytes = b""
-    identity: bytes = b""
+    identity: tuple[tuple[bytes, bytes], ...] = ()
     compression: bool = True
     proxy: ProxyAddress | None = None
     request_timeout: float = 0.0
@@ -91,7 +91,7 @@ class Generation:
     def __init__(self, upstream: Upstream, credentials: CredentialSource) -> None:
         self.upstream = upstream
         self.credentials = credentials
-        self.fixed_lines = b"Host: %b\r\n%b" % (upstream.host_header, upstream.identity)
+        self.fixed_fields = ((b"Host", upstream.host_header), *upstream.identity)
         scheme = b"https" if upstream.context is not None else b"http"
         self.links = Links(scheme, upstream.host_header, upstream.path_prefix, upstream.mount)
         self._certificate: ClientCertificate | None = None
@@ -111,8 +111,8 @@ class Generation:
         """Itself: a proxy that never reloads has one generation."""
         return self
 
-    def pool(self, credential: Credential) -> Pool:
-        """The connections that may carry *credential*.
+    def transport(self, credential: Credential) -> Pool:
+        """The way to the upstream for requests that *credential* authenticates.
 
         A client's own never shares one with our certificate: Kubernetes takes a certificate for
         who it is that asks, and does not look at the token (kube-apiserver's authenticators, in
@@ -140,14 +140,13 @@ class Generation:
         return sum(pool.idle for pool in (self._pool, self._clients_pool) if pool is not None)
 
     def authorization(self, credential: Credential) -> bytes:
-        """The ``Authorization`` line of *credential* with its line end; empty if it has none, or
-        if the upstream speaks plain HTTP, over which no secret of ours is sent."""
+        """The value of ``Authorization`` for *credential*; empty if it has none, or if the upstream
+        speaks plain HTTP, over which no secret of ours is sent."""
         if credential is not self._credential:
             self._credential = credential
             self._authorization = b""
             if credential.authorization is not None and self.upstream.context is not None:
-                value = credential.authorization.reveal().encode()
-                self._authorization = b"Authorization: %b\r\n" % value
+                self._authorization = credential.authorization.reveal().encode()
         return self._authorization
 
     def takes_heads_of(self, other: "Generation") -> bool:
@@ -155,7 +154,7 @@ class Generation:
         address, path and identity are the same."""
         ours, theirs = self.upstream, other.upstream
         return (
-            self.fixed_lines == other.fixed_lines
+            self.fixed_fields == other.fixed_fields
             and ours.path_prefix == theirs.path_prefix
             and (ours.context is None) == (theirs.context is None)
         )

@@ -1,9 +1,8 @@
-"""One HTTP/1.1 connection to the API server, as an ``asyncio.Protocol``.
+"""One HTTP/1.1 connection to the API server: the :class:`Stream` of one exchange at a time.
 
-It carries one exchange at a time. Bytes of an answer go to a :class:`Receiver` in the very
-callback that brought them; nothing is queued here. What the bytes mean is
-:class:`ResponseReader`'s work; what their end means is decided here. It knows nothing of
-clients, credentials or Kubernetes.
+Bytes of a response go to a :class:`Receiver` in the callback that brought them; nothing is queued
+here. What the bytes mean is :class:`ResponseReader`'s work; what their end means is decided here.
+It knows nothing of clients, credentials or Kubernetes.
 """
 
 import asyncio
@@ -16,8 +15,10 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from ..errors import UpstreamError
+from ..http1 import writer
 from ..http1.response import Receiver, ResponseReader
 from .last_bytes import last_bytes
+from .request import UpstreamRequest
 from .tcp import allow_stalls
 
 # Enough for one TLS record batch; what does not fit waits in the sender.
@@ -25,26 +26,35 @@ WRITE_BUFFER_HIGH: Final = 256 * 1024
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
-class UpstreamConnection(asyncio.Protocol):
+class Http1Connection(asyncio.Protocol):
     """See the module.
 
     Args:
         explain: says what a TLS error after the handshake means, such as a certificate of ours
             that the upstream refuses.
+
+    Attributes:
+        transport: None before the connection is made and after it is lost.
+        closed: the connection is lost.
+        exchanges: how many it has carried to their end.
+        on_release: takes the connection back after each exchange; None: it is closed.
+        idle_since: when the last of them ended, on ``time.monotonic``'s clock.
     """
 
     __slots__ = (
+        "_chunked",
         "_drained",
         "_explain",
         "_loss",
-        "_patient",
         "_reader",
         "_receiver",
+        "_stallable",
         "_usable",
         "_writing_paused",
         "closed",
         "exchanges",
         "idle_since",
+        "on_release",
         "transport",
     )
 
@@ -54,43 +64,50 @@ class UpstreamConnection(asyncio.Protocol):
         self.closed = False
         self.exchanges = 0
         self.idle_since = 0.0
+        self.on_release: Callable[[Http1Connection], None] | None = None
         self._reader = ResponseReader()
         self._receiver: Receiver | None = None
         self._usable = True
-        self._patient = False
+        self._stallable = False
+        self._chunked = False
         self._writing_paused = False
         self._drained: asyncio.Future[None] | None = None
         # Why the connection was lost, for an exchange that begins after it.
         self._loss: Exception | None = None
 
-    def start(self, receiver: Receiver, request: bytes, *, head_only: bool) -> None:
-        """Send a request's head, with as much of its body as there is, and await the answer.
-
-        Args:
-            receiver: gets the answer.
-            request: the bytes.
-            head_only: the request is HEAD: its answer has no body whatever it says.
-        """
+    def start(
+        self, request: UpstreamRequest, authorization: bytes, receiver: Receiver, body: bytes | None
+    ) -> None:
+        """See :class:`Stream`."""
         self._receiver = receiver
-        self._reader.begin(receiver, head_only=head_only)
+        self._reader.begin(receiver, head_only=request.method == "HEAD")
         if self.transport is None:
             self._broken_off(self._loss)
             return
-        self.transport.write(request)
-
-    def be_patient(self) -> None:
-        """The upstream may leave this request unread for as long as it likes."""
-        if self.transport is not None:
-            self._patient = True
+        data = request.http1_head(authorization)
+        self._chunked = request.chunked
+        if body is None:
+            # The upstream may leave this request unread for as long as it likes.
+            self._stallable = True
             allow_stalls(self.transport, True)
+        elif request.chunked:
+            data += writer.chunk(body) + writer.LAST_CHUNK if body else writer.LAST_CHUNK
+        elif body:
+            data += body
+        self.transport.write(data)
 
     def write(self, data: bytes) -> None:
-        """Send more of the request's body, or of the tunnel."""
+        """See :class:`Stream`."""
         if self.transport is not None:
-            self.transport.write(data)
+            self.transport.write(writer.chunk(data) if self._chunked else data)
+
+    def end(self) -> None:
+        """See :class:`Stream`."""
+        if self._chunked and self.transport is not None:
+            self.transport.write(writer.LAST_CHUNK)
 
     async def drain(self) -> None:
-        """Wait until the upstream takes bytes again, or is gone."""
+        """See :class:`Stream`."""
         if not self._writing_paused or self.closed:
             return
         if self._drained is None:
@@ -98,21 +115,26 @@ class UpstreamConnection(asyncio.Protocol):
         await asyncio.shield(self._drained)
 
     def pause_reading(self) -> None:
-        """Hold the answer back: the client does not keep up."""
+        """See :class:`Stream`."""
         if self.transport is not None:
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Undo :meth:`pause_reading`."""
+        """See :class:`Stream`."""
         if self.transport is not None:
             self.transport.resume_reading()
 
     def write_eof(self) -> None:
-        """End the tunnel's direction towards the upstream."""
+        """See :class:`Stream`."""
         if self.transport is not None and not self.transport.is_closing():
             # asyncio raises where a reset has come that it has not read yet.
             with contextlib.suppress(OSError):
                 self.transport.write_eof()
+
+    @property
+    def reused(self) -> bool:
+        """It has carried an exchange before."""
+        return self.exchanges > 0
 
     @property
     def reusable(self) -> bool:
@@ -120,17 +142,24 @@ class UpstreamConnection(asyncio.Protocol):
         return self._usable and self._reader.persistent
 
     @property
-    def begun(self) -> bool:
-        """A byte of the answer has come."""
+    def response_begun(self) -> bool:
+        """See :class:`Stream`."""
         return self._reader.begun
 
-    def release(self) -> bool:
+    def release(self) -> None:
+        """See :class:`Stream`."""
+        if self.on_release is not None:
+            self.on_release(self)
+        else:
+            self.close()
+
+    def finish(self) -> bool:
         """End the exchange; True if the connection can carry another."""
         self._receiver = None
         self._reader.forget()
         self.exchanges += 1
-        if self._patient and self.transport is not None:
-            self._patient = False
+        if self._stallable and self.transport is not None:
+            self._stallable = False
             allow_stalls(self.transport, False)
         return (
             self.transport is not None
@@ -141,13 +170,13 @@ class UpstreamConnection(asyncio.Protocol):
         )
 
     def close(self) -> None:
-        """Close after what is buffered has been sent."""
+        """See :class:`Stream`."""
         self._usable = False
         if self.transport is not None:
             self.transport.close()
 
     def abort(self) -> None:
-        """Close at once; nobody is told."""
+        """See :class:`Stream`."""
         self._usable = False
         self._receiver = None
         self._reader.forget()
@@ -155,8 +184,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()
 
     def reset(self) -> None:
-        """Close at once, and so that it cannot be taken for a clean end: by TCP reset, since the
-        end of a tunnel's bytes says nothing else."""
+        """See :class:`Stream`: by TCP reset, as the end of a tunnel's bytes says nothing else."""
         if self.transport is not None:
             linger_zero(self.transport)
         self.abort()
@@ -238,7 +266,7 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             why = f" ({os.strerror(exc.errno)})" if isinstance(exc, OSError) and exc.errno else ""
             msg = f"the API server closed the connection before answering{why}"
-            self._fail(UpstreamError(msg, cause="reset"), stale=self.exchanges > 0)
+            self._fail(UpstreamError(msg, cause="reset"), stale=self.reused)
 
     def _fail(self, error: UpstreamError, *, stale: bool = False) -> None:
         receiver = self._receiver

@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from .dial import Dialer
-from .http1 import UpstreamConnection
+from .http1 import Http1Connection
 
 # net/http's default idle time, and kube-apiserver closes idle connections after 180 s: we
 # forget them before it does, so that a stale one is rare.
@@ -35,7 +35,7 @@ class Pool:
         self.dialer = dialer
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
-        self._idle: list[UpstreamConnection] = []
+        self._idle: list[Http1Connection] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         self.opened = 0
@@ -52,8 +52,8 @@ class Pool:
         """How many connections wait for work; not those that the upstream has closed since."""
         return sum(connection.reusable for connection in self._idle)
 
-    def take(self) -> UpstreamConnection | None:
-        """An idle connection that is not known to be dead, or None."""
+    def take(self) -> Http1Connection | None:
+        """See :class:`Transport`."""
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable:
@@ -61,19 +61,16 @@ class Pool:
                 return connection
         return None
 
-    async def open(self) -> UpstreamConnection:
-        """A new connection.
-
-        Raises:
-            UpstreamError: it cannot be had.
-        """
-        connection = await self.dialer.dial()
+    async def open(self, keepalive: float | None = None) -> Http1Connection:
+        """See :class:`Transport`."""
+        connection = await self.dialer.dial(keepalive)
+        connection.on_release = self._release
         self.opened += 1
         return connection
 
-    def give_back(self, connection: UpstreamConnection) -> None:
-        """Return a connection after its exchange; it is kept if it can carry another."""
-        if not connection.release() or self._closed or len(self._idle) >= self._max_idle:
+    def _release(self, connection: Http1Connection) -> None:
+        """Keep a connection whose exchange is over, if it can carry another."""
+        if not connection.finish() or self._closed or len(self._idle) >= self._max_idle:
             connection.close()
             return
         connection.idle_since = time.monotonic()

@@ -1,59 +1,53 @@
-"""The request as the upstream gets it: one builder for plain exchanges and upgrades.
+"""The request as the upstream gets it: one builder for plain requests and upgrades.
 
 That both go through the same code is the point: kubectl proxy cleans the header fields of
 plain requests only.
 """
 
-import copy
-from dataclasses import dataclass
 from typing import Final
 
-from ..credentials import Credential
-from ..http1 import headers
-from .generation import Generation
+from ..http1 import headers, writer
 
 _EXPECTS_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What of the settings shapes requests.
-
-    Attributes:
-        user_agent: our own name, for clients that give none.
-    """
-
-    user_agent: bytes
-
-
-class Outbound:
-    """A request on its way out, all but the credential.
+class UpstreamRequest:
+    """A request's head, all but the credential; it may be sent many times.
 
     Args:
         method: as the client sent it.
         target: origin-form, byte for byte.
         fields: the client's header fields, sorted.
-        generation: where it goes.
+        path_prefix: the server's path, put before the target.
+        fixed_fields: fields that every request to this upstream has, ``Host`` among them.
+        compression: gzip may be asked for on the client's behalf.
         peer: the client's IP address, or empty.
-        policy: what the settings say.
-        own_credential: ours is added; False: the client has brought one itself.
+        user_agent: our own name, for clients that give none.
+        own_credential: one of ours is added; False: the client has brought one itself.
         chunked: its body is chunked.
         upgrade: the protocol to switch to, as the client wrote it, or empty.
 
     Attributes:
+        method: HTTP method.
+        target: what is asked for, with the server's path before it.
+        fields: the header fields that go upstream, but for ``Authorization``.
+        chunked: the body's length is not known beforehand.
+        upgrade: the protocol to switch to, lower case, or empty.
         expect: what the client expects, lower case.
-        own_credential: as given.
+        own_credential: it carries a credential of ours; False: the client brought one.
         gzip: compression is asked for on the client's behalf.
     """
 
     __slots__ = (
-        "_generation",
-        "_start",
+        "_http1",
         "chunked",
         "expect",
+        "fields",
         "gzip",
         "method",
         "own_credential",
+        "target",
+        "upgrade",
     )
 
     def __init__(
@@ -61,76 +55,63 @@ class Outbound:
         method: str,
         target: bytes,
         fields: headers.ClientFields,
-        generation: Generation,
         *,
+        path_prefix: bytes,
+        fixed_fields: headers.Pairs,
+        compression: bool,
         peer: bytes,
-        policy: Policy,
+        user_agent: bytes,
         own_credential: bool,
         chunked: bool = False,
         upgrade: bytes = b"",
     ) -> None:
-        upstream = generation.upstream
         self.method = method
+        self.target = path_prefix + target
         self.chunked = chunked
+        self.upgrade = upgrade.lower()
         self.expect = fields.expect
         # Go's transport asks for gzip on the client's behalf only where it can undo it
         # (net/http Transport.roundTrip): no Range, no HEAD, nothing chosen by the client.
-        self.gzip = (
-            upstream.compression and not fields.encodings and not upgrade and method != "HEAD"
-        )
+        self.gzip = compression and not fields.encodings and not upgrade and method != "HEAD"
         self.own_credential = own_credential
-        lines = [
-            b"%b %b%b HTTP/1.1" % (method.encode(), upstream.path_prefix, target),
-            *[b"%b: %b" % pair for pair in fields.kept],
-            *_own_lines(self, fields, peer, policy, upgrade),
+        self.fields = [
+            *fields.kept,
+            *self._own_fields(fields, peer, user_agent, upgrade),
             # Last, for nothing of the client's to replace it.
-            generation.fixed_lines,
+            *fixed_fields,
         ]
-        self._generation = generation
-        self._start = b"\r\n".join(lines)
+        self._http1: bytes | None = None
 
-    def to(self, generation: Generation) -> "Outbound | None":
-        """The same request for a newer generation; None if more than the credential differs."""
-        if generation is self._generation:
-            return self
-        if not generation.takes_heads_of(self._generation):
-            return None
-        outbound = copy.copy(self)
-        outbound._generation = generation
-        return outbound
+    def http1_head(self, authorization: bytes) -> bytes:
+        """The head for HTTP/1.1; *authorization* is the value of that field, or empty."""
+        start = self._http1
+        if start is None:
+            start = self._http1 = writer.request_start(self.method, self.target, self.fields)
+        if authorization:
+            return b"%bAuthorization: %b\r\n\r\n" % (start, authorization)
+        return start + b"\r\n"
 
-    def head(self, credential: Credential) -> bytes:
-        """The head's bytes, authenticated by *credential*."""
-        if not self.own_credential:
-            return self._start + b"\r\n"
-        return self._start + self._generation.authorization(credential) + b"\r\n"
-
-
-def _own_lines(
-    outbound: Outbound,
-    fields: headers.ClientFields,
-    peer: bytes,
-    policy: Policy,
-    upgrade: bytes,
-) -> list[bytes]:
-    lines = []
-    if not fields.user_agent:
-        lines.append(b"User-Agent: " + policy.user_agent)
-    if outbound.gzip:
-        lines.append(b"Accept-Encoding: gzip")
-    if peer or fields.forwarded_for:
-        lines.append(b"X-Forwarded-For: " + headers.forwarded_for(fields.forwarded_for, peer))
-    if fields.trailers:
-        lines.append(b"TE: trailers")
-    if fields.expect:
-        lines.append(b"Expect: " + fields.expect)
-    if outbound.chunked:
-        lines.append(b"Transfer-Encoding: chunked")
-    elif fields.content_length is not None:
-        lines.append(b"Content-Length: " + fields.content_length)
-    elif outbound.method in _EXPECTS_BODY and not upgrade:
-        # RFC 9110 section 8.6; some front ends answer 411 without it.
-        lines.append(b"Content-Length: 0")
-    if upgrade:
-        lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade]
-    return lines
+    def _own_fields(
+        self, fields: headers.ClientFields, peer: bytes, user_agent: bytes, upgrade: bytes
+    ) -> list[tuple[bytes, bytes]]:
+        own = []
+        if not fields.user_agent:
+            own.append((b"User-Agent", user_agent))
+        if self.gzip:
+            own.append((b"Accept-Encoding", b"gzip"))
+        if peer or fields.forwarded_for:
+            own.append((b"X-Forwarded-For", headers.forwarded_for(fields.forwarded_for, peer)))
+        if fields.trailers:
+            own.append((b"TE", b"trailers"))
+        if fields.expect:
+            own.append((b"Expect", fields.expect))
+        if self.chunked:
+            own.append((b"Transfer-Encoding", b"chunked"))
+        elif fields.content_length is not None:
+            own.append((b"Content-Length", fields.content_length))
+        elif self.method in _EXPECTS_BODY and not upgrade:
+            # RFC 9110 section 8.6; some front ends answer 411 without it.
+            own.append((b"Content-Length", b"0"))
+        if upgrade:
+            own += [(b"Connection", b"Upgrade"), (b"Upgrade", upgrade)]
+        return own

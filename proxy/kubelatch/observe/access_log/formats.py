@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Final, Protocol
 
 from ...redact import printable
-from ..record import Record
+from ...relay.record import Record
 from .reading import Reading, field, user_agent
 from .redaction import visible, visible_name, visible_target
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from ...gate.patterns import PatternList
+from ...relay.record import Record
 from ...system.supervision import where
-from ..record import Record
 from . import verbose as narration
 from .formats import CombinedFormat, Format
 from .reading import Reader, is_problem

@@ -7,7 +7,7 @@ secrets are masked at every level.
 from collections.abc import Iterator
 from typing import Final
 
-from ..record import Pairs, Record
+from ...relay.record import Pairs, Record
 from .formats import upstream_time
 from .reading import Reading, field, is_refusal
 from .redaction import mask_field, visible_host

@@ -14,7 +14,7 @@ SABOTAGE = """
 import kubelatch.upstream.pool
 from kubelatch.cli.main import main
 
-async def open_(self):
+async def open_(self, keepalive=None):
     raise RuntimeError("of this kind\\nand with \\x1b[31mtwo lines")
 
 kubelatch.upstream.pool.Pool.open = open_

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from .cli.suggestions import question
 from .config.settings import Settings
 from .context.assembly import (
     Assembler,
@@ -28,6 +27,7 @@ from .kubeconfig import ClientConfig, DiskFiles
 from .observe.access_log import Sink
 from .observe.console import greeting
 from .observe.observer import Observation
+from .observe.suggestions import question
 from .relay.drain import accept_pending, finish, let_nothing_look_whole
 from .relay.exchange import Kind
 from .relay.handler import Handler

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from .._version import __version__
 from ..config.commands import COMMANDS, commands_like, expect_no_words, unknown_command
 from ..errors import KubelatchError
-from .suggestions import as_called
+from ..observe.suggestions import as_called
 
 if TYPE_CHECKING:
     from ..config.settings import Settings

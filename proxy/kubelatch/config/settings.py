@@ -7,7 +7,7 @@ first groups are kubectl's (kubectl pkg/cmd/proxy/proxy.go, cli-runtime config_f
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from ..errors import UsageError
 from ..secret import Secret
@@ -23,9 +23,7 @@ from .goflags import (
     parse_limit,
     quote,
 )
-
-if TYPE_CHECKING:
-    from ..kubeconfig import Overrides
+from .overrides import Overrides
 
 _SERVING: Final = "Serving"
 _FILTER: Final = "Filter"
@@ -255,7 +253,7 @@ class Settings:
     allow_core_dumps: bool
     loop: str
     verbosity: int
-    overrides: "Overrides"
+    overrides: Overrides
     notes: tuple[str, ...] = ()
 
 
@@ -330,8 +328,6 @@ def from_values(values: Mapping[str, Any]) -> Settings:
     if values["loop"] not in {"auto", "uvloop", "asyncio"}:
         msg = f"invalid --loop {values['loop']!r}"
         raise UsageError(msg, hint="say auto, uvloop or asyncio")
-    from ..kubeconfig import Overrides  # noqa: PLC0415 -- loads yaml, which help does without
-
     overrides = Overrides(
         impersonate_user=values["as"],
         impersonate_groups=values["as_group"],

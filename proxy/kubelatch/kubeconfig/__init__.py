@@ -5,6 +5,7 @@ What comes out is a :class:`ClientConfig`, validated, with paths absolute and se
 what authenticates *now* is the business of the credentials room.
 """
 
+from ..config.overrides import Overrides
 from .files import DISK, DiskFiles, FileReader, FileSignature, MemoryFiles, SeenFiles, signatures
 from .load import load, load_mapping
 from .proxies import ProxyAddress, environment_proxy, proxy_for
@@ -15,7 +16,6 @@ from .values import (
     ExecConfig,
     ExecRule,
     Impersonation,
-    Overrides,
     ServerAddress,
     TlsConfig,
     UserConfig,

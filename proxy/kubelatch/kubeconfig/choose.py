@@ -7,9 +7,10 @@ context that names an absent cluster is an error.
 
 from dataclasses import dataclass, field, replace
 
+from ..config.overrides import Overrides
 from ..errors import ConfigError
 from .entries import Cluster, Context, KubeFile, User
-from .values import Impersonation, Overrides, UserConfig
+from .values import Impersonation, UserConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,14 @@ an error. kubectl only warns about the one in the home directory, and then runs 
 
 from collections.abc import Mapping
 
+from ..config.overrides import Overrides
 from ..errors import ConfigError
 from ..redact import shown_path
 from .decode import DecodeError, decode_all
 from .entries import Fields
 from .files import FileReader, explain_os_error
 from .merge import home_file
-from .values import ExecRule, Overrides
+from .values import ExecRule
 
 _GROUP = "kubectl.config.k8s.io/"
 

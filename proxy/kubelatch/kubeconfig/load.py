@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config.goflags import parse_duration
+from ..config.overrides import Overrides
 from ..errors import ConfigError
 from ..redact import sanitize, shown_path
 from . import in_cluster
@@ -21,7 +22,7 @@ from .merge import Loaded, load_files
 from .server import host_problem, parse_server
 from .usable import usable_auth
 from .validate import problems, redacted
-from .values import Choice, ClientConfig, Overrides, Source, TlsConfig
+from .values import Choice, ClientConfig, Source, TlsConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

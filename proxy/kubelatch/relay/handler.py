@@ -6,7 +6,7 @@ a response of our own. No fault of ours crosses it: a client always gets a respo
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
@@ -24,10 +24,21 @@ from .registry import Registry
 from .request import ClientRequest, HeaderCache, Plan
 from .states import State
 
-if TYPE_CHECKING:
-    from ..static_files import StaticFiles
-
 log = logging.getLogger(__name__)
+
+
+class FileServer(Protocol):
+    """Serves static files (``--www``)."""
+
+    def begin(
+        self,
+        client: ClientProtocol,
+        request: ClientRequest,
+        record: Record,
+        registry: Registry,
+        path: str,
+    ) -> None:
+        """Begin to respond with the file at *path*, which is percent-decoded and relative."""
 
 
 class Handler:
@@ -50,7 +61,7 @@ class Handler:
         registry: Registry,
         *,
         user_agent: bytes,
-        static: "StaticFiles | None" = None,
+        static: FileServer | None = None,
         clients: frozenset[int] | None = None,
         tunnel_keepalive: float = 15.0,
     ) -> None:

@@ -1,0 +1,40 @@
+"""What of the settings concerns the kubeconfig."""
+
+from dataclasses import dataclass
+
+from ..secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What the command line says about the kubeconfig. An empty value leaves it as it is.
+
+    The two flags that can be switched off explicitly are ``None`` while nobody said anything.
+    """
+
+    kubeconfig: str = ""
+    context: str = ""
+    cluster: str = ""
+    user: str = ""
+    server: str = ""
+    token: Secret | None = None
+    username: str = ""
+    password: Secret | None = None
+    client_certificate: str = ""
+    client_key: str = ""
+    certificate_authority: str = ""
+    insecure_skip_tls_verify: bool | None = None
+    tls_server_name: str = ""
+    impersonate_user: str = ""
+    impersonate_groups: tuple[str, ...] = ()
+    impersonate_uid: str = ""
+    impersonate_user_extra: tuple[str, ...] = ()
+    """Each ``key=value``; the same key again adds a value."""
+    disable_compression: bool | None = None
+    request_timeout: str = ""
+    in_cluster: bool | None = None
+    """True: only the pod's service account. False: never. None: when nothing else is there."""
+    kuberc: str = ""
+    exec_allow: tuple[str, ...] = ()
+    """The exec plugins that may run, by name or path; empty: no opinion."""
+    no_exec: bool = False

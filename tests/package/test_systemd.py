@@ -331,7 +331,7 @@ def test_sockets_meant_for_another_process_are_not_touched() -> None:
 _TAKE = """
 import os, socket, sys
 from kubelatch.errors import ListenError
-from kubelatch.systemd import take_sockets
+from kubelatch.system.systemd import take_sockets
 os.dup2(int(sys.argv[1]), 3)
 environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 try:

@@ -23,14 +23,14 @@ LOOK = f"import resource; print({DUMPABLE}, *resource.getrlimit(resource.RLIMIT_
 # Says how the command's own process is, once its configuration is read.
 INSIDE = f"""
 import resource, sys
-import kubelatch.app, kubelatch.check
+import kubelatch.app, kubelatch.cli.check
 from kubelatch.cli.main import main
 from kubelatch.errors import UsageError
 
 def tell(*_, **__):
     raise UsageError(f"{{{DUMPABLE}}} {{resource.getrlimit(resource.RLIMIT_CORE)[0]}}")
 
-kubelatch.app.App.start = kubelatch.check.load_configuration = tell
+kubelatch.app.App.start = kubelatch.cli.check.load_configuration = tell
 main()
 """
 SOFT = 4096

@@ -9,7 +9,7 @@ import pytest
 # Three megabytes at a time are above what glibc keeps by itself after having freed one.
 _FAULTS = """
 import resource
-from kubelatch.heap import keep_freed_memory
+from kubelatch.system.malloc import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -302,7 +302,7 @@ async def test_serving_without_need_of_it_does_not_load_cryptography(config: str
     # 190 ms, for a kubeconfig that holds nothing but a token.
     script = (
         "import os, sys, signal\n"
-        "from kubelatch import cli\n"
+        "from kubelatch.cli import main as cli\n"
         "def announce(name):\n"
         "    print('LOADED', *[n for n in ('cryptography', 'kubelatch.demo.boot')"
         " if n in sys.modules], flush=True)\n"

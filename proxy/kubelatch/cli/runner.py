@@ -104,7 +104,7 @@ async def run(
         settings: of the proxy.
         environ: the environment, which the command gets with ``KUBECONFIG``, ``KUBECACHEDIR``
             and ``KUBELATCH_URL`` put in, and without what is ours alone
-            (:func:`~kubelatch.process.child_environment`).
+            (:func:`~kubelatch.system.process.child_environment`).
         command: program and arguments.
         stderr: standard error, for the log.
 

@@ -105,7 +105,8 @@ async def test_a_start_that_hangs_is_an_error(
 
 HANGS = """
 import asyncio, time
-from kubelatch import kubeconfig, systemd
+from kubelatch import kubeconfig
+from kubelatch.system import systemd
 from kubelatch.cli.main import main
 
 def hang(files, path):

@@ -30,6 +30,8 @@ _MEANS: Final = {
     "oidc": "by OpenID Connect",
     "anonymous": "anonymous, without a credential",
 }
+# The name that all our loggers begin with.
+_ROOT: Final = "kubelatch"
 
 
 def set_up_logging(sink: Sink, verbosity: int, *, mark: Callable[[int], str] | None = None) -> None:
@@ -43,10 +45,10 @@ def set_up_logging(sink: Sink, verbosity: int, *, mark: Callable[[int], str] | N
     handler = SinkHandler(sink, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # That requests go elsewhere, or as somebody else, is said in any case.
-    logging.getLogger(f"{__package__}.reload").setLevel(logging.INFO)
+    logging.getLogger(f"{_ROOT}.context.reload").setLevel(logging.INFO)
     if verbosity >= _INFO_FROM:
         level = logging.DEBUG if verbosity >= _DEBUG_FROM else logging.INFO
-        logging.getLogger(__package__).setLevel(level)
+        logging.getLogger(_ROOT).setLevel(level)
 
 
 def greeting(

@@ -12,7 +12,9 @@ def pool_of(relay: Relay, **options: float) -> Pool:
     """A pool of a test's own, with the generation's dialler."""
     credential = relay.generation.credentials.peek()
     assert credential is not None
-    return Pool(relay.generation.transport(credential).dialer, **options)  # type: ignore[arg-type]
+    pool = relay.generation.transport(credential)
+    assert isinstance(pool, Pool)
+    return Pool(pool.dialer, **options)  # type: ignore[arg-type]
 
 
 async def opened(pool: Pool, count: int) -> list[Http1Connection]:

@@ -9,6 +9,7 @@ import pytest
 from kubelatch.credentials import Credential
 from kubelatch.credentials.tls import ClientCertificate
 from kubelatch.secret import Secret
+from kubelatch.upstream.pool import Pool
 from kubelatch.upstream.sessions import LIFETIME, REST, Sessions
 from tests.support.certificates import Authority
 from tests.support.client import Client
@@ -70,7 +71,9 @@ class Plane:
         """Measure the age of sessions by *clock*."""
         credential = self.relay.generation.credentials.peek()
         assert credential is not None
-        self.relay.generation.transport(credential).dialer._sessions = Sessions(clock)
+        pool = self.relay.generation.transport(credential)
+        assert isinstance(pool, Pool)
+        pool.dialer._sessions = Sessions(clock)
 
     @property
     def server(self) -> ssl.SSLContext:

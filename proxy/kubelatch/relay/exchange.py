@@ -364,7 +364,7 @@ class UpstreamExchange(Exchange):
             self._body = self._whole_body()
         attempt: ResponseRelay | Tunnel
         if upstream.upgrade:
-            attempt = Tunnel(self, stream, upstream.upgrade, hold=self._renewable)
+            attempt = Tunnel(self, stream, upstream.upgrade.lower(), hold=self._renewable)
         else:
             attempt = self._relay(stream)
         self._attempt = attempt

@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohappyeyeballs
 
@@ -37,6 +37,8 @@ _HAPPY_EYEBALLS_DELAY: Final = 0.25
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 TlsErrorExplainer = Callable[[ssl.SSLError, str], UpstreamError]
+Explain = Callable[[ssl.SSLError], UpstreamError]
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class NoDescriptorsError(UpstreamError):
@@ -98,6 +100,12 @@ class Dialer:
         self._tls_timeout = tls_timeout or None
 
     async def dial(self, keepalive: float | None = None) -> Http1Connection:
+        """Open a connection of HTTP/1.1; see :meth:`dial_protocol`."""
+        return await self.dial_protocol(Http1Connection, keepalive)
+
+    async def dial_protocol(
+        self, make: Callable[[Explain], P], keepalive: float | None = None
+    ) -> P:
         """Open a connection, ready for its first exchange.
 
         What is cut while it is being opened is dialled once more: an API server that stops cuts
@@ -105,6 +113,8 @@ class Dialer:
         long or fails verification is not.
 
         Args:
+            make: makes the protocol that speaks on it; gets what explains an error of TLS after
+                the handshake.
             keepalive: for a tunnel: seconds of silence before TCP probes the peer; negative:
                 never. None is for plain exchanges.
 
@@ -114,25 +124,25 @@ class Dialer:
             UpstreamTimeoutError: connecting or the handshake took too long.
         """
         try:
-            return await self._dial(keepalive)
+            return await self._dial(make, keepalive)
         except CutOffError:
-            return await self._dial(keepalive)
+            return await self._dial(make, keepalive)
 
-    async def _dial(self, keepalive: float | None) -> Http1Connection:
+    async def _dial(self, make: Callable[[Explain], P], keepalive: float | None) -> P:
         context = self._contexts.current
         if context is None:
-            connection = Http1Connection(self._explain)
+            connection = make(self._explain)
             await self._reach(connection, keepalive)
             return connection
         try:
-            return await self._dial_tls(context, keepalive)
+            return await self._dial_tls(make(self._explain), context, keepalive)
         except UpstreamError as error:
             other = await self._contexts.other(context, error.__cause__)
             if other is None:
                 raise
             refusal = error
         try:
-            connection = await self._dial_tls(other, keepalive)
+            connection = await self._dial_tls(make(self._explain), other, keepalive)
         except UpstreamError:
             if other is self.address.context:
                 # OpenSSL says less of what it refuses.
@@ -141,8 +151,7 @@ class Dialer:
         self._contexts.current = other
         return connection
 
-    async def _dial_tls(self, context: TlsContext, keepalive: float | None) -> Http1Connection:
-        connection = Http1Connection(self._explain)
+    async def _dial_tls(self, connection: P, context: TlsContext, keepalive: float | None) -> P:
         sessions = self._sessions if self._contexts.resumes(context) else None
         try:
             tls = TlsTransport(context, self.address.server_name, connection, sessions)

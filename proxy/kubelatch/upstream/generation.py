@@ -19,6 +19,7 @@ from ..http1.links import Links
 from ..kubeconfig import ProxyAddress
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
+from .transport import Transport
 
 ContextFactory = Callable[[ClientCertificate | None], TlsContext]
 
@@ -82,22 +83,28 @@ class Generation:
     Args:
         upstream: where, and how to verify it.
         credentials: who we are.
+        transports: makes the way to the upstream; one for each identity.
 
     Attributes:
         look: looks at the files now, and returns the generation that they make; None where
             nobody follows them.
     """
 
-    def __init__(self, upstream: Upstream, credentials: CredentialSource) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        credentials: CredentialSource,
+        transports: Callable[[Dialer], Transport] = Pool,
+    ) -> None:
         self.upstream = upstream
         self.credentials = credentials
-        self.fixed_fields = ((b"Host", upstream.host_header), *upstream.identity)
+        self._transports = transports
         scheme = b"https" if upstream.context is not None else b"http"
         self.links = Links(scheme, upstream.host_header, upstream.path_prefix, upstream.mount)
         self._certificate: ClientCertificate | None = None
-        self._pool: Pool | None = None
+        self._pool: Transport | None = None
         # Without a certificate, where the other one has any.
-        self._clients_pool: Pool | None = None
+        self._clients_pool: Transport | None = None
         self._credential: Credential | None = None
         self._authorization = b""
         self._closed = False
@@ -111,7 +118,7 @@ class Generation:
         """Itself: a proxy that never reloads has one generation."""
         return self
 
-    def transport(self, credential: Credential) -> Pool:
+    def transport(self, credential: Credential) -> Transport:
         """The way to the upstream for requests that *credential* authenticates.
 
         A client's own never shares one with our certificate: Kubernetes takes a certificate for
@@ -154,7 +161,8 @@ class Generation:
         address, path and identity are the same."""
         ours, theirs = self.upstream, other.upstream
         return (
-            self.fixed_fields == other.fixed_fields
+            ours.host_header == theirs.host_header
+            and ours.identity == theirs.identity
             and ours.path_prefix == theirs.path_prefix
             and (ours.context is None) == (theirs.context is None)
         )
@@ -259,7 +267,7 @@ class Generation:
 
     def _new_pool(
         self, certificate: ClientCertificate | None, explain_tls: TlsErrorExplainer
-    ) -> Pool:
+    ) -> Transport:
         up = self.upstream
         context = up.context(certificate) if up.context is not None else None
         address = Address(
@@ -271,7 +279,7 @@ class Generation:
             connect_timeout=up.connect_timeout,
             tls_timeout=up.tls_timeout,
         )
-        pool = Pool(dialer)
+        pool = self._transports(dialer)
         if self._closed:
             pool.close()
         return pool

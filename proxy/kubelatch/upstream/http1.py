@@ -84,7 +84,7 @@ class Http1Connection(asyncio.Protocol):
         if self.transport is None:
             self._broken_off(self._loss)
             return
-        data = request.http1_head(authorization)
+        data = _head(request, authorization)
         self._chunked = request.chunked
         if body is None:
             # The upstream may leave this request unread for as long as it likes.
@@ -273,6 +273,21 @@ class Http1Connection(asyncio.Protocol):
         self.abort()
         if receiver is not None:
             receiver.on_error(error, stale=stale)
+
+
+def _head(request: UpstreamRequest, authorization: bytes) -> bytes:
+    """The head for HTTP/1.1; *authorization* is the value of that field, or empty."""
+    start = request.http1
+    if start is None:
+        fields = [*request.fields, (b"Host", request.authority)]
+        if request.chunked:
+            fields.append((b"Transfer-Encoding", b"chunked"))
+        if request.upgrade:
+            fields += [(b"Connection", b"Upgrade"), (b"Upgrade", request.upgrade)]
+        start = request.http1 = writer.request_start(request.method, request.target, fields)
+    if authorization:
+        return b"%bAuthorization: %b\r\n\r\n" % (start, authorization)
+    return start + b"\r\n"
 
 
 def linger_zero(transport: asyncio.BaseTransport) -> None:

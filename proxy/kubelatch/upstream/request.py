@@ -6,20 +6,21 @@ plain requests only.
 
 from typing import Final
 
-from ..http1 import headers, writer
+from ..http1 import headers
 
 _EXPECTS_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class UpstreamRequest:
-    """A request's head, all but the credential; it may be sent many times.
+    """A request's head, all but the credential, for any version of HTTP; it may be sent many times.
 
     Args:
         method: as the client sent it.
         target: origin-form, byte for byte.
         fields: the client's header fields, sorted.
         path_prefix: the server's path, put before the target.
-        fixed_fields: fields that every request to this upstream has, ``Host`` among them.
+        authority: the upstream's host and port, as ``Host`` or ``:authority`` names it.
+        identity: ``Impersonate-*`` fields.
         compression: gzip may be asked for on the client's behalf.
         peer: the client's IP address, or empty.
         user_agent: our own name, for clients that give none.
@@ -30,20 +31,24 @@ class UpstreamRequest:
     Attributes:
         method: HTTP method.
         target: what is asked for, with the server's path before it.
-        fields: the header fields that go upstream, but for ``Authorization``.
+        authority: the upstream's host and port.
+        fields: the header fields that go upstream, but for ``Authorization``, the authority, and
+            what belongs to a version of HTTP: framing and ``Connection``.
         chunked: the body's length is not known beforehand.
-        upgrade: the protocol to switch to, lower case, or empty.
+        upgrade: the protocol to switch to, as the client wrote it, or empty.
         expect: what the client expects, lower case.
         own_credential: it carries a credential of ours; False: the client brought one.
         gzip: compression is asked for on the client's behalf.
+        http1: the head in HTTP/1.1, once it has been written; not the credential.
     """
 
     __slots__ = (
-        "_http1",
+        "authority",
         "chunked",
         "expect",
         "fields",
         "gzip",
+        "http1",
         "method",
         "own_credential",
         "target",
@@ -57,7 +62,8 @@ class UpstreamRequest:
         fields: headers.ClientFields,
         *,
         path_prefix: bytes,
-        fixed_fields: headers.Pairs,
+        authority: bytes,
+        identity: headers.Pairs,
         compression: bool,
         peer: bytes,
         user_agent: bytes,
@@ -68,7 +74,8 @@ class UpstreamRequest:
         self.method = method
         self.target = path_prefix + target
         self.chunked = chunked
-        self.upgrade = upgrade.lower()
+        self.upgrade = upgrade
+        self.authority = authority
         self.expect = fields.expect
         # Go's transport asks for gzip on the client's behalf only where it can undo it
         # (net/http Transport.roundTrip): no Range, no HEAD, nothing chosen by the client.
@@ -76,23 +83,14 @@ class UpstreamRequest:
         self.own_credential = own_credential
         self.fields = [
             *fields.kept,
-            *self._own_fields(fields, peer, user_agent, upgrade),
+            *self._own_fields(fields, peer, user_agent),
             # Last, for nothing of the client's to replace it.
-            *fixed_fields,
+            *identity,
         ]
-        self._http1: bytes | None = None
-
-    def http1_head(self, authorization: bytes) -> bytes:
-        """The head for HTTP/1.1; *authorization* is the value of that field, or empty."""
-        start = self._http1
-        if start is None:
-            start = self._http1 = writer.request_start(self.method, self.target, self.fields)
-        if authorization:
-            return b"%bAuthorization: %b\r\n\r\n" % (start, authorization)
-        return start + b"\r\n"
+        self.http1: bytes | None = None
 
     def _own_fields(
-        self, fields: headers.ClientFields, peer: bytes, user_agent: bytes, upgrade: bytes
+        self, fields: headers.ClientFields, peer: bytes, user_agent: bytes
     ) -> list[tuple[bytes, bytes]]:
         own = []
         if not fields.user_agent:
@@ -106,12 +104,10 @@ class UpstreamRequest:
         if fields.expect:
             own.append((b"Expect", fields.expect))
         if self.chunked:
-            own.append((b"Transfer-Encoding", b"chunked"))
-        elif fields.content_length is not None:
+            return own
+        if fields.content_length is not None:
             own.append((b"Content-Length", fields.content_length))
-        elif self.method in _EXPECTS_BODY and not upgrade:
+        elif self.method in _EXPECTS_BODY and not self.upgrade:
             # RFC 9110 section 8.6; some front ends answer 411 without it.
             own.append((b"Content-Length", b"0"))
-        if upgrade:
-            own += [(b"Connection", b"Upgrade"), (b"Upgrade", upgrade)]
         return own

@@ -3,7 +3,9 @@
 A :class:`Transport` gives out a :class:`Stream` for each exchange; the stream sends the request
 and delivers the response to a :class:`Receiver` (``http1.response``). Back-pressure works both
 ways: ``pause_reading`` holds the response back, ``drain`` waits for the upstream to take the body.
-HTTP/1.1 fills it with a connection for each stream (``pool``, ``http1``).
+HTTP/1.1 implements it with a connection for each stream (``pool``, ``http1``), ``fake`` without
+any. Nothing here assumes that streams have connections of their own: of what happens to one,
+another notices nothing, unless the connection that they share is lost.
 """
 
 import math
@@ -18,12 +20,12 @@ class Stream(Protocol):
 
     @property
     def reused(self) -> bool:
-        """Its connection has served before, and may have died since."""
+        """Its connection has brought a response before, and may have died since."""
         ...
 
     @property
     def response_begun(self) -> bool:
-        """A byte of the response has come."""
+        """Something of this exchange's response has come."""
         ...
 
     def start(
@@ -35,6 +37,7 @@ class Stream(Protocol):
             request: the head.
             authorization: the value of ``Authorization``, or empty.
             receiver: gets the response; possibly before this returns, if the connection is lost.
+                An upgrade that the protocol cannot carry is an error.
             body: the whole body; None: it follows by :meth:`write` and :meth:`end`.
         """
 
@@ -48,7 +51,10 @@ class Stream(Protocol):
         """Wait until the upstream takes bytes again, or is gone."""
 
     def pause_reading(self) -> None:
-        """Hold the response back: the client does not keep up."""
+        """Hold the response back: the client does not keep up.
+
+        What was on its way may still come, up to a bound: a buffer of TLS, a window of HTTP/2.
+        """
 
     def resume_reading(self) -> None:
         """Undo :meth:`pause_reading`."""
@@ -57,7 +63,10 @@ class Stream(Protocol):
         """End the tunnel's direction towards the upstream."""
 
     def release(self) -> None:
-        """The exchange is over: what can carry another is kept, the rest closed."""
+        """The exchange is over: what can carry another is kept, the rest closed.
+
+        The receiver gets nothing more. May follow :meth:`abort`.
+        """
 
     def close(self) -> None:
         """Close after what is buffered has been sent."""
@@ -72,16 +81,22 @@ class Stream(Protocol):
 class Transport(Protocol):
     """The way to one upstream, for the requests that may share its connections."""
 
+    @property
+    def idle(self) -> int:
+        """How many connections wait for work."""
+        ...
+
     def take(self) -> Stream | None:
         """A stream that can be had at once, or None."""
         ...
 
     async def open(self, keepalive: float | None = None) -> Stream:
-        """A stream on a connection of its own that has not served before.
+        """A stream on a connection that has not served before.
 
         Args:
-            keepalive: for a tunnel: seconds of silence before TCP probes the peer; negative:
-                never. None is for plain exchanges.
+            keepalive: for a tunnel, which has the connection to itself: seconds of silence before
+                TCP probes the peer; negative: never. None is for plain exchanges, which may share
+                the connection with others that are opened at the same time.
 
         Raises:
             UpstreamError: there is none.

@@ -1,0 +1,176 @@
+"""A :class:`Transport` without a network, for tests of what stands above the seam.
+
+Each stream delivers what a test scripts beforehand or drives by hand with
+:meth:`FakeStream.deliver`, and shows what was sent and who is held back.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Sequence
+
+from ..errors import UpstreamError
+from ..http1.headers import Pairs
+from ..http1.response import BodyKind, Receiver, ResponseHead
+from .request import UpstreamRequest
+
+Step = ResponseHead | bytes | list[tuple[bytes, bytes]] | UpstreamError
+"""Of a response: a head, a piece of the body, the end with its trailers, or an error."""
+
+
+def head(status: int, fields: Pairs = (), body: BodyKind = BodyKind.CHUNKED) -> ResponseHead:
+    """A response's head; without a reason."""
+    made = ResponseHead()
+    made.status, made.body, made.headers = status, body, list(fields)
+    made.names = [name.lower() for name, _ in fields]
+    return made
+
+
+class FakeStream:
+    """See :class:`Stream`.
+
+    Attributes:
+        request: what it was started with; None before.
+        authorization: the credential that it was started with.
+        body: what has been sent of the request's body.
+        ended: the request's body is whole.
+        paused: the response is held back; nothing is delivered.
+        pending: what is still to be delivered.
+        outcome: how the exchange has left it: ``release``, ``close``, ``abort``, ``reset``; empty
+            before.
+    """
+
+    def __init__(self, transport: "FakeTransport", *, reused: bool) -> None:
+        self.reused = reused
+        self.response_begun = self.ended = self.paused = False
+        self.request: UpstreamRequest | None = None
+        self.authorization = b""
+        self.body = bytearray()
+        self.pending: deque[Step] = deque()
+        self.outcome = ""
+        self._transport = transport
+        self._receiver: Receiver | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    def start(
+        self, request: UpstreamRequest, authorization: bytes, receiver: Receiver, body: bytes | None
+    ) -> None:
+        self.request, self.authorization, self._receiver = request, authorization, receiver
+        self.body += body or b""
+        self.ended = body is not None
+        self._transport.streams.append(self)
+        if self._transport.scripts:
+            self.deliver(*self._transport.scripts.popleft())
+
+    def deliver(self, *steps: Step) -> None:
+        """Deliver *steps* in the loop's next turn, as one read; once the stream is not paused."""
+        self.pending += steps
+        asyncio.get_running_loop().call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        flush = None
+        while self.pending and self._receiver is not None and not self.paused:
+            receiver, step = self._receiver, self.pending.popleft()
+            if isinstance(step, UpstreamError):
+                self.abort()
+                receiver.on_error(step, stale=self.reused and not self.response_begun)
+                return
+            self.response_begun, flush = True, receiver
+            if isinstance(step, bytes):
+                receiver.on_body(step)
+            elif isinstance(step, list):
+                receiver.on_end(step)
+            elif step.status >= 200:
+                receiver.on_head(step)
+            else:
+                receiver.on_informational(step)
+        if flush is not None:
+            flush.on_flush()
+
+    def stall(self) -> None:
+        """Take no more of the request's body; :meth:`drain` waits."""
+        self._writable.clear()
+        if self._receiver is not None:
+            self._receiver.on_pause_writing()
+
+    def unstall(self) -> None:
+        """Undo :meth:`stall`."""
+        self._writable.set()
+        if self._receiver is not None:
+            self._receiver.on_resume_writing()
+
+    def write(self, data: bytes) -> None:
+        self.body += data
+
+    def end(self) -> None:
+        self.ended = True
+
+    write_eof = end
+
+    async def drain(self) -> None:
+        await self._writable.wait()
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+        asyncio.get_running_loop().call_soon(self._deliver)
+
+    def release(self) -> None:
+        if not self.outcome and not self._transport.closed:
+            self._transport.idle += 1
+        self._leave("release")
+
+    def close(self) -> None:
+        self._leave("close")
+
+    def abort(self) -> None:
+        self._leave("abort")
+
+    def reset(self) -> None:
+        self._leave("reset")
+
+    def _leave(self, outcome: str) -> None:
+        self.outcome = self.outcome or outcome
+        self._receiver = None
+        self._writable.set()
+
+
+class FakeTransport:
+    """See :class:`Transport`.
+
+    Args:
+        scripts: what the streams that are started next deliver by themselves, one after another.
+
+    Attributes:
+        streams: those that have been started.
+        refusal: why none can be opened; None: it can.
+        idle: how many that have served before can be taken.
+        closed: nothing is kept any more.
+    """
+
+    def __init__(self, *scripts: Sequence[Step]) -> None:
+        self.scripts = deque(scripts)
+        self.streams: list[FakeStream] = []
+        self.refusal: UpstreamError | None = None
+        self.idle = 0
+        self.closed = False
+
+    def take(self) -> FakeStream | None:
+        if not self.idle:
+            return None
+        self.idle -= 1
+        return FakeStream(self, reused=True)
+
+    async def open(self, keepalive: float | None = None) -> FakeStream:
+        if self.refusal is not None:
+            raise self.refusal
+        return FakeStream(self, reused=False)
+
+    def drop_idle(self, before: float = math.inf) -> None:
+        self.idle = 0
+
+    def close(self) -> None:
+        self.closed, self.idle = True, 0

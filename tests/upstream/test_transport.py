@@ -17,6 +17,7 @@ from kubelatch.http1.response import BodyKind, ResponseHead
 from kubelatch.upstream.dial import Address, Dialer
 from kubelatch.upstream.fake import FakeStream, FakeTransport, head
 from kubelatch.upstream.generation import Generation
+from kubelatch.upstream.http1 import linger_zero
 from kubelatch.upstream.pool import Pool
 from kubelatch.upstream.request import UpstreamRequest
 from kubelatch.upstream.transport import Stream, Transport
@@ -69,6 +70,7 @@ class Http1Exchange:
         self.over.set()
 
     def reset(self) -> None:
+        linger_zero(self._connection.writer.transport)
         self._connection.abort()
         self.over.set()
 

@@ -1,13 +1,13 @@
 """A :class:`Transport` without a network, for tests of what stands above the seam.
 
-Each stream delivers what a test scripts beforehand or drives by hand with
-:meth:`FakeStream.deliver`, and shows what was sent and who is held back.
+A test scripts what its streams deliver, or drives them, and sees what was sent and is held back.
 """
 
 import asyncio
 import math
 from collections import deque
 from collections.abc import Sequence
+from functools import partialmethod
 
 from ..errors import UpstreamError
 from ..http1.headers import Pairs
@@ -30,24 +30,18 @@ class FakeStream:
     """See :class:`Stream`.
 
     Attributes:
-        request: what it was started with; None before.
-        authorization: the credential that it was started with.
-        body: what has been sent of the request's body.
-        ended: the request's body is whole.
-        paused: the response is held back; nothing is delivered.
-        pending: what is still to be delivered.
-        outcome: how the exchange has left it: ``release``, ``close``, ``abort``, ``reset``; empty
-            before.
+        request: what it was started with, with *authorization*; None before.
+        body: what has been sent of the request's body; *ended*: it is whole.
+        paused: the response is held back; *pending* is still to be delivered.
+        outcome: how the exchange left it: ``release``, ``close``, ``abort``, ``reset``, or empty.
     """
 
     def __init__(self, transport: "FakeTransport", *, reused: bool) -> None:
-        self.reused = reused
+        self.reused, self.outcome = reused, ""
         self.response_begun = self.ended = self.paused = False
         self.request: UpstreamRequest | None = None
-        self.authorization = b""
-        self.body = bytearray()
+        self.authorization, self.body = b"", bytearray()
         self.pending: deque[Step] = deque()
-        self.outcome = ""
         self._transport = transport
         self._receiver: Receiver | None = None
         self._writable = asyncio.Event()
@@ -57,8 +51,7 @@ class FakeStream:
         self, request: UpstreamRequest, authorization: bytes, receiver: Receiver, body: bytes | None
     ) -> None:
         self.request, self.authorization, self._receiver = request, authorization, receiver
-        self.body += body or b""
-        self.ended = body is not None
+        self.body, self.ended = bytearray(body or b""), body is not None
         self._transport.streams.append(self)
         if self._transport.scripts:
             self.deliver(*self._transport.scripts.popleft())
@@ -81,24 +74,16 @@ class FakeStream:
                 receiver.on_body(step)
             elif isinstance(step, list):
                 receiver.on_end(step)
-            elif step.status >= 200:
-                receiver.on_head(step)
             else:
-                receiver.on_informational(step)
+                (receiver.on_head if step.status >= 200 else receiver.on_informational)(step)
         if flush is not None:
             flush.on_flush()
 
     def stall(self) -> None:
-        """Take no more of the request's body; :meth:`drain` waits."""
+        """Take no more bytes: :meth:`drain` waits, until the exchange is over."""
         self._writable.clear()
         if self._receiver is not None:
             self._receiver.on_pause_writing()
-
-    def unstall(self) -> None:
-        """Undo :meth:`stall`."""
-        self._writable.set()
-        if self._receiver is not None:
-            self._receiver.on_resume_writing()
 
     def write(self, data: bytes) -> None:
         self.body += data
@@ -116,26 +101,19 @@ class FakeStream:
 
     def resume_reading(self) -> None:
         self.paused = False
-        asyncio.get_running_loop().call_soon(self._deliver)
-
-    def release(self) -> None:
-        if not self.outcome and not self._transport.closed:
-            self._transport.idle += 1
-        self._leave("release")
-
-    def close(self) -> None:
-        self._leave("close")
-
-    def abort(self) -> None:
-        self._leave("abort")
-
-    def reset(self) -> None:
-        self._leave("reset")
+        self.deliver()
 
     def _leave(self, outcome: str) -> None:
+        if not self.outcome and outcome == "release" and not self._transport.closed:
+            self._transport.idle += 1
         self.outcome = self.outcome or outcome
         self._receiver = None
         self._writable.set()
+
+    release = partialmethod(_leave, "release")
+    close = partialmethod(_leave, "close")
+    abort = partialmethod(_leave, "abort")
+    reset = partialmethod(_leave, "reset")
 
 
 class FakeTransport:
@@ -146,23 +124,18 @@ class FakeTransport:
 
     Attributes:
         streams: those that have been started.
-        refusal: why none can be opened; None: it can.
-        idle: how many that have served before can be taken.
-        closed: nothing is kept any more.
+        refusal: why none can be opened, or None.
+        idle: how many that have served before can be taken; once *closed*, none is kept.
     """
 
     def __init__(self, *scripts: Sequence[Step]) -> None:
-        self.scripts = deque(scripts)
+        self.scripts, self.idle, self.closed = deque(scripts), 0, False
         self.streams: list[FakeStream] = []
         self.refusal: UpstreamError | None = None
-        self.idle = 0
-        self.closed = False
 
     def take(self) -> FakeStream | None:
-        if not self.idle:
-            return None
-        self.idle -= 1
-        return FakeStream(self, reused=True)
+        self.idle, found = max(0, self.idle - 1), self.idle > 0
+        return FakeStream(self, reused=True) if found else None
 
     async def open(self, keepalive: float | None = None) -> FakeStream:
         if self.refusal is not None:

@@ -17,14 +17,14 @@ class Difference:
 
     Attributes:
         id: named by the test that proves it, with ``@proves``.
-        readme: the first cell of the README's row, or its beginning; empty if it is too small
-            a matter for the README.
+        page: the first cell of the row in docs/differences.md, or its beginning; empty if it is
+            too small a matter for that page.
         kubectl: what kubectl proxy does.
         kubelatch: what kubelatch does.
     """
 
     id: str
-    readme: str
+    page: str
     kubectl: str
     kubelatch: str
 
@@ -125,7 +125,7 @@ DIFFERENCES: Final = _rows(
         "431 beyond 256",
     ),
     ("request-trailers", "", "announced, and not sent", "neither"),
-    # Answers
+    # Responses
     ("filter-refusal", "refused by the filter", "403 as text", "403 as Status or text"),
     ("refused", "API server refuses, resets", "500 with Go's text", "502 Status"),
     ("reset", "API server refuses, resets", "500 EOF", "502 Status"),
@@ -135,7 +135,7 @@ DIFFERENCES: Final = _rows(
     ("slow", "API server too slow", "500", "504"),
     ("no-credential", "no credential to be had", "500", "503"),
     ("redirect-body", "redirects for path cleaning", "HTML", "no body"),
-    ("no-type", "answer without `Content-Type`", "one is guessed", "none is added"),
+    ("no-type", "response without `Content-Type`", "one is guessed", "none is added"),
     ("static-method", "POST for a static file", "POST is GET", "405"),
     ("unbuffered", "watches, logs and proxied", "nothing added", "X-Accel-Buffering: no"),
     ("user-agent", "`User-Agent` of clients", "kubectl/…", "kubelatch/…"),
@@ -144,7 +144,7 @@ DIFFERENCES: Final = _rows(
     ("expect", "`Expect: 100-continue`", "answers 100 itself", "relays the API server's"),
     ("expect-other", "", "417 without a body", "417 Status"),
     ("bad-request", "", "400 as text", "400 Status"),
-    # Life
+    # Lifecycle
     ("signals", "SIGTERM, SIGINT", "dies at once", "finishes, exit 0"),
     ("hangup", "SIGHUP", "dies", "reads its files again; at a terminal, ends as for SIGTERM"),
     ("handshake-cut", "a TLS handshake that is cut", "500 EOF", "dialled once more"),

@@ -137,5 +137,5 @@ async def test_no_worker_can_be_installed_that_outlives_its_page(
     assert set(refused.values()) <= {"TypeError", "SecurityError"}, refused
     assert (seen["installed"], seen["controlled"], seen["answered"]) == (0, False, "the API")
     # A shared worker lives as long as a page that uses it, or five minutes longer if it asks
-    # (docs/decisions.md).
+    # (docs/decisions/0044-service-workers-refused.md).
     assert (seen["shared"], seen["sharedLater"]) == ([1, 1, 2], [1, 1])

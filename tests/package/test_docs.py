@@ -30,10 +30,11 @@ from .conftest import ROOT
 
 PAGES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "SECURITY.md",
     ROOT / "CHANGELOG.md",
 ]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 _FENCE = re.compile(r"^```(sh\b[^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -46,7 +47,7 @@ class Block(NamedTuple):
 def blocks() -> Iterator[Block]:
     for page in PAGES:
         for number, found in enumerate(_FENCE.finditer(page.read_text()), start=1):
-            yield Block(f"{page.name}-{number}", found[1], found[2])
+            yield Block(f"{page.relative_to(ROOT)}-{number}", found[1], found[2])
 
 
 def lines(kind: str) -> list[ParameterSet]:
@@ -223,13 +224,13 @@ def test_what_is_not_run_says_why() -> None:
         assert re.fullmatch(kinds, block.heading), block
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_flags_that_are_named_exist(page: Path) -> None:
     """A long option after ``kubelatch`` or alone in backquotes is one of ours."""
     own = [flag for command in COMMANDS.values() for flag in command.flags]
@@ -251,6 +252,20 @@ def test_every_room_has_its_row() -> None:
     here = (ROOT / "proxy/kubelatch").iterdir()
     rooms = {path.stem for path in here if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert sorted(named) == sorted(rooms - {"__init__", "__main__", "_version"})
+
+
+def test_decisions_are_numbered_dated_and_in_the_index() -> None:
+    index = (ROOT / "docs/decisions/README.md").read_text()
+    named = re.findall(r"^\| \[(\d{4})\]\((\S+)\) \| (.+?)(?: \(superseded\))? \| (\S+) \|$",
+                       index, re.MULTILINE)  # fmt: skip
+    found = []
+    for page in sorted((ROOT / "docs/decisions").glob("0*.md")):
+        head = re.match(r"# (\d{4})\. (.+)\n\nDate: ([\d-]{10})", page.read_text())
+        assert head, page
+        found.append((head[1], page.name, head[2], head[3]))
+        assert re.fullmatch(rf"{head[1]}(-[a-z0-9]+)+\.md", page.name)
+    assert named == found
+    assert [int(number) for number, *_ in found] == list(range(1, len(found) + 1))
 
 
 def test_variables_that_are_named_exist() -> None:

@@ -24,6 +24,7 @@ from _pytest.mark import ParameterSet
 from kubelatch.config.commands import COMMANDS
 from kubelatch.config.settings import FLAGS
 from kubelatch.demo import DemoServer
+from kubelatch.relay.states import TRANSITIONS
 
 from ..support.proxies import proxy_process
 from .conftest import ROOT
@@ -246,12 +247,51 @@ def test_flags_that_are_named_exist(page: Path) -> None:
     assert named - others <= ours
 
 
-def test_every_room_has_its_row() -> None:
-    rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
-    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+def architecture(heading: str) -> list[list[str]]:
+    """The cells of the table below a heading of docs/architecture.md."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    table = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
+    return table[2:]
+
+
+def test_every_package_has_its_row() -> None:
+    named = [name for row in architecture("Packages") for name in re.findall(r"`(\w+)`", row[0])]
     here = (ROOT / "proxy/kubelatch").iterdir()
-    rooms = {path.stem for path in here if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert sorted(named) == sorted(rooms - {"__init__", "__main__", "_version"})
+    packages = {p.stem for p in here if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert sorted(named) == sorted(packages - {"__init__", "__main__", "_version"})
+
+
+def test_the_table_of_states_is_that_of_the_code() -> None:
+    drawn = {
+        re.sub("`", "", state): dict(re.findall(r"`(\w+)` → `(\w+)`", ways))
+        for state, ways in architecture("The states of a client's connection")
+    }
+    assert drawn == {
+        state.name: {event.name: following.name for event, following in ways.items()}
+        for state, ways in TRANSITIONS.items()
+    }
+
+
+def test_what_the_architecture_names_exists() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    code = "".join(path.read_text() for path in (ROOT / "proxy/kubelatch").rglob("*.py"))
+    drawn = re.search(r"^App .*?^```", text, re.MULTILINE | re.DOTALL)
+    assert drawn
+    # In the tree: capitalized words before the explanation, which two spaces set off.
+    names = {
+        name
+        for line in drawn[0].splitlines()
+        for name in re.findall(r"\b[A-Z]\w+", line.lstrip("│├└─ ").partition("  ")[0])
+    }
+    assert len(names) > 15
+    for name in names | set(re.findall(r"`([A-Z]\w+[a-z]\w*)(?:\.\w+)?`", text)):
+        assert re.search(rf"^class {name}\b", code, re.MULTILINE), name
+    for name in re.findall(r"`[A-Z]\w+\.(\w+)`", text):
+        assert re.search(rf"\b(def {name}\(|self\.{name}\b)", code), name
+    for path in re.findall(r"`((?:\w+/)+\w+(?:\.py)?|\w+\.py)`", text):
+        places = (ROOT / path, ROOT / "proxy/kubelatch" / path)
+        assert any(place.exists() for place in places), path
 
 
 def test_decisions_are_numbered_dated_and_in_the_index() -> None:

@@ -34,6 +34,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "SECURITY.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
 ]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 _FENCE = re.compile(r"^```(sh\b[^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -247,25 +248,47 @@ def test_flags_that_are_named_exist(page: Path) -> None:
     assert named - others <= ours
 
 
-def architecture(heading: str) -> list[list[str]]:
-    """The cells of the table below a heading of docs/architecture.md."""
-    text = (ROOT / "docs/architecture.md").read_text()
-    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    table = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
-    return table[2:]
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table below a heading of a page."""
+    section = (ROOT / page).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
+    return rows[2:]
+
+
+def packages(*, files: bool) -> set[str]:
+    """What there is at the top; *files*: single files too."""
+    here = [path for path in (ROOT / "proxy/kubelatch").iterdir() if path.stem[:1] != "_"]
+    return {path.stem for path in here if (path / "__init__.py").exists()
+            or (files and path.suffix == ".py")}  # fmt: skip
 
 
 def test_every_package_has_its_row() -> None:
-    named = [name for row in architecture("Packages") for name in re.findall(r"`(\w+)`", row[0])]
-    here = (ROOT / "proxy/kubelatch").iterdir()
-    packages = {p.stem for p in here if p.suffix == ".py" or (p / "__init__.py").exists()}
-    assert sorted(named) == sorted(packages - {"__init__", "__main__", "_version"})
+    rows = table("docs/architecture.md", "Packages")
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(packages(files=True))
+
+
+def test_every_package_has_its_tests() -> None:
+    rows = table("CONTRIBUTING.md", "Tests")
+    assert sorted(row[0].strip("`") for row in rows) == sorted(packages(files=False))
+    named = re.findall(r"`((?:tests|proxy)/[^`]+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_hooks_and_workflow_run_what_ci_runs() -> None:
+    ci = (ROOT / ".ci/run").read_text()
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    for hook in config["repos"][0]["hooks"]:
+        tool = hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude")
+        assert re.search(rf"^{tool}\b", ci, re.MULTILINE), hook
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    assert {"run": ".ci/run"} in jobs["linux"]["steps"]
 
 
 def test_the_table_of_states_is_that_of_the_code() -> None:
     drawn = {
         re.sub("`", "", state): dict(re.findall(r"`(\w+)` → `(\w+)`", ways))
-        for state, ways in architecture("The states of a client's connection")
+        for state, ways in table("docs/architecture.md", "The states of a client's connection")
     }
     assert drawn == {
         state.name: {event.name: following.name for event, following in ways.items()}

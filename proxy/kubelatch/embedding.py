@@ -12,7 +12,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+
+from .config.options import Options
 
 if TYPE_CHECKING:
     from .app import App
@@ -22,75 +24,6 @@ if TYPE_CHECKING:
 # Where a program wants something else than a command: it seldom waits for the watches that it
 # left open, and its standard error is its own.
 _DEFAULTS: Final[Mapping[str, Any]] = {"drain_timeout": 1.0, "log_requests": "off"}
-
-
-class Options(TypedDict, total=False):
-    """The command's flags, with underscores for dashes; ``kubelatch --help`` explains them.
-
-    What is a duration there is in seconds here.
-    """
-
-    port: int
-    address: str
-    unix_socket: str
-    unix_socket_mode: int | str
-    unix_socket_group: str
-    api_prefix: str
-    www: str
-    www_prefix: str
-    www_symlinks: bool
-    append_server_path: bool
-    keepalive: float
-    accept_paths: str
-    reject_paths: str
-    accept_hosts: str
-    reject_methods: str
-    disable_filter: bool
-    accept_origins: str
-    accept_navigation: str
-    read_only: bool | Literal["with-secrets"]
-    allow_rules: tuple[str, ...]
-    client_auth: Literal["pass", "replace", "refuse"]
-    clients: str
-    client_token_file: str
-    context: str
-    cluster: str
-    user: str
-    server: str
-    certificate_authority: str
-    insecure_skip_tls_verify: bool
-    tls_server_name: str
-    client_certificate: str
-    client_key: str
-    token: str
-    username: str
-    password: str
-    as_group: tuple[str, ...]
-    as_uid: str
-    as_user_extra: tuple[str, ...]
-    disable_compression: bool
-    proxy_url: str
-    request_timeout: float
-    connect_timeout: float
-    tls_timeout: float
-    response_timeout: float
-    kuberc: str
-    in_cluster: bool
-    exec_allow: tuple[str, ...]
-    no_exec: bool
-    exec_timeout: float
-    max_header_bytes: int
-    max_headers: int
-    head_timeout: float
-    idle_timeout: float
-    max_connections: int
-    log_requests: str
-    log_format: Literal["text", "json", "combined"]
-    log_skip_paths: str
-    admin_address: str
-    demo: bool
-    drain_timeout: float
-    loop: Literal["auto", "uvloop", "asyncio"]
 
 
 class Proxy:
@@ -315,7 +248,9 @@ def _settings(options: Mapping[str, Any]) -> "Settings":
 
 
 def _flags(options: Mapping[str, Any]) -> Iterator[str]:
-    durations = {name for name, kind in Options.__annotations__.items() if kind is float}
+    from .config.settings import FLAGS  # noqa: PLC0415
+
+    durations = {flag.option for flag in FLAGS if flag.is_duration}
     for name, value in options.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):

@@ -13,6 +13,7 @@ import yaml
 
 from kubelatch.cli import completion
 from kubelatch.config.commands import COMMANDS
+from kubelatch.config.goflags import DIRECTORY, FILE, NAMES
 from kubelatch.config.settings import FLAGS
 from kubelatch.errors import UsageError
 
@@ -39,14 +40,14 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / ".kube/config").write_text(yaml.safe_dump(config))
     (tmp_path / "bin").mkdir()
     for name, function in {
-        "kubelatch": "cli:main",
-        "kubectl-latch": "cli:main",
-        "kubectl_complete-latch": "completion:kubectl_complete",
+        "kubelatch": "cli.main:main",
+        "kubectl-latch": "cli.main:main",
+        "kubectl_complete-latch": "cli.completion:kubectl_complete",
     }.items():
         module, _, call = function.partition(":")
         script = tmp_path / "bin" / name
         script.write_text(
-            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT / 'proxy')!r})\n"
             f"from kubelatch.{module} import {call}\n{call}()\n"
         )
         script.chmod(0o755)
@@ -107,11 +108,11 @@ def test_the_kubeconfig_of_the_line_is_the_one_that_is_read(home: Path) -> None:
 
 def test_what_completion_knows_of_flags_is_true() -> None:
     own = [flag for command in COMMANDS.values() for flag in command.flags]
-    flags = {flag.name: flag for flag in (*FLAGS, *own)}
-    assert flags.keys() >= completion.FILE_FLAGS | completion.DIRECTORY_FLAGS
-    for name, choices in completion.CHOICES.items():
-        for choice in choices:
-            flags[name].parse(choice)
+    for flag in (*FLAGS, *own):
+        for word in flag.words:
+            flag.parse(word)
+        assert flag.words or flag.completion in {"", FILE, DIRECTORY, NAMES}, flag
+        assert flag.completion != NAMES or flag.name in {"context", "cluster", "user"}
 
 
 def test_there_is_no_script_for_other_shells() -> None:

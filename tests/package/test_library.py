@@ -18,13 +18,14 @@ import pytest
 
 import kubelatch
 from kubelatch import KubelatchError, Proxy
+from kubelatch.config.options import Options
 from kubelatch.config.settings import FLAGS
 from kubelatch.demo import DemoServer
-from kubelatch.embedding import Options
 from kubelatch.errors import ConfigError, ListenError, UsageError
 
 from ..support.client import Client
 from ..support.kubeconfig import write
+from . import library_options
 from .conftest import ROOT
 
 
@@ -83,12 +84,17 @@ async def test_who_it_acts_as_can_be_changed() -> None:
 
 
 def test_every_option_is_a_flag_of_the_command() -> None:
-    flags = {flag.field for flag in FLAGS if not flag.ignored}
+    flags = {flag.option for flag in FLAGS if not flag.ignored}
     # The first argument, ``impersonate``, another way to say in_cluster=False, and the terminal's.
     # A library leaves its host's core files alone.
     others = {"kubeconfig", "as", "no_in_cluster", "quiet", "v", "version", "help"}
     others.add("allow_core_dumps")
     assert set(Options.__annotations__) == flags - others
+
+
+def test_the_types_of_the_options_are_up_to_date() -> None:
+    committed = library_options.PATH.read_text()
+    assert committed == library_options.module(), "run: python -m tests.package.library_options"
 
 
 @pytest.mark.parametrize("seconds", [5, 5.0, 0.25])

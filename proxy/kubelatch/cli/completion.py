@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from ..config.commands import COMMANDS
-from ..config.goflags import Flag
+from ..config.goflags import DIRECTORY, FILE, NAMES, Flag
 from ..config.settings import FLAGS
 from ..errors import KubelatchError, UsageError
 from ..redact import sanitize
@@ -25,28 +25,6 @@ _NO_SPACE: Final = 2
 _NO_FILES: Final = 4
 _DIRECTORIES: Final = 16
 
-FILE_FLAGS: Final = frozenset(
-    {
-        "allow-rules",
-        "certificate-authority",
-        "client-certificate",
-        "client-key",
-        "client-token-file",
-        "kubeconfig",
-        "kuberc",
-        "log-requests",
-        "unix-socket",
-    }
-)
-DIRECTORY_FLAGS: Final = frozenset({"www", "cache-dir"})
-CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "client-auth": ("pass", "replace", "refuse"),
-    "clients": ("auto", "any", "same-user"),
-    "log-format": ("text", "json", "combined"),
-    "loop": ("auto", "uvloop", "asyncio"),
-    "output": ("text", "json"),
-    "read-only": ("true", "false", "with-secrets"),
-}
 SHELLS: Final = ("bash", "fish", "zsh")
 
 
@@ -146,17 +124,14 @@ def _values(
 ) -> tuple[list[str], int]:
     if flag is None:
         return [], _NO_FILES
-    if flag.name in FILE_FLAGS:
+    if flag.completion == FILE:
         return [], _FILES
-    if flag.name in DIRECTORY_FLAGS:
+    if flag.completion == DIRECTORY:
         return [], _DIRECTORIES
-    if flag.name in CHOICES:
-        return _matching(CHOICES[flag.name], part), _NO_FILES
-    if flag.bare is not None:
-        return _matching(("true", "false"), part), _NO_FILES
-    if flag.name in {"context", "cluster", "user"}:
+    if flag.completion == NAMES:
         return _matching(_names(flag.name, before, environ), part), _NO_FILES
-    return [], _NO_FILES
+    words = flag.words or (("true", "false") if flag.bare is not None else ())
+    return _matching(words, part), _NO_FILES
 
 
 def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list[str]:

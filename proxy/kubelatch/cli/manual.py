@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from .._version import __version__
 from ..config.commands import COMMANDS, Command
-from ..config.goflags import Flag, parse_int, parse_level
+from ..config.goflags import DIRECTORY, FILE, Flag, parse_int, parse_level
 from ..config.settings import FLAGS
-from .completion import CHOICES, DIRECTORY_FLAGS, FILE_FLAGS
 
 _SUMMARY: Final = "the Kubernetes API on localhost, with the latch on"
 _DESCRIPTION: Final = """\
@@ -168,16 +167,16 @@ def _placeholder(flag: Flag) -> str:
     if flag.value_name:
         return f"={flag.value_name}"
     if flag.bare is not None:
-        return f"[={'|'.join(CHOICES[flag.name])}]" if flag.name in CHOICES else ""
-    if flag.name in CHOICES:
-        return f"={'|'.join(CHOICES[flag.name])}"
-    if flag.name in FILE_FLAGS:
+        return f"[={'|'.join(flag.words)}]" if flag.words else ""
+    if flag.words:
+        return f"={'|'.join(flag.words)}"
+    if flag.completion == FILE:
         return "=FILE"
-    if flag.name in DIRECTORY_FLAGS:
+    if flag.completion == DIRECTORY:
         return "=DIR"
     if flag.parse in {parse_int, parse_level}:
         return "=N"
-    return "=DURATION" if isinstance(flag.default, float) else "=TEXT"
+    return "=DURATION" if flag.is_duration else "=TEXT"
 
 
 def _explanation(flag: Flag) -> str:

@@ -31,10 +31,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
         help="Say which cluster, as whom, and whether it works.",
         usage=("[flags]", "--allow-rules=FILE --can-i=VERB RESOURCE[/NAME]|/URL [-n NAMESPACE]"),
         flags=(
-            Flag(name="output", shorthand="o", default="text", env=False, help="How to print it."),
-            Flag(name="can-i", default="", env=False, value_name="VERB",
+            Flag(name="output", field="output", shorthand="o", default="text", env=False,
+                 completion=("text", "json"), help="How to print it."),
+            Flag(name="can-i", field="can_i", default="", env=False, value_name="VERB",
                  help="Ask the --allow-rules about VERB RESOURCE[/NAME] or VERB /URL."),
-            Flag(name="subresource", default="", env=False, help="With --can-i: such as log."),
+            Flag(name="subresource", field="subresource", default="", env=False,
+                 help="With --can-i: such as log."),
         ),
     ),
     "completion": Command(
@@ -50,7 +52,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         help="Wait until a proxy is ready.",
         usage=("[flags]",),
         flags=(
-            Flag(name="timeout", default=30.0, parse=parse_limit, env=False,
+            Flag(name="timeout", field="timeout", default=30.0, parse=parse_limit, env=False,
                  help="How long to wait."),
         ),
     ),

@@ -4,25 +4,33 @@ Each function raises ValueError with what the text must be.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeVar
 
+from ..secret import Secret
 from .goflags import parse_bool, parse_int
 
+_Word = TypeVar("_Word", bound=str)
 
-def repeated(text: str) -> tuple[str, ...]:
+
+def parse_secret(text: str) -> Secret | None:
+    return Secret(text) if text else None
+
+
+def parse_item(text: str) -> tuple[str, ...]:
     return (text,)
 
 
-def commas(text: str) -> tuple[str, ...]:
+def parse_items(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            msg = f"must be one of {', '.join(choices)}"
-            raise ValueError(msg)
-        return text
+def one_of(*words: _Word) -> Callable[[str], _Word]:
+    def parse(text: str) -> _Word:
+        for word in words:
+            if text == word:
+                return word
+        msg = f"must be one of {', '.join(words)}"
+        raise ValueError(msg)
 
     return parse
 
@@ -38,9 +46,9 @@ def at_least(least: int) -> Callable[[str], int]:
     return parse
 
 
-def read_only(text: str) -> str:
+def parse_read_only(text: str) -> Literal["off", "on", "with-secrets"]:
     if text == "with-secrets":
-        return text
+        return "with-secrets"
     try:
         return "on" if parse_bool(text) else "off"
     except ValueError:
@@ -48,7 +56,7 @@ def read_only(text: str) -> str:
         raise ValueError(msg) from None
 
 
-def clients(text: str) -> frozenset[int] | Literal["auto", "any", "same-user"]:
+def parse_clients(text: str) -> frozenset[int] | Literal["auto", "any", "same-user"]:
     if text == "auto":
         return "auto"
     if text == "any":
@@ -56,13 +64,13 @@ def clients(text: str) -> frozenset[int] | Literal["auto", "any", "same-user"]:
     if text == "same-user":
         return "same-user"
     try:
-        return frozenset(int(part) for part in commas(text))
+        return frozenset(int(part) for part in parse_items(text))
     except ValueError:
         msg = "must be auto, any, same-user, or user ids with commas"
         raise ValueError(msg) from None
 
 
-def file_mode(text: str) -> int:
+def parse_file_mode(text: str) -> int:
     """A file's mode as ``chmod`` takes it, ``660`` or ``0660``, or as programs write it, 0o660."""
     digits = text.removeprefix("0o")
     if not digits.isascii() or not digits.isdigit() or {"8", "9"} & set(digits):

@@ -152,12 +152,20 @@ def _quote_bytes(text: str) -> str:
     ) + '"'  # fmt: skip
 
 
+# What completes a flag's value, where that is not one of some words: the names of files or of
+# directories, or what kubeconfig calls the things that the flag is named after.
+FILE: Final = "file"
+DIRECTORY: Final = "directory"
+NAMES: Final = "names"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
     """One flag.
 
     Attributes:
         name: its long name, without dashes.
+        field: under which its value is found.
         default: its value when nobody says anything; its type is the flag's type.
         help: one or two sentences.
         shorthand: a letter, or empty.
@@ -165,13 +173,17 @@ class Flag:
         repeat: values add up instead of replacing each other.
         bare: the value of the flag without an argument; None: it needs one.
         value_name: shown in help.
+        completion: what its value can be: some words, or :data:`FILE`, :data:`DIRECTORY` or
+            :data:`NAMES`.
         group: the heading in help.
         ignored: why it has no effect here; such a flag is accepted, and says so.
         env: it can be set by ``KUBELATCH_<NAME>``.
         secret: its value must not be shown.
+        library: ``Proxy`` has it as an option.
     """
 
     name: str
+    field: str
     default: Any
     help: str
     shorthand: str = ""
@@ -179,20 +191,32 @@ class Flag:
     repeat: bool = False
     bare: Any = None
     value_name: str = ""
+    completion: str | tuple[str, ...] = ""
     group: str = ""
     ignored: str = ""
     env: bool = True
     secret: bool = False
+    library: bool = True
 
     @property
-    def field(self) -> str:
-        """The name as an identifier."""
+    def option(self) -> str:
+        """The name as ``Proxy`` takes it."""
         return self.name.replace("-", "_")
 
     @property
     def variable(self) -> str:
         """The environment variable that sets it."""
-        return "KUBELATCH_" + self.field.upper()
+        return "KUBELATCH_" + self.option.upper()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Those that its value can be, if it is one of some words."""
+        return self.completion if isinstance(self.completion, tuple) else ()
+
+    @property
+    def is_duration(self) -> bool:
+        """Whether its value is a length of time."""
+        return isinstance(self.default, float) or self.value_name == "DURATION"
 
     @property
     def label(self) -> str:

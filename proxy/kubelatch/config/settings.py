@@ -1,18 +1,31 @@
-"""What can be set: one table of flags, and one frozen value made of it.
+"""What can be set: the one table of flags, which is the type of what was set.
 
-The table drives the command line, the environment variables, the help text, completion and the
-documentation, so that they cannot drift apart. Names, shorthands, defaults and meanings of the
-first groups are kubectl's (kubectl pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
+The command line, the environment variables, the help text, the manual page, completion, the
+options of :class:`kubelatch.Proxy` and the documentation are made of it, so that they cannot
+drift apart. Names, shorthands, defaults and meanings of the first groups are kubectl's (kubectl
+pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, TypeVar
 
 from ..errors import UsageError
 from ..secret import Secret
-from .flag_values import at_least, clients, commas, file_mode, one_of, read_only, repeated
+from .flag_values import (
+    at_least,
+    one_of,
+    parse_clients,
+    parse_file_mode,
+    parse_item,
+    parse_items,
+    parse_read_only,
+    parse_secret,
+)
 from .goflags import (
+    DIRECTORY,
+    FILE,
+    NAMES,
     Flag,
     FlagSet,
     is_service_link,
@@ -25,236 +38,239 @@ from .goflags import (
 )
 from .overrides import Overrides
 
-_SERVING: Final = "Serving"
-_FILTER: Final = "Filter"
-_CLUSTER: Final = "Cluster and credentials"
-_LIMITS: Final = "Limits for clients"
-_SEEN: Final = "Log, health and metrics"
-_OWN: Final = "Beyond kubectl"
-_IGNORED: Final = "Accepted for kubectl's sake, without effect"
+SERVING: Final = "Serving"
+FILTER: Final = "Filter"
+CLUSTER: Final = "Cluster and credentials"
+LIMITS: Final = "Limits for clients"
+SEEN: Final = "Log, health and metrics"
+OWN: Final = "Beyond kubectl"
+IGNORED: Final = "Accepted for kubectl's sake, without effect"
+
+LOOPS: Final = ("auto", "uvloop", "asyncio")
+
+_T = TypeVar("_T")
+_Word = TypeVar("_Word", bound=str)
 
 
-_client_auth = one_of("pass", "replace", "refuse")
+def flag(default: _T, parse: Callable[[str], _T], help_text: str, **more: Any) -> _T:
+    """A field of :class:`Settings` that a flag sets.
+
+    Args:
+        default: the field's value while nobody says anything.
+        parse: text to value; raises ValueError with what the text must be.
+        help_text: one or two sentences.
+        more: other attributes of :class:`Flag`; the name only where it is not the field's.
+    """
+    return field(default=default, metadata={"parse": parse, "help": help_text, **more})
 
 
-def _flag(name: str, help_text: str, *, default: str = "", **more: Any) -> Flag:
-    return Flag(name=name, default=default, help=help_text, **more)
+def switch(help_text: str, **more: Any) -> bool:
+    """A flag that is off unless it is given."""
+    return flag(False, parse_bool, help_text, bare=True, **more)
 
 
-def _switch(name: str, help_text: str, **more: Any) -> Flag:
-    return Flag(name=name, default=False, help=help_text, parse=parse_bool, bare=True, **more)
+def choice(default: _Word, words: tuple[_Word, ...], help_text: str, **more: Any) -> _Word:
+    """A flag whose value is one of some words."""
+    return flag(default, one_of(*words), help_text, completion=words, **more)
 
 
-FLAGS: Final = (
-    Flag(name="port", shorthand="p", default=8001, parse=parse_int, group=_SERVING,
-         help="The port to listen on; 0 lets the system choose."),
-    _flag("address", "The IP address to listen on.", default="127.0.0.1", group=_SERVING),
-    _flag("unix-socket", "Listen on this unix socket instead of a port; @NAME is one in Linux's "
-          "abstract namespace.", shorthand="u", group=_SERVING),
-    # kubectl's is made under umask 0077.
-    Flag(name="unix-socket-mode", default=None, parse=file_mode, value_name="MODE",
-         group=_SERVING, help="The mode of the unix socket, in octal: 0660 lets its group connect. "
-         "The default is 0700, or 0660 with --unix-socket-group."),
-    _flag("unix-socket-group", "The group of the unix socket, by name or number.",
-          value_name="GROUP", group=_SERVING),
-    _flag("api-prefix", "Serve the API under this prefix.", default="/", group=_SERVING),
-    _flag("www", "Also serve the static files of this directory.", shorthand="w", group=_SERVING),
-    _flag("www-prefix", "Serve the static files under this prefix.", shorthand="P",
-          default="/static/", group=_SERVING),
-    _switch("append-server-path", "Put the path of the cluster's server before each request's.",
-            group=_SERVING),
-    Flag(name="keepalive", default=0.0, parse=parse_duration, group=_SERVING,
-         help="Silence after which TCP probes the upstream of a tunnel, e.g. 30s; 0 is the "
-              "default of 15s, a negative value switches it off."),
-    _flag("accept-paths", "Regular expressions for paths to accept.", default="^.*",
-          group=_FILTER),
-    _flag("reject-paths", "Regular expressions for paths to refuse, even if accepted above.",
-          default="^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach", group=_FILTER),
-    _flag("accept-hosts", "Regular expressions for hosts (the Host header) to accept.",
-          default=r"^localhost$,^127\.0\.0\.1$,^\[::1\]$", group=_FILTER),
-    _flag("reject-methods", "Regular expressions for HTTP methods to refuse, e.g. "
-          "'POST,PUT,PATCH,DELETE'.", default="^$", group=_FILTER),
-    _switch("disable-filter", "Refuse nothing by path, method or host. Dangerous.",
-            group=_FILTER),
-    _flag("accept-origins", "Regular expressions for the origins of web pages to let in, each "
-          "matched as a whole, e.g. 'http://localhost:3000'.", group=_FILTER),
-    _flag("accept-navigation", "Regular expressions for paths that links and redirects of other "
-          "sites may open, e.g. '^/api/v1/.../web/proxy/callback$'.", group=_FILTER),
-    Flag(name="read-only", default="off", bare="on", parse=read_only, group=_FILTER,
-         help="Let only requests through that change nothing, and no secrets; "
-              "--read-only=with-secrets lets secrets be read."),
-    Flag(name="allow-rules", default=(), parse=repeated, repeat=True, group=_FILTER,
-         help="A file of Role and ClusterRole manifests that say what may pass, and nothing "
-              "else may; may be repeated."),
-    _flag("client-auth", "What becomes of a client's own Authorization: pass, replace or refuse.",
-          default="pass", parse=_client_auth, group=_FILTER),
-    Flag(name="clients", default="auto", parse=clients, group=_FILTER,
-         value_name="auto|any|same-user|UID,...",
-         help="Whose processes may connect: any, same-user, or user ids with commas; auto is "
-              "same-user on an abstract unix socket, which has no file mode, and any elsewhere."),
-    _flag("client-token-file", "A file with a secret that clients must send, as a bearer token "
-          "or as the password of basic authentication.", group=_FILTER),
-    _flag("kubeconfig", "The kubeconfig file to use.", group=_CLUSTER),
-    _flag("context", "The kubeconfig context to use.", group=_CLUSTER),
-    _flag("cluster", "The kubeconfig cluster to use.", group=_CLUSTER),
-    _flag("user", "The kubeconfig user to use.", group=_CLUSTER),
-    _flag("server", "The API server's address and port.", shorthand="s", group=_CLUSTER),
-    _flag("certificate-authority", "A file with the certificate authority.", group=_CLUSTER),
-    Flag(name="insecure-skip-tls-verify", default=None, parse=parse_bool, bare=True,
-         group=_CLUSTER, help="Do not verify the server's certificate. Dangerous."),
-    _flag("tls-server-name", "The name that the server's certificate must carry.",
-          group=_CLUSTER),
-    _flag("client-certificate", "A file with the client certificate.", group=_CLUSTER),
-    _flag("client-key", "A file with the client certificate's key.", group=_CLUSTER),
-    _flag("token", "The bearer token to authenticate with.", group=_CLUSTER, secret=True),
-    _flag("username", "The name for basic authentication.", group=_CLUSTER),
-    _flag("password", "The password for basic authentication.", group=_CLUSTER, secret=True),
-    _flag("as", "The user to impersonate.", group=_CLUSTER),
-    Flag(name="as-group", default=(), parse=repeated, repeat=True, group=_CLUSTER,
-         help="A group to impersonate; may be repeated."),
-    _flag("as-uid", "The UID to impersonate.", group=_CLUSTER),
-    Flag(name="as-user-extra", default=(), parse=repeated, repeat=True, group=_CLUSTER,
-         help="An extra field KEY=VALUE to impersonate; may be repeated."),
-    Flag(name="disable-compression", default=None, parse=parse_bool, bare=True, group=_CLUSTER,
-         help="Do not ask the server for compressed answers."),
-    _flag("proxy-url", "The proxy through which to reach the API server (http, https, socks5).",
-          group=_CLUSTER, secret=True),
-    _flag("request-timeout", "How long a request may take, e.g. 30s; watches, logs, proxied "
-          "services and tunnels are exempt; 0 is for ever.", default="0", group=_CLUSTER,
-          value_name="DURATION"),
-    Flag(name="connect-timeout", default=30.0, parse=parse_limit, group=_CLUSTER,
-         help="How long it may take to find and reach the API server, or the proxy on the way and "
-              "from there the API server; 0 is for ever."),
-    Flag(name="tls-timeout", default=10.0, parse=parse_limit, group=_CLUSTER,
-         help="How long the TLS handshake with the API server may take; 0 is for ever."),
-    Flag(name="response-timeout", default=300.0, parse=parse_limit, group=_CLUSTER,
-         help="How long the API server may take to begin its answer to a whole request; watches, "
-              "logs, proxied services and tunnels are exempt; 0 is for ever."),
-    _flag("kuberc", "kubectl's preferences, for its policy on exec plugins.", group=_CLUSTER),
-    Flag(name="in-cluster", default=None, parse=parse_bool, bare=True, group=_CLUSTER,
-         help="Use the pod's service account and no kubeconfig; --in-cluster=false: never."),
-    _switch("no-in-cluster", "The same as --in-cluster=false.", group=_CLUSTER),
-    Flag(name="exec-allow", default=(), parse=commas, repeat=True, group=_CLUSTER,
-         help="The exec plugins that may run, by name or path; may be repeated."),
-    _switch("no-exec", "Run no exec plugin.", group=_CLUSTER),
-    Flag(name="exec-timeout", default=0.0, parse=parse_limit, group=_CLUSTER,
-         help="How long an exec plugin may take; 0: five minutes at a terminal, else one."),
-    # Go's limit for a server (net/http DefaultMaxHeaderBytes), and so kubectl proxy's.
-    Flag(name="max-header-bytes", default=1024 * 1024, parse=at_least(1024), value_name="N",
-         group=_LIMITS, help="How many bytes a request's line and header fields may have."),
-    # Kubernetes clients send some ten. Apache allows 100, aiohttp 128, kubectl proxy any number.
-    Flag(name="max-headers", default=256, parse=at_least(8), value_name="N", group=_LIMITS,
-         help="How many header fields a request may have."),
-    # Local clients send a head at once; nginx waits 60 s, the API server 32 s.
-    Flag(name="head-timeout", default=30.0, parse=parse_limit, group=_LIMITS,
-         help="How long a request's line and header fields may take to come, from the first "
-              "byte on; 0 is for ever."),
-    # Longer than clients keep connections in their pools (Go 90 s), so that it is never we who
-    # close one as they send on it.
-    Flag(name="idle-timeout", default=3600.0, parse=parse_limit, group=_LIMITS,
-         help="How long a connection may be without a request; 0 is for ever."),
-    # Each watch and tunnel takes one, and how many are right only the user can know.
-    Flag(name="max-connections", default=0, parse=at_least(0), value_name="N", group=_LIMITS,
-         help="How many connections clients may have at once; 0 is any number."),
-    _flag("log-requests", "Where to log requests: a file, - for standard error, off, or auto: all "
-          "of them at a terminal, elsewhere those that were refused here or failed.",
-          default="auto", group=_SEEN),
-    _flag("log-format", "How to log requests: text, json, or combined as Apache does. What auto "
-          "logs away from a terminal is text in any case.",
-          default="text", parse=one_of("text", "json", "combined"), group=_SEEN),
-    _flag("log-skip-paths", "Regular expressions for paths of which only what goes wrong is "
-          "logged, e.g. '^/(livez|readyz)'.", group=_SEEN),
-    _flag("admin-address", "Serve /livez, /readyz, /version, /metrics and POST /quitquitquit "
-          "here, e.g. 127.0.0.1:8002 or unix:/run/kubelatch.sock. --clients and "
-          "--client-token-file hold here too, but for health and readiness.", group=_SEEN),
-    _switch("quiet", "Print the start line and what goes wrong, and no more.", group=_SEEN),
-    Flag(name="v", shorthand="v", default=0, parse=parse_level, group=_SEEN,
-         help="How much to tell: 0 warnings, 1 reloads, 2 streams as they begin, 3 decisions of "
-              "the filter, 4 details, 5 tracebacks of faults of its own, 6 timing, 7 request and 8 "
-              "response headers, masked."),
-    _switch("demo", "Start an API server of our own with a small demo cluster, and serve that.",
-            group=_OWN),
-    _switch("www-symlinks", "Follow symbolic links out of the --www directory.", group=_OWN),
-    Flag(name="drain-timeout", default=25.0, parse=parse_limit, group=_OWN,
-         help="How long requests in flight may take to finish after SIGTERM; 0 cuts them at once."),
-    _switch("allow-core-dumps", "Let core files be written, which hold keys and tokens, and let "
-            "debuggers of this user attach.", group=_OWN),
-    _flag("loop", "The event loop: uvloop, asyncio, or auto for uvloop where it exists.",
-          default="auto", group=_OWN),
-    _switch("version", "Print the version, and exit.", group=_OWN, env=False),
-    _switch("help", "Print this help, and exit.", shorthand="h", group=_OWN, env=False),
-    _flag("namespace", "The namespace scope of kubectl's other commands.", shorthand="n",
-          group=_IGNORED, ignored="requests name their namespace themselves"),
-    _flag("cache-dir", "kubectl's discovery cache.", group=_IGNORED,
-          ignored="the proxy caches nothing"),
-    _switch("match-server-version", "Require kubectl's version of the server.", group=_IGNORED,
-            ignored="the proxy works with every version of the API server"),
-    _switch("warnings-as-errors", "Fail on warnings of the server.", group=_IGNORED,
-            ignored="warnings of the server go to the client"),
-    _flag("profile", "A Go profile to capture.", default="none", group=_IGNORED,
-          ignored="this is not a Go program"),
-    _flag("profile-output", "Where to write the Go profile.", default="profile.pprof",
-          group=_IGNORED, ignored="this is not a Go program"),
-    Flag(name="log-flush-frequency", default=5.0, parse=parse_duration, group=_IGNORED,
-         help="How often to flush the log.", ignored="the log is not buffered"),
-    _flag("vmodule", "Log levels by Go source file.", group=_IGNORED,
-          ignored="this is not a Go program"),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+# There is one value of it, never compared nor shown; to make the methods for that takes a
+# quarter of the import.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Settings:
-    """Everything that was set. Field names are the flags'.
+    """Everything that can be set, each entry a field and its flag, in the order of the help.
 
-    ``overrides`` holds what concerns kubeconfig; ``notes`` are remarks on what has no
-    effect.
+    ``notes``, which no flag sets, are remarks on what has no effect.
     """
 
-    port: int
-    address: str
-    unix_socket: str
-    unix_socket_mode: int | None
-    unix_socket_group: str
-    api_prefix: str
-    www: str
-    www_prefix: str
-    www_symlinks: bool
-    append_server_path: bool
-    keepalive: float
-    accept_paths: str
-    reject_paths: str
-    accept_hosts: str
-    reject_methods: str
-    disable_filter: bool
-    accept_origins: str
-    accept_navigation: str
-    read_only: Literal["off", "on", "with-secrets"]
-    allow_rules: tuple[str, ...]
-    client_auth: Literal["pass", "replace", "refuse"]
-    clients: frozenset[int] | Literal["auto", "any", "same-user"]
-    client_token_file: str
-    proxy_url: str
-    connect_timeout: float
-    tls_timeout: float
-    response_timeout: float
-    exec_timeout: float
-    max_header_bytes: int
-    max_headers: int
-    head_timeout: float
-    idle_timeout: float
-    max_connections: int
-    log_requests: str
-    log_format: str
-    log_skip_paths: str
-    admin_address: str
-    quiet: bool
-    demo: bool
-    drain_timeout: float
-    allow_core_dumps: bool
-    loop: str
-    verbosity: int
-    overrides: Overrides
+    # fmt: off
+    port: int = flag(8001, parse_int, "The port to listen on; 0 lets the system choose.",
+        shorthand="p", group=SERVING)
+    address: str = flag("127.0.0.1", str, "The IP address to listen on.", group=SERVING)
+    unix_socket: str = flag("", str, "Listen on this unix socket instead of a port; @NAME is one "
+        "in Linux's abstract namespace.", shorthand="u", completion=FILE, group=SERVING)
+    # kubectl's is made under umask 0077.
+    unix_socket_mode: int | None = flag(None, parse_file_mode,
+        "The mode of the unix socket, in octal: 0660 lets its group connect. The default is 0700, "
+        "or 0660 with --unix-socket-group.", value_name="MODE", group=SERVING)
+    unix_socket_group: str = flag("", str, "The group of the unix socket, by name or number.",
+        value_name="GROUP", group=SERVING)
+    api_prefix: str = flag("/", str, "Serve the API under this prefix.", group=SERVING)
+    www: str = flag("", str, "Also serve the static files of this directory.", shorthand="w",
+        completion=DIRECTORY, group=SERVING)
+    www_prefix: str = flag("/static/", str, "Serve the static files under this prefix.",
+        shorthand="P", group=SERVING)
+    append_server_path: bool = switch("Put the path of the cluster's server before each "
+        "request's.", group=SERVING)
+    keepalive: float = flag(0.0, parse_duration, "Silence after which TCP probes the upstream of "
+        "a tunnel, e.g. 30s; 0 is the default of 15s, a negative value switches it off.",
+        group=SERVING)
+    accept_paths: str = flag("^.*", str, "Regular expressions for paths to accept.", group=FILTER)
+    reject_paths: str = flag("^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach", str,
+        "Regular expressions for paths to refuse, even if accepted above.", group=FILTER)
+    accept_hosts: str = flag(r"^localhost$,^127\.0\.0\.1$,^\[::1\]$", str,
+        "Regular expressions for hosts (the Host header) to accept.", group=FILTER)
+    reject_methods: str = flag("^$", str, "Regular expressions for HTTP methods to refuse, e.g. "
+        "'POST,PUT,PATCH,DELETE'.", group=FILTER)
+    disable_filter: bool = switch("Refuse nothing by path, method or host. Dangerous.",
+        group=FILTER)
+    accept_origins: str = flag("", str, "Regular expressions for the origins of web pages to let "
+        "in, each matched as a whole, e.g. 'http://localhost:3000'.", group=FILTER)
+    accept_navigation: str = flag("", str, "Regular expressions for paths that links and "
+        "redirects of other sites may open, e.g. '^/api/v1/.../web/proxy/callback$'.",
+        group=FILTER)
+    read_only: Literal["off", "on", "with-secrets"] = flag("off", parse_read_only,
+        "Let only requests through that change nothing, and no secrets; --read-only=with-secrets "
+        "lets secrets be read.", bare="on", completion=("true", "false", "with-secrets"),
+        group=FILTER)
+    allow_rules: tuple[str, ...] = flag((), parse_item, "A file of Role and ClusterRole manifests "
+        "that say what may pass, and nothing else may; may be repeated.", repeat=True,
+        completion=FILE, group=FILTER)
+    client_auth: Literal["pass", "replace", "refuse"] = choice("pass",
+        ("pass", "replace", "refuse"), "What becomes of a client's own Authorization: pass, "
+        "replace or refuse.", group=FILTER)
+    clients: frozenset[int] | Literal["auto", "any", "same-user"] = flag("auto", parse_clients,
+        "Whose processes may connect: any, same-user, or user ids with commas; auto is same-user "
+        "on an abstract unix socket, which has no file mode, and any elsewhere.",
+        value_name="auto|any|same-user|UID,...", completion=("auto", "any", "same-user"),
+        group=FILTER)
+    client_token_file: str = flag("", str, "A file with a secret that clients must send, as a "
+        "bearer token or as the password of basic authentication.", completion=FILE, group=FILTER)
+    kubeconfig: str = flag("", str, "The kubeconfig file to use.", completion=FILE, library=False,
+        group=CLUSTER)
+    context: str = flag("", str, "The kubeconfig context to use.", completion=NAMES, group=CLUSTER)
+    cluster: str = flag("", str, "The kubeconfig cluster to use.", completion=NAMES, group=CLUSTER)
+    user: str = flag("", str, "The kubeconfig user to use.", completion=NAMES, group=CLUSTER)
+    server: str = flag("", str, "The API server's address and port.", shorthand="s", group=CLUSTER)
+    certificate_authority: str = flag("", str, "A file with the certificate authority.",
+        completion=FILE, group=CLUSTER)
+    insecure_skip_tls_verify: bool | None = flag(None, parse_bool,
+        "Do not verify the server's certificate. Dangerous.", bare=True, group=CLUSTER)
+    tls_server_name: str = flag("", str, "The name that the server's certificate must carry.",
+        group=CLUSTER)
+    client_certificate: str = flag("", str, "A file with the client certificate.", completion=FILE,
+        group=CLUSTER)
+    client_key: str = flag("", str, "A file with the client certificate's key.", completion=FILE,
+        group=CLUSTER)
+    token: Secret | None = flag(None, parse_secret, "The bearer token to authenticate with.",
+        secret=True, group=CLUSTER)
+    username: str = flag("", str, "The name for basic authentication.", group=CLUSTER)
+    password: Secret | None = flag(None, parse_secret, "The password for basic authentication.",
+        secret=True, group=CLUSTER)
+    impersonate_user: str = flag("", str, "The user to impersonate.", name="as", library=False,
+        group=CLUSTER)
+    impersonate_groups: tuple[str, ...] = flag((), parse_item,
+        "A group to impersonate; may be repeated.", name="as-group", repeat=True, group=CLUSTER)
+    impersonate_uid: str = flag("", str, "The UID to impersonate.", name="as-uid", group=CLUSTER)
+    impersonate_user_extra: tuple[str, ...] = flag((), parse_item,
+        "An extra field KEY=VALUE to impersonate; may be repeated.", name="as-user-extra",
+        repeat=True, group=CLUSTER)
+    disable_compression: bool | None = flag(None, parse_bool,
+        "Do not ask the server for compressed answers.", bare=True, group=CLUSTER)
+    proxy_url: Secret | None = flag(None, parse_secret, "The proxy through which to reach the API "
+        "server (http, https, socks5).", secret=True, group=CLUSTER)
+    request_timeout: str = flag("0", str, "How long a request may take, e.g. 30s; watches, logs, "
+        "proxied services and tunnels are exempt; 0 is for ever.", value_name="DURATION",
+        group=CLUSTER)
+    connect_timeout: float = flag(30.0, parse_limit, "How long it may take to find and reach the "
+        "API server, or the proxy on the way and from there the API server; 0 is for ever.",
+        group=CLUSTER)
+    tls_timeout: float = flag(10.0, parse_limit, "How long the TLS handshake with the API server "
+        "may take; 0 is for ever.", group=CLUSTER)
+    response_timeout: float = flag(300.0, parse_limit, "How long the API server may take to begin "
+        "its answer to a whole request; watches, logs, proxied services and tunnels are exempt; 0 "
+        "is for ever.", group=CLUSTER)
+    kuberc: str = flag("", str, "kubectl's preferences, for its policy on exec plugins.",
+        completion=FILE, group=CLUSTER)
+    in_cluster: bool | None = flag(None, parse_bool, "Use the pod's service account and no "
+        "kubeconfig; --in-cluster=false: never.", bare=True, group=CLUSTER)
+    no_in_cluster: bool = switch("The same as --in-cluster=false.", library=False, group=CLUSTER)
+    exec_allow: tuple[str, ...] = flag((), parse_items, "The exec plugins that may run, by name or "
+        "path; may be repeated.", repeat=True, group=CLUSTER)
+    no_exec: bool = switch("Run no exec plugin.", group=CLUSTER)
+    exec_timeout: float = flag(0.0, parse_limit, "How long an exec plugin may take; 0: five "
+        "minutes at a terminal, else one.", group=CLUSTER)
+    # Go's limit for a server (net/http DefaultMaxHeaderBytes), and so kubectl proxy's.
+    max_header_bytes: int = flag(1024 * 1024, at_least(1024),
+        "How many bytes a request's line and header fields may have.", value_name="N",
+        group=LIMITS)
+    # Kubernetes clients send some ten. Apache allows 100, aiohttp 128, kubectl proxy any number.
+    max_headers: int = flag(256, at_least(8), "How many header fields a request may have.",
+        value_name="N", group=LIMITS)
+    # Local clients send a head at once; nginx waits 60 s, the API server 32 s.
+    head_timeout: float = flag(30.0, parse_limit, "How long a request's line and header fields "
+        "may take to come, from the first byte on; 0 is for ever.", group=LIMITS)
+    # Longer than clients keep connections in their pools (Go 90 s), so that it is never we who
+    # close one as they send on it.
+    idle_timeout: float = flag(3600.0, parse_limit, "How long a connection may be without a "
+        "request; 0 is for ever.", group=LIMITS)
+    # Each watch and tunnel takes one, and how many are right only the user can know.
+    max_connections: int = flag(0, at_least(0), "How many connections clients may have at once; 0 "
+        "is any number.", value_name="N", group=LIMITS)
+    log_requests: str = flag("auto", str, "Where to log requests: a file, - for standard error, "
+        "off, or auto: all of them at a terminal, elsewhere those that were refused here or "
+        "failed.", completion=FILE, group=SEEN)
+    log_format: str = choice("text", ("text", "json", "combined"),
+        "How to log requests: text, json, or combined as Apache does. What auto logs away from a "
+        "terminal is text in any case.", group=SEEN)
+    log_skip_paths: str = flag("", str, "Regular expressions for paths of which only what goes "
+        "wrong is logged, e.g. '^/(livez|readyz)'.", group=SEEN)
+    admin_address: str = flag("", str, "Serve /livez, /readyz, /version, /metrics and POST "
+        "/quitquitquit here, e.g. 127.0.0.1:8002 or unix:/run/kubelatch.sock. --clients and "
+        "--client-token-file hold here too, but for health and readiness.", group=SEEN)
+    quiet: bool = switch("Print the start line and what goes wrong, and no more.", library=False,
+        group=SEEN)
+    verbosity: int = flag(0, parse_level, "How much to tell: 0 warnings, 1 reloads, 2 streams as "
+        "they begin, 3 decisions of the filter, 4 details, 5 tracebacks of faults of its own, 6 "
+        "timing, 7 request and 8 response headers, masked.", name="v", shorthand="v",
+        library=False, group=SEEN)
+    demo: bool = switch("Start an API server of our own with a small demo cluster, and serve "
+        "that.", group=OWN)
+    www_symlinks: bool = switch("Follow symbolic links out of the --www directory.", group=OWN)
+    drain_timeout: float = flag(25.0, parse_limit, "How long requests in flight may take to "
+        "finish after SIGTERM; 0 cuts them at once.", group=OWN)
+    allow_core_dumps: bool = switch("Let core files be written, which hold keys and tokens, and "
+        "let debuggers of this user attach.", library=False, group=OWN)
+    loop: str = flag("auto", str, "The event loop: uvloop, asyncio, or auto for uvloop where it "
+        "exists.", completion=LOOPS, group=OWN)
+    version: bool = switch("Print the version, and exit.", env=False, library=False, group=OWN)
+    help: bool = switch("Print this help, and exit.", shorthand="h", env=False, library=False,
+        group=OWN)
+    namespace: str = flag("", str, "The namespace scope of kubectl's other commands.",
+        shorthand="n", ignored="requests name their namespace themselves", group=IGNORED)
+    cache_dir: str = flag("", str, "kubectl's discovery cache.", completion=DIRECTORY,
+        ignored="the proxy caches nothing", group=IGNORED)
+    match_server_version: bool = switch("Require kubectl's version of the server.",
+        ignored="the proxy works with every version of the API server", group=IGNORED)
+    warnings_as_errors: bool = switch("Fail on warnings of the server.",
+        ignored="warnings of the server go to the client", group=IGNORED)
+    profile: str = flag("none", str, "A Go profile to capture.",
+        ignored="this is not a Go program", group=IGNORED)
+    profile_output: str = flag("profile.pprof", str, "Where to write the Go profile.",
+        ignored="this is not a Go program", group=IGNORED)
+    log_flush_frequency: float = flag(5.0, parse_duration, "How often to flush the log.",
+        ignored="the log is not buffered", group=IGNORED)
+    vmodule: str = flag("", str, "Log levels by Go source file.",
+        ignored="this is not a Go program", group=IGNORED)
+    # fmt: on
     notes: tuple[str, ...] = ()
+
+    @property
+    def overrides(self) -> Overrides:
+        """What concerns kubeconfig: the fields of that name."""
+        values = {name: getattr(self, name) for name in Overrides.__dataclass_fields__}
+        if self.no_in_cluster:
+            values["in_cluster"] = False
+        return Overrides(**values)
+
+
+def _flag_of(name: str, default: Any, entry: Mapping[str, Any]) -> Flag:
+    return Flag(**{"name": name.replace("_", "-"), "field": name, "default": default, **entry})
+
+
+FLAGS: Final = tuple(
+    _flag_of(f.name, f.default, f.metadata) for f in fields(Settings) if f.metadata
+)
 
 
 def flag_set(more: Sequence[Flag] = ()) -> FlagSet:
@@ -325,38 +341,7 @@ def from_values(values: Mapping[str, Any]) -> Settings:
     if not -1 < values["port"] < 65536:
         msg = f"listen tcp: address {values['port']}: invalid port"
         raise UsageError(msg, hint="a port is a number from 0 to 65535")
-    if values["loop"] not in {"auto", "uvloop", "asyncio"}:
+    if values["loop"] not in LOOPS:
         msg = f"invalid --loop {values['loop']!r}"
         raise UsageError(msg, hint="say auto, uvloop or asyncio")
-    overrides = Overrides(
-        impersonate_user=values["as"],
-        impersonate_groups=values["as_group"],
-        impersonate_uid=values["as_uid"],
-        impersonate_user_extra=values["as_user_extra"],
-        in_cluster=False if values["no_in_cluster"] else values["in_cluster"],
-        token=Secret(values["token"]) if values["token"] else None,
-        password=Secret(values["password"]) if values["password"] else None,
-        **{name: values[name] for name in _OVERRIDES},
-    )
-    plain = {name: values[name] for name in Settings.__dataclass_fields__ if name in values}
-    return Settings(**plain, verbosity=values["v"], overrides=overrides)
-
-
-_OVERRIDES: Final = (
-    "kubeconfig",
-    "context",
-    "cluster",
-    "user",
-    "server",
-    "username",
-    "client_certificate",
-    "client_key",
-    "certificate_authority",
-    "insecure_skip_tls_verify",
-    "tls_server_name",
-    "disable_compression",
-    "request_timeout",
-    "kuberc",
-    "exec_allow",
-    "no_exec",
-)
+    return Settings(**{name: values[name] for name in Settings.__dataclass_fields__})

@@ -61,7 +61,7 @@ def load_configuration(
     else:
         config = load(settings.overrides, environ=environ, files=files, stay_with=stay_with)
     if settings.proxy_url:
-        config = replace(config, proxy_url=Secret(settings.proxy_url))
+        config = replace(config, proxy_url=settings.proxy_url)
     return config
 
 

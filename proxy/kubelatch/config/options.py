@@ -1,0 +1,72 @@
+"""The options of ``Proxy``, typed. Written by ``python -m tests.package.library_options``."""
+
+from typing import Literal, TypedDict
+
+
+class Options(TypedDict, total=False):
+    """The command's flags, with underscores for dashes; ``kubelatch --help`` explains them.
+
+    What is a duration there is in seconds here.
+    """
+
+    port: int
+    address: str
+    unix_socket: str
+    unix_socket_mode: int | str
+    unix_socket_group: str
+    api_prefix: str
+    www: str
+    www_prefix: str
+    append_server_path: bool
+    keepalive: float
+    accept_paths: str
+    reject_paths: str
+    accept_hosts: str
+    reject_methods: str
+    disable_filter: bool
+    accept_origins: str
+    accept_navigation: str
+    read_only: bool | Literal["with-secrets"]
+    allow_rules: tuple[str, ...]
+    client_auth: Literal["pass", "replace", "refuse"]
+    clients: str
+    client_token_file: str
+    context: str
+    cluster: str
+    user: str
+    server: str
+    certificate_authority: str
+    insecure_skip_tls_verify: bool
+    tls_server_name: str
+    client_certificate: str
+    client_key: str
+    token: str
+    username: str
+    password: str
+    as_group: tuple[str, ...]
+    as_uid: str
+    as_user_extra: tuple[str, ...]
+    disable_compression: bool
+    proxy_url: str
+    request_timeout: float
+    connect_timeout: float
+    tls_timeout: float
+    response_timeout: float
+    kuberc: str
+    in_cluster: bool
+    exec_allow: tuple[str, ...]
+    no_exec: bool
+    exec_timeout: float
+    max_header_bytes: int
+    max_headers: int
+    head_timeout: float
+    idle_timeout: float
+    max_connections: int
+    log_requests: str
+    log_format: Literal["text", "json", "combined"]
+    log_skip_paths: str
+    admin_address: str
+    demo: bool
+    www_symlinks: bool
+    drain_timeout: float
+    loop: Literal["auto", "uvloop", "asyncio"]

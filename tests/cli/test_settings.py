@@ -1,0 +1,48 @@
+"""The table of flags and what is made of it."""
+
+from dataclasses import fields
+
+from kubelatch.config.settings import FLAGS, Settings, from_values, parse
+from kubelatch.kubeconfig import Overrides
+from kubelatch.secret import Secret
+
+
+def test_every_flag_is_a_field_and_every_field_but_the_notes_a_flag() -> None:
+    assert [flag.field for flag in FLAGS] == [f.name for f in fields(Settings) if f.name != "notes"]
+    assert len({flag.name for flag in FLAGS}) == len(FLAGS)
+
+
+def test_without_flags_the_settings_are_the_defaults_of_the_table() -> None:
+    settings = from_values(parse([], {}))
+    for flag in FLAGS:
+        assert getattr(settings, flag.field) == flag.default, flag.name
+    assert settings.overrides == Overrides(request_timeout="0")
+
+
+def test_what_is_said_about_the_kubeconfig_reaches_it() -> None:
+    arguments = ["--as=me", "--as-group=a", "--as-group=b", "--as-uid=7", "--as-user-extra=k=v",
+                 "--context=c", "--token=t", "--no-in-cluster", "--exec-allow=x, y"]  # fmt: skip
+    assert from_values(parse(arguments, {})).overrides == Overrides(
+        impersonate_user="me",
+        impersonate_groups=("a", "b"),
+        impersonate_uid="7",
+        impersonate_user_extra=("k=v",),
+        context="c",
+        token=Secret("t"),
+        in_cluster=False,
+        exec_allow=("x", "y"),
+        request_timeout="0",
+    )
+
+
+def test_an_empty_secret_is_none() -> None:
+    settings = from_values(parse(["--token=", "--password=", "--proxy-url="], {}))
+    assert (settings.token, settings.password, settings.proxy_url) == (None, None, None)
+
+
+def test_settings_do_not_show_secrets() -> None:
+    secrets = [flag for flag in FLAGS if flag.secret]
+    values = parse([f"--{flag.name}=s3cret" for flag in secrets], {})
+    assert "s3cret" not in f"{values} {from_values(values)}"
+    for flag in secrets:
+        assert values[flag.field] == Secret("s3cret")

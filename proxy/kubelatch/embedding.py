@@ -248,14 +248,16 @@ def _settings(options: Mapping[str, Any]) -> "Settings":
 
 
 def _flags(options: Mapping[str, Any]) -> Iterator[str]:
+    from .config.flag_values import parse_file_mode  # noqa: PLC0415
     from .config.settings import FLAGS  # noqa: PLC0415
 
+    modes = {flag.option for flag in FLAGS if flag.parse is parse_file_mode}
     durations = {flag.option for flag in FLAGS if flag.is_duration}
     for name, value in options.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             yield f"{flag}={str(value).lower()}"
-        elif name == "unix_socket_mode" and isinstance(value, int):
+        elif name in modes and isinstance(value, int):
             yield f"{flag}={value:04o}"
         elif name in durations and isinstance(value, int | float):
             yield f"{flag}={value:f}s"

@@ -4,6 +4,9 @@ The command line, the environment variables, the help text, the manual page, com
 options of :class:`kubelatch.Proxy` and the documentation are made of it, so that they cannot
 drift apart. Names, shorthands, defaults and meanings of the first groups are kubectl's (kubectl
 pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
+
+A new flag is a new field of :class:`Settings`, and its use. Two files are written from the table:
+``kubelatch man > docs/kubelatch.1``, and ``python -m tests.package.library_options``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,8 +77,7 @@ def choice(default: _Word, words: tuple[_Word, ...], help_text: str, **more: Any
     return flag(default, one_of(*words), help_text, completion=words, **more)
 
 
-# There is one value of it, never compared nor shown; to make the methods for that takes a
-# quarter of the import.
+# Settings are never compared nor shown; to make the methods for that is a quarter of the import.
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Settings:
     """Everything that can be set, each entry a field and its flag, in the order of the help.

@@ -28,6 +28,7 @@ class BodyKind(enum.Enum):
 
     NONE = "none"
     LENGTH = "length"
+    #: Or, in another version of HTTP, by its frames.
     CHUNKED = "chunked"
     UNTIL_CLOSE = "until-close"
 
@@ -37,7 +38,7 @@ class ResponseHead:
 
     Attributes:
         status: the code.
-        reason: the phrase.
+        reason: the phrase; empty where there is none.
         headers: the fields, as they came.
         names: their names in lower case, in the same order.
         body: how its end is found.
@@ -73,7 +74,7 @@ class Receiver(Protocol):
         """The answer is whole."""
 
     def on_flush(self) -> None:
-        """All that one read brought has been told."""
+        """All that one read brought of this response has been delivered. Not after an error."""
 
     def on_upgraded(self, head: ResponseHead, early: bytes) -> None:
         """A 101; *early* are the first bytes of the new protocol."""
@@ -87,8 +88,8 @@ class Receiver(Protocol):
 
     def on_error(self, error: UpstreamError, *, stale: bool) -> None:
         """The answer will not come, or not come whole. *stale*: a reused connection died
-        before the first byte of an answer, so the request may be sent again if repeatable.
-        After a 101: the tunnel was cut."""
+        before the first byte of an answer, or the upstream says that it has not looked at the
+        request, so that may be sent again if repeatable. After a 101: the tunnel was cut."""
 
     def on_pause_writing(self) -> None:
         """The upstream takes no more bytes for now."""

@@ -68,7 +68,7 @@ class Http2Stream:
             (b":scheme", self.connection.scheme),
             (b":authority", request.authority),
             (b":path", request.target),
-            *((name.lower(), value) for name, value in request.fields),
+            *((name.lower(), value) for name, value in (*request.fields, *request.identity)),
         ]
         if authorization:
             fields.append((b"authorization", authorization))

@@ -52,6 +52,7 @@ _BODY: Final = State.BODY
 _UPGRADE: Final = State.UPGRADE
 _TUNNEL: Final = State.TUNNEL
 _LINGER: Final = State.LINGER
+_BROKEN: Final = State.BROKEN
 _CLOSED: Final = State.CLOSED
 _WAITING: Final = frozenset({State.EXCESS, State.IDLE, State.HEAD})
 
@@ -246,6 +247,8 @@ class ClientProtocol(asyncio.Protocol):
             elif state is _LINGER:
                 self._discard(size - start)
                 return
+            elif state is _BROKEN:
+                return
             elif state is _EXCESS:
                 self._refuse(self._limits.too_many_connections())
                 return
@@ -324,9 +327,10 @@ class ClientProtocol(asyncio.Protocol):
             # The exchange that reads it responds; what follows cannot be told from it.
             body, self._body = self._body, None
             self._framer.body_left = 0
+            if self.state is _BODY:
+                self._to(Event.BODY_BREAKS)
             body.set_exception(web.RequestPayloadError(first_line(exc.message)))
             self._backlog = b""
-            self._parser = self._server.parser(self)
 
     def _keep(self, data: bytes) -> None:
         """What the parser is not ready for waits, and the client after it."""

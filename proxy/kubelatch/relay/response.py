@@ -236,6 +236,8 @@ class ResponseRelay:
     def _resolve(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
+            # It may serve another exchange from now on.
+            self._stream = None
             self._exchange.attempt_ended(self)
 
     def _make_head(self, head: ResponseHead) -> None:

@@ -27,6 +27,8 @@ class State(IntEnum):
     TUNNEL = 6
     #: The last response is sent; what the client still sends is dropped.
     LINGER = 7
+    #: An exchange is under way whose request's body cannot be read; what follows is dropped.
+    BROKEN = 9
     #: The connection is closed, or about to be: buffered bytes still go out.
     CLOSED = 8
 
@@ -47,6 +49,8 @@ class Event(IntEnum):
     #: A response of ours, to something that is no request to be carried out.
     REFUSED = 9
     CLOSED = 10
+    #: The rest of a body makes no sense.
+    BODY_BREAKS = 11
 
 
 _S, _E = State, Event
@@ -70,6 +74,7 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     },
     _S.BODY: {
         _E.BODY_ENDS: _S.RESPONSE,
+        _E.BODY_BREAKS: _S.BROKEN,
         _E.LAST_RESPONSE_ENDS: _S.LINGER,
         _E.CLOSED: _S.CLOSED,
     },
@@ -85,6 +90,7 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
         _E.CLOSED: _S.CLOSED,
     },
     _S.TUNNEL: {_E.LAST_RESPONSE_ENDS: _S.CLOSED, _E.CLOSED: _S.CLOSED},
+    _S.BROKEN: {_E.LAST_RESPONSE_ENDS: _S.LINGER, _E.CLOSED: _S.CLOSED},
     _S.LINGER: {_E.CLOSED: _S.CLOSED},
     _S.CLOSED: {_E.CLOSED: _S.CLOSED, _E.LAST_RESPONSE_ENDS: _S.CLOSED},
 }

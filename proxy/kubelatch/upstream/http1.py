@@ -279,11 +279,13 @@ def _head(request: UpstreamRequest, authorization: bytes) -> bytes:
     """The head for HTTP/1.1; *authorization* is the value of that field, or empty."""
     start = request.http1
     if start is None:
-        fields = [*request.fields, (b"Host", request.authority)]
+        fields = [*request.fields]
         if request.chunked:
             fields.append((b"Transfer-Encoding", b"chunked"))
         if request.upgrade:
             fields += [(b"Connection", b"Upgrade"), (b"Upgrade", request.upgrade)]
+        # Last, for nothing of the client's to replace it.
+        fields += [(b"Host", request.authority), *request.identity]
         start = request.http1 = writer.request_start(request.method, request.target, fields)
     if authorization:
         return b"%bAuthorization: %b\r\n\r\n" % (start, authorization)

@@ -32,8 +32,9 @@ class UpstreamRequest:
         method: HTTP method.
         target: what is asked for, with the server's path before it.
         authority: the upstream's host and port.
-        fields: the header fields that go upstream, but for ``Authorization``, the authority, and
-            what belongs to a version of HTTP: framing and ``Connection``.
+        fields: the header fields that go upstream, but for ``Authorization``, the authority,
+            :attr:`identity`, and what belongs to a version of HTTP: framing and ``Connection``.
+        identity: ``Impersonate-*`` fields; they go last, for nothing of the client's to replace.
         chunked: the body's length is not known beforehand.
         upgrade: the protocol to switch to, as the client wrote it, or empty.
         expect: what the client expects, lower case.
@@ -49,6 +50,7 @@ class UpstreamRequest:
         "fields",
         "gzip",
         "http1",
+        "identity",
         "method",
         "own_credential",
         "target",
@@ -81,12 +83,8 @@ class UpstreamRequest:
         # (net/http Transport.roundTrip): no Range, no HEAD, nothing chosen by the client.
         self.gzip = compression and not fields.encodings and not upgrade and method != "HEAD"
         self.own_credential = own_credential
-        self.fields = [
-            *fields.kept,
-            *self._own_fields(fields, peer, user_agent),
-            # Last, for nothing of the client's to replace it.
-            *identity,
-        ]
+        self.fields = [*fields.kept, *self._own_fields(fields, peer, user_agent)]
+        self.identity = identity
         self.http1: bytes | None = None
 
     def _own_fields(

@@ -24,6 +24,9 @@ from .support import V1, Clock, Plugin, config_for
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
+# Prints a shell's session, field 6 of proc(5)'s stat; ps is not everywhere.
+SESSION = "sed 's/.*) //' /proc/$$/stat | cut -d' ' -f4"
+
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
@@ -454,7 +457,7 @@ class TestProcesses:
         assert Path(f"{plugin.path}.input").read_text() == ""
 
     def test_it_leads_a_session_of_its_own(self, run: Run, plugin: Plugin) -> None:
-        plugin.answers('{"token": "t"}', before='ps -o sid= -p $$ > "$0.sid"; echo $$ > "$0.pid"')
+        plugin.answers('{"token": "t"}', before=f'{SESSION} > "$0.sid"; echo $$ > "$0.pid"')
         run(source(plugin).obtain())
         sid, pid = (int(Path(f"{plugin.path}.{name}").read_text()) for name in ("sid", "pid"))
         assert sid == pid
@@ -472,7 +475,7 @@ class TestTerminal:
     def test_a_plugin_may_ask_where_there_is_one(self, run: Run, plugin: Plugin) -> None:
         plugin.answers(
             '{"token": "t"}',
-            before='ps -o sid= -p $$ > "$0.sid"; echo "$KUBERNETES_EXEC_INFO" > "$0.info"',
+            before=f'{SESSION} > "$0.sid"; echo "$KUBERNETES_EXEC_INFO" > "$0.info"',
         )
         user = {"interactiveMode": "IfAvailable"}
         run(source(plugin, user=user, has_terminal=True).obtain())

@@ -4,6 +4,7 @@ Pure but for looking up where this program is. It knows what to ask through a pr
 kubelatch where it is not on PATH.
 """
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -34,8 +35,9 @@ def as_called(text: str) -> str:
         return text
     script = Path(sys.prefix, "bin", "kubelatch")
     if script.exists():
-        shown = script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script
-        called = shlex.quote(str(shown))
+        with contextlib.suppress(OSError, ValueError):  # no directory any more, or not within it
+            script = script.relative_to(Path.cwd())
+        called = shlex.quote(str(script))
     else:
         called = f"{shlex.quote(sys.executable)} -m kubelatch"
     return _OURS.sub(called.replace("\\", r"\\"), text)

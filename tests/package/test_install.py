@@ -257,7 +257,8 @@ def test_uv_tool_install_gives_the_commands(wheel: Path, tmp_path: Path) -> None
 def test_pipx_install_gives_the_commands_and_the_manual_page(wheel: Path, tmp_path: Path) -> None:
     if not shutil.which("pipx"):
         pytest.skip("pipx is not installed: pip install '.[package]'")
-    environ = {
+    # It installs by uv where it finds one.
+    environ = by_uv() | {
         "PIPX_HOME": f"{tmp_path}/home",
         "PIPX_BIN_DIR": f"{tmp_path}/bin",
         "PIPX_MAN_DIR": f"{tmp_path}/man",

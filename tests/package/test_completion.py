@@ -292,14 +292,10 @@ def test_shellcheck_has_nothing_to_say() -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not installed: pip install '.[package]'")
     scripts = [
-<<<<<<< HEAD
-        ROOT / "proxy/kubelatch/cli/shells/kubelatch.bash",
-=======
         ROOT / ".ci/newest",
         ROOT / ".ci/run",
         ROOT / "bin/kubelatch",
-        ROOT / "proxy/kubelatch/shells/kubelatch.bash",
->>>>>>> 4ec34e0 (End CI where a test worker dies, and check its scripts)
+        ROOT / "proxy/kubelatch/cli/shells/kubelatch.bash",
         ROOT / "tests/package/machine_boot.sh",
     ]
     result = subprocess.run(["shellcheck", *scripts], check=False, capture_output=True, text=True)

@@ -307,8 +307,8 @@ async def test_serving_without_need_of_it_does_not_load_cryptography(config: str
         "    print('LOADED', *[n for n in ('cryptography', 'kubelatch.demo.boot')"
         " if n in sys.modules], flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "main._announce = announce\n"
-        "main.main()\n"
+        "cli._announce = announce\n"
+        "cli.main()\n"
     )
     ended = await run(config, "--port=0", command=(sys.executable, "-c", script))
     assert (ended.code, ended.out) == (0, "LOADED\n"), ended

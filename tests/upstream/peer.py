@@ -15,7 +15,7 @@ from tests.support.certificates import Authority
 from tests.support.upstream import server_context
 
 CONTEXTS: dict[str, Callable[[Authority], TlsContext]] = {
-    "openssl": lambda authority: ssl.create_default_context(cadata=authority.pem),
+    "openssl": lambda authority: client_context(TlsConfig(ca_data=authority.pem.encode())),
     "go": lambda authority: GoContext(client_context(TlsConfig(ca_data=authority.pem.encode()))),
 }
 """What makes our side of a connection, by how the server is verified."""

@@ -85,7 +85,7 @@ class FakeExchange:
             (b":method", request.method.encode()),
             (b":path", request.target),
             (b":authority", request.authority),
-            *((name.lower(), value) for name, value in request.fields),
+            *((name.lower(), value) for name, value in (*request.fields, *request.identity)),
         ]
         self.body = stream.body
         self.whole = asyncio.Event()
@@ -130,7 +130,10 @@ async def http1() -> AsyncIterator[Bench]:
         while True:
             request = await connection.request()
             method, target, _ = request.line.encode().split(b" ")
-            fields = [(name.lower().encode(), value.encode()) for name, value in request.fields]
+            fields = [
+                (name.lower().encode(), value.encode())
+                for name, value in (*request.fields, *request.identity)
+            ]
             fields = [(b":authority", v) if n == b"host" else (n, v) for n, v in fields]
             fields = [(b":method", method), (b":path", target), *fields]
             exchange = Http1Exchange(connection, fields, request.body)

@@ -248,7 +248,7 @@ class Admin:
         path = message.path.partition("?")[0]
         record = Record(message.method, path, client.peer.address, time.monotonic())
         exchange = AdminExchange(client, ClientRequest(message, body), record, self._registry)
-        exchange.begin(self.respond(client, message))
+        exchange.begin(partial(self.respond, client, message))
 
     def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
         """See :class:`RequestHandler`: the response says all there is."""
@@ -346,9 +346,9 @@ class AdminExchange(Exchange):
 
     __slots__ = ()
 
-    def begin(self, response: Awaitable[Response]) -> None:
-        """Send *response* when it is ready."""
-        self._wait(response, self._send)
+    def begin(self, respond: Callable[[], Awaitable[Response]]) -> None:
+        """Send what *respond* returns."""
+        self._wait(respond, self._send)
 
     def _send(self, response: Response) -> None:
         client = self.client

@@ -169,18 +169,20 @@ class Exchange:
             self._written = True
             return
         self._over = True
-        self.registry.discard(self)
-        self.client.end_exchange(keep_alive=self.keep_alive)
+        try:
+            self.registry.discard(self)
+        finally:
+            self.client.end_exchange(keep_alive=self.keep_alive)
 
-    def _wait(self, awaitable: Awaitable[T], go_on: Callable[[T], None]) -> None:
-        """Wait for *awaitable*, and go on with its result."""
+    def _wait(self, step: Callable[[], Awaitable[T]], go_on: Callable[[T], None]) -> None:
+        """Begin *step*, which has to wait, and go on with its result."""
         self._task = asyncio.get_running_loop().create_task(
-            self._waiting(awaitable, go_on), name="kubelatch exchange"
+            self._waiting(step, go_on), name="kubelatch exchange"
         )
 
-    async def _waiting(self, awaitable: Awaitable[T], go_on: Callable[[T], None]) -> None:
+    async def _waiting(self, step: Callable[[], Awaitable[T]], go_on: Callable[[T], None]) -> None:
         try:
-            result = await awaitable
+            result = await step()
             if not self._over:
                 self._task = None
                 go_on(result)
@@ -315,7 +317,8 @@ class UpstreamExchange(Exchange):
         if credential is not None:
             self._connect(credential)
         else:
-            self._wait(self._timed_credential(self._generation.credential()), self._connect)
+            step = partial(self._timed_credential, self._generation.credential)
+            self._wait(step, self._connect)
 
     def _connect(self, credential: Credential) -> None:
         try:
@@ -332,12 +335,12 @@ class UpstreamExchange(Exchange):
         if stream is not None:
             self._send(stream)
         else:
-            self._wait(self.open_stream(), self._send)
+            self._wait(self.open_stream, self._send)
 
-    async def _timed_credential(self, awaitable: Awaitable[T]) -> T:
+    async def _timed_credential(self, step: Callable[[], Awaitable[T]]) -> T:
         began = time.monotonic()
         try:
-            return await awaitable
+            return await step()
         finally:
             self.record.credential_wait += time.monotonic() - began
 
@@ -496,8 +499,8 @@ class UpstreamExchange(Exchange):
             self._finish()
         elif attempt.outcome is Outcome.UNAUTHORIZED and self._credential is not None:
             self._renewable = False
-            renewed = self._generation.renewed(self._credential)
-            self._wait(self._timed_credential(renewed), partial(self._retry, attempt))
+            renew = partial(self._generation.renewed, self._credential)
+            self._wait(partial(self._timed_credential, renew), partial(self._retry, attempt))
         elif attempt.outcome is Outcome.STALE and self._is_replayable and self._credential:
             self.record.retries += 1
             self._connect(self._credential)

@@ -169,8 +169,10 @@ class Handler:
 
     def _end(self, client: ClientProtocol, record: Record, keep_alive: bool) -> None:
         """A response of our own is on its way, and nothing is left to do."""
-        self.registry.report(record)
-        client.end_exchange(keep_alive=keep_alive)
+        try:
+            self.registry.report(record)
+        finally:
+            client.end_exchange(keep_alive=keep_alive)
 
     def _plan(
         self, client: ClientProtocol, message: RawRequestMessage, generation: Generation

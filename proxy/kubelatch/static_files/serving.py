@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -93,7 +94,7 @@ class FileExchange(Exchange):
 
     def begin(self, files: Files, path: str) -> None:
         """Begin to look for *path* in *files*."""
-        self._wait(self._respond(files, path), lambda _: self._finish())
+        self._wait(partial(self._respond, files, path), lambda _: self._finish())
 
     async def _respond(self, files: Files, path: str) -> None:
         request = self.request

@@ -130,10 +130,7 @@ async def http1() -> AsyncIterator[Bench]:
         while True:
             request = await connection.request()
             method, target, _ = request.line.encode().split(b" ")
-            fields = [
-                (name.lower().encode(), value.encode())
-                for name, value in (*request.fields, *request.identity)
-            ]
+            fields = [(name.lower().encode(), value.encode()) for name, value in request.fields]
             fields = [(b":authority", v) if n == b"host" else (n, v) for n, v in fields]
             fields = [(b":method", method), (b":path", target), *fields]
             exchange = Http1Exchange(connection, fields, request.body)

@@ -191,10 +191,12 @@ class ResponseRelay:
 
     def on_client_resumed(self) -> None:
         self.paused = False
+        # It is paused, and has to be resumed though this ends the attempt.
+        stream = self._stream
         if self._gunzip is not None:
             self.on_flush()
-        if self._stream is not None and not self.paused:
-            self._stream.resume_reading()
+        if stream is not None and not self.paused:
+            stream.resume_reading()
 
     def send_held(self) -> None:
         """See :class:`Attempt`; from memory, without the stream."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from .support.certificates import Authority
-from .support.leaks import STRICT, EventLoopErrors
+from tests.support.certificates import Authority
+from tests.support.leaks import STRICT, EventLoopErrors
 
 settings.register_profile("long", max_examples=1_000)
 

@@ -16,8 +16,8 @@ from aiohttp import web
 from kubelatch.credentials import CredentialSource, source_for
 from kubelatch.errors import ConfigError, CredentialError
 from kubelatch.kubeconfig import Overrides, load
+from tests.support.certificates import Authority, tls_server
 
-from ..support.certificates import Authority, tls_server
 from .support import Clock
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from kubelatch.credentials import Credential, source_for
 from kubelatch.errors import ConfigError
+from tests.support.certificates import Authority, Identity
 
-from ..support.certificates import Authority, Identity
 from .support import config_for
 
 

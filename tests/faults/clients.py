@@ -9,9 +9,9 @@ from tests.support.client import Answer
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, answering, ok
 
-from .answers import CHUNKED, HEAD, asking, silent
-from .on_the_way import full_backlog
+from .network import full_backlog
 from .outcomes import Cut, Gone, Told, Unharmed
+from .responses import CHUNKED, HEAD, asking, silent
 from .stage import (
     GET,
     Case,

@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kubelatch.app import App
-from tests.seen.logs import logging_proxy
+from tests.observe.access_log.support import logging_proxy
 from tests.support.certificates import Authority, Identity
 from tests.support.client import Answer, Client
 from tests.support.kubeconfig import kubeconfig

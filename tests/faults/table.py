@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from .answers import BEFORE, TUNNELS, WITHIN
 from .clients import CLIENTS, OWN
-from .on_the_way import ON_THE_WAY, TLS
+from .network import ON_THE_WAY, TLS
+from .responses import BEFORE, TUNNELS, WITHIN
 from .stage import Case
 
 SECTIONS: Final = {

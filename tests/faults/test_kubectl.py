@@ -14,8 +14,8 @@ from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import proxy_in_loop
 from tests.support.upstream import ScriptedUpstream
 
-from .answers import silent
 from .clients import exec_user
+from .responses import silent
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 RAW = "get --raw /api/v1/namespaces/a/pods"

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from hypothesis import strategies as st
 
+from tests.relay.tunnels import agreeing, asking
 from tests.support.certificates import Authority
 from tests.support.relay import relaying
 from tests.support.upstream import Connection
-from tests.tunnel.agreeing import agreeing, asking
 
 from .streams import cuts, for_each, pieces, send
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.client import Client
 
-from .fence import PODS, SENTINEL, Fence
 from .permitted import permitted
+from .policies import PODS, SENTINEL, Fence
 
 NAMED = "User-Agent: t", "Accept-Encoding: identity"
 START = "Host: localhost\r\nUser-Agent: t\r\nAccept-Encoding: identity\r\n"

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from tests.support.certificates import Authority
 
-from .fence import Fence, running
+from .policies import Fence, running
 
 FLAGS = {
     "default": (),

@@ -6,7 +6,7 @@ An independent and narrow reading: whatever it does not know is not permitted.
 import re
 from urllib.parse import unquote_to_bytes
 
-from .reading import Message
+from .strict_reader import Message
 
 _PATHS = re.compile(
     rb"/api/v1/(?:watch/)?namespaces/dev/"

@@ -22,7 +22,7 @@ from .attack import (
     request,
     unreadable,
 )
-from .fence import PODS, Fence
+from .policies import PODS, Fence
 
 HIDDEN = b"GET /api/v1/secrets HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FRAMING = refused(400, "framing")

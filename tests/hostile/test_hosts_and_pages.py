@@ -17,7 +17,7 @@ from .attack import (
     tunnels,
     unreadable,
 )
-from .fence import PODS, Fence
+from .policies import PODS, Fence
 
 ORIGIN = forbidden("origin")
 SITE = forbidden("fetch-site")

@@ -18,7 +18,7 @@ from .attack import (
     tunnels,
     unreadable,
 )
-from .fence import PODS, Fence
+from .policies import PODS, Fence
 
 WATCH = f"{PODS}?watch=1"
 WEBSOCKET = "Connection: Upgrade", "Upgrade: websocket"

@@ -18,8 +18,8 @@ from tests.support.certificates import Authority
 from tests.support.client import Client
 
 from .attack import request
-from .fence import PODS, SENTINEL, Fence, running
-from .reading import Leniency, Message, NotHttpError, read
+from .policies import PODS, SENTINEL, Fence, running
+from .strict_reader import Leniency, Message, NotHttpError, read
 
 # Behind every mutated request; as long as nothing is amiss it is the second and the last.
 END = request(SENTINEL, "Connection: close")

@@ -20,7 +20,7 @@ from .attack import (
     request,
     unreadable,
 )
-from .fence import PODS, Fence
+from .policies import PODS, Fence
 
 FIELDS = START.encode()
 FRAMING = refused(400, "framing")

@@ -19,7 +19,7 @@ from .attack import (
     request,
     unreadable,
 )
-from .fence import NAMESPACE, PODS, Fence
+from .policies import NAMESPACE, PODS, Fence
 
 POD = f"{PODS}/p"
 LOG = f"{POD}/log"

@@ -20,7 +20,7 @@ from .attack import (
     tunnels,
     unreadable,
 )
-from .fence import NAMESPACE, PODS, Fence
+from .policies import NAMESPACE, PODS, Fence
 
 WATCH = f"{PODS}?watch=1"
 PORTS = f"{PODS}/p/portforward"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ..support.certificates import Authority
+from tests.support.certificates import Authority
+
 from .oracle import RecordingServer, World
 
 NAMES = ("127.0.0.1", "localhost", "api.example.test")

@@ -23,8 +23,8 @@ from kubelatch.credentials.tls import client_context
 from kubelatch.errors import KubelatchError
 from kubelatch.kubeconfig import ClientConfig, Overrides, load
 from kubelatch.secret import Secret
+from tests.support.certificates import Authority, Identity, tls_server
 
-from ..support.certificates import Authority, Identity, tls_server
 from .cases import Case
 
 KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent))

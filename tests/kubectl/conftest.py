@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeAlias
 import pytest
 
 from kubelatch.demo import DemoAccess, DemoServer
+from tests.support.certificates import Authority
+from tests.support.kubeconfig import kubeconfig, write
 
-from ..support.certificates import Authority
-from ..support.kubeconfig import kubeconfig, write
-from .hosting import LoopThread
+from .loop_thread import LoopThread
 from .pairs import KUBECTL, KUBELATCH, Hosted, Pair, Running
 from .upstream import RecordingUpstream
 from .wire import TIMEOUT

@@ -17,7 +17,7 @@ from typing import Any
 from kubelatch.app import App
 from kubelatch.config import settings
 
-from .hosting import LoopThread
+from .loop_thread import LoopThread
 from .upstream import OK, Received, RecordingUpstream, Script, says
 from .wire import TIMEOUT, Ask, Fields, Reply, send
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ..support.certificates import Authority
-from ..support.kubeconfig import kubeconfig
+from tests.support.certificates import Authority
+from tests.support.kubeconfig import kubeconfig
+
 from .conftest import TOKEN, Pairs
 from .differences import DIFFERENCES, proves
 from .pairs import ROOT, Pair, Through

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..support.certificates import Authority
-from ..support.upstream import server_context
+from tests.support.certificates import Authority
+from tests.support.upstream import server_context
+
 from .wire import Fields
 
 _END = b"\r\n\r\n"

@@ -25,8 +25,8 @@ from kubelatch.config.commands import COMMANDS
 from kubelatch.config.settings import FLAGS
 from kubelatch.demo import DemoServer
 from kubelatch.relay.states import TRANSITIONS
+from tests.support.proxies import proxy_process
 
-from ..support.proxies import proxy_process
 from .conftest import ROOT
 
 PAGES = [

@@ -20,10 +20,10 @@ from kubelatch.demo import DemoServer
 from kubelatch.observe.access_log import Sink, SinkHandler
 from kubelatch.system.supervision import Supervisor
 from kubelatch.system.systemd import Notifier, journal_mark, take_sockets
+from tests.support.client import Client
+from tests.support.kubeconfig import write
+from tests.support.proxies import proxy_process
 
-from ..support.client import Client
-from ..support.kubeconfig import write
-from ..support.proxies import proxy_process
 from .conftest import ROOT
 
 UNITS = ROOT / "systemd"

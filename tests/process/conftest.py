@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ..support.certificates import Authority
-from ..support.kubeconfig import kubeconfig, write
-from ..support.upstream import ScriptedUpstream, answering, ok
+from tests.support.certificates import Authority
+from tests.support.kubeconfig import kubeconfig, write
+from tests.support.upstream import ScriptedUpstream, answering, ok
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ..support.certificates import Authority
-from ..support.client import Answer, Client
-from ..support.kubeconfig import kubeconfig, write
-from ..support.proxies import ProxyProcess, proxy_process
-from ..support.relay import eventually
-from ..support.upstream import Connection, ScriptedUpstream, ok
+from tests.support.certificates import Authority
+from tests.support.client import Answer, Client
+from tests.support.kubeconfig import kubeconfig, write
+from tests.support.proxies import ProxyProcess, proxy_process
+from tests.support.relay import eventually
+from tests.support.upstream import Connection, ScriptedUpstream, ok
 
 CLIENTS = 16
 # What a client may be told while nobody listens at the API server's port, or is just going.

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from kubelatch.static_files.content_type import by_content, by_name
+from tests.gate.kubectl_proxy import KUBECTL, kubectl_proxy
 
-from ..gate.kubectl import KUBECTL, kubectl_proxy
-from .test_static_files import serving
+from .test_serving import serving
 
 _TAGS = """
 <!DOCTYPE_HTML <HTML <HEAD <SCRIPT <IFRAME <H1 <DIV <FONT <TABLE <A <STYLE <TITLE <B <BODY <BR <P

@@ -9,7 +9,7 @@ import pytest
 
 from kubelatch.static_files.tree import Tree
 
-from .test_static_files import serving
+from .test_serving import serving
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 A package of tests that wants each of its tests under both says in its ``conftest.py``::
 
-    from tests.support.loops import pytest_asyncio_loop_factories
+    from .loops import pytest_asyncio_loop_factories
 """
 
 import asyncio

@@ -18,7 +18,7 @@ from tests.support.certificates import Authority
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, Script, ScriptedUpstream, server_context
 
-from .peer import TlsPeer
+from .tls_peer import TlsPeer
 
 
 class Uploading:

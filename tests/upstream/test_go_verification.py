@@ -1,6 +1,6 @@
 """Servers that OpenSSL refuses and Go accepts: the second handshake, and what it never gives away.
 
-Which certificates are accepted, ``tests/tls/test_beside_kubectl.py`` asks.
+Which certificates are accepted, ``tests/credentials/tls/test_against_kubectl.py`` asks.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from tests.support.proxies import client_of, proxy_in_loop, proxy_process
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok, server_context
 
-from .peer import TlsPeer
+from .tls_peer import TlsPeer
 
 VERSIONS = pytest.mark.parametrize(
     "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"]

@@ -16,7 +16,7 @@ from kubelatch.upstream.tls_transport import TlsTransport, TruncatedError
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
 
-from .peer import CONTEXTS, Recorder, TlsPeer, tls_pair
+from .tls_peer import CONTEXTS, Recorder, TlsPeer, tls_pair
 
 VERSIONS = pytest.mark.parametrize(
     "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"]

@@ -1,4 +1,4 @@
-"""The options of ``Proxy``, typed. Written by ``python -m tests.package.library_options``."""
+"""The options of ``Proxy``, typed. Written by ``python -m tests.embedding.signature``."""
 
 from typing import Literal, TypedDict
 

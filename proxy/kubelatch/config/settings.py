@@ -6,7 +6,7 @@ drift apart. Names, shorthands, defaults and meanings of the first groups are ku
 pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
 
 A new flag is a new field of :class:`Settings`, and its use. Two files are written from the table:
-``kubelatch man > docs/kubelatch.1``, and ``python -m tests.package.library_options``.
+``kubelatch man > docs/kubelatch.1``, and ``python -m tests.embedding.signature``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,0 +1,299 @@
+"""What a person at a terminal is shown, and what everybody else is not."""
+
+import asyncio
+import json
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.client import Client
+from tests.support.kubeconfig import kubeconfig, write
+from tests.support.proxies import proxy_in_loop, proxy_process
+from tests.support.relay import eventually
+from tests.support.terminal import Terminal
+from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
+
+EXEC = "/api/v1/namespaces/a/pods/b/exec"
+
+
+@pytest.fixture
+def config(tmp_path: Path, authority: Authority) -> Callable[[ScriptedUpstream], str]:
+    def flag(upstream: ScriptedUpstream) -> str:
+        content = kubeconfig(upstream.url, authority, identity=authority.client("alice"))
+        return f"--kubeconfig={write(tmp_path / 'config', content)}"
+
+    return flag
+
+
+async def at_terminal(
+    *flags: str, until: str, background: bool = False, environ: dict[str, str] | None = None
+) -> tuple[str, str]:
+    """The start line, and what was shown besides: of a request, and of one that is refused."""
+    terminal = await Terminal.start("--port=0", *flags, background=background, environ=environ)
+    line = await terminal.line()
+    await ask(line.split()[-1], "/api", EXEC)
+    await terminal.until(until)
+    terminal.process.terminate()
+    assert await terminal.end() == 0
+    return line, terminal.shown
+
+
+def request(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+async def ask(address: str, *targets: str) -> None:
+    async with await Client.connect(address) as client:
+        for target in targets:
+            await client.get(target)
+
+
+async def test_a_person_is_told_what_is_served_and_sees_requests(
+    authority: Authority, config: Callable[[ScriptedUpstream], str], tmp_path: Path
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        line, shown = await at_terminal(config(upstream), until="rule=reject-paths")
+    address = line.removeprefix("Starting to serve on ").strip()
+    block, log = shown.split("--help\n")
+    rows = dict(row.split(maxsplit=1) for row in block.splitlines())
+    assert rows["context"] == f"test ({tmp_path / 'config'})"
+    assert rows["server"] == upstream.url
+    assert re.fullmatch(r"test, by client certificate of alice, until .* UTC", rows["user"])
+    assert rows["filter"] == "no exec, no attach"
+    # By its path where it is not on PATH.
+    assert re.fullmatch(rf"curl http://{address}/version, or (\S+/)?kubelatch ", rows["next"])
+    assert re.search(r"\x1b\[32m200\x1b\[0m .* get .* GET /api", log)
+    assert re.search(r"\x1b\[33m403\x1b\[0m .* get pods/exec .* rule=reject-paths", log)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--address=0.0.0.0",),
+        ("--address=::",),
+        ("--address=::1",),
+        ("--address=127.0.0.2",),
+        ("--address=127.0.0.2", "--accept-hosts=^127"),
+        ("--accept-hosts=^localhost$",),
+        ("--disable-filter",),
+        ("--api-prefix=/it's(one)&more/",),
+        ("--unix-socket=a socket",),
+        ("--unix-socket=@an abstract one",),
+        ("--client-token-file=a secret",),
+        ("--accept-paths=^/api$",),
+        ("--client-token-file=a secret", "--unix-socket=s", "--api-prefix=/k8s", "--read-only"),
+    ],
+    ids=" ".join,
+)
+async def test_the_command_that_is_suggested_is_answered(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a secret").write_text("of at least some length\n")
+    Path("a secret").chmod(0o600)
+    if any(flag.startswith("--unix-socket") for flag in flags):
+        flags = (
+            "--port=8001",
+            *(
+                flag.replace("socket=", f"socket={tmp_path}/") if "@" not in flag else flag
+                for flag in flags
+            ),
+        )
+    async with ScriptedUpstream(answering(ok(b"it works")), authority) as upstream:
+        content = kubeconfig(upstream.url, authority, identity=authority.client("alice"))
+        async with proxy_in_loop(tmp_path, content, *flags) as app:
+            (row,) = [line for line in app.greeting().splitlines() if line.startswith("  next")]
+            command = row.removeprefix("  next").partition(", or kubelatch")[0]
+            process = await asyncio.create_subprocess_exec(
+                "sh", "-c", command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            out, err = await process.communicate()
+    assert out == b"it works", (command, err)
+
+
+async def test_nothing_is_suggested_that_would_be_refused(
+    authority: Authority, tmp_path: Path
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        content = kubeconfig(upstream.url, authority)
+        async with proxy_in_loop(tmp_path, content, "--accept-paths=^/none$") as app:
+            assert app.greeting().endswith("  next     kubelatch --help\n")
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
+async def test_colours_can_be_declined(
+    authority: Authority, config: Callable[[ScriptedUpstream], str], environ: dict[str, str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        _, shown = await at_terminal(config(upstream), until="reject-paths", environ=environ)
+    assert "\x1b" not in shown
+    assert "GET /api " in shown
+
+
+async def test_quiet_shows_what_goes_wrong_and_no_more(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        _, shown = await at_terminal(config(upstream), "--quiet", until="reject-paths")
+    [line] = shown.splitlines()
+    assert re.match(r"WARNING: \S+Z 403 .*/exec rule=reject-paths", line)
+
+
+async def test_a_job_in_the_background_does_not_write_over_the_shell(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        _, shown = await at_terminal(config(upstream), until="reject-paths", background=True)
+    assert "GET /api " not in shown
+
+
+async def test_elsewhere_only_what_goes_wrong_is_said(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with (
+        ScriptedUpstream(answering(ok()), authority) as upstream,
+        proxy_process(config(upstream), "--port=0") as process,
+    ):
+        await ask(process.address, "/api", EXEC)
+        process.signal(signal.SIGTERM)
+        await process.finish()
+    [line] = process.stderr.decode().splitlines()
+    assert re.match(r"WARNING: \S+Z 403 .*/exec rule=reject-paths", line)
+    assert process.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("flag", "wanted"),
+    [
+        pytest.param("--log-requests=off", [], id="off"),
+        pytest.param("--log-requests=-", ["GET /api ", "GET /api/v1/namespaces/a"], id="stderr"),
+    ],
+)
+async def test_standard_error_takes_all_or_nothing_when_told_so(
+    authority: Authority,
+    config: Callable[[ScriptedUpstream], str],
+    flag: str,
+    wanted: list[str],
+) -> None:
+    async with (
+        ScriptedUpstream(answering(ok()), authority) as upstream,
+        proxy_process(config(upstream), "--port=0", flag) as process,
+    ):
+        await ask(process.address, "/api", EXEC)
+        process.signal(signal.SIGTERM)
+        await process.finish()
+    lines = process.stderr.decode().splitlines()
+    assert len(lines) == len(wanted)
+    for line, words in zip(lines, wanted, strict=True):
+        assert words in line
+        assert "\x1b" not in line
+
+
+async def test_json_on_standard_error_is_nothing_but_json(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        flags = (config(upstream), "--port=0", "--log-requests=-", "--log-format=json")
+        async with proxy_process(*flags) as process:
+            await ask(process.address, "/api", EXEC)
+            process.signal(signal.SIGTERM)
+            await process.finish()
+    told = [json.loads(line) for line in process.stderr.decode().splitlines()]
+    assert [each["status"] for each in told] == [200, 403]
+
+
+async def refused(address: str) -> None:
+    """Wait until nobody listens there any more."""
+    while True:
+        try:
+            (await Client.connect(address)).close()
+        except OSError:
+            return
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("redirected", [False, True], ids=["at-it", "all-streams-redirected"])
+async def test_a_closed_terminal_ends_the_proxy(
+    authority: Authority, config: Callable[[ScriptedUpstream], str], redirected: bool
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream), redirected=redirected)
+        line = await terminal.line()
+        terminal.close()
+        async with asyncio.timeout(20):
+            assert await terminal.process.wait() == 0
+        await refused(line.split()[-1])
+
+
+async def test_a_reload_is_one_while_the_terminal_is_there_and_not_used(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream), redirected=True)
+        line = await terminal.line()
+        terminal.process.send_signal(signal.SIGHUP)
+        await ask(line.split()[-1], "/api")
+        terminal.process.terminate()
+        assert await terminal.process.wait() == 0
+        terminal.close()
+
+
+async def test_a_hangup_that_is_ignored_stays_ignored(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    """As with nohup, in a window that is then closed."""
+    command = ("/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-m", "kubelatch")
+    async with (
+        ScriptedUpstream(answering(ok()), authority) as upstream,
+        proxy_process(config(upstream), "--port=0", command=command) as proxy,
+    ):
+        ignored = re.search(
+            r"SigIgn:\t(\w+)", Path(f"/proc/{proxy.process.pid}/status").read_text()
+        )
+        assert ignored is not None
+        assert int(ignored[1], 16) & 1 << signal.SIGHUP - 1
+        proxy.signal(signal.SIGHUP)
+        await ask(proxy.address, "/api")
+
+
+async def test_ctrl_c_says_what_it_waits_for_and_how_to_end_it(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async def never(connection: Connection) -> None:
+        await connection.request()
+        await connection.reader.read()
+
+    async with ScriptedUpstream(never, authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream))
+        address = (await terminal.line()).split()[-1]
+        async with await Client.connect(address) as log, await Client.connect(address) as get:
+            await log.send(request("/api/v1/namespaces/a/pods/b/log?follow=true"))
+            await get.send(request("/api"))
+            await eventually(lambda: len(upstream.requests) == 2)
+            terminal.type(b"\x03")
+            await terminal.until(
+                "waiting for 1 request, 1 followed log, for at most 25s; "
+                "Ctrl-C again ends it at once\n"
+            )
+            terminal.type(b"\x03")
+            assert await terminal.end() == 0
+
+
+async def test_ctrl_c_says_nothing_if_there_is_nothing_to_wait_for(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream))
+        address = (await terminal.line()).split()[-1]
+        async with await Client.connect(address) as client:
+            assert (await client.get("/api")).status == 200
+            terminal.type(b"\x03")
+            assert await terminal.end() == 0
+    assert "waiting" not in terminal.shown

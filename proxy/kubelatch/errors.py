@@ -47,7 +47,7 @@ class KubelatchError(Exception):
     status: ClassVar[int] = 500
     reason: ClassVar[str] = "InternalError"
     default_cause: ClassVar[str] = "internal"
-    passing: ClassVar[bool] = False
+    transient: ClassVar[bool] = False
     """It will pass by itself, and nothing has been sent: any request may be sent again. client-go
     then does so by itself, a POST too, up to ten times (rest/with_retry.go)."""
 

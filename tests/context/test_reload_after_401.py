@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.kubeconfig import SeenFiles
+from kubelatch.kubeconfig import TrackedFiles
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write
@@ -30,16 +30,16 @@ async def only_new(connection: Connection) -> None:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[SeenFiles]:
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[TrackedFiles]:
     """Each look at the files."""
-    found: list[SeenFiles] = []
-    changed = SeenFiles.changed
+    found: list[TrackedFiles] = []
+    changed = TrackedFiles.changed
 
-    def look(files: SeenFiles) -> bool:
+    def look(files: TrackedFiles) -> bool:
         found.append(files)
         return changed(files)
 
-    monkeypatch.setattr(SeenFiles, "changed", look)
+    monkeypatch.setattr(TrackedFiles, "changed", look)
     return found
 
 
@@ -107,7 +107,7 @@ async def test_a_request_is_not_repeated_at_another_server(
 
 
 async def test_many_refused_requests_share_a_look(
-    tmp_path: Path, authority: Authority, looks: list[SeenFiles]
+    tmp_path: Path, authority: Authority, looks: list[TrackedFiles]
 ) -> None:
     arrived = asyncio.Barrier(20)
 
@@ -130,7 +130,7 @@ async def test_many_refused_requests_share_a_look(
 
 
 async def test_a_client_s_own_credential_is_its_own_business(
-    tmp_path: Path, authority: Authority, looks: list[SeenFiles]
+    tmp_path: Path, authority: Authority, looks: list[TrackedFiles]
 ) -> None:
     async with ScriptedUpstream(only_new, authority) as upstream:
         config = kubeconfig(upstream.url, authority, user={"token": "old"})

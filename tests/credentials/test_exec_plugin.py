@@ -65,7 +65,7 @@ def ended(path: Path) -> bool:
 class TestAnswers:
     def test_a_token(self, run: Run, plugin: Plugin) -> None:
         plugin.answers('{"token": "abc\\n"}')
-        assert token(run(source(plugin).obtain())) == "Bearer abc"
+        assert token(run(source(plugin).get())) == "Bearer abc"
 
     def test_a_certificate_and_its_expiry(
         self, run: Run, plugin: Plugin, authority: Authority
@@ -78,7 +78,7 @@ class TestAnswers:
         }
         plugin.answers(json.dumps(status))
         asked = source(plugin)
-        credential = run(asked.obtain())
+        credential = run(asked.get())
         assert credential.certificate.chain == alice.certificate.encode()
         info = asked.describe().certificate
         assert info is not None
@@ -103,7 +103,7 @@ class TestAnswers:
     )
     def test_an_expiry(self, run: Run, plugin: Plugin, text: str, expires_at: float | None) -> None:
         plugin.answers(json.dumps({"token": "t", "expirationTimestamp": text}))
-        assert run(source(plugin).obtain()).expires_at == expires_at
+        assert run(source(plugin).get()).expires_at == expires_at
 
     @pytest.mark.parametrize(
         "text", ["", "soon", "2030-01-01", "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "1893456"]
@@ -111,7 +111,7 @@ class TestAnswers:
     def test_no_expiry(self, run: Run, plugin: Plugin, text: str) -> None:
         plugin.answers(json.dumps({"token": "t", "expirationTimestamp": text}))
         with pytest.raises(CredentialError, match="RFC 3339"):
-            run(source(plugin).obtain())
+            run(source(plugin).get())
 
     @pytest.mark.parametrize(
         ("status", "message"),
@@ -126,20 +126,20 @@ class TestAnswers:
     def test_what_is_no_token(self, run: Run, plugin: Plugin, status: str, message: str) -> None:
         plugin.answers(status)
         with pytest.raises(CredentialError, match=message) as caught:
-            run(source(plugin).obtain())
+            run(source(plugin).get())
         assert "hunter2" not in caught.value.message
 
     def test_output_without_end(self, run: Run, plugin: Plugin) -> None:
         plugin.says("head -c 5000000 /dev/zero")
         with pytest.raises(CredentialError, match="does not end"):
-            run(source(plugin).obtain())
+            run(source(plugin).get())
 
     def test_many_requests_one_run(self, run: Run, plugin: Plugin) -> None:
         plugin.answers('{"token": "t"}', before="sleep 0.1")
 
         async def many() -> None:
             asked = source(plugin)
-            await asyncio.gather(*(asked.obtain() for _ in range(20)))
+            await asyncio.gather(*(asked.get() for _ in range(20)))
 
         run(many())
         assert plugin.runs == 1
@@ -147,13 +147,13 @@ class TestAnswers:
     def test_a_401_runs_it_once_more(self, run: Run, plugin: Plugin) -> None:
         plugin.answers('{"token": "old"}')
 
-        async def reject() -> Credential | None:
+        async def invalidate() -> Credential | None:
             asked = source(plugin)
-            rejected = await asked.obtain()
+            rejected = await asked.get()
             plugin.answers('{"token": "new"}')
-            return await asked.reject(rejected)
+            return await asked.invalidate(rejected)
 
-        fresh = run(reject())
+        fresh = run(invalidate())
         assert token(fresh) == "Bearer new"
         assert plugin.runs == 2
 
@@ -168,7 +168,7 @@ class TestMessages:
         os.mkfifo(fifo)
 
         async def wait_for_message() -> None:
-            waiting = asyncio.create_task(source(plugin).obtain())
+            waiting = asyncio.create_task(source(plugin).get())
             while not caplog.messages:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             # It is still running: only now does it get what it waits for.
@@ -187,7 +187,7 @@ class TestMessages:
         )
         user = {"env": [{"name": "VALUE", "value": "hunter2-env"}]}
         with pytest.raises(CredentialError) as caught:
-            run(source(plugin, user=user).obtain())
+            run(source(plugin, user=user).get())
         assert caught.value.message.endswith("failed with exit code 3")
         assert caught.value.cause == "exec-failed"
         assert caplog.messages == [
@@ -199,7 +199,7 @@ class TestMessages:
     def test_a_signal_is_named(self, run: Run, plugin: Plugin) -> None:
         plugin.says("kill -9 $$")
         with pytest.raises(CredentialError, match="failed with signal 9"):
-            run(source(plugin).obtain())
+            run(source(plugin).get())
 
     def test_not_installed(
         self, run: Run, plugin: Plugin, caplog: pytest.LogCaptureFixture
@@ -207,7 +207,7 @@ class TestMessages:
         user = {"command": "no-such-plugin", "installHint": "Buy \033[8mone.\n"}
         environ = {"PATH": "/only/here"}
         with pytest.raises(CredentialError, match="exec: executable no-such-plugin not found") as c:
-            run(source(plugin, user=user, environ=environ).obtain())
+            run(source(plugin, user=user, environ=environ).get())
         assert r"Buy \x1b[8mone." in c.value.hint
         assert caplog.messages == ["no-such-plugin was not found with PATH=/only/here"]
         assert "/only/here" not in str(c.value)
@@ -220,28 +220,28 @@ class TestMessages:
         async def install() -> Credential:
             asked = source(plugin, monotonic=clock)
             with pytest.raises(CredentialError, match="not found"):
-                await asked.obtain()
+                await asked.get()
             aside.rename(plugin.path)
             clock.now += 1
-            return await asked.obtain()
+            return await asked.get()
 
         assert token(run(install())) == "Bearer t"
 
     def test_not_executable(self, run: Run, plugin: Plugin) -> None:
         plugin.path.chmod(0o644)
         with pytest.raises(CredentialError, match=r"fork/exec .*: permission denied"):
-            run(source(plugin).obtain())
+            run(source(plugin).get())
 
     def test_a_ca_too_large_for_the_environment(self, run: Run, plugin: Plugin) -> None:
         cluster = {"certificate-authority-data": base64.b64encode(b"x" * 150_000).decode()}
         asked = source(plugin, user={"provideClusterInfo": True}, cluster=cluster)
         with pytest.raises(CredentialError, match="argument list too long") as caught:
-            run(asked.obtain())
+            run(asked.get())
         assert "128 KiB" in caught.value.hint
 
     def test_a_terminal_is_missing(self, run: Run, plugin: Plugin) -> None:
         with pytest.raises(CredentialError, match="standard input is not a terminal"):
-            run(source(plugin, user={"interactiveMode": "Always"}).obtain())
+            run(source(plugin, user={"interactiveMode": "Always"}).get())
         assert plugin.runs == 0
 
 
@@ -251,7 +251,7 @@ class TestProcesses:
     ) -> None:
         plugin.says(f"echo $$ > {tmp_path}/parent; sleep 300 & echo $! > {tmp_path}/child; wait")
         with pytest.raises(CredentialError, match=r"did not finish within 0\.5 seconds") as caught:
-            run(source(plugin, exec_timeout=0.5).obtain())
+            run(source(plugin, exec_timeout=0.5).get())
         assert caught.value.cause == "exec-timeout"
         assert "--exec-timeout" in caught.value.hint
         assert ended(tmp_path / "parent")
@@ -263,7 +263,7 @@ class TestProcesses:
         monkeypatch.setattr("kubelatch.credentials.exec_process.GRACE", 0.1)
         plugin.says(f"trap '' TERM; echo $$ > {tmp_path}/parent; while :; do sleep 300; done")
         with pytest.raises(CredentialError, match="did not finish"):
-            run(source(plugin, exec_timeout=0.5).obtain())
+            run(source(plugin, exec_timeout=0.5).get())
         assert ended(tmp_path / "parent")
 
     @pytest.mark.parametrize("output", ["", ">&2", "2>&1", "2>/dev/null"])
@@ -283,7 +283,7 @@ class TestProcesses:
 
         async def log_in() -> None:
             asked = source(plugin, exec_timeout=60)
-            assert token(await asked.obtain()) == "Bearer t"
+            assert token(await asked.get()) == "Bearer t"
             await asked.close()
             await asyncio.to_thread(go.write_text, "\n")
             while not written.exists():  # noqa: ASYNC110
@@ -306,7 +306,7 @@ class TestProcesses:
             f"echo $$ > {tmp_path}/parent; wait"
         )
         with pytest.raises(CredentialError, match="did not finish"):
-            run(source(plugin, exec_timeout=0.5).obtain())
+            run(source(plugin, exec_timeout=0.5).get())
         assert ended(tmp_path / "parent")
         assert ended(tmp_path / "helper")
         # Opening it would wait for ever if there were nobody at the other end.
@@ -330,7 +330,7 @@ class TestProcesses:
         )
         user = {"command": sys.executable, "args": ["-c", script]}
         try:
-            credential = run(source(plugin, user=user).obtain())
+            credential = run(source(plugin, user=user).get())
         finally:
             os.kill(int((tmp_path / "browser").read_text()), signal.SIGKILL)
         assert token(credential) == f"Bearer {status['token']}"
@@ -347,7 +347,7 @@ class TestProcesses:
         os.mkfifo(tmp_path / "go")
 
         async def log_in() -> None:
-            assert token(await source(plugin).obtain()) == "Bearer t"
+            assert token(await source(plugin).get()) == "Bearer t"
             # It waits for this, so it has not ended yet.
             await asyncio.to_thread((tmp_path / "go").write_text, "\n")
             pid = int((tmp_path / "pid").read_text())
@@ -361,7 +361,7 @@ class TestProcesses:
         script = plugin.path.read_text()
         plugin.path.write_text(f"{script}exec >&-; sleep 0.1; exit 7\n")
         with pytest.raises(CredentialError, match="exit code 7"):
-            run(source(plugin).obtain())
+            run(source(plugin).get())
 
     def test_where_the_system_does_not_say_that_a_process_has_ended(
         self, run: Run, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
@@ -371,7 +371,7 @@ class TestProcesses:
 
         monkeypatch.setattr("os.pidfd_open", none)
         plugin.answers('{"token": "t"}')
-        assert token(run(source(plugin).obtain())) == "Bearer t"
+        assert token(run(source(plugin).get())) == "Bearer t"
 
     def test_what_was_left_open_is_bounded(
         self, run: Run, plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -381,7 +381,7 @@ class TestProcesses:
 
         async def log_in(times: int) -> int:
             for _ in range(times):
-                assert token(await source(plugin).obtain()) == "Bearer t"
+                assert token(await source(plugin).get()) == "Bearer t"
             return len(os.listdir("/proc/self/fd"))
 
         try:
@@ -400,7 +400,7 @@ class TestProcesses:
             "</dev/null >/dev/null 2>&1 & sleep 0.1",
         )
         try:
-            assert token(run(source(plugin, exec_timeout=30).obtain())) == "Bearer t"
+            assert token(run(source(plugin, exec_timeout=30).get())) == "Bearer t"
         finally:
             os.kill(int((tmp_path / "daemon").read_text()), signal.SIGKILL)
 
@@ -411,7 +411,7 @@ class TestProcesses:
 
         async def close_meanwhile() -> None:
             asked = source(plugin)
-            waiting = asyncio.create_task(asked.obtain())
+            waiting = asyncio.create_task(asked.get())
             await asyncio.to_thread(ready.read_text)
             await asked.close()
             with pytest.raises(CredentialError, match="shutting down"):
@@ -430,7 +430,7 @@ class TestProcesses:
 
         async def leave() -> Credential:
             asked = source(plugin)
-            leaves, stays = (asyncio.create_task(asked.obtain()) for _ in range(2))
+            leaves, stays = (asyncio.create_task(asked.get()) for _ in range(2))
             await asyncio.to_thread(ready.read_text)
             leaves.cancel()
             await asyncio.to_thread(go.write_text, "\n")
@@ -446,7 +446,7 @@ class TestProcesses:
             plugin.answers(
                 '{"token": "t"}', before='ls -l /proc/self/fd > "$0.fds"; cat > "$0.input"'
             )
-            run(source(plugin).obtain())
+            run(source(plugin).get())
         finally:
             os.close(reading)
             os.close(writing)
@@ -458,7 +458,7 @@ class TestProcesses:
 
     def test_it_leads_a_session_of_its_own(self, run: Run, plugin: Plugin) -> None:
         plugin.answers('{"token": "t"}', before=f'{SESSION} > "$0.sid"; echo $$ > "$0.pid"')
-        run(source(plugin).obtain())
+        run(source(plugin).get())
         sid, pid = (int(Path(f"{plugin.path}.{name}").read_text()) for name in ("sid", "pid"))
         assert sid == pid
 
@@ -467,7 +467,7 @@ class TestProcesses:
     ) -> None:
         plugin.answers('{"token": "t"}', before='echo "$KUBECONFIG" > "$0.kubeconfig"')
         path = tmp_path / "chosen"
-        run(source(plugin, overrides=Overrides(kubeconfig=str(path))).obtain())
+        run(source(plugin, overrides=Overrides(kubeconfig=str(path))).get())
         assert Path(f"{plugin.path}.kubeconfig").read_text().strip() == str(path)
 
 
@@ -478,7 +478,7 @@ class TestTerminal:
             before=f'{SESSION} > "$0.sid"; echo "$KUBERNETES_EXEC_INFO" > "$0.info"',
         )
         user = {"interactiveMode": "IfAvailable"}
-        run(source(plugin, user=user, has_terminal=True).obtain())
+        run(source(plugin, user=user, has_terminal=True).get())
         info = json.loads(Path(f"{plugin.path}.info").read_text())
         assert info["spec"]["interactive"] is True
         # It shares our session, or the terminal would not be its own.
@@ -490,12 +490,12 @@ class TestTerminal:
         plugin.says(f"echo $$ > {tmp_path}/parent; exec sleep 300")
         user = {"interactiveMode": "Always"}
         with pytest.raises(CredentialError, match="did not finish"):
-            run(source(plugin, user=user, has_terminal=True, exec_timeout=0.5).obtain())
+            run(source(plugin, user=user, has_terminal=True, exec_timeout=0.5).get())
         assert ended(tmp_path / "parent")
 
     def test_never_is_never(self, run: Run, plugin: Plugin) -> None:
         plugin.answers('{"token": "t"}', before='echo "$KUBERNETES_EXEC_INFO" > "$0.info"')
-        run(source(plugin, has_terminal=True).obtain())
+        run(source(plugin, has_terminal=True).get())
         assert '"interactive":false' in Path(f"{plugin.path}.info").read_text()
 
 
@@ -545,7 +545,7 @@ class TestPolicy:
     def test_one_that_may_runs(self, run: Run, plugin: Plugin) -> None:
         plugin.answers('{"token": "t"}')
         asked = source(plugin, overrides=Overrides(exec_allow=(str(plugin.path),)))
-        assert token(run(asked.obtain())) == "Bearer t"
+        assert token(run(asked.get())) == "Bearer t"
 
 
 def test_the_status_tells_the_plugin_and_not_its_arguments(plugin: Plugin) -> None:

@@ -126,7 +126,7 @@ def kubeconfig(tmp_path: Path, issuer: Issuer, authority: Authority) -> Kubeconf
 
 async def test_a_valid_token_asks_nobody(kubeconfig: Kubeconfig, clock: Clock) -> None:
     kubeconfig.write(**{"id-token": jwt(clock.now + 60)})
-    credential = kubeconfig.source(clock).peek()
+    credential = kubeconfig.source(clock).cached()
     assert credential is not None
     assert credential.authorization is not None
     assert credential.authorization.reveal() == f"Bearer {jwt(clock.now + 60)}"
@@ -140,7 +140,7 @@ async def test_a_refresh(kubeconfig: Kubeconfig, clock: Clock, stale: str) -> No
     kubeconfig.write(**tokens[stale], **{"refresh-token": "r1"})
     kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 600)}
 
-    credential = await kubeconfig.source(clock).obtain()
+    credential = await kubeconfig.source(clock).get()
 
     assert credential.authorization is not None
     assert credential.authorization.reveal() == f"Bearer {jwt(clock.now + 600)}"
@@ -156,7 +156,7 @@ async def test_an_issuer_that_wants_its_client_in_the_form(
     kubeconfig.write(**{"refresh-token": "r1"})
     kubeconfig.issuer.takes_header = False
     kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 600)}
-    await kubeconfig.source(clock).obtain()
+    await kubeconfig.source(clock).get()
     form, header = kubeconfig.issuer.asked[-1]
     assert (form["client_id"], form["client_secret"], header) == ("my client", "s3:cret", "")
 
@@ -168,7 +168,7 @@ async def test_the_new_tokens_go_into_the_file_and_nothing_else_changes(
     before = kubeconfig.path.read_text()
     kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 600), "refresh_token": "r2"}
 
-    await kubeconfig.source(clock).obtain()
+    await kubeconfig.source(clock).get()
 
     provider = kubeconfig.provider()
     assert (provider["id-token"], provider["refresh-token"]) == (jwt(clock.now + 600), "r2")
@@ -188,9 +188,9 @@ async def test_the_rotated_token_is_used_next_and_a_401_causes_one_refresh(
     kubeconfig.write(**{"refresh-token": "r1"})
     source = kubeconfig.source(clock)
     kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 600), "refresh_token": "r2"}
-    rejected = await source.obtain()
+    rejected = await source.get()
     kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 700)}
-    fresh = await source.reject(rejected)
+    fresh = await source.invalidate(rejected)
     assert fresh is not None
     assert not fresh.same_as(rejected)
     assert [form["refresh_token"] for form, _ in kubeconfig.issuer.asked] == ["r1", "r2"]
@@ -205,8 +205,8 @@ async def test_a_lock_that_nobody_removed_costs_a_warning_only(
     kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 600), "refresh_token": "r2"}
     source = kubeconfig.source(clock)
 
-    rejected = await source.obtain()
-    await source.reject(rejected)
+    rejected = await source.get()
+    await source.invalidate(rejected)
 
     assert kubeconfig.path.read_text() == before
     assert kubeconfig.issuer.asked[-1][0]["refresh_token"] == "r2"
@@ -223,7 +223,7 @@ async def test_a_link_is_written_through(
     kubeconfig.path.rename(real / "config")
     kubeconfig.path.symlink_to(real / "config")
     kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 600), "refresh_token": "r2"}
-    await kubeconfig.source(clock).obtain()
+    await kubeconfig.source(clock).get()
     assert kubeconfig.path.is_symlink()
     assert kubeconfig.provider()["refresh-token"] == "r2"
 
@@ -246,7 +246,7 @@ async def test_an_issuer_that_refuses(
     kubeconfig.write(**{"refresh-token": "r1"})
     kubeconfig.issuer.status, kubeconfig.issuer.answer = status, answer
     with pytest.raises(CredentialError) as caught:
-        await kubeconfig.source(clock).obtain()
+        await kubeconfig.source(clock).get()
     assert caught.value.message.endswith(message)
 
 
@@ -254,7 +254,7 @@ async def test_an_issuer_that_is_not_trusted(kubeconfig: Kubeconfig, clock: Cloc
     other = base64.b64encode(Authority().pem.encode()).decode()
     kubeconfig.write(**{"refresh-token": "r1", "idp-certificate-authority-data": other})
     with pytest.raises(CredentialError, match="cannot be reached"):
-        await kubeconfig.source(clock).obtain()
+        await kubeconfig.source(clock).get()
     assert kubeconfig.issuer.asked == []
 
 
@@ -300,7 +300,7 @@ async def test_nothing_is_sent_over_plain_http(
     if where == "redirect":
         kubeconfig.issuer.moved_to = f"{url}/.well-known/openid-configuration"
     with pytest.raises(CredentialError, match="its URL is not one of https") as caught:
-        await kubeconfig.source(clock).obtain()
+        await kubeconfig.source(clock).get()
     assert address in caught.value.message
     assert "hunter2" not in str(caught.value)
     assert heard == []
@@ -311,7 +311,7 @@ async def test_an_issuer_whose_discovery_has_moved(kubeconfig: Kubeconfig, clock
     kubeconfig.write(**{"refresh-token": "r1"})
     kubeconfig.issuer.moved_to = "/.well-known/openid-configuration?there"
     kubeconfig.issuer.answer = {"id_token": jwt(clock.now + 600)}
-    await kubeconfig.source(clock).obtain()
+    await kubeconfig.source(clock).get()
     assert len(kubeconfig.issuer.asked) == 1
 
 
@@ -319,7 +319,7 @@ async def test_an_issuer_that_sends_us_in_circles(kubeconfig: Kubeconfig, clock:
     kubeconfig.write(**{"refresh-token": "r1"})
     kubeconfig.issuer.moved_to = "/.well-known/openid-configuration"
     with pytest.raises(CredentialError, match="answered 302 and names no token_endpoint"):
-        await kubeconfig.source(clock).obtain()
+        await kubeconfig.source(clock).get()
 
 
 @pytest.mark.parametrize("expiry", [1e300, "1e999", 10**30])

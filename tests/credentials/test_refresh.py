@@ -59,14 +59,14 @@ async def settle() -> None:
 async def test_nothing_is_fetched_before_it_is_needed(
     source: RefreshingSource, fetch: Fetcher
 ) -> None:
-    assert source.peek() is None
+    assert source.cached() is None
     await settle()
     assert fetch.runs == 0
 
 
 async def test_many_waiters_cause_one_attempt(source: RefreshingSource, fetch: Fetcher) -> None:
     fetch.gate.clear()
-    waiters = [asyncio.create_task(source.obtain()) for _ in range(50)]
+    waiters = [asyncio.create_task(source.get()) for _ in range(50)]
     await settle()
     fetch.gate.set()
     assert len({id(credential) for credential in await asyncio.gather(*waiters)}) == 1
@@ -77,7 +77,7 @@ async def test_a_waiter_that_leaves_does_not_end_the_attempt(
     source: RefreshingSource, fetch: Fetcher
 ) -> None:
     fetch.gate.clear()
-    leaves, stays = (asyncio.create_task(source.obtain()) for _ in range(2))
+    leaves, stays = (asyncio.create_task(source.get()) for _ in range(2))
     await settle()
     leaves.cancel()
     await settle()
@@ -91,44 +91,44 @@ async def test_the_attempt_goes_on_when_the_only_waiter_leaves(
     source: RefreshingSource, fetch: Fetcher
 ) -> None:
     fetch.gate.clear()
-    waiter = asyncio.create_task(source.obtain())
+    waiter = asyncio.create_task(source.get())
     await settle()
     waiter.cancel()
     fetch.gate.set()
     await settle()
-    assert source.peek() is not None
+    assert source.cached() is not None
 
 
 async def test_renewal_begins_ahead_while_the_old_one_serves(
     source: RefreshingSource, fetch: Fetcher, clock: Clock
 ) -> None:
-    first = await source.obtain()
+    first = await source.get()
     clock.now += 539
-    assert source.peek() is first
+    assert source.cached() is first
     await settle()
     assert fetch.runs == 1
     clock.now += 1
     fetch.gate.clear()
-    assert source.peek() is first
-    assert source.peek() is first
+    assert source.cached() is first
+    assert source.cached() is first
     await settle()
     assert fetch.runs == 2
     fetch.gate.set()
     await settle()
-    assert source.peek() not in {None, first}
+    assert source.cached() not in {None, first}
 
 
 async def test_a_short_life_is_renewed_in_its_last_tenth(
     source: RefreshingSource, fetch: Fetcher, clock: Clock
 ) -> None:
     fetch.lifetime = 100
-    await source.obtain()
+    await source.get()
     clock.now += 89
-    source.peek()
+    source.cached()
     await settle()
     assert fetch.runs == 1
     clock.now += 1
-    source.peek()
+    source.cached()
     await settle()
     assert fetch.runs == 2
 
@@ -137,9 +137,9 @@ async def test_without_an_expiry_it_serves_for_ever(
     source: RefreshingSource, fetch: Fetcher, clock: Clock
 ) -> None:
     fetch.lifetime = None
-    await source.obtain()
+    await source.get()
     clock.now += 10**9
-    assert source.peek() is not None
+    assert source.cached() is not None
     await settle()
     assert fetch.runs == 1
 
@@ -147,26 +147,26 @@ async def test_without_an_expiry_it_serves_for_ever(
 async def test_an_expired_credential_is_not_given_out(
     source: RefreshingSource, fetch: Fetcher, clock: Clock
 ) -> None:
-    await source.obtain()
+    await source.get()
     clock.now += 600
-    assert source.peek() is None
-    assert (await source.obtain()).authorization == Secret("t2")
+    assert source.cached() is None
+    assert (await source.get()).authorization == Secret("t2")
 
 
 async def test_a_failed_renewal_leaves_the_old_one_until_it_expires(
     source: RefreshingSource, fetch: Fetcher, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = await source.obtain()
+    first = await source.get()
     clock.now += 550
     fetch.error = CredentialError("no")
-    assert source.peek() is first
+    assert source.cached() is first
     await settle()
-    assert source.peek() is first
+    assert source.cached() is first
     assert source.describe().last_error == "no"
     assert caplog.messages == ["no; the last credential serves until it expires"]
     clock.now += 50
     with pytest.raises(CredentialError):
-        await source.obtain()
+        await source.get()
 
 
 async def test_failures_are_spaced_out(
@@ -177,7 +177,7 @@ async def test_failures_are_spaced_out(
     for _ in range(100):
         before = fetch.runs
         with pytest.raises(CredentialError, match="no") as caught:
-            await source.obtain()
+            await source.get()
         assert (caught.value.hint, caught.value.cause) == ("try", "exec")
         if fetch.runs > before:
             began.append(clock.now)
@@ -187,13 +187,13 @@ async def test_failures_are_spaced_out(
 
     fetch.error = None
     clock.now += 30
-    await source.obtain()
+    await source.get()
     assert source.describe().last_error == ""
 
 
 async def test_waiters_do_not_share_one_exception(source: RefreshingSource, fetch: Fetcher) -> None:
     fetch.error = CredentialError("no")
-    results = await asyncio.gather(*(source.obtain() for _ in range(3)), return_exceptions=True)
+    results = await asyncio.gather(*(source.get() for _ in range(3)), return_exceptions=True)
     assert len({id(result) for result in results}) == 3
 
 
@@ -201,39 +201,39 @@ class TestRejected:
     async def test_one_renewal_serves_all_that_were_rejected(
         self, source: RefreshingSource, fetch: Fetcher
     ) -> None:
-        rejected = await source.obtain()
-        fresh = await asyncio.gather(*(source.reject(rejected) for _ in range(20)))
+        rejected = await source.get()
+        fresh = await asyncio.gather(*(source.invalidate(rejected) for _ in range(20)))
         assert {str(c and c.authorization and c.authorization.reveal()) for c in fresh} == {"t2"}
         assert fetch.runs == 2
 
     async def test_one_who_is_late_gets_the_new_one(
         self, source: RefreshingSource, fetch: Fetcher
     ) -> None:
-        rejected = await source.obtain()
-        fresh = await source.reject(rejected)
-        assert await source.reject(rejected) is fresh
+        rejected = await source.get()
+        fresh = await source.invalidate(rejected)
+        assert await source.invalidate(rejected) is fresh
         assert fetch.runs == 2
 
     async def test_the_same_again_is_no_answer_and_asked_for_once(
         self, source: RefreshingSource, fetch: Fetcher
     ) -> None:
         fetch.token = "cached"
-        rejected = await source.obtain()
-        assert await source.reject(rejected) is None
+        rejected = await source.get()
+        assert await source.invalidate(rejected) is None
         for _ in range(20):
-            current = source.peek()
+            current = source.cached()
             assert current is not None
-            assert await source.reject(current) is None
+            assert await source.invalidate(current) is None
         assert fetch.runs == 2
 
     async def test_new_ones_that_are_rejected_too_are_spaced_out(
         self, source: RefreshingSource, fetch: Fetcher, clock: Clock
     ) -> None:
-        await source.obtain()
+        await source.get()
         for _ in range(100):
-            current = source.peek()
+            current = source.cached()
             assert current is not None
-            await source.reject(current)
+            await source.invalidate(current)
             clock.now += 1
         assert fetch.runs <= 9
 
@@ -242,28 +242,28 @@ class TestRejected:
     ) -> None:
         fetch.lifetime = None
         for expected in (2, 3, 4):
-            assert await source.reject(source.peek() or await source.obtain()) is not None
+            assert await source.invalidate(source.cached() or await source.get()) is not None
             assert fetch.runs == expected
             clock.now += 3600
 
     async def test_a_failure_is_no_answer(self, source: RefreshingSource, fetch: Fetcher) -> None:
-        rejected = await source.obtain()
+        rejected = await source.get()
         fetch.error = CredentialError("no")
-        assert await source.reject(rejected) is None
-        assert await source.reject(rejected) is None
+        assert await source.invalidate(rejected) is None
+        assert await source.invalidate(rejected) is None
         assert fetch.runs == 2
 
     async def test_the_renewal_under_way_is_joined(
         self, source: RefreshingSource, fetch: Fetcher, clock: Clock
     ) -> None:
-        rejected = await source.obtain()
+        rejected = await source.get()
         clock.now += 550
         fetch.gate.clear()
-        source.peek()
-        waiting = asyncio.create_task(source.reject(rejected))
+        source.cached()
+        waiting = asyncio.create_task(source.invalidate(rejected))
         await settle()
         fetch.gate.set()
-        assert (await waiting) is source.peek()
+        assert (await waiting) is source.cached()
         assert fetch.runs == 2
 
 
@@ -272,10 +272,10 @@ async def test_one_that_comes_expired_serves_without_a_run_for_each_request(
 ) -> None:
     fetch.lifetime = -10
     for _ in range(20):
-        assert await source.obtain() is not None
+        assert await source.get() is not None
     assert fetch.runs == 1
     clock.now += 1
-    await source.obtain()
+    await source.get()
     assert fetch.runs == 2
 
 
@@ -283,18 +283,18 @@ async def test_closing_ends_the_attempt_and_answers_the_waiters(
     source: RefreshingSource, fetch: Fetcher
 ) -> None:
     fetch.gate.clear()
-    waiter = asyncio.create_task(source.obtain())
+    waiter = asyncio.create_task(source.get())
     await settle()
     await source.close()
     with pytest.raises(CredentialError, match="shutting down"):
         await waiter
     with pytest.raises(CredentialError, match="shutting down"):
-        await source.obtain()
+        await source.get()
     assert fetch.cancelled == 1
 
 
 async def test_an_initial_credential_needs_no_fetching(fetch: Fetcher, clock: Clock) -> None:
     initial = Credential(kind="oidc", expires_at=clock.now + 100)
     source = RefreshingSource("oidc", fetch, initial=initial, clock=clock, monotonic=clock)
-    assert await source.obtain() is initial
+    assert await source.get() is initial
     assert fetch.runs == 0

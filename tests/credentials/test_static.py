@@ -39,23 +39,23 @@ def test_peek_gives_the_same_object_every_time(authority: Authority) -> None:
     }
     source = source_for(config_for(data))
 
-    credential = source.peek()
+    credential = source.cached()
 
     assert credential is not None
-    assert credential is source.peek()
+    assert credential is source.cached()
     assert credential.certificate is not None
     assert revealed(credential) == "Bearer abc"
 
 
 async def test_no_credential_is_a_credential_too() -> None:
     source = source_for(config_for({}))
-    assert source.peek() == await source.obtain() == Credential(kind="anonymous")
-    assert await source.reject(Credential(kind="anonymous")) is None
+    assert source.cached() == await source.get() == Credential(kind="anonymous")
+    assert await source.invalidate(Credential(kind="anonymous")) is None
 
 
 async def test_a_rejected_token_is_not_tried_again() -> None:
     source = source_for(config_for({"token": "abc"}))
-    assert await source.reject(await source.obtain()) is None
+    assert await source.invalidate(await source.get()) is None
 
 
 class TestTokenFile:
@@ -68,58 +68,58 @@ class TestTokenFile:
     def test_a_new_token_is_used_after_the_next_look(self, path: Path) -> None:
         source = source_for(config_for({"tokenFile": str(path)}))
         path.write_text("two\n")
-        assert revealed(source.peek()) == "Bearer one"
-        source.look()
-        assert revealed(source.peek()) == "Bearer two"
+        assert revealed(source.cached()) == "Bearer one"
+        source.reload()
+        assert revealed(source.cached()) == "Bearer two"
 
     def test_an_unchanged_file_is_not_read_again(self, path: Path) -> None:
         source = source_for(config_for({"tokenFile": str(path)}))
-        before = source.peek()
-        assert source.look() is before
+        before = source.cached()
+        assert source.reload() is before
 
     @pytest.mark.parametrize("content", ["", " \n", "a\nb", None])
     def test_a_broken_file_leaves_the_old_token(
         self, path: Path, content: str | None, caplog: pytest.LogCaptureFixture
     ) -> None:
         source = source_for(config_for({"tokenFile": str(path)}))
-        before = source.peek()
+        before = source.cached()
         path.unlink()
         if content is not None:
             path.write_text(content)
         for _ in range(3):
-            source.look()
-            assert source.peek() is before
+            source.reload()
+            assert source.cached() is before
         assert str(path) in source.describe().last_error
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
         path.write_text("three")
-        source.look()
-        assert revealed(source.peek()) == "Bearer three"
+        source.reload()
+        assert revealed(source.cached()) == "Bearer three"
         assert source.describe().last_error == ""
 
     async def test_after_a_401_a_new_one_is_another_try(self, path: Path) -> None:
         source = source_for(config_for({"tokenFile": str(path)}))
-        rejected = await source.obtain()
-        source.look()
-        assert await source.reject(rejected) is None
+        rejected = await source.get()
+        source.reload()
+        assert await source.invalidate(rejected) is None
         path.write_text("two")
-        source.look()
+        source.reload()
 
-        fresh = await source.reject(rejected)
+        fresh = await source.invalidate(rejected)
 
         assert fresh is not None
         assert revealed(fresh) == "Bearer two"
-        assert source.peek() is fresh
-        assert await source.reject(fresh) is None
+        assert source.cached() is fresh
+        assert await source.invalidate(fresh) is None
 
     def test_the_inline_token_serves_until_the_file_is_there(self, path: Path) -> None:
         path.unlink()
         user = {"tokenFile": str(path), "token": "inline"}
         source = source_for(config_for(user))
-        assert revealed(source.peek()) == "Bearer inline"
+        assert revealed(source.cached()) == "Bearer inline"
         path.write_text("from-file")
-        source.look()
-        assert revealed(source.peek()) == "Bearer from-file"
+        source.reload()
+        assert revealed(source.cached()) == "Bearer from-file"
 
     def test_a_projected_volume_is_followed(self, tmp_path: Path) -> None:
         for name in ("v1", "v2"):
@@ -134,9 +134,9 @@ class TestTokenFile:
         fresh = tmp_path / "..tmp"
         fresh.symlink_to("v2")
         fresh.replace(data)
-        source.look()
+        source.reload()
 
-        assert revealed(source.peek()) == "Bearer v2"
+        assert revealed(source.cached()) == "Bearer v2"
 
     def test_its_expiry_is_told_where_the_token_tells_it(self, path: Path) -> None:
         claims = base64.urlsafe_b64encode(b'{"exp": 1700000000}').decode().rstrip("=")
@@ -149,12 +149,12 @@ class TestCertificateFiles:
     def test_a_new_pair_is_a_new_certificate(self, tmp_path: Path, authority: Authority) -> None:
         user = write(tmp_path, authority.client("alice"))
         source = source_for(config_for(user))
-        before = source.peek()
+        before = source.cached()
         write(tmp_path, authority.client("bob"))
-        assert source.peek() is before
-        source.look()
+        assert source.cached() is before
+        source.reload()
 
-        after = source.peek()
+        after = source.cached()
 
         assert before is not None
         assert after is not None
@@ -168,14 +168,14 @@ class TestCertificateFiles:
     ) -> None:
         user = write(tmp_path, authority.client("alice"))
         source = source_for(config_for(user))
-        before, bob = source.peek(), authority.client("bob")
+        before, bob = source.cached(), authority.client("bob")
         (tmp_path / "tls.crt").write_text(bob.certificate)
-        source.look()
-        assert source.peek() is before
+        source.reload()
+        assert source.cached() is before
         assert "does not match" in source.describe().last_error
         (tmp_path / "tls.key").write_text(bob.key)
-        source.look()
-        assert source.peek() is not before
+        source.reload()
+        assert source.cached() is not before
         assert source.describe().last_error == ""
 
     def test_a_broken_certificate_does_not_hold_back_the_token(
@@ -185,12 +185,12 @@ class TestCertificateFiles:
         token.write_text("one")
         user = {**write(tmp_path, authority.client("alice")), "tokenFile": str(token)}
         source = source_for(config_for(user))
-        before = source.peek()
+        before = source.cached()
         (tmp_path / "tls.crt").write_text("broken")
         token.write_text("two")
-        source.look()
+        source.reload()
 
-        after = source.peek()
+        after = source.cached()
 
         assert before is not None
         assert after is not None
@@ -204,10 +204,10 @@ class TestCertificateFiles:
         token.write_text("one")
         user = {**write(tmp_path, authority.client("alice")), "tokenFile": str(token)}
         source = source_for(config_for(user))
-        before = source.peek()
+        before = source.cached()
         token.write_text("two")
-        source.look()
-        after = source.peek()
+        source.reload()
+        after = source.cached()
         assert before is not None
         assert after is not None
         assert before.certificate is after.certificate
@@ -223,5 +223,5 @@ class TestCertificateFiles:
 
 def test_no_secret_shows() -> None:
     source = source_for(config_for({"token": "hunter2"}))
-    assert "hunter2" not in f"{source.peek()!r}{source.describe()!r}"
-    assert revealed(source.peek()) == "Bearer hunter2"
+    assert "hunter2" not in f"{source.cached()!r}{source.describe()!r}"
+    assert revealed(source.cached()) == "Bearer hunter2"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kubelatch.gate import Allowed, Answer, Decision, Gate, GateSettings, Refusal
+from kubelatch.gate import Allowed, Decision, Gate, GateSettings, LocalResponse, Refusal
 
 
 def decide(
@@ -34,6 +34,6 @@ def refused(decision: Decision, rule: str, status: int = 403) -> Refusal:
 
 def answered(decision: Decision, status: int) -> dict[str, str]:
     """The headers of the decision, which must be the gate's own answer."""
-    assert isinstance(decision, Answer), decision
+    assert isinstance(decision, LocalResponse), decision
     assert decision.status == status
     return dict(decision.headers)

@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from kubelatch.gate import Allowed, Answer, Decision, Gate, GateSettings, Refusal, split_patterns
+from kubelatch.gate import (
+    Allowed,
+    Decision,
+    Gate,
+    GateSettings,
+    LocalResponse,
+    Refusal,
+    split_patterns,
+)
 
 from .kubectl_proxy import KUBECTL, KubectlProxy, Reply, kubectl_proxy
 
@@ -65,7 +73,7 @@ def outcome_of_kubectl(reply: Reply) -> str:
 def outcome_of_ours(decision: Decision) -> str:
     if isinstance(decision, Allowed):
         return f"upstream gets {decision.target.raw}"
-    if isinstance(decision, Answer):
+    if isinstance(decision, LocalResponse):
         return f"moved to {dict(decision.headers)['Location']}"
     assert isinstance(decision, Refusal)
     return str(decision.status)

@@ -178,7 +178,7 @@ class World:
 
 async def _get(config: ClientConfig, environ: Mapping[str, str]) -> None:
     source = source_for(config, environ=environ, has_terminal=False)
-    credential = source.peek() or await source.obtain()
+    credential = source.cached() or await source.get()
     await source.close()
     server = config.server
     connection: http.client.HTTPConnection

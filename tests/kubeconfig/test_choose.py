@@ -36,7 +36,7 @@ def config(current: str = "a", **changed: Any) -> str:
 
 def loaded(
     text: str | None,
-    stay_with: Choice | None = None,
+    pinned: Choice | None = None,
     *,
     environ: dict[str, str] | None = None,
     overrides: Overrides | None = None,
@@ -46,15 +46,15 @@ def loaded(
         overrides or Overrides(),
         environ={"KUBECONFIG": "/k", "KUBERC": "off", **(environ or {})},
         files=MemoryFiles(files),
-        stay_with=stay_with,
+        pinned=pinned,
     )
 
 
-STAYING = Choice(source="kubeconfig", context="a")
+PINNED = Choice(source="kubeconfig", context="a")
 
 
 def test_another_current_context_is_not_followed() -> None:
-    found = loaded(config("b"), STAYING)
+    found = loaded(config("b"), PINNED)
     assert (found.context, found.current_context) == ("a", "b")
     assert found.server.host == "a.test"
 
@@ -62,27 +62,27 @@ def test_another_current_context_is_not_followed() -> None:
 @pytest.mark.parametrize("text", ["", "current-context: b", "contexts: [{name: b}]"])
 def test_a_context_that_is_gone_is_an_error(text: str) -> None:
     with pytest.raises(ConfigError, match='context "a" does not exist'):
-        loaded(text, STAYING)
+        loaded(text, PINNED)
 
 
 def test_without_a_context_none_is_taken_later() -> None:
     overrides = Overrides(server="https://flag.test")
     before = loaded(config(""), overrides=overrides)
-    stay_with = Choice(source=before.source, context=before.context)
-    found = loaded(config("b"), stay_with, overrides=overrides)
+    pinned = Choice(source=before.source, context=before.context)
+    found = loaded(config("b"), pinned, overrides=overrides)
     assert (found.context, found.user_name) == ("", "")
 
 
 def test_a_pod_stays_with_its_service_account() -> None:
-    stay_with = Choice(source="in-cluster", context="")
+    pinned = Choice(source="in-cluster", context="")
     assert loaded(None, environ=POD).source == "in-cluster"
-    found = loaded(config(), stay_with, environ=POD)
+    found = loaded(config(), pinned, environ=POD)
     assert (found.source, found.server.host) == ("in-cluster", "10.0.0.1")
 
 
 def test_a_kubeconfig_that_is_gone_is_not_replaced_by_the_service_account() -> None:
     with pytest.raises(ConfigError):
-        loaded(None, STAYING, environ=POD)
+        loaded(None, PINNED, environ=POD)
     with pytest.raises(ConfigError):
         loaded(None, Choice(source="kubeconfig", context=""), environ=POD)
 
@@ -98,7 +98,7 @@ def test_a_kubeconfig_that_is_gone_is_not_replaced_by_the_service_account() -> N
     ids=["another is current", "namespace", "comment", "unknown field"],
 )
 def test_what_makes_no_difference_is_none(now: str) -> None:
-    before, after = loaded(config()), loaded(now, STAYING)
+    before, after = loaded(config()), loaded(now, PINNED)
     assert same_access(before, after)
     assert changes(before, after) == ()
 
@@ -126,4 +126,4 @@ def test_what_makes_no_difference_is_none(now: str) -> None:
 def test_what_has_changed_is_named_without_secrets(
     now: dict[str, Any], said: tuple[str, ...]
 ) -> None:
-    assert changes(loaded(config()), loaded(config(**now), STAYING)) == said
+    assert changes(loaded(config()), loaded(config(**now), PINNED)) == said

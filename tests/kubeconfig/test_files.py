@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.kubeconfig import DiskFiles, SeenFiles
+from kubelatch.kubeconfig import DiskFiles, TrackedFiles
 from kubelatch.kubeconfig import files as module
 
 
@@ -125,7 +125,7 @@ def test_a_directory_and_a_socket_are_no_files(tmp_path: Path) -> None:
 def test_a_file_that_was_touched_or_copied_has_not_changed(tmp_path: Path) -> None:
     path, other = tmp_path / "file", tmp_path / "other"
     path.write_text("content")
-    files = SeenFiles(DiskFiles())
+    files = TrackedFiles(DiskFiles())
     files.read(str(path))
     os.utime(path)
     assert not files.changed()
@@ -147,7 +147,7 @@ def test_a_file_that_can_be_read_again_has_changed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_comes_or_goes_has_changed(tmp_path: Path) -> None:
-    files = SeenFiles(DiskFiles())
+    files = TrackedFiles(DiskFiles())
     path = tmp_path / "file"
     with pytest.raises(FileNotFoundError):
         files.read(str(path))

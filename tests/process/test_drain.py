@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.http1.watch import Items
+from kubelatch.http1.watch import CborFramer
 from kubelatch.relay.record import Record
 from tests.support.certificates import Authority
 from tests.support.client import Client
@@ -531,11 +531,11 @@ def _accept(request: Request) -> bytes:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, len(ITEM), 1000])
 def test_the_end_of_an_item_is_found_however_the_stream_is_cut(size: int) -> None:
-    events, stream = Items(), ITEM * 3
+    events, stream = CborFramer(), ITEM * 3
     ends = set()
     for start in range(0, len(stream), size):
         events.feed(stream[start : start + size])
-        if events.between:
+        if events.at_boundary:
             ends.add(min(start + size, len(stream)))
     whole = {len(ITEM), 2 * len(ITEM), 3 * len(ITEM)}
     assert ends == {end for end in whole if end % size == 0 or end == len(stream)}
@@ -551,7 +551,7 @@ def test_the_end_of_an_item_is_found_however_the_stream_is_cut(size: int) -> Non
     ],
 )
 def test_what_is_no_cbor_of_kubernetes_has_no_end(data: bytes) -> None:
-    events = Items()
+    events = CborFramer()
     events.feed(data)
     events.feed(ITEM)
-    assert not events.between
+    assert not events.at_boundary

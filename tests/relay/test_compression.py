@@ -160,9 +160,9 @@ def test_pieces_of_any_size_are_decoded_in_order(size: int, together: int) -> No
     decoder, decoded = Gunzip(), b""
     for number, start in enumerate(range(0, len(packed), size)):
         decoder.feed(packed[start : start + size])
-        assert not decoder.whole
+        assert not decoder.complete
         if number % together == 0:
             decoded += next(decoder.slices(), b"")
     decoded += b"".join(decoder.slices())
     assert decoded == TEXT[:90_000] + bytes(600_000)
-    assert decoder.whole
+    assert decoder.complete

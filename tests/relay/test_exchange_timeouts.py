@@ -182,7 +182,7 @@ async def test_a_token_that_has_been_replaced_is_in_the_next_request(
         await relay.prime()
         async with relay.client() as client:
             await client.get("/api")
-            await tokens.reject(tokens._credentials[0])
+            await tokens.invalidate(tokens._credentials[0])
             await client.get("/api")
         sent = [r.values("authorization") for r in relay.upstream.requests]
     assert sent == [["Bearer first"], ["Bearer second"]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelatch.http1.links import Links
+from kubelatch.http1.links import LinkRewriter
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop
 from tests.support.relay import relaying
@@ -16,9 +16,9 @@ from tests.support.upstream import Connection, ScriptedUpstream
 PROXY = "/api/v1/namespaces/x/services/y:80/proxy"
 
 
-def links(server: str, path: str = "", mount: str = "") -> Links:
+def links(server: str, path: str = "", mount: str = "") -> LinkRewriter:
     scheme, _, authority = server.partition("://")
-    return Links(scheme.encode(), authority.encode(), path.encode(), mount.encode())
+    return LinkRewriter(scheme.encode(), authority.encode(), path.encode(), mount.encode())
 
 
 @pytest.mark.parametrize(

@@ -52,17 +52,17 @@ class Tokens:
         self.gate.set()
         self.waiting = 0
 
-    def peek(self) -> Credential | None:
+    def cached(self) -> Credential | None:
         return self._credentials[0] if self.gate.is_set() else None
 
-    def look(self) -> Credential | None:
-        return self.peek()
+    def reload(self) -> Credential | None:
+        return self.cached()
 
-    async def obtain(self) -> Credential:
+    async def get(self) -> Credential:
         await self._wait()
         return self._credentials[0]
 
-    async def reject(self, credential: Credential) -> Credential | None:
+    async def invalidate(self, credential: Credential) -> Credential | None:
         assert credential.authorization is not None
         self.rejected.append(credential.authorization.reveal().removeprefix("Bearer "))
         await self._wait()

@@ -1,41 +1,41 @@
-"""Turns: in order, so many at once, and nobody is held up for long."""
+"""HandshakeLimiter: first come, first served, up to the limit, and slow ones count for a while."""
 
 import asyncio
 import contextlib
 
-from kubelatch.upstream.handshakes import Turns
+from kubelatch.upstream.handshakes import HandshakeLimiter
 from tests.support.relay import eventually
 
 
-class Guests:
-    """Have their turns until they are told to end.
+class Handshakes:
+    """Tasks that hold a slot until they are ended.
 
     Attributes:
-        inside: who has a turn, in the order in which they got it.
+        running: the tasks that have a slot, in the order in which they got it.
     """
 
-    def __init__(self, turns: Turns, count: int) -> None:
-        self._turns = turns
+    def __init__(self, limiter: HandshakeLimiter, count: int) -> None:
+        self._limiter = limiter
         self._ends = [asyncio.Event() for _ in range(count)]
-        self.inside: list[int] = []
-        self.tasks = [asyncio.create_task(self._visit(number)) for number in range(count)]
+        self.running: list[int] = []
+        self.tasks = [asyncio.create_task(self._run(number)) for number in range(count)]
 
     async def end(self, number: int) -> None:
         self._ends[number].set()
         await self.tasks[number]
 
-    async def leave(self) -> None:
+    async def cancel(self) -> None:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    async def _visit(self, number: int) -> None:
-        async with self._turns.turn():
-            self.inside.append(number)
+    async def _run(self, number: int) -> None:
+        async with self._limiter.slot():
+            self.running.append(number)
             try:
                 await self._ends[number].wait()
             finally:
-                self.inside.remove(number)
+                self.running.remove(number)
 
 
 async def settle() -> None:
@@ -44,46 +44,46 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_first_come_first_served_and_so_many_at_once() -> None:
-    guests = Guests(Turns(at_once=2, longest=60), 5)
+async def test_slots_go_to_the_first_that_waits_up_to_the_limit() -> None:
+    handshakes = Handshakes(HandshakeLimiter(limit=2, max_seconds=60), 5)
     await settle()
-    assert guests.inside == [0, 1]
-    await guests.end(1)
+    assert handshakes.running == [0, 1]
+    await handshakes.end(1)
     await settle()
-    assert guests.inside == [0, 2]
-    await guests.end(0)
-    await guests.end(2)
+    assert handshakes.running == [0, 2]
+    await handshakes.end(0)
+    await handshakes.end(2)
     await settle()
-    assert guests.inside == [3, 4]
-    await guests.leave()
+    assert handshakes.running == [3, 4]
+    await handshakes.cancel()
 
 
-async def test_who_takes_long_holds_nobody_up() -> None:
-    guests = Guests(Turns(at_once=2, longest=0.02), 6)
-    await eventually(lambda: guests.inside == [0, 1, 2, 3, 4, 5])
-    await guests.leave()
+async def test_a_slow_handshake_does_not_delay_the_others() -> None:
+    handshakes = Handshakes(HandshakeLimiter(limit=2, max_seconds=0.02), 6)
+    await eventually(lambda: handshakes.running == [0, 1, 2, 3, 4, 5])
+    await handshakes.cancel()
 
 
-async def test_who_took_long_is_not_counted_twice() -> None:
-    turns = Turns(at_once=1, longest=0.02)
-    slow = Guests(turns, 2)
-    await eventually(lambda: slow.inside == [0, 1])
-    await eventually(lambda: not turns._free.locked())
-    await slow.leave()
-    turns._longest = 60
-    guests = Guests(turns, 3)
+async def test_a_slow_handshake_frees_its_slot_once() -> None:
+    limiter = HandshakeLimiter(limit=1, max_seconds=0.02)
+    slow = Handshakes(limiter, 2)
+    await eventually(lambda: slow.running == [0, 1])
+    await eventually(lambda: not limiter._free.locked())
+    await slow.cancel()
+    limiter._max_seconds = 60
+    handshakes = Handshakes(limiter, 3)
     await settle()
-    assert guests.inside == [0]
-    await guests.leave()
+    assert handshakes.running == [0]
+    await handshakes.cancel()
 
 
-async def test_who_gives_up_leaves_the_turn_to_the_next() -> None:
-    guests = Guests(Turns(at_once=1, longest=60), 4)
+async def test_a_cancelled_handshake_frees_its_slot() -> None:
+    handshakes = Handshakes(HandshakeLimiter(limit=1, max_seconds=60), 4)
     await settle()
     for number in (1, 0):
-        guests.tasks[number].cancel()
+        handshakes.tasks[number].cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await guests.tasks[number]
+            await handshakes.tasks[number]
     await settle()
-    assert guests.inside == [2]
-    await guests.leave()
+    assert handshakes.running == [2]
+    await handshakes.cancel()

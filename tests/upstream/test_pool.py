@@ -10,7 +10,7 @@ from tests.support.upstream import Connection, answering, ok
 
 def pool_of(relay: Relay, **options: float) -> Pool:
     """A pool of a test's own, with the generation's dialler."""
-    credential = relay.generation.credentials.peek()
+    credential = relay.generation.credentials.cached()
     assert credential is not None
     pool = relay.generation.transport(credential)
     assert isinstance(pool, Pool)

@@ -69,7 +69,7 @@ class Plane:
 
     def use(self, clock: Clock) -> None:
         """Measure the age of sessions by *clock*."""
-        credential = self.relay.generation.credentials.peek()
+        credential = self.relay.generation.credentials.cached()
         assert credential is not None
         pool = self.relay.generation.transport(credential)
         assert isinstance(pool, Pool)

@@ -21,7 +21,7 @@ from ..kubeconfig import (
     Choice,
     ClientConfig,
     FileReader,
-    SeenFiles,
+    TrackedFiles,
     load,
     load_mapping,
     proxy_for,
@@ -40,7 +40,7 @@ def load_configuration(
     environ: Mapping[str, str],
     files: FileReader = DISK,
     kubeconfig: Mapping[str, Any] | None = None,
-    stay_with: Choice | None = None,
+    pinned: Choice | None = None,
 ) -> ClientConfig:
     """The cluster and user that the flags choose.
 
@@ -49,17 +49,17 @@ def load_configuration(
         environ: where kubeconfig and in-cluster discovery look.
         files: reads them.
         kubeconfig: one in memory, instead of files.
-        stay_with: what was chosen at the start, if that was before.
+        pinned: what was chosen at the start, if that was before.
 
     Raises:
         ConfigError: a file, an entry or a flag cannot be used.
     """
     if kubeconfig is not None:
         config = load_mapping(
-            kubeconfig, settings.overrides, environ=environ, files=files, stay_with=stay_with
+            kubeconfig, settings.overrides, environ=environ, files=files, pinned=pinned
         )
     else:
-        config = load(settings.overrides, environ=environ, files=files, stay_with=stay_with)
+        config = load(settings.overrides, environ=environ, files=files, pinned=pinned)
     if settings.proxy_url:
         config = replace(config, proxy_url=settings.proxy_url)
     return config
@@ -112,7 +112,7 @@ def build_generation(
         credentials,
     )
     # What cannot be used shows now rather than at the first request.
-    credential = credentials.look()
+    credential = credentials.reload()
     generation.prepare(credential.certificate if credential is not None else None)
     return generation
 
@@ -142,16 +142,16 @@ class Assembler:
         self._disk = disk
         self._kubeconfig = kubeconfig
 
-    def __call__(self, files: SeenFiles, before: Setup | None) -> Setup:
+    def __call__(self, files: TrackedFiles, before: Setup | None) -> Setup:
         """The setup now. Blocks.
 
         Raises:
             KubelatchError: a file, an entry or a flag cannot be used.
         """
-        settings, stay_with = self._settings, None
+        settings, pinned = self._settings, None
         if before is not None:
-            stay_with = Choice(source=before.config.source, context=before.config.context)
-        config = load_configuration(settings, self._environ, files, self._kubeconfig, stay_with)
+            pinned = Choice(source=before.config.source, context=before.config.context)
+        config = load_configuration(settings, self._environ, files, self._kubeconfig, pinned)
         differences: tuple[str, ...] = ()
         if before is not None:
             differences = changes(before.config, config)

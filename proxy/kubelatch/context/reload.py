@@ -16,7 +16,7 @@ from typing import Final
 
 from ..errors import ConfigError, KubelatchError
 from ..gate import Gate
-from ..kubeconfig import ClientConfig, DiskFiles, SeenFiles
+from ..kubeconfig import ClientConfig, DiskFiles, TrackedFiles
 from ..system.supervision import Supervisor, where
 from ..system.threads import DaemonExecutor
 from ..upstream.generation import Generation
@@ -54,7 +54,7 @@ class Setup:
     changes: tuple[str, ...] = ()
 
 
-Make = Callable[[SeenFiles, Setup | None], Setup]
+Make = Callable[[TrackedFiles, Setup | None], Setup]
 
 
 class Reloader:
@@ -89,7 +89,7 @@ class Reloader:
         self._supervisor = supervisor
         self._interval = interval
         self._executor = DaemonExecutor(1, "kubelatch reload")
-        self._files = SeenFiles(files)
+        self._files = TrackedFiles(files)
         self._setup: Setup | None = None
         # Ends the watching; None while there is none.
         self._end: Callable[[], None] | None = None
@@ -139,7 +139,7 @@ class Reloader:
         finally:
             if self._setup is None:
                 self._executor.shutdown()
-        self._setup.generation.look = self.look
+        self._setup.generation.reload = self.look
         self._current_context = self._setup.config.current_context
 
     def watch(self) -> None:
@@ -237,12 +237,12 @@ class Reloader:
     def _read(self, forced: bool) -> Setup | None:
         """In the thread: the new setup, or None if no file has changed."""
         setup = self.setup
-        setup.generation.credentials.look()
+        setup.generation.credentials.reload()
         if not self._files.changed() and not forced:
             return None
         # What is read is remembered even if it is of no use, so that it is reported once; and what
         # a failure keeps from being read goes on being watched.
-        before, self._files = self._files, SeenFiles(self._disk)
+        before, self._files = self._files, TrackedFiles(self._disk)
         self._files.follow(before)
         setup = self._make(self._files, setup)
         self._files.keep(setup.watched)
@@ -269,7 +269,7 @@ class Reloader:
             log.info("configuration reloaded: nothing has changed")
         self._report_switch(setup.config)
         if setup.generation is not old.generation:
-            setup.generation.look = self.look
+            setup.generation.reload = self.look
             task = asyncio.get_running_loop().create_task(
                 old.generation.retire(), name="kubelatch retire"
             )

@@ -9,10 +9,10 @@ nothing of requests.
 from .describe import Description, describe, expiry_warnings
 from .impersonation import impersonation_headers
 from .source import source_for
-from .values import CLIENTS_OWN, Credential, CredentialSource, SourceStatus
+from .values import CLIENT_SUPPLIED, Credential, CredentialSource, SourceStatus
 
 __all__ = [
-    "CLIENTS_OWN",
+    "CLIENT_SUPPLIED",
     "Credential",
     "CredentialSource",
     "Description",

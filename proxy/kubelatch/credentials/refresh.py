@@ -93,19 +93,19 @@ class RefreshingSource:
         if initial is not None:
             self._keep(initial)
 
-    def peek(self) -> Credential | None:
+    def cached(self) -> Credential | None:
         """The credential at hand; when it is about to expire, a renewal begins meanwhile."""
         if self._credential is not None and self._clock() >= self._refresh_at:
             return self._peek_late(self._credential)
         return self._credential
 
-    async def obtain(self) -> Credential:
+    async def get(self) -> Credential:
         """The credential at hand, or the outcome of the attempt under way.
 
         Raises:
             CredentialError: the attempt failed, or the last one did a moment ago.
         """
-        if (credential := self.peek()) is not None:
+        if (credential := self.cached()) is not None:
             return credential
         if self._attempt is None and self._error is not None and self._failing.left > 0:
             raise _again(self._error)
@@ -114,7 +114,7 @@ class RefreshingSource:
             raise _again(outcome)
         return outcome
 
-    async def reject(self, credential: Credential) -> Credential | None:
+    async def invalidate(self, credential: Credential) -> Credential | None:
         """Renew after a 401, unless that was done already or did not help a moment ago."""
         current = self._credential
         if current is not None and not current.same_as(credential):
@@ -130,7 +130,7 @@ class RefreshingSource:
             return None
         return outcome
 
-    def look(self) -> Credential | None:
+    def reload(self) -> Credential | None:
         """Made of no files: what there is."""
         return self._credential
 

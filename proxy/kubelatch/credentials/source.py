@@ -13,9 +13,9 @@ from .refresh import RefreshingSource
 from .static import StaticSource, read_certificate
 from .values import CredentialSource
 
-ATTENDED_TIME_LIMIT = 300.0
+INTERACTIVE_TIMEOUT = 300.0
 """Seconds for a plugin while someone sits at the terminal: logins in a browser take minutes."""
-UNATTENDED_TIME_LIMIT = 60.0
+NONINTERACTIVE_TIMEOUT = 60.0
 
 
 def source_for(
@@ -48,7 +48,7 @@ def source_for(
     if user.plugin is not None:
         if has_terminal is None:
             has_terminal = sys.stdin is not None and sys.stdin.isatty()
-        usual = ATTENDED_TIME_LIMIT if has_terminal else UNATTENDED_TIME_LIMIT
+        usual = INTERACTIVE_TIMEOUT if has_terminal else NONINTERACTIVE_TIMEOUT
         plugin = ExecPlugin(
             config=config,
             plugin=user.plugin,

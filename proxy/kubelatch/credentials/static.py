@@ -1,6 +1,6 @@
 """Credentials that are given once, or live in files that are replaced now and then.
 
-Files are compared by stat, and read again when they changed, by whoever calls ``look``: never on
+Files are compared by stat, and read again when they changed, by whoever calls ``reload``: never on
 the way of a request, which a file system that hangs would hold up. A new file that cannot be used
 is reported and the old content goes on, certificate and token each for itself.
 """
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 Content = TypeVar("Content")
 
 
-class Watched(Generic[Content]):
+class FileBacked(Generic[Content]):
     """A value made from files, and made again when they change.
 
     The first reading raises whatever ``read`` raises. Later failures are kept in ``error`` while
@@ -54,7 +54,7 @@ class Watched(Generic[Content]):
         self._seen = signatures(paths, files)
         self.value = read()
 
-    def look(self) -> None:
+    def reload(self) -> None:
         """Read again if a file changed, or if the last reading failed."""
         now = signatures(self.paths, self._files)
         if now == self._seen and self.error is None:
@@ -90,35 +90,35 @@ class StaticSource:
     def __init__(self, user: UserConfig, *, files: FileReader = DISK) -> None:
         """Read everything once. Blocks. Raises ConfigError."""
         self._kind = _kind(user)
-        self._certificate = Watched(
+        self._certificate = FileBacked(
             "client certificate",
             _present(user.certificate_file, user.key_file),
             lambda: read_certificate(user, files),
             files,
         )
-        self._authorization = Watched(
+        self._authorization = FileBacked(
             "token", _present(user.token_file), lambda: _read_authorization(user, files), files
         )
         self._paths = self._certificate.paths + self._authorization.paths
         self._credential = self._assemble()
 
-    def peek(self) -> Credential:
+    def cached(self) -> Credential:
         """The credential as the files had it at the last look."""
         return self._credential
 
-    async def obtain(self) -> Credential:
-        """The same as :meth:`peek`: nothing here needs waiting."""
+    async def get(self) -> Credential:
+        """The same as :meth:`cached`: nothing here needs waiting."""
         return self._credential
 
-    async def reject(self, credential: Credential) -> Credential | None:
+    async def invalidate(self, credential: Credential) -> Credential | None:
         """Another credential if a look has found one by now."""
         return None if self._credential.same_as(credential) else self._credential
 
-    def look(self) -> Credential:
+    def reload(self) -> Credential:
         """Read the files again that changed."""
         if self._paths:
-            self._certificate.look()
-            self._authorization.look()
+            self._certificate.reload()
+            self._authorization.reload()
             fresh = self._assemble()
             if fresh != self._credential:
                 self._credential = fresh

@@ -30,7 +30,7 @@ class Credential:
         return self.authorization == other.authorization and self.certificate == other.certificate
 
 
-CLIENTS_OWN: Final = Credential(kind="client")
+CLIENT_SUPPLIED: Final = Credential(kind="client")
 """Stands for what a client has brought itself: nothing of ours goes with it."""
 
 
@@ -47,13 +47,13 @@ class SourceStatus:
 
 
 class CredentialSource(Protocol):
-    """Where a credential comes from. All methods but :meth:`look` are called on the event loop."""
+    """Provides the current credential. Called on the event loop, but for :meth:`reload`."""
 
-    def peek(self) -> Credential | None:
+    def cached(self) -> Credential | None:
         """A fresh credential without waiting, or ``None``. Called for every request."""
         ...
 
-    async def obtain(self) -> Credential:
+    async def get(self) -> Credential:
         """A credential, waiting for one if need be.
 
         Many may wait for the same attempt; one that stops waiting does not end it.
@@ -63,7 +63,7 @@ class CredentialSource(Protocol):
         """
         ...
 
-    async def reject(self, credential: Credential) -> Credential | None:
+    async def invalidate(self, credential: Credential) -> Credential | None:
         """Say that the API server answered 401 to this one.
 
         Returns:
@@ -71,7 +71,7 @@ class CredentialSource(Protocol):
         """
         ...
 
-    def look(self) -> Credential | None:
+    def reload(self) -> Credential | None:
         """Read the files that it is made from again if they changed, and return what there is.
 
         Nothing is fetched. It blocks, and belongs into a thread: one at a time.

@@ -6,7 +6,7 @@ of them.
 """
 
 from ..http1.target import Target, parse_target
-from .decision import Allowed, Answer, Decision, Refusal, ResponseHeaders, Static
+from .decision import Allowed, Decision, LocalResponse, Refusal, ResponseHeaders, Static
 from .gate import Caller, Gate
 from .patterns import split_patterns
 from .settings import (
@@ -24,11 +24,11 @@ __all__ = [
     "DEFAULT_REJECT_METHODS",
     "DEFAULT_REJECT_PATHS",
     "Allowed",
-    "Answer",
     "Caller",
     "Decision",
     "Gate",
     "GateSettings",
+    "LocalResponse",
     "Refusal",
     "ResponseHeaders",
     "Static",

@@ -15,7 +15,7 @@ that a name which was rebound to this address never brings it (Fetch Metadata se
 import re
 from typing import Final, TypeAlias
 
-from .decision import Answer, Refusal, ResponseHeaders, forbidden
+from .decision import LocalResponse, Refusal, ResponseHeaders, forbidden
 from .head import Found
 from .patterns import PatternList
 
@@ -192,7 +192,7 @@ def is_preflight(method: str, found: Found) -> bool:
     return method == "OPTIONS" and "access-control-request-method" in found
 
 
-def preflight(found: Found, origin: str) -> Answer:
+def preflight(found: Found, origin: str) -> LocalResponse:
     """The answer to a CORS preflight from *origin*.
 
     It promises nothing that the gate will not check again. ``Max-Age`` is ten minutes: long
@@ -209,4 +209,4 @@ def preflight(found: Found, origin: str) -> Answer:
     ]
     if wanted and _TOKENS.fullmatch(wanted):
         headers.append(("Access-Control-Allow-Headers", wanted))
-    return Answer(status=204, headers=tuple(headers), rule="preflight")
+    return LocalResponse(status=204, headers=tuple(headers), rule="preflight")

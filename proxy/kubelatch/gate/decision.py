@@ -53,7 +53,7 @@ class Static(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class LocalResponse:
     """The gate's own complete answer, without a body: a redirect, or to an ``OPTIONS``."""
 
     status: int
@@ -86,7 +86,7 @@ class Refusal:
     info: RequestInfo | None = None
 
 
-Decision: TypeAlias = Allowed | Static | Answer | Refusal
+Decision: TypeAlias = Allowed | Static | LocalResponse | Refusal
 
 
 def malformed(rule: str, message: str, hint: str = "", *, close: bool = False) -> Refusal:

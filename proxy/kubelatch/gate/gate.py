@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from ..http1.target import Malformed, Moved, Target, parse_target, readings, strip_prefix
+from ..http1.target import Malformed, Moved, Target, parse_target, path_variants, strip_prefix
 from .browser import NavigationRule, OriginRule, Verdict, cors_headers, is_preflight, preflight
 from .clients import judge_token
 from .connection import judge_connection
 from .decision import (
     Allowed,
-    Answer,
     Decision,
+    LocalResponse,
     Refusal,
     ResponseHeaders,
     Static,
@@ -153,7 +153,7 @@ class Gate:
         )
 
     @property
-    def wants_token(self) -> bool:
+    def requires_token(self) -> bool:
         """Clients have to send the ``--client-token-file``'s secret."""
         return self.settings.client_token is not None
 
@@ -225,7 +225,7 @@ class Gate:
         if target.path == "*":
             if method != "OPTIONS":
                 return malformed("target", "only OPTIONS can ask about '*'")
-            return Answer(status=200, headers=(), rule="options")
+            return LocalResponse(status=200, headers=(), rule="options")
         api, www = self._api_prefix, self._www_prefix
         if target.path in self._bare_mounts:
             query = f"?{target.query}" if target.query else ""
@@ -251,7 +251,7 @@ class Gate:
         """What may reach the API server, and as what."""
         found, identity = caller.found, caller.identity
         if not self.settings.disable_filter:
-            for path in readings(target.path):
+            for path in path_variants(target.path):
                 refusal = self._filter(method, path)
                 if refusal is not None:
                     return refusal
@@ -262,7 +262,7 @@ class Gate:
             return identity
         info: RequestInfo | None = None
         if self._needs_info:
-            for path in readings(target.path):
+            for path in path_variants(target.path):
                 read = request_info(method, path, target.query)
                 refusal = self._judge_info(read, found, method, target.query, upgrade)
                 if refusal is not None:
@@ -344,10 +344,10 @@ def _host_of(found: Found) -> str:
     return found["host"][0][1].decode("latin-1") if "host" in found else ""
 
 
-def _redirect(location: str) -> Answer:
+def _redirect(location: str) -> LocalResponse:
     """307, which keeps method and body, as Go's ServeMux answers since 1.26."""
     safe = quote(location, safe="!#$%&'()*+,/:;<=>?@[]^_`{|}~-.\"", errors="surrogateescape")
-    return Answer(status=307, headers=(("Location", safe),), rule="redirect")
+    return LocalResponse(status=307, headers=(("Location", safe),), rule="redirect")
 
 
 def _with_headers(decision: Decision, headers: ResponseHeaders) -> Decision:

@@ -22,23 +22,23 @@ class Gunzip:
     """A gzip stream of one or more members, as Go's ``compress/gzip`` reads it.
 
     Attributes:
-        waiting: compressed bytes that :meth:`slices` has not decoded yet.
+        pending: compressed bytes that :meth:`slices` has not decoded yet.
     """
 
-    __slots__ = ("_decoder", "_fed", "_fresh", "waiting")
+    __slots__ = ("_decoder", "_fresh", "_unjoined", "pending")
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(_GZIP_FRAMING)
         # Nothing has come; an empty stream is as good as a whole one.
         self._fresh = True
         # Joined at once: one read may bring a hundred chunks.
-        self._fed: list[bytes] = []
-        self.waiting = b""
+        self._unjoined: list[bytes] = []
+        self.pending = b""
 
     def feed(self, data: bytes) -> None:
         """Add compressed bytes."""
         self._fresh = False
-        self._fed.append(data)
+        self._unjoined.append(data)
 
     def slices(self) -> Iterator[bytes]:
         """Decoded bytes, a slice at a time; may be left early and begun again.
@@ -46,21 +46,21 @@ class Gunzip:
         Raises:
             CorruptError: the stream is broken.
         """
-        if self._fed:
-            self.waiting += b"".join(self._fed)
-            self._fed.clear()
-        while self.waiting:
+        if self._unjoined:
+            self.pending += b"".join(self._unjoined)
+            self._unjoined.clear()
+        while self.pending:
             if self._decoder.eof:
                 self._decoder = zlib.decompressobj(_GZIP_FRAMING)
             try:
-                out = self._decoder.decompress(self.waiting, _SLICE)
+                out = self._decoder.decompress(self.pending, _SLICE)
             except zlib.error as exc:
                 raise CorruptError(str(exc)) from exc
-            self.waiting = self._decoder.unconsumed_tail or self._decoder.unused_data
+            self.pending = self._decoder.unconsumed_tail or self._decoder.unused_data
             if out:
                 yield out
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """All that was fed is decoded, and it ended where a member ends."""
-        return self._fresh or (not self._fed and not self.waiting and self._decoder.eof)
+        return self._fresh or (not self._unjoined and not self.pending and self._decoder.eof)

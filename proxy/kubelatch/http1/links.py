@@ -24,7 +24,7 @@ _REFRESH: Final = re.compile(
 _PORTS: Final = {b"http": b"80", b"https": b"443"}
 
 
-class Links:
+class LinkRewriter:
     """Rewrites the API server's URLs into the proxy's, as paths.
 
     Args:

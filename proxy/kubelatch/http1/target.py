@@ -106,7 +106,7 @@ def _is_plain(raw: str) -> bool:
     return raw.isascii() and raw.isprintable() and "#" not in raw and " " not in raw
 
 
-def readings(path: str) -> tuple[str, ...]:
+def path_variants(path: str) -> tuple[str, ...]:
     """A decoded path, and what it is to a server or gateway that merges repeated slashes, if that
     is another. Rules must hold for each of them."""
     return (path, _SLASHES.sub("/", path)) if "//" in path else (path,)

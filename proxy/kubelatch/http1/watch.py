@@ -17,18 +17,18 @@ _BREAK: Final = 0xFF
 _DEEPEST: Final = 64
 
 
-class Lines:
+class JsonFramer:
     """JSON: each event is a line that begins with its type (metav1.WatchEvent), since line ends
     within strings are escaped. What begins otherwise, as a list does, is taken for one long event.
 
     Attributes:
-        between: the bytes so far are whole events.
+        at_boundary: the bytes so far are whole events.
     """
 
-    __slots__ = ("_begun", "_events", "between")
+    __slots__ = ("_begun", "_events", "at_boundary")
 
     def __init__(self) -> None:
-        self.between = True
+        self.at_boundary = True
         self._begun = False
         self._events = False
 
@@ -37,10 +37,10 @@ class Lines:
         if not self._begun:
             self._begun = True
             self._events = data.startswith(b'{"type"')
-        self.between = self._events and data.endswith(b"\n")
+        self.at_boundary = self._events and data.endswith(b"\n")
 
 
-class Frames:
+class ProtobufFramer:
     """Protobuf: each event follows its length, four bytes with the highest first."""
 
     __slots__ = ("_left", "_length")
@@ -51,7 +51,7 @@ class Frames:
         self._left = 0
 
     @property
-    def between(self) -> bool:
+    def at_boundary(self) -> bool:
         """The bytes so far are whole events."""
         return not self._left and not self._length
 
@@ -71,7 +71,7 @@ class Frames:
             position += step
 
 
-class Items:
+class CborFramer:
     """CBOR: each event is one data item (RFC 8949), and no frame is around it (RFC 8742)."""
 
     __slots__ = ("_broken", "_head", "_open", "_skip")
@@ -85,7 +85,7 @@ class Items:
         self._broken = False
 
     @property
-    def between(self) -> bool:
+    def at_boundary(self) -> bool:
         """The bytes so far are whole events."""
         return not (self._open or self._skip or self._head or self._broken)
 
@@ -143,16 +143,16 @@ class Items:
             self._open.pop()
 
 
-Events = Lines | Frames | Items
+EventFramer = JsonFramer | ProtobufFramer | CborFramer
 
 
-def events_of(content_type: bytes | None) -> Events | None:
+def event_framer(content_type: bytes | None) -> EventFramer | None:
     """Follows a watch of that ``Content-Type``; None if its events cannot be told apart."""
     kind = (content_type or b"").partition(b";")[0].strip().lower()
     if kind == b"application/json":
-        return Lines()
+        return JsonFramer()
     if kind == b"application/vnd.kubernetes.protobuf":
-        return Frames()
+        return ProtobufFramer()
     if kind in {b"application/cbor", b"application/cbor-seq"}:
-        return Items()
+        return CborFramer()
     return None

@@ -6,7 +6,7 @@ what authenticates *now* is the business of the credentials room.
 """
 
 from ..config.overrides import Overrides
-from .files import DISK, DiskFiles, FileReader, FileSignature, MemoryFiles, SeenFiles, signatures
+from .files import DISK, DiskFiles, FileReader, FileSignature, MemoryFiles, TrackedFiles, signatures
 from .load import load, load_mapping
 from .proxies import ProxyAddress, environment_proxy, proxy_for
 from .values import (
@@ -35,9 +35,9 @@ __all__ = [
     "MemoryFiles",
     "Overrides",
     "ProxyAddress",
-    "SeenFiles",
     "ServerAddress",
     "TlsConfig",
+    "TrackedFiles",
     "UserConfig",
     "environment_proxy",
     "load",

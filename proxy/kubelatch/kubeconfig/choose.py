@@ -30,20 +30,20 @@ class Chosen:
     user: User = field(default_factory=User)
 
 
-def choose(merged: KubeFile, overrides: Overrides, *, stay_with: str | None = None) -> Chosen:
+def choose(merged: KubeFile, overrides: Overrides, *, pinned: str | None = None) -> Chosen:
     """Pick context, cluster and user by name; the flags' values are not applied yet.
 
     Args:
         merged: the entries.
         overrides: the flags.
-        stay_with: the context that was chosen before, whatever is current now; empty for none.
+        pinned: the context that was chosen before, whatever is current now; empty for none.
 
     Raises:
         ConfigError: a name that was asked for does not exist.
     """
-    name = overrides.context or (merged.current_context if stay_with is None else stay_with)
+    name = overrides.context or (merged.current_context if pinned is None else pinned)
     context = merged.contexts.get(name)
-    if context is None and (overrides.context or stay_with):
+    if context is None and (overrides.context or pinned):
         raise _unknown(f'context "{name}" does not exist', merged.contexts)
     if context is None and name:
         raise _unknown(

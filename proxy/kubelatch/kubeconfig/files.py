@@ -173,7 +173,7 @@ class MemoryFiles:
         return None if content is None else (0, 0, hash(content), 0, len(content))
 
 
-class SeenFiles:
+class TrackedFiles:
     """Reads files, and remembers what each was like just before it was read.
 
     A file that changes while it is being read, or right after, is thus noticed later.
@@ -200,7 +200,7 @@ class SeenFiles:
         # Of several readings of one file the first counts: what came later is noticed so.
         return self._seen.setdefault(path, self._files.signature(path))
 
-    def follow(self, other: "SeenFiles") -> None:
+    def follow(self, other: "TrackedFiles") -> None:
         """Notice changes of what the other one has read, too, from now on."""
         for path in other._seen:
             self.signature(path)

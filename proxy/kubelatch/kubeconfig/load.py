@@ -40,7 +40,7 @@ def load(
     *,
     environ: Mapping[str, str],
     files: FileReader = DISK,
-    stay_with: Choice | None = None,
+    pinned: Choice | None = None,
 ) -> ClientConfig:
     """Load the cluster and user that flags, environment and files ask for.
 
@@ -48,12 +48,12 @@ def load(
         overrides: the flags.
         environ: the environment.
         files: reads them.
-        stay_with: what an earlier load has chosen; only its entries are loaded again.
+        pinned: what an earlier load has chosen; only its entries are loaded again.
 
     Raises:
         ConfigError: a file, an entry or a flag that cannot be used, or no cluster at all.
     """
-    return _build(_find(overrides, environ, files, stay_with), overrides, environ, files)
+    return _build(_find(overrides, environ, files, pinned), overrides, environ, files)
 
 
 def load_mapping(
@@ -62,7 +62,7 @@ def load_mapping(
     *,
     environ: Mapping[str, str] | None = None,
     files: FileReader = DISK,
-    stay_with: Choice | None = None,
+    pinned: Choice | None = None,
 ) -> ClientConfig:
     """Load a kubeconfig that a program holds in memory, of the same shape as the file.
 
@@ -73,8 +73,8 @@ def load_mapping(
         entries = from_value(from_python(config), "in memory")
     except DecodeError as error:
         raise ConfigError(f"error loading config: {error}") from None
-    context = stay_with.context if stay_with is not None else None
-    chosen = choose(entries, overrides, stay_with=context)
+    context = pinned.context if pinned is not None else None
+    chosen = choose(entries, overrides, pinned=context)
     found = _Found(source="memory", files=(), chosen=chosen)
     return _build(found, overrides, environ or {}, files)
 
@@ -101,19 +101,19 @@ def _find(
     overrides: Overrides,
     environ: Mapping[str, str],
     files: FileReader,
-    stay_with: Choice | None,
+    pinned: Choice | None,
 ) -> _Found:
     if overrides.in_cluster:
         _refuse_names_in_cluster(overrides)
         return _Found(source="in-cluster", files=(), chosen=in_cluster.chosen(environ, files))
-    if stay_with is not None and stay_with.source == "in-cluster":
+    if pinned is not None and pinned.source == "in-cluster":
         # A kubeconfig that has come since is another's business.
         return _Found(source="in-cluster", files=(), chosen=in_cluster.chosen(environ, files))
     loaded = load_files(overrides.kubeconfig, environ, files)
-    context = stay_with.context if stay_with is not None else None
-    chosen = choose(loaded.merged, overrides, stay_with=context)
+    context = pinned.context if pinned is not None else None
+    chosen = choose(loaded.merged, overrides, pinned=context)
     nothing_named = not (chosen.context or chosen.cluster_name or chosen.user_name)
-    may_be_pod = overrides.in_cluster is None and stay_with is None
+    may_be_pod = overrides.in_cluster is None and pinned is None
     if nothing_named and may_be_pod and in_cluster.possible(environ, files):
         return _Found(
             source="in-cluster", files=loaded.files, chosen=in_cluster.chosen(environ, files)

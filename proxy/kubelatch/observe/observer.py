@@ -176,7 +176,7 @@ class Observation:
     @property
     def wants_token(self) -> bool:
         """See ``admin.Subject``."""
-        return self._handler is not None and self._handler.gate.wants_token
+        return self._handler is not None and self._handler.gate.requires_token
 
     def quit(self) -> None:
         """See ``admin.Subject``."""
@@ -214,7 +214,7 @@ class Observation:
         if self._reloader is None:
             return
         generation = self._reloader.current()
-        credential = generation.credentials.peek()
+        credential = generation.credentials.cached()
         if credential is None or credential is self._credential:
             return
         if generation is self._generation and self._credential is not None:

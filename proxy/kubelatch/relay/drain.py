@@ -36,7 +36,7 @@ class StoppedError(UpstreamError):
     status = 503
     reason = "ServiceUnavailable"
     default_cause = "draining"
-    passing = True
+    transient = True
 
 
 def too_late(record: Record) -> KubelatchError:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
-from ..credentials import CLIENTS_OWN, Credential
+from ..credentials import CLIENT_SUPPLIED, Credential
 from ..errors import (
     ClientRequestError,
     ExpectationError,
@@ -313,7 +313,7 @@ class UpstreamExchange(Exchange):
 
     def _authenticate(self) -> None:
         own = self._upstream.own_credential
-        credential = self._generation.credentials.peek() if own else CLIENTS_OWN
+        credential = self._generation.credentials.cached() if own else CLIENT_SUPPLIED
         if credential is not None:
             self._connect(credential)
         else:
@@ -509,7 +509,7 @@ class UpstreamExchange(Exchange):
 
     def _retry(self, attempt: Attempt, renewed: Renewed | None) -> None:
         """Repeat what was refused, with another credential; without one, it stays refused."""
-        if renewed is None or not renewed.generation.takes_heads_of(self._generation):
+        if renewed is None or not renewed.generation.shares_heads_with(self._generation):
             attempt.send_held()
             return
         self.record.retries += 1
@@ -546,7 +546,7 @@ class UpstreamExchange(Exchange):
         stream.release()
         if self.record.status == 401 and self._renewable and self._credential is not None:
             # This request cannot be sent again; the next should not meet the same.
-            self._generation.reject_later(self._credential)
+            self._generation.invalidate_later(self._credential)
 
     def fail(self, error: KubelatchError) -> None:
         """End it: with *error* if the client has got nothing yet, else by a cut."""

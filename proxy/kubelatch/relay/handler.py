@@ -12,10 +12,10 @@ from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
 from ..errors import ClientRequestError, KubelatchError
-from ..gate import Allowed, Answer, Gate, Refusal, Static
+from ..gate import Allowed, Gate, LocalResponse, Refusal, Static
 from ..gate.clients import judge_user
 from ..gate.head import RawHeaders
-from ..upstream.generation import Generation, Generations
+from ..upstream.generation import Generation, GenerationSource
 from . import local
 from .client import ClientProtocol
 from .exchange import INTERNAL_ERROR, UpstreamExchange
@@ -57,7 +57,7 @@ class Handler:
     def __init__(
         self,
         gate: Gate,
-        generations: Generations,
+        generations: GenerationSource,
         registry: Registry,
         *,
         user_agent: bytes,
@@ -154,7 +154,7 @@ class Handler:
                 generation,
                 tunnel_keepalive=self._tunnel_keepalive,
             ).begin()
-        elif isinstance(decision, Answer):
+        elif isinstance(decision, LocalResponse):
             record.rule = decision.rule
             keep_alive = local.send(
                 client, request, decision.status, b"", record, fields=decision.headers, last=last

@@ -86,7 +86,7 @@ class TooManyConnectionsError(KubelatchError):
     status = 503
     reason = "ServiceUnavailable"
     default_cause = "too-many-connections"
-    passing = True
+    transient = True
 
 
 class PartialHead:

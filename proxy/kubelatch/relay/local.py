@@ -74,7 +74,7 @@ def fail(
         record,
         hint=error.hint,
         cause=error.cause,
-        fields=_RETRY_AFTER if error.passing else (),
+        fields=_RETRY_AFTER if error.transient else (),
         # Its own descriptor is what the next attempt needs.
         last=last or error.cause == "no-descriptors",
     )
@@ -162,5 +162,5 @@ def error_response(error: KubelatchError) -> tuple[bytes, int]:
     body = status.body(
         error.status, error.reason, error.message, hint=error.hint, cause=error.cause
     )
-    fields = _RETRY_AFTER if error.passing else ()
+    fields = _RETRY_AFTER if error.transient else ()
     return local_response(error.status, body, keep_alive=False, fields=fields), len(body)

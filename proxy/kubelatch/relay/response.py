@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from ..errors import KubelatchError, UpstreamError
 from ..http1 import headers, writer
 from ..http1.gunzip import CorruptError, Gunzip
-from ..http1.links import FIELDS, Links
+from ..http1.links import FIELDS, LinkRewriter
 from ..http1.response import BodyKind, ResponseHead
-from ..http1.watch import Events, events_of
+from ..http1.watch import EventFramer, event_framer
 from ..upstream.transport import Stream
 from .attempt import Outcome
 from .states import State
@@ -87,7 +87,7 @@ class ResponseRelay:
         gzip: bool,
         hold: bool,
         extra: tuple[tuple[str, str], ...],
-        links: Links,
+        links: LinkRewriter,
     ) -> None:
         self._exchange = exchange
         self._client = exchange.client
@@ -113,7 +113,7 @@ class ResponseRelay:
         self._chunked = False
         self._until_close = False
         self._ended = False
-        self._events: Events | None = None
+        self._events: EventFramer | None = None
 
     def on_informational(self, head: ResponseHead) -> None:
         """Relay 1xx responses, ``100 Continue`` among them (RFC 9110 section 15.2)."""
@@ -228,7 +228,7 @@ class ResponseRelay:
     def end_between_events(self) -> bool:
         """See :class:`Attempt`."""
         events = self._events
-        if events is None or not events.between or not self._begun or self.outcome is not None:
+        if events is None or not events.at_boundary or not self._begun or self.outcome is not None:
             return False
         self._ended = True
         self._exchange.keep_alive = False
@@ -262,7 +262,7 @@ class ResponseRelay:
                     self._chunked = True
                     lines.append(b"Transfer-Encoding: chunked")
                 if head.status == 200 and "watch" in self._record.target:
-                    self._events = events_of(head.get(b"content-type"))
+                    self._events = event_framer(head.get(b"content-type"))
                 if _may_stream(self._record.target) and b"x-accel-buffering" not in head.names:
                     lines.append(b"X-Accel-Buffering: no")
         elif head.status == 204:
@@ -300,7 +300,7 @@ class ResponseRelay:
         try:
             for data in gunzip.slices():
                 self._body.append(data)
-                if gunzip.waiting:
+                if gunzip.pending:
                     self._flush(last=False)
                     if self.paused:
                         return False
@@ -308,7 +308,7 @@ class ResponseRelay:
             msg = f"the API server's gzip is broken: {exc}"
             self.fail(UpstreamError(msg, cause="bad-answer"))
             return False
-        if self._ended and not gunzip.whole:
+        if self._ended and not gunzip.complete:
             self.fail(UpstreamError("the API server's gzip ends early", cause="truncated"))
             return False
         return True

@@ -22,11 +22,11 @@ from ..credentials.tls import TlsContext
 from ..errors import UpstreamError, UpstreamTimeoutError
 from ..kubeconfig import ProxyAddress
 from .connect import ConnectRequest, CutOffError, connect_socks, proxy_error
-from .contexts import Contexts
-from .handshakes import Turns
+from .handshakes import HandshakeLimiter
 from .http1 import Http1Connection
 from .sessions import Sessions
 from .tcp import configure
+from .tls_contexts import TlsContexts
 from .tls_transport import TlsTransport
 
 # kubectl's own limits (client-go transport/cache.go, net/http DefaultTransport).
@@ -47,7 +47,7 @@ class NoDescriptorsError(UpstreamError):
     status = 503
     reason = "ServiceUnavailable"
     default_cause = "no-descriptors"
-    passing = True
+    transient = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +93,8 @@ class Dialer:
     ) -> None:
         self.address = address
         self._sessions = Sessions()
-        self._turns = Turns()
-        self._contexts = Contexts(address.context)
+        self._handshakes = HandshakeLimiter()
+        self._contexts = TlsContexts(address.context)
         self._explain_tls = explain_tls
         self._connect_timeout = connect_timeout or None
         self._tls_timeout = tls_timeout or None
@@ -160,7 +160,7 @@ class Dialer:
             hint = "look at tls-server-name in kubeconfig, and at --tls-server-name"
             raise UpstreamError(msg, cause="tls-name", hint=hint) from exc
         try:
-            async with self._turns.turn():
+            async with self._handshakes.slot():
                 await self._reach(tls, keepalive)
                 await self._handshake(tls)
         except BaseException as error:

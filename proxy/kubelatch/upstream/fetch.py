@@ -11,11 +11,11 @@ from .generation import Generation
 from .request import UpstreamRequest
 
 # A SelfSubjectReview or a version is below 4 KiB.
-_MAX_ANSWER: Final = 1024 * 1024
+_MAX_BODY: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FetchedResponse:
     """Status and body."""
 
     status: int
@@ -24,7 +24,7 @@ class Answer:
 
 async def fetch(
     generation: Generation, method: str, target: str, body: bytes = b"", *, timeout: float = 10.0
-) -> Answer:
+) -> FetchedResponse:
     """Send one request with the generation's credential, on a connection of its own.
 
     Args:
@@ -38,7 +38,7 @@ async def fetch(
         CredentialError: there is no credential.
         UpstreamError: there is no whole answer.
     """
-    receiver = _Whole()
+    receiver = _Collector()
     try:
         async with asyncio.timeout(timeout):
             credential = await generation.credential()
@@ -46,7 +46,7 @@ async def fetch(
             try:
                 request = _request(generation, method, target, body)
                 stream.start(request, generation.authorization(credential), receiver, body)
-                return await receiver.answer
+                return await receiver.response
             finally:
                 stream.abort()
     except TimeoutError as exc:
@@ -74,11 +74,11 @@ def _request(generation: Generation, method: str, target: str, body: bytes) -> U
     )
 
 
-class _Whole:
+class _Collector:
     """Gathers an answer."""
 
     def __init__(self) -> None:
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.response: asyncio.Future[FetchedResponse] = asyncio.get_running_loop().create_future()
         self._status = 0
         self._body = bytearray()
 
@@ -90,14 +90,14 @@ class _Whole:
 
     def on_body(self, data: bytes) -> None:
         self._body += data
-        if len(self._body) > _MAX_ANSWER:
+        if len(self._body) > _MAX_BODY:
             self.on_error(
                 UpstreamError("the answer is over 1 MiB", cause="bad-answer"), stale=False
             )
 
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        if not self.answer.done():
-            self.answer.set_result(Answer(self._status, bytes(self._body)))
+        if not self.response.done():
+            self.response.set_result(FetchedResponse(self._status, bytes(self._body)))
 
     def on_flush(self) -> None:
         """The end is what counts."""
@@ -112,8 +112,8 @@ class _Whole:
         return False
 
     def on_error(self, error: UpstreamError, *, stale: bool) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        if not self.response.done():
+            self.response.set_exception(error)
 
     def on_pause_writing(self) -> None:
         """The request is small."""

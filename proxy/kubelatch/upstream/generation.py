@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from ..credentials import CLIENTS_OWN, Credential, CredentialSource
+from ..credentials import CLIENT_SUPPLIED, Credential, CredentialSource
 from ..credentials.tls import ClientCertificate, TlsContext
 from ..errors import KubelatchError, UpstreamError
-from ..http1.links import Links
+from ..http1.links import LinkRewriter
 from ..kubeconfig import ProxyAddress
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
@@ -62,7 +62,7 @@ class Upstream:
     tls_timeout: float = TLS_TIMEOUT
 
 
-class Generations(Protocol):
+class GenerationSource(Protocol):
     """Where the current generation is had."""
 
     def current(self) -> "Generation":
@@ -100,7 +100,9 @@ class Generation:
         self.credentials = credentials
         self._transports = transports
         scheme = b"https" if upstream.context is not None else b"http"
-        self.links = Links(scheme, upstream.host_header, upstream.path_prefix, upstream.mount)
+        self.links = LinkRewriter(
+            scheme, upstream.host_header, upstream.path_prefix, upstream.mount
+        )
         self._certificate: ClientCertificate | None = None
         self._pool: Transport | None = None
         # Without a certificate, where the other one has any.
@@ -111,7 +113,7 @@ class Generation:
         # Exchanges that wait for a credential just now.
         self._waiting = 0
         self._rejections: set[asyncio.Task[Renewed | None]] = set()
-        self.look: Callable[[], Awaitable[Generation]] | None = None
+        self.reload: Callable[[], Awaitable[Generation]] | None = None
         self._quiet = asyncio.Event()
 
     def current(self) -> "Generation":
@@ -128,7 +130,7 @@ class Generation:
         Raises:
             ConfigError: its certificate or key cannot be used.
         """
-        if credential is CLIENTS_OWN and (self._pool is None or self._certificate is not None):
+        if credential is CLIENT_SUPPLIED and (self._pool is None or self._certificate is not None):
             if self._clients_pool is None:
                 self._clients_pool = self._new_pool(None, self._explain_without_certificate)
             return self._clients_pool
@@ -156,7 +158,7 @@ class Generation:
                 self._authorization = credential.authorization.reveal().encode()
         return self._authorization
 
-    def takes_heads_of(self, other: "Generation") -> bool:
+    def shares_heads_with(self, other: "Generation") -> bool:
         """A request's head that was made for the other one is right here, but for its credential:
         address, path and identity are the same."""
         ours, theirs = self.upstream, other.upstream
@@ -178,10 +180,10 @@ class Generation:
         Raises:
             CredentialError: nothing does, and why.
         """
-        credential = self.credentials.peek()
+        credential = self.credentials.cached()
         if credential is None:
             with self._waits():
-                credential = await self.credentials.obtain()
+                credential = await self.credentials.get()
         return credential
 
     async def renewed(self, rejected: Credential) -> Renewed | None:
@@ -190,7 +192,7 @@ class Generation:
         The files are looked at first: somebody may have logged in again.
         """
         with self._waits():
-            current = await self.look() if self.look is not None else self
+            current = await self.reload() if self.reload is not None else self
             if current is not self:
                 try:
                     credential = await current.credential()
@@ -198,13 +200,13 @@ class Generation:
                     return None
                 if not credential.same_as(rejected):
                     return Renewed(current, credential)
-            credential_or_none = await current.credentials.reject(rejected)
+            credential_or_none = await current.credentials.invalidate(rejected)
         return Renewed(current, credential_or_none) if credential_or_none is not None else None
 
-    def reject_later(self, rejected: Credential) -> None:
+    def invalidate_later(self, rejected: Credential) -> None:
         """Say that the API server answered 401 to it, for the sake of the requests to come."""
         task = asyncio.get_running_loop().create_task(
-            self.renewed(rejected), name="kubelatch reject"
+            self.renewed(rejected), name="kubelatch invalidate"
         )
         self._rejections.add(task)
         task.add_done_callback(self._rejections.discard)

@@ -17,9 +17,9 @@ from typing import Final, cast
 from ..errors import UpstreamError
 from ..http1 import writer
 from ..http1.response import Receiver, ResponseReader
-from .last_bytes import last_bytes
 from .request import UpstreamRequest
 from .tcp import allow_stalls
+from .unread import unread_bytes
 
 # Enough for one TLS record batch; what does not fit waits in the sender.
 WRITE_BUFFER_HIGH: Final = 256 * 1024
@@ -226,7 +226,7 @@ class Http1Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._receiver is not None and self.transport is not None:
-            data = last_bytes(self.transport, exc)
+            data = unread_bytes(self.transport, exc)
             if data:
                 self.data_received(data)
         self.closed = True

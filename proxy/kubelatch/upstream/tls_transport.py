@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from typing import Final, cast
 
 from ..credentials.tls import TlsContext, is_cut
-from .last_bytes import last_bytes
 from .sessions import Sessions
+from .unread import unread_bytes
 
 # One TLS record holds at most 16 KiB of plain text (RFC 8446 section 5.1).
 _RECORD: Final = 16 * 1024
@@ -102,7 +102,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         raw, self._raw = self._raw, None
         if raw is not None and self._connected and not (self._closing or self._paused):
-            self._decrypt(last_bytes(raw, exc))
+            self._decrypt(unread_bytes(raw, exc))
         error = self._failure or exc
         if not self.ready.done():
             self.ready.set_exception(error or ConnectionResetError("connection closed"))

@@ -11,7 +11,7 @@ import ssl
 from ..credentials.tls import ClientContext, TlsContext, may_be_good_for_go, proxy_context
 
 
-class Contexts:
+class TlsContexts:
     """See the module.
 
     Args:

@@ -16,7 +16,7 @@ from typing import Final
 _MOST: Final = 256 * 1024
 
 
-def last_bytes(transport: asyncio.BaseTransport, error: Exception | None) -> bytes:
+def unread_bytes(transport: asyncio.BaseTransport, error: Exception | None) -> bytes:
     """What has come and nobody has read; never waits.
 
     To be called within ``connection_lost``, where asyncio (``_call_connection_lost``) and uvloop

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelatch.errors import ConfigError, KubelatchError
-from kubelatch.redact import names_a_file, printable, redact, sanitize, without_userinfo
+from kubelatch.redact import looks_like_path, printable, redact, sanitize, without_userinfo
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl"
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----"
@@ -128,8 +128,8 @@ def test_user_and_password_of_a_url(url: str, shown: str) -> None:
     ],
 )
 def test_what_can_be_a_path(path: str) -> None:
-    assert names_a_file(path)
-    assert names_a_file(path, secret=True) is not path.endswith("config2")
+    assert looks_like_path(path)
+    assert looks_like_path(path, secret=True) is not path.endswith("config2")
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_what_can_be_a_path(path: str) -> None:
     [KEY, KEY.replace("\n", " "), JWT, base64.b64encode(KEY.encode()).decode(), "a\nb", "\0"],
 )
 def test_what_cannot_be_a_path(text: str) -> None:
-    assert not names_a_file(text)
-    assert not names_a_file(f"/home/u/.kube/{text}")
+    assert not looks_like_path(text)
+    assert not looks_like_path(f"/home/u/.kube/{text}")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_cannot_be_a_path(text: str) -> None:
     ],
 )
 def test_what_may_be_the_secret_itself(text: str) -> None:
-    assert not names_a_file(f"/home/u/.kube/{text}", secret=True)
+    assert not looks_like_path(f"/home/u/.kube/{text}", secret=True)
 
 
 def test_what_is_no_text() -> None:

@@ -1,6 +1,6 @@
 """The whole, put together: from settings to a proxy that serves, drains and stops.
 
-Here the rooms meet; ``assembly`` and ``observation`` make its parts. What can be wrong with
+Here the rooms meet; ``assembly`` and ``observer`` make its parts. What can be wrong with
 files, flags and addresses shows before the start line is printed; what can go wrong later is told
 request by request.
 """
@@ -24,9 +24,9 @@ from .context.assembly import (
 from .context.reload import Reloader, Setup
 from .errors import KubelatchError
 from .kubeconfig import ClientConfig, DiskFiles
-from .observe.access_log import Sink
+from .observe.access_log import LogWriter
 from .observe.console import greeting
-from .observe.observer import Observation
+from .observe.observer import Observer
 from .observe.suggestions import question
 from .relay.drain import accept_pending, finish, let_nothing_look_whole
 from .relay.exchange import Kind
@@ -66,7 +66,7 @@ class App:
         kubeconfig: a kubeconfig as a mapping, instead of files.
         sockets: listen on these instead of what the settings say.
         stderr: standard error, if it is ours to write to.
-        attended: a person at a terminal sees standard error.
+        interactive: a person at a terminal sees standard error.
 
     Attributes:
         quitting: it is to end: somebody has asked for that, or it has failed.
@@ -81,15 +81,15 @@ class App:
         *,
         kubeconfig: Mapping[str, Any] | None = None,
         sockets: Sequence[socket.socket] = (),
-        stderr: Sink | None = None,
-        attended: bool = False,
+        stderr: LogWriter | None = None,
+        interactive: bool = False,
     ) -> None:
         self._settings = settings
         self._environ = environ
         self._sockets = sockets
         self._stderr = stderr
-        self._attended = attended
-        self._observation: Observation | None = None
+        self._attended = interactive
+        self._observer: Observer | None = None
         self.quitting = asyncio.Event()
         self.failure: KubelatchError | None = None
         self.supervisor = Supervisor(self._fail)
@@ -128,7 +128,7 @@ class App:
         return serving
 
     @property
-    def under_way(self) -> str:
+    def in_flight(self) -> str:
         """What has not ended yet, counted by kind; empty if all has."""
         kinds = Counter(_KINDS.get(exchange.kind, _REQUESTS) for exchange in self._registry)
         return ", ".join(
@@ -157,8 +157,8 @@ class App:
         gate = reloader.setup.gate
         for warning in (*gate.warnings, *(static.warnings if static else ())):
             log.warning("%s", warning)
-        self._observation = Observation(
-            settings, self._environ, stderr=self._stderr, attended=self._attended
+        self._observer = Observer(
+            settings, self._environ, stderr=self._stderr, interactive=self._attended
         )
         self._listeners = open_listeners(settings, self._sockets)
         for warning in warn_of_listeners(settings, self._listeners):
@@ -173,7 +173,7 @@ class App:
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
         self._listen(self._handler)
-        await self._observation.start(self._handler, reloader, self.supervisor, self.quitting.set)
+        await self._observer.start(self._handler, reloader, self.supervisor, self.quitting.set)
         reloader.watch()
 
     async def ready(self) -> None:
@@ -299,31 +299,31 @@ class App:
         if self._demo is not None:
             await self._demo.stop()
             self._demo = None
-        if self._observation is not None:
-            await self._observation.stop()
-            self._observation = None
+        if self._observer is not None:
+            await self._observer.stop()
+            self._observer = None
 
     def _record(self, record: Record) -> None:
-        if self._observation is not None:
-            self._observation.ended(record)
+        if self._observer is not None:
+            self._observer.ended(record)
 
     def _passed(self, record: Record) -> None:
-        if self._observation is not None and self._observation.begun is not None:
-            self._observation.begun(record)
+        if self._observer is not None and self._observer.begun is not None:
+            self._observer.begun(record)
 
     @property
     def admin_name(self) -> str:
         """The address of the admin listener; empty without one."""
-        return self._observation.admin_name if self._observation is not None else ""
+        return self._observer.admin_name if self._observer is not None else ""
 
     def reopen_log(self) -> None:
         """Write the request log to a new file of the same name, after a rotation."""
-        if self._observation is not None:
-            self._observation.reopen()
+        if self._observer is not None:
+            self._observer.reopen()
 
     def abandon(self) -> None:
         """Prepare for an end at once: the log is written, and what is cut will not look whole."""
         if self._http is not None:
             let_nothing_look_whole(self._http)
-        if self._observation is not None:
-            self._observation.close_log()
+        if self._observer is not None:
+            self._observer.close_log()

@@ -13,7 +13,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Final
 
-MASK: Final = "***"
+REDACTED: Final = "***"
 LONGEST: Final = 2000
 """Characters of a message that are shown."""
 
@@ -98,7 +98,7 @@ def scrub(text: str) -> str:
     Quick enough for each field of each request.
     """
     if " " in text:
-        text = _compiled(_BEARER).sub(rf"\1 {MASK}", text)
+        text = _compiled(_BEARER).sub(rf"\1 {REDACTED}", text)
     return _scrub_tokens(text)
 
 
@@ -106,12 +106,12 @@ def _scrub_tokens(text: str) -> str:
     if "eyJ" in text:
         text = _compiled(_DOTTED).sub(_redact_jwt, text)
     if "@" in text:
-        text = _compiled(_USERINFO).sub(f"//{MASK}@", text)
+        text = _compiled(_USERINFO).sub(f"//{REDACTED}@", text)
     return text
 
 
 def _redact_jwt(match: re.Match[str]) -> str:
-    return _compiled(_JWT).sub(MASK, match[0])
+    return _compiled(_JWT).sub(REDACTED, match[0])
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
@@ -126,10 +126,10 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
         known: secrets that are known to be secret.
     """
     for secret in known:
-        text = text.replace(secret, MASK)
+        text = text.replace(secret, REDACTED)
     if "-----BEGIN " in text:
-        text = _compiled(_PEM, re.DOTALL).sub(MASK, text)
-    text = _compiled(_KNOWN).sub(MASK, _scrub_tokens(text))
+        text = _compiled(_PEM, re.DOTALL).sub(REDACTED, text)
+    text = _compiled(_KNOWN).sub(REDACTED, _scrub_tokens(text))
     text = _compiled(_BEARER).sub(_redact_value, text)
     text = _compiled(_NAMED).sub(_redact_value, text)
     if "--" in text:
@@ -150,11 +150,11 @@ def _redact_value(match: re.Match[str]) -> str:
         if name.startswith("--") or rest[:1] in {" ", ":"} or value[-1] in ":,.":
             return match[0]
     quote = value[0] if value[0] in "\"'" else ""
-    return f"{name}{sets}{quote}{MASK}{quote}"
+    return f"{name}{sets}{quote}{REDACTED}{quote}"
 
 
 def _redact_random(match: re.Match[str]) -> str:
-    return MASK if _is_random(match[0]) else match[0]
+    return REDACTED if _is_random(match[0]) else match[0]
 
 
 def _is_random(text: str, *, least: int = _LONG, ratio: float = _RANDOM) -> bool:
@@ -186,12 +186,12 @@ def without_userinfo(url: str) -> str:
     return _compiled(r"\A((?:[A-Za-z][A-Za-z0-9+.-]*:(?=/))?/*).*@", re.DOTALL).sub(r"\1", url)
 
 
-def shown_path(path: str, *, secret: bool = False) -> str:
-    """A path as it may be shown; arguments as for :func:`names_a_file`."""
-    return path if names_a_file(path, secret=secret) else MASK
+def redact_path(path: str, *, secret: bool = False) -> str:
+    """A path as it may be shown; arguments as for :func:`looks_like_path`."""
+    return path if looks_like_path(path, secret=secret) else REDACTED
 
 
-def names_a_file(path: str, *, secret: bool = False) -> bool:
+def looks_like_path(path: str, *, secret: bool = False) -> bool:
     """Whether a text in the place of a path can be one, and may therefore be shown.
 
     People paste the key into ``client-key`` and the token into ``tokenFile``.

@@ -18,7 +18,7 @@ import pytest
 from kubelatch.app import App
 from kubelatch.errors import ListenError, UsageError
 from kubelatch.observe import admin
-from kubelatch.observe.admin import is_of_this_machine
+from kubelatch.observe.admin import is_loopback
 from kubelatch.system import peer
 from tests.support.certificates import Authority
 from tests.support.client import Answer, Client
@@ -330,7 +330,7 @@ async def test_quitquitquit_drains_and_ends_with_success(
      ("10.1.2.3", False), ("::ffff:10.1.2.3", False), ("fe80::1%eth0", False), ("", False)],
 )  # fmt: skip
 def test_who_is_of_this_machine(address: str, wanted: bool) -> None:
-    assert is_of_this_machine(address) is wanted
+    assert is_loopback(address) is wanted
 
 
 def someone(monkeypatch: pytest.MonkeyPatch, uid: int | None, address: str = "") -> None:

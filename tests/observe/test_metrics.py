@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from kubelatch.app import App
 from kubelatch.config import settings
-from kubelatch.observe.access_log import Reader, Sink
-from kubelatch.observe.metrics import Metrics, Readings
+from kubelatch.observe.access_log import LogWriter, RequestViews
+from kubelatch.observe.metrics import Metrics, Snapshot
 from tests.observe.access_log.support import record
 from tests.support.certificates import Authority
 from tests.support.client import Client
@@ -225,8 +225,8 @@ async def test_lines_lost_on_standard_error_are_counted(
     async with ScriptedUpstream(answering(ok()), authority) as upstream:
         config = write(tmp_path / "c", kubeconfig(upstream.url, authority, user={"token": "t"}))
         flags = [f"--kubeconfig={config}", "--port=0", ADMIN, "--log-requests=-"]
-        sink = Sink("/dev/full")
-        app = App(settings.from_values(settings.parse(flags, {})), {}, stderr=sink)
+        writer = LogWriter("/dev/full")
+        app = App(settings.from_values(settings.parse(flags, {})), {}, stderr=writer)
         try:
             await app.start()
             async with client_of(app) as client:
@@ -236,11 +236,11 @@ async def test_lines_lost_on_standard_error_are_counted(
                     pass
         finally:
             await app.stop()
-            sink.close()
+            writer.close()
 
 
 def counted(*records: dict[str, Any]) -> Samples:
-    metrics = Metrics(Reader(), Readings)
+    metrics = Metrics(RequestViews(), Snapshot)
     metrics.take([record(**more) for more in records])
     body, _ = metrics.expose("")
     return samples(parse_text(body.decode()))
@@ -261,7 +261,7 @@ def labels_of(found: Samples, name: str) -> list[dict[str, str]]:
         pytest.param({"target": "/apis/a.b/v1/" + "w" * 300},
                      {"verb": "list", "resource": "other", "code": "200"}, id="long"),
         pytest.param({"status": 0}, {"verb": "list", "resource": "pods", "code": "none"},
-                     id="told nothing"),
+                     id="parts nothing"),
         pytest.param({"status": 799}, {"verb": "list", "resource": "pods", "code": "other"},
                      id="no status of HTTP"),
         pytest.param({"method": "PURGE", "target": "/x"},
@@ -338,13 +338,13 @@ def test_only_the_api_server_makes_a_resource_known() -> None:
     "accept", ["application/openmetrics-text; version=abc", "text/plain; version=1e999", ";=,", "*"]
 )
 def test_no_accept_field_breaks_a_scrape(accept: str) -> None:
-    body, _ = Metrics(Reader(), Readings).expose(accept)
+    body, _ = Metrics(RequestViews(), Snapshot).expose(accept)
     assert samples(parse_text(body.decode()))
 
 
 def test_names_follow_prometheus_conventions() -> None:
     """https://prometheus.io/docs/practices/naming, as far as a program can tell."""
-    metrics = Metrics(Reader(), Readings)
+    metrics = Metrics(RequestViews(), Snapshot)
     body, _ = metrics.expose("")
     for family in parse_text(body.decode()):
         if family.name.startswith(("process_", "python_")):
@@ -362,19 +362,20 @@ def test_names_follow_prometheus_conventions() -> None:
 def test_every_metric_is_documented_and_every_documented_metric_is_one() -> None:
     manual = (DASHBOARD.parents[2] / "docs" / "logging.md").read_text()
     table = manual.partition("| metric | labels |")[2].partition("\n\n")[0]
-    told = set(re.findall(r"`(kubelatch_\w+)`", table))
+    parts = set(re.findall(r"`(kubelatch_\w+)`", table))
     # "`kubelatch_a_b_total`, `…_c`" stands for kubelatch_a_c as well.
     for row in table.splitlines():
         for short in re.findall(r"`…(\w+)`", row):
-            told.add("kubelatch_upstream_connections" + short)
+            parts.add("kubelatch_upstream_connections" + short)
     families = {re.sub(r"_(bucket|count|sum)$", "", n) for n, _ in exposed() if n[:4] == "kube"}
-    assert told == families
+    assert parts == families
 
 
 def exposed() -> Samples:
     """One sample at least of each metric."""
     metrics = Metrics(
-        Reader(), lambda: Readings(credential_expiry=1.0, certificate_expiry=2.0, loop="uvloop")
+        RequestViews(),
+        lambda: Snapshot(credential_expiry=1.0, certificate_expiry=2.0, loop="uvloop"),
     )
     metrics.take(
         [

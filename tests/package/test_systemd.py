@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.demo import DemoServer
-from kubelatch.observe.access_log import Sink, SinkHandler
+from kubelatch.observe.access_log import LogHandler, LogWriter
 from kubelatch.system.supervision import Supervisor
 from kubelatch.system.systemd import Notifier, journal_mark, take_sockets
 from tests.support.client import Client
@@ -174,8 +174,8 @@ def test_only_the_journal_is_told_of_priorities() -> None:
 def test_every_line_of_a_record_has_its_priority() -> None:
     reading, writing = os.pipe()
     with open(reading) as lines, open(writing, "wb") as stream:
-        sink = Sink(f"/proc/self/fd/{stream.fileno()}")
-        handler = SinkHandler(sink, tracebacks=True, mark=journal_mark)
+        sink = LogWriter(f"/proc/self/fd/{stream.fileno()}")
+        handler = LogHandler(sink, tracebacks=True, mark=journal_mark)
         try:
             raise KeyError("gone")
         except KeyError as error:

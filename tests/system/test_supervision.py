@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.context.assembly import Assembler
-from kubelatch.observe.access_log import Sink
+from kubelatch.observe.access_log import LogWriter
 from kubelatch.system.acceptor import Acceptor
 from kubelatch.system.supervision import Supervisor
 from kubelatch.system.threads import DaemonExecutor
@@ -108,7 +108,7 @@ def test_the_log_goes_on_after_a_fault_of_its_thread(
 ) -> None:
     told: list[str] = []
     failed = threading.Event()
-    sink = Sink(str(tmp_path / "log"), report=told.append)
+    sink = LogWriter(str(tmp_path / "log"), report=told.append)
     with monkeypatch.context() as patched:
 
         def fail(_: bytes) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ..config.commands import COMMANDS, expect_no_words
+from ..config.commands import COMMANDS, reject_arguments
 from ..config.settings import complete, flag_set, from_values
 from ..context.assembly import build_generation, load_configuration
 from ..credentials import CredentialSource, describe
@@ -83,7 +83,7 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, in
         raise UsageError(msg, hint="see 'kubelatch check --help' for usage")
     if values["can_i"]:
         return _can_i(values, positional)
-    expect_no_words("check", positional, hint="--context=NAME checks another context")
+    reject_arguments("check", positional, hint="--context=NAME checks another context")
     if values["demo"]:
         msg = "check looks at a cluster of yours, and --demo brings its own"
         raise UsageError(msg, hint="say kubelatch run --demo -- kubelatch check")

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from .._version import __version__
-from ..config.commands import COMMANDS, commands_like, expect_no_words, unknown_command
+from ..config.commands import COMMANDS, reject_arguments, similar_commands, unknown_command
 from ..errors import KubelatchError
 from ..observe.suggestions import as_called
 
@@ -86,7 +86,7 @@ def _split(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
             continue
         if word in COMMANDS:
             return word, [*argv[:at], *argv[at + 1 :]]
-        if not at or commands_like(word):
+        if not at or similar_commands(word):
             raise unknown_command(word, [flag.name for flag in FLAGS])
     return "", argv
 
@@ -96,7 +96,7 @@ def _help_about(arguments: Sequence[str]) -> int:
     name = words[0] if words else ""
     if name and name not in COMMANDS:
         raise unknown_command(name, ())
-    expect_no_words("help", words[1:])
+    reject_arguments("help", words[1:])
     return _help(name)
 
 
@@ -141,7 +141,7 @@ def _tell(word: str, *more: str) -> int:
         completion.print_candidates(more, os.environ)
         return 0
     words = _words(more)
-    expect_no_words(word, words[word == "completion" :])
+    reject_arguments(word, words[word == "completion" :])
     if word == "completion":
         _say(completion.script(words[0] if words else ""), end="")
     else:
@@ -155,9 +155,9 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     gc.disable()
     import asyncio  # noqa: PLC0415
 
-    from ..observe.access_log import STDERR, Sink  # noqa: PLC0415
+    from ..observe.access_log import STDERR, LogWriter  # noqa: PLC0415
     from ..observe.console import TRACEBACKS_FROM, set_up_logging  # noqa: PLC0415
-    from ..observe.observer import is_attended  # noqa: PLC0415
+    from ..observe.observer import is_interactive  # noqa: PLC0415
     from ..system.event_loop import loop_factory  # noqa: PLC0415
     from ..system.malloc import keep_freed_memory  # noqa: PLC0415
     from ..system.process import forbid_core_dumps, raise_descriptor_limit  # noqa: PLC0415
@@ -173,7 +173,7 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
         forbid_core_dumps()
     notifier = Notifier.from_environment(os.environ)
     sockets = [sock for _, sock in take_sockets(os.environ)]
-    stderr = Sink(STDERR)
+    stderr = LogWriter(STDERR)
     mark = journal_mark if leads_to_journal(os.environ) else None
     set_up_logging(stderr, settings.verbosity, mark=mark)
     sys.excepthook = partial(_crash, tracebacks=settings.verbosity >= TRACEBACKS_FROM)
@@ -200,7 +200,7 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
                     sockets=sockets,
                     notifier=notifier,
                     stderr=stderr,
-                    attended=is_attended(),
+                    interactive=is_interactive(),
                 )
             )
         return 0

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..app import App
-from ..config.commands import COMMANDS, expect_no_words
+from ..config.commands import COMMANDS, reject_arguments
 from ..config.settings import Settings, complete, flag_set, from_values
 from ..errors import KubelatchError, UsageError
-from ..observe.access_log import Sink
+from ..observe.access_log import LogWriter
 from ..system.listeners import unix_address, unix_path
-from ..system.process import child_environment, given_core_limit, raise_descriptor_limit
+from ..system.process import child_environment, original_core_limit, raise_descriptor_limit
 
 # As a shell has it.
 _SIGNALLED: Final = 128
@@ -96,7 +96,7 @@ async def run(
     environ: Mapping[str, str],
     command: Sequence[str],
     *,
-    stderr: Sink | None = None,
+    stderr: LogWriter | None = None,
 ) -> int:
     """Serve while *command* runs.
 
@@ -209,7 +209,7 @@ def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Pop
     try:
         # Not by the event loop: uvloop leaves copies of our standard streams open in the command
         # and in what it leaves behind, and whoever reads our output would wait for their end.
-        with given_core_limit():
+        with original_core_limit():
             return subprocess.Popen(list(command), executable=program, env=dict(environ))
     except OSError as error:
         words = os.strerror(error.errno or 0).lower()
@@ -329,7 +329,7 @@ def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     """
     own = COMMANDS["wait"].flags
     given, words = flag_set(own).parse(arguments, environ)
-    expect_no_words("wait", words)
+    reject_arguments("wait", words)
     values = complete(given, own, environ=environ)
     timeout, settings = values["timeout"], from_values(values)
     question, wanted = _question(settings)

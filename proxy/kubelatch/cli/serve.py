@@ -16,9 +16,9 @@ from typing import Final
 
 from ..app import App
 from ..config.settings import Settings
-from ..observe.access_log import Sink
+from ..observe.access_log import LogWriter
 from ..system.systemd import Notifier
-from ..system.zombies import reap_orphans
+from ..system.zombies import reap_zombies
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ async def run(
     greet: Callable[[str], None] | None = None,
     sockets: Sequence[socket] = (),
     notifier: Notifier | None = None,
-    stderr: Sink | None = None,
-    attended: bool = False,
+    stderr: LogWriter | None = None,
+    interactive: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second one stops at once.
 
@@ -49,16 +49,16 @@ async def run(
         sockets: listen on these instead of what the settings say.
         notifier: tells the service manager how we are.
         stderr: standard error, if it is ours to write to.
-        attended: a person at a terminal sees standard error.
+        interactive: a person at a terminal sees standard error.
 
     Raises:
         KubelatchError: it cannot start, or a part of it has ended for good.
     """
     notifier = notifier or Notifier()
-    app = App(settings, environ, sockets=sockets, stderr=stderr, attended=attended)
+    app = App(settings, environ, sockets=sockets, stderr=stderr, interactive=interactive)
     signals = _Signals(app, notifier, stderr)
     try:
-        reap_orphans(app.supervisor)
+        reap_zombies(app.supervisor)
         if not await _start(app):
             return
         for name in app.names:
@@ -98,7 +98,7 @@ async def _start(app: App) -> bool:
 class _Signals:
     """Follows the signals of this process; see the module."""
 
-    def __init__(self, app: App, notifier: Notifier, stderr: Sink | None) -> None:
+    def __init__(self, app: App, notifier: Notifier, stderr: LogWriter | None) -> None:
         self._app = app
         self._notifier = notifier
         self._stderr = stderr
@@ -141,10 +141,10 @@ class _Signals:
 
     def report_drain(self, settings: Settings) -> None:
         """Say what keeps the proxy from ending, to the person who has pressed Ctrl-C."""
-        under_way = self._app.under_way
-        if not under_way:
+        in_flight = self._app.in_flight
+        if not in_flight:
             return
-        text = f"waiting for {under_way}, for at most {settings.drain_timeout:g}s"
+        text = f"waiting for {in_flight}, for at most {settings.drain_timeout:g}s"
         if self._interrupted and self._stderr is not None and not settings.quiet:
             self._stderr.write(f"{text}; Ctrl-C again ends it at once\n".encode())
         else:

@@ -62,7 +62,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
 _LIKE: Final = 0.6
 
 
-def commands_like(word: str) -> list[str]:
+def similar_commands(word: str) -> list[str]:
     """The commands that *word* may have been meant for, the likeliest first."""
     from difflib import get_close_matches  # noqa: PLC0415 -- for what is no command alone
 
@@ -81,14 +81,14 @@ def unknown_command(word: str, flags: Sequence[str]) -> UsageError:
         hint = "leave the word out: without a command it serves"
     elif word in flags:
         hint = f"did you mean kubelatch --{word}?"
-    elif like := commands_like(word):
+    elif like := similar_commands(word):
         hint = f"did you mean kubelatch {' or kubelatch '.join(like)}?"
     else:
         hint = "see 'kubelatch --help' for usage; without a command it serves"
     return UsageError(f'unknown command {quote(word)} for "kubelatch"', hint=hint)
 
 
-def expect_no_words(name: str, words: Sequence[str], hint: str = "") -> None:
+def reject_arguments(name: str, words: Sequence[str], hint: str = "") -> None:
     """Raise UsageError if a command was given words that it has no use for.
 
     Args:

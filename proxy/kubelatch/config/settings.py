@@ -311,11 +311,11 @@ def complete(
         for flag in FLAGS
         if flag.ignored and flag.field in given
     ]
-    values["notes"] = (*ignored, *_strange_variables(environ))
+    values["notes"] = (*ignored, *_unknown_variables(environ))
     return values
 
 
-def _strange_variables(environ: Mapping[str, str]) -> Iterator[str]:
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     """Notes on variables that look like a flag's and are none: a misspelt one opens the fence."""
     # The last is what kubelatch run tells its command.
     known = {*(flag.variable for flag in FLAGS if flag.env), "KUBELATCH_URL"}

@@ -202,7 +202,7 @@ def allowed_clients(
         wanted = "same-user" if any(listener.abstract for listener in listeners) else "any"
     if wanted == "any":
         return None
-    if not all(peer.can_tell(unix_socket=listener.unix) for listener in listeners):
+    if not all(peer.can_identify_users(unix_socket=listener.unix) for listener in listeners):
         msg = f"--clients={settings.clients}: this system does not say whose a connection is"
         raise UsageError(msg, hint="listen on a --unix-socket, whose file mode says who may")
     return wanted if wanted != "same-user" else frozenset({peer.own_uid()})

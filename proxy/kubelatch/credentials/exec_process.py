@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..system.process import given_core_limit, restore_descriptor_limit
+from ..system.process import original_core_limit, restore_descriptor_limit
 
 STDOUT_LIMIT = 4 * 1024 * 1024
 GRACE = 2.0
@@ -172,7 +172,7 @@ async def run(
         err = _Pipe(on_stderr)
         stack.callback(err.close)
         try:
-            with given_core_limit():
+            with original_core_limit():
                 process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
                     argv,
                     stdin=None if interactive else subprocess.DEVNULL,

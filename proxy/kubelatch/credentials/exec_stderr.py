@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from ..kubeconfig import ExecConfig
-from ..redact import MASK, printable, redact
+from ..redact import REDACTED, printable, redact
 
 # Beyond this a line is not read: it is no message.
 _LONGEST: Final = 4096
@@ -111,7 +111,7 @@ def secrets_of(plugin: ExecConfig) -> tuple[str, ...]:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    if len(value) < 4 or value == MASK:
+    if len(value) < 4 or value == REDACTED:
         return False
     return bool(_SENSITIVE.search(name)) or redact(value) != value or not _PLAIN.fullmatch(value)
 
@@ -125,5 +125,5 @@ def _secret_arguments(args: Sequence[str]) -> Iterable[str]:
             name, value = before, argument
         if name.startswith("-") and _SENSITIVE.search(name) and len(value) >= 4:
             yield value
-        elif redact(argument) == MASK:
+        elif redact(argument) == REDACTED:
             yield argument

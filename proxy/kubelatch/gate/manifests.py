@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from ..errors import ConfigError
 from ..kubeconfig import DISK, FileReader
 from ..kubeconfig.decode import DecodeError, Scalar, decode_all
-from ..redact import shown_path
+from ..redact import redact_path
 from .rules import Rule, RuleSet
 
 _API_VERSION: Final = "rbac.authorization.k8s.io/v1"
@@ -65,7 +65,7 @@ def load_rules(paths: Iterable[str], files: FileReader = DISK) -> RuleSet:
             text = files.read(path).decode()
         except OSError as error:
             raise ConfigError(
-                f"--allow-rules {shown_path(path)}: {error.strerror}", cause="allow-rules"
+                f"--allow-rules {redact_path(path)}: {error.strerror}", cause="allow-rules"
             ) from None
         except UnicodeDecodeError:
             raise ConfigError(f"--allow-rules {path}: not UTF-8", cause="allow-rules") from None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..errors import ConfigError
-from ..redact import shown_path
+from ..redact import redact_path
 from ..secret import Secret
 from .decode import DecodeError, Scalar, Value, decode_base64, decode_first, to_python, truth
 from .values import AuthProvider, ExecConfig, Impersonation, UserConfig
@@ -95,7 +95,7 @@ def from_value(value: Value, origin: str) -> KubeFile:
 
 def loading_error(origin: str, problem: str, *, hint: str = "") -> ConfigError:
     """What is wrong with one file, in kubectl's words."""
-    return ConfigError(f'error loading config file "{shown_path(origin)}": {problem}', hint=hint)
+    return ConfigError(f'error loading config file "{redact_path(origin)}": {problem}', hint=hint)
 
 
 class Fields:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from ..redact import names_a_file, shown_path
+from ..redact import looks_like_path, redact_path
 
 FileSignature = tuple[int, int, int, int, int] | None
 """Device, inode, times of the last change of content and of state in ns, size; ``None`` is a
@@ -266,7 +266,7 @@ def explain_os_error(error: OSError, path: str, field: str = "") -> str:
     """
     text = error.strerror or type(error).__name__
     verb = "read" if isinstance(error, IsADirectoryError) else "open"
-    shown = shown_path(path, secret=field in _SECRET_FILES)
+    shown = redact_path(path, secret=field in _SECRET_FILES)
     return f"{verb} {shown}: {text[:1].lower()}{text[1:]}"
 
 
@@ -278,6 +278,6 @@ def misplaced(path: str, field: str, whose: str) -> str:
         field: where it stands.
         whose: and of which entry, such as ``user "u"``.
     """
-    if names_a_file(path, secret=field in _SECRET_FILES):
+    if looks_like_path(path, secret=field in _SECRET_FILES):
         return ""
     return f"{field} of {whose} does not name a file; {_BELONGS.get(field, 'is it a path?')}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from ..config.overrides import Overrides
 from ..errors import ConfigError
-from ..redact import shown_path
+from ..redact import redact_path
 from .decode import DecodeError, decode_all
 from .entries import Fields
 from .files import FileReader, explain_os_error
@@ -112,7 +112,7 @@ def _allowlist(fields: Fields, path: str, *, listed: bool) -> tuple[str, ...]:
 
 def _broken(path: str, problem: str) -> ConfigError:
     return ConfigError(
-        f"kuberc {shown_path(path)}: {problem}",
+        f"kuberc {redact_path(path)}: {problem}",
         hint="It may say which credential plugins are allowed, so it is not passed over. Correct "
         "it, or set KUBERC=off.",
     )

@@ -11,7 +11,7 @@ from typing import Any
 from ..config.goflags import parse_duration
 from ..config.overrides import Overrides
 from ..errors import ConfigError
-from ..redact import sanitize, shown_path
+from ..redact import redact_path, sanitize
 from . import in_cluster
 from .choose import Chosen, apply, choose
 from .decode import DecodeError, from_python
@@ -216,7 +216,7 @@ def _refuse_names_in_cluster(overrides: Overrides) -> None:
 
 
 def _no_cluster(loaded: Loaded, chosen: Chosen) -> ConfigError:
-    looked = ", ".join(map(shown_path, loaded.files))
+    looked = ", ".join(map(redact_path, loaded.files))
     if not loaded.found:
         message = f"no cluster configured: there is no kubeconfig at {looked}"
     elif chosen.cluster_name:

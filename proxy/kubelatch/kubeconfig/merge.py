@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..redact import shown_path
+from ..redact import redact_path
 from .entries import Cluster, KubeFile, User, loading_error, parse
 from .files import FileReader, explain_os_error
 
@@ -119,7 +119,7 @@ def _absolute(path: str, directory: str) -> str:
 
 def _missing(path: str) -> ConfigError:
     return ConfigError(
-        f"stat {shown_path(path)}: no such file or directory",
+        f"stat {redact_path(path)}: no such file or directory",
         hint="--kubeconfig names one file that must exist; leave it out to use $KUBECONFIG or "
         "~/.kube/config.",
     )

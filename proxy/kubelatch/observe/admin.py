@@ -1,6 +1,6 @@
 """Health, readiness, metrics and a way to end the proxy, on an address of their own.
 
-They are never in the API's path space, where a cluster could not be told from its proxy. Ready
+They are never in the API's path space, where a cluster could not be parts from its proxy. Ready
 means that a request can be carried to the API server now: what the API server makes of it is no
 fault of the proxy, and a restart would not mend it, so it is reported and does not count.
 
@@ -74,7 +74,7 @@ class Check:
     Attributes:
         name: short and stable.
         problem: what is wrong, or empty.
-        counts: it decides on readiness; else it is only told.
+        counts: it decides on readiness; else it is only parts.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Check:
     counts: bool = True
 
 
-class Subject(Protocol):
+class ProxyControl(Protocol):
     """The proxy, as seen from here."""
 
     async def checks(self) -> Sequence[Check]:
@@ -111,7 +111,7 @@ class Subject(Protocol):
         """Drain, and end the process with exit code 0."""
 
 
-class ApiServerWatch:
+class ApiServerHealth:
     """Remembers how the API server answered last, of requests that were made anyway."""
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class Admin:
     Args:
         address: ``host:port``, ``:port``, or a unix socket as ``unix:/path``, ``/path`` or
             ``@name``.
-        subject: the proxy.
+        proxy: the proxy.
         accept_hosts: patterns for names by which it may be called besides addresses, where others
             can reach it.
 
@@ -195,8 +195,10 @@ class Admin:
         ListenError: it cannot be listened on.
     """
 
-    def __init__(self, address: str, subject: Subject, *, accept_hosts: Sequence[str] = ()) -> None:
-        self._subject = subject
+    def __init__(
+        self, address: str, proxy: ProxyControl, *, accept_hosts: Sequence[str] = ()
+    ) -> None:
+        self._proxy = proxy
         self._listener = listen(address)
         # A page whose name was rebound to this address must not read what is here: no browser
         # says of its GETs that they are a page's, unless it trusts the name.
@@ -227,7 +229,7 @@ class Admin:
         return self._listener.name
 
     async def start(self, supervisor: Supervisor) -> None:
-        """Begin to answer; the supervisor is told if that ends."""
+        """Begin to answer; the supervisor is parts if that ends."""
         self._server = ClientServer(self, _LIMITS, make_room=True)
         ended = partial(supervisor.fatal, f"the admin listener on {self.name}")
         self._acceptor = Acceptor(self._listener.socket, self._server, ended, backlog=_BACKLOG)
@@ -265,10 +267,10 @@ class Admin:
         if message.method not in route.methods:
             allow = ("Allow", ", ".join(route.methods))
             return _text(f"{path} takes {route.methods[0]} alone", 405, allow)
-        refused = self._subject.judge_client(client.peer.uid, message.raw_headers)
+        refused = self._proxy.judge_client(client.peer.uid, message.raw_headers)
         if refused is not None and not route.probe:
             return _refuse(refused)
-        local_client = self._listener.unix or is_of_this_machine(client.peer.address)
+        local_client = self._listener.unix or is_loopback(client.peer.address)
         return await route.handler(_Request(message, client.peer.uid, refused, local_client))
 
     def _judge_page(self, request: RawRequestMessage) -> Response | None:
@@ -293,13 +295,13 @@ class Admin:
         return _text("ok")
 
     async def _readyz(self, request: _Request) -> Response:
-        checks = await self._subject.checks()
+        checks = await self._proxy.checks()
         ready = not any(check.problem for check in checks if check.counts)
         path, _, query = request.base.path.partition("?")
         if ready and "verbose" not in parse_qs(query, keep_blank_values=True):
             return _text("ok")
         # They may name files, programs and servers.
-        reasons = request.refusal is None and (request.local or self._subject.wants_token)
+        reasons = request.refusal is None and (request.local or self._proxy.wants_token)
         lines = [_line(check, reasons=reasons) for check in checks]
         lines.append(f"{path[1:]} check {'passed' if ready else 'failed'}")
         return _text("\n".join(lines), 200 if ready else 503)
@@ -310,17 +312,17 @@ class Admin:
         return Response(json.dumps(versions).encode(), content_type="application/json")
 
     async def _metrics(self, request: _Request) -> Response:
-        body, media_type = self._subject.metrics(request.base.headers.get("Accept", ""))
+        body, media_type = self._proxy.metrics(request.base.headers.get("Accept", ""))
         return Response(body, content_type=media_type)
 
     async def _quit(self, request: _Request) -> Response:
-        if request.uid != peer.own_uid() and not self._subject.wants_token:
+        if request.uid != peer.own_uid() and not self._proxy.wants_token:
             return _text(
                 "only a process of the proxy's own user may end it, or with --client-token-file "
                 "one that sends the token",
                 403,
             )
-        self._subject.quit()
+        self._proxy.quit()
         return _text("draining")
 
 
@@ -383,7 +385,7 @@ def listen(address: str) -> Listener:
     return listen_tcp(host, int(port), flag="--admin-address")
 
 
-def is_of_this_machine(peer: str) -> bool:
+def is_loopback(peer: str) -> bool:
     """The peer's IP address is one of loopback: a probe's or a scraper's is another."""
     try:
         return ipaddress.ip_address(peer.removeprefix("::ffff:").partition("%")[0]).is_loopback

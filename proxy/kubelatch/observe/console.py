@@ -1,7 +1,7 @@
 """What the command says on standard error: its own log, and a greeting at a terminal.
 
 Standard output has the start line and nothing else, as scripts read it. Everything goes through
-one sink, so that no line of one kind lands within another, and a terminal that is not read stops
+one writer, so that no line of one kind lands within another, and a terminal that is not read stops
 nobody. Texts are made here; the command prints them.
 """
 
@@ -15,7 +15,7 @@ from ..credentials import SourceStatus
 from ..gate import DEFAULT_ACCEPT_PATHS, DEFAULT_REJECT_METHODS, DEFAULT_REJECT_PATHS
 from ..kubeconfig import ClientConfig
 from ..redact import sanitize
-from .access_log import Sink, SinkHandler
+from .access_log import LogHandler, LogWriter
 
 _INFO_FROM: Final = 1
 _DEBUG_FROM: Final = 4
@@ -34,15 +34,17 @@ _MEANS: Final = {
 _ROOT: Final = "kubelatch"
 
 
-def set_up_logging(sink: Sink, verbosity: int, *, mark: Callable[[int], str] | None = None) -> None:
+def set_up_logging(
+    writer: LogWriter, verbosity: int, *, mark: Callable[[int], str] | None = None
+) -> None:
     """Send the program's log to standard error, as much of it as ``-v`` says.
 
     Args:
-        sink: standard error.
+        writer: standard error.
         verbosity: of ``-v``.
-        mark: see :class:`SinkHandler`.
+        mark: see :class:`LogHandler`.
     """
-    handler = SinkHandler(sink, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
+    handler = LogHandler(writer, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # That requests go elsewhere, or as somebody else, is said in any case.
     logging.getLogger(f"{_ROOT}.context.reload").setLevel(logging.INFO)
@@ -103,7 +105,7 @@ def filter_words(settings: Settings) -> str:
     words = []
     if settings.read_only != "off":
         secrets = " but secrets" if settings.read_only == "on" else ", secrets too"
-        words.append(f"reading only, anything{secrets}")
+        words.append(f"view only, anything{secrets}")
     if settings.allow_rules:
         words.append(f"only what {', '.join(settings.allow_rules)} allow")
     if settings.disable_filter:

@@ -28,12 +28,12 @@ from prometheus_client.registry import Collector
 from .._version import __version__
 from ..relay.record import Record
 from .access_log.formats import upstream_time
-from .access_log.reading import Reader, is_refusal
+from .access_log.request_view import RequestViews, is_refusal
 
 _OTHER: Final = "other"
 # A cluster with many operators has about three hundred kinds of resources.
-_MOST_RESOURCES: Final = 500
-_LONGEST_RESOURCE: Final = 100
+_MAX_RESOURCES: Final = 500
+_MAX_RESOURCE_LENGTH: Final = 100
 # As in `deployments.apps/scale`; what else a path may hold is no resource's name.
 _RESOURCE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9-]+)?")
 
@@ -68,8 +68,8 @@ _STREAM_BUCKETS: Final = (1, 10, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
-    """What is not told by records, as it is now. Times are seconds since the epoch.
+class Snapshot:
+    """What is not parts by records, as it is now. Times are seconds since the epoch.
 
     Attributes:
         in_flight: exchanges under way.
@@ -151,7 +151,7 @@ class _Totals:
 
 
 @dataclass(slots=True)
-class _Counted:
+class _Counters:
     requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -162,14 +162,14 @@ class Metrics(Collector):
     """See the module.
 
     Args:
-        reader: reads records.
-        readings: asked when somebody asks for metrics.
+        views: reads records.
+        snapshot: asked when somebody asks for metrics.
     """
 
-    def __init__(self, reader: Reader, readings: Callable[[], Readings]) -> None:
-        self._reader = reader
-        self._readings = readings
-        self._counted = _Counted()
+    def __init__(self, views: RequestViews, snapshot: Callable[[], Snapshot]) -> None:
+        self._views = views
+        self._snapshot = snapshot
+        self._counters = _Counters()
         self._durations = _Histogram(_REQUEST_BUCKETS)
         self._streams = _Histogram(_STREAM_BUCKETS)
         self._upstream = _Histogram(_REQUEST_BUCKETS)
@@ -180,15 +180,15 @@ class Metrics(Collector):
 
     def take(self, records: Sequence[Record]) -> None:
         """Count exchanges that have ended."""
-        counted = self._counted
+        counted = self._counters
         counted.totals.add(records)
         for record in records:
-            reading = self._reader.read(record)
-            info, took = reading.info, record.ended - record.started
+            view = self._views.read(record)
+            info, took = view.info, record.ended - record.started
             verb = info.verb if info.verb in _VERBS else _OTHER
-            counted.requests[verb, self._resource(reading.kind, record), _code(record.status)] += 1
-            if reading.stream:
-                self._streams.observe(reading.stream, took)
+            counted.requests[verb, self._resource(view.kind, record), _code(record.status)] += 1
+            if view.stream:
+                self._streams.observe(view.stream, took)
             else:
                 self._durations.observe(verb, took)
             if record.first_byte:
@@ -209,23 +209,23 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """prometheus-client's way of asking."""
-        readings = self._readings()
-        yield from self._of_requests(readings)
-        yield from self._of_upstream(readings)
-        yield from _of_state(readings)
+        snapshot = self._snapshot()
+        yield from self._of_requests(snapshot)
+        yield from self._of_upstream(snapshot)
+        yield from _of_state(snapshot)
 
-    def _of_requests(self, readings: Readings) -> Iterator[Metric]:
+    def _of_requests(self, snapshot: Snapshot) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "kubelatch_requests",
             "Requests that were answered, by Kubernetes verb, resource and HTTP status.",
             labels=["verb", "resource", "code"],
         )
-        for labels, count in self._counted.requests.items():
+        for labels, count in self._counters.requests.items():
             requests.add_metric(labels, count)
         yield requests
         kinds = Counter({"request": 0, "watch": 0, "follow": 0, "tunnel": 0})
-        for record in readings.in_flight:
-            kinds[self._reader.read(record).stream or "request"] += 1
+        for record in snapshot.in_flight:
+            kinds[self._views.read(record).stream or "request"] += 1
         in_flight = GaugeMetricFamily(
             "kubelatch_requests_in_flight", "Requests under way, by kind.", labels=["kind"]
         )
@@ -240,15 +240,15 @@ class Metrics(Collector):
             "Duration of watches, followed logs and tunnels that have ended.",
             "kind",
         )
-        yield _by("kubelatch_refusals", "Requests refused here.", "rule", self._counted.refusals)
+        yield _by("kubelatch_refusals", "Requests refused here.", "rule", self._counters.refusals)
         yield _by(
-            "kubelatch_failures", "Requests not carried through.", "cause", self._counted.failures
+            "kubelatch_failures", "Requests not carried through.", "cause", self._counters.failures
         )
 
-    def _of_upstream(self, readings: Readings) -> Iterator[Metric]:
-        done = self._counted.totals
+    def _of_upstream(self, snapshot: Snapshot) -> Iterator[Metric]:
+        done = self._counters.totals
         totals = _Totals(done.received, done.sent, done.opened, done.reused, done.retries)
-        totals.add(readings.in_flight)
+        totals.add(snapshot.in_flight)
         yield self._upstream.family(
             "kubelatch_upstream_duration_seconds",
             "From a request's way upstream to the head of the answer.",
@@ -264,7 +264,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily(
             "kubelatch_upstream_connections_idle",
             "Upstream connections that wait for work.",
-            readings.idle,
+            snapshot.idle,
         )
 
     def _resource(self, name: str, record: Record) -> str:
@@ -273,8 +273,8 @@ class Metrics(Collector):
         if (
             record.first_byte
             and (200 <= record.status < 300 or record.status == 101)
-            and len(self._resources) < _MOST_RESOURCES
-            and len(name) <= _LONGEST_RESOURCE
+            and len(self._resources) < _MAX_RESOURCES
+            and len(name) <= _MAX_RESOURCE_LENGTH
             and _RESOURCE.fullmatch(name)
         ):
             self._resources.add(name)
@@ -282,39 +282,39 @@ class Metrics(Collector):
         return _OTHER
 
 
-def _of_state(readings: Readings) -> Iterator[Metric]:
+def _of_state(snapshot: Snapshot) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "kubelatch_configuration_reloads",
         "Times that the configuration was read anew and used.",
-        readings.reloads,
+        snapshot.reloads,
     )
     yield CounterMetricFamily(
         "kubelatch_configuration_reload_failures",
         "Times that the configuration was read anew and could not be used.",
-        readings.reload_failures,
+        snapshot.reload_failures,
     )
     yield GaugeMetricFamily(
         "kubelatch_configuration_last_reload_successful",
         "1 if the configuration that was read last is in use.",
-        not readings.reload_failed,
+        not snapshot.reload_failed,
     )
     yield CounterMetricFamily(
         "kubelatch_credential_refreshes",
         "Times that the credential was replaced by another.",
-        readings.refreshes,
+        snapshot.refreshes,
     )
     yield GaugeMetricFamily(
         "kubelatch_credential_last_refresh_successful",
         "0 if the last attempt to get a newer credential failed.",
-        not readings.refresh_failed,
+        not snapshot.refresh_failed,
     )
     for name, text, expiry in (
         (
             "credential",
             "When the credential expires, if that is known.",
-            readings.credential_expiry,
+            snapshot.credential_expiry,
         ),
-        ("client_certificate", "When the client certificate expires.", readings.certificate_expiry),
+        ("client_certificate", "When the client certificate expires.", snapshot.certificate_expiry),
     ):
         family = GaugeMetricFamily(f"kubelatch_{name}_expiry_timestamp_seconds", text)
         if expiry is not None:
@@ -323,12 +323,12 @@ def _of_state(readings: Readings) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "kubelatch_log_lines_lost",
         "Lines of the request log that could not be written.",
-        readings.lines_lost,
+        snapshot.lines_lost,
     )
     build = GaugeMetricFamily(
         "kubelatch_build_info", "Always 1.", labels=["version", "python", "loop"]
     )
-    build.add_metric([__version__, platform.python_version(), readings.loop], 1)
+    build.add_metric([__version__, platform.python_version(), snapshot.loop], 1)
     yield build
 
 
@@ -340,7 +340,7 @@ def _by(name: str, text: str, label: str, counts: Counter[str]) -> Metric:
 
 
 def _code(status: int) -> str:
-    """The status as a label; ``none`` if the client was told nothing."""
+    """The status as a label; ``none`` if the client was parts nothing."""
     if not status:
         return "none"
     return str(status) if status in _CODES else _OTHER

@@ -16,7 +16,7 @@ from ..gate.patterns import PatternList, split_patterns
 from ..relay.record import Record, Recorder
 from ..system.supervision import Supervisor
 from .access_log import (
-    ANSWER_FIELDS,
+    RESPONSE_FIELDS,
     STDERR,
     STREAMS,
     AccessLog,
@@ -24,8 +24,8 @@ from .access_log import (
     CombinedFormat,
     Format,
     JsonFormat,
-    Reader,
-    Sink,
+    LogWriter,
+    RequestViews,
     TextFormat,
 )
 
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from ..gate.head import RawHeaders
     from ..relay.handler import Handler
     from ..upstream.generation import Generation
-    from .admin import Admin, ApiServerWatch, Check
-    from .metrics import Metrics, Readings
+    from .admin import Admin, ApiServerHealth, Check
+    from .metrics import Metrics, Snapshot
 
 log = logging.getLogger(__name__)
 
 # A probe gives up after a second, by default; a plugin that takes longer goes on meanwhile.
-_CREDENTIAL_PATIENCE: Final = 0.8
+_CREDENTIAL_TIMEOUT: Final = 0.8
 
 
-class Observation:
+class Observer:
     """See the module.
 
     Args:
@@ -53,7 +53,7 @@ class Observation:
         environ: the environment, for ``NO_COLOR`` and ``TERM``.
         stderr: standard error, for request logs that go there; None if it is not ours to
             write to, as in a program that embeds the proxy.
-        attended: a person at a terminal sees standard error.
+        interactive: a person at a terminal sees standard error.
 
     Attributes:
         begun: to be called with the record of each exchange that the gate lets through; None
@@ -68,15 +68,15 @@ class Observation:
         settings: Settings,
         environ: Mapping[str, str],
         *,
-        stderr: Sink | None = None,
-        attended: bool = False,
+        stderr: LogWriter | None = None,
+        interactive: bool = False,
     ) -> None:
-        self._reader = Reader(settings.api_prefix)
+        self._views = RequestViews(settings.api_prefix)
         # The request log's; to be closed if it is our own.
-        self._sink: Sink | None = None
+        self._writer: LogWriter | None = None
         self._owned = False
         self._metrics: Metrics | None = None
-        self._api_server: ApiServerWatch | None = None
+        self._api_server: ApiServerHealth | None = None
         self._admin: Admin | None = None
         self._handler: Handler | None = None
         self._reloader: Reloader | None = None
@@ -87,12 +87,12 @@ class Observation:
         self._refreshes = 0
         # Patterns first: a bad one must not leave a file or a socket behind.
         skip = PatternList("--log-skip-paths", split_patterns(settings.log_skip_paths))
-        access_log = self._make_log(settings, environ, stderr, skip, attended=attended)
-        takers: list[Callable[[Sequence[Record]], None]] = [access_log.take]
+        access_log = self._make_log(settings, environ, stderr, skip, interactive=interactive)
+        consumers: list[Callable[[Sequence[Record]], None]] = [access_log.take]
         if settings.admin_address:
-            takers += self._make_admin(settings)
-        self._batches = Batches(*takers)
-        self._tells_fields = settings.verbosity >= ANSWER_FIELDS
+            consumers += self._make_admin(settings)
+        self._batches = Batches(*consumers)
+        self._keeps_response_fields = settings.verbosity >= RESPONSE_FIELDS
         self.begun: Recorder | None = access_log.begin if settings.verbosity >= STREAMS else None
 
     @property
@@ -102,7 +102,7 @@ class Observation:
 
     def ended(self, record: Record) -> None:
         """Take the record of an exchange that is over."""
-        if not self._tells_fields:
+        if not self._keeps_response_fields:
             # A hundred records with a dozen fields each are a lot to keep for nobody.
             record.answer = ()
         self._batches(record)
@@ -130,14 +130,14 @@ class Observation:
     def reopen(self) -> None:
         """Write the request log to a new file of the same name."""
         self._batches.flush()
-        if self._sink is not None:
-            self._sink.reopen()
+        if self._writer is not None:
+            self._writer.reopen()
 
     def close_log(self) -> None:
         """Write what is left, and close the request log. May be repeated."""
         self._batches.flush()
-        if self._sink is not None and self._owned:
-            self._sink.close()
+        if self._writer is not None and self._owned:
+            self._writer.close()
 
     async def stop(self) -> None:
         """Write what is left, and close everything. May be repeated."""
@@ -146,7 +146,7 @@ class Observation:
         self.close_log()
 
     async def checks(self) -> "Sequence[Check]":
-        """See ``admin.Subject``."""
+        """See ``admin.ProxyControl``."""
         from .admin import Check  # noqa: PLC0415 -- seldom used
 
         if self._reloader is None or self._handler is None or self._api_server is None:
@@ -163,36 +163,36 @@ class Observation:
         ]
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
-        """See ``admin.Subject``."""
+        """See ``admin.ProxyControl``."""
         self._batches.flush()
         return self._metrics.expose(accept) if self._metrics is not None else (b"", "text/plain")
 
     def judge_client(self, uid: int | None, headers: "RawHeaders") -> "Refusal | None":
-        """See ``admin.Subject``."""
+        """See ``admin.ProxyControl``."""
         if self._handler is None:
             return None
         return self._handler.judge_client(uid, headers)
 
     @property
     def wants_token(self) -> bool:
-        """See ``admin.Subject``."""
+        """See ``admin.ProxyControl``."""
         return self._handler is not None and self._handler.gate.requires_token
 
     def quit(self) -> None:
-        """See ``admin.Subject``."""
+        """See ``admin.ProxyControl``."""
         if self._quit is not None:
             self._quit()
 
-    def _readings(self) -> "Readings":
-        from .metrics import Readings  # noqa: PLC0415 -- seldom used
+    def _snapshot(self) -> "Snapshot":
+        from .metrics import Snapshot  # noqa: PLC0415 -- seldom used
 
         reloader, handler = self._reloader, self._handler
         if reloader is None or handler is None:
-            return Readings()
+            return Snapshot()
         self._look()
         generation = reloader.current()
         status = generation.credentials.describe()
-        return Readings(
+        return Snapshot(
             in_flight=handler.registry.records,
             idle=generation.idle,
             reloads=reloader.reloads,
@@ -202,7 +202,7 @@ class Observation:
             refresh_failed=bool(status.last_error),
             credential_expiry=status.expires_at,
             certificate_expiry=status.certificate.not_after if status.certificate else None,
-            lines_lost=self._sink.lost if self._sink is not None else 0,
+            lines_lost=self._writer.lost if self._writer is not None else 0,
             loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
         )
 
@@ -225,48 +225,48 @@ class Observation:
         self,
         settings: Settings,
         environ: Mapping[str, str],
-        stderr: Sink | None,
+        stderr: LogWriter | None,
         skip: PatternList,
         *,
-        attended: bool,
+        interactive: bool,
     ) -> AccessLog:
         where = settings.log_requests
-        if where == "auto" and attended and not settings.quiet:
+        if where == "auto" and interactive and not settings.quiet:
             where = STDERR
         if where in {"auto", "off"}:
             return AccessLog(
                 None,
                 TextFormat(),
-                self._reader,
+                self._views,
                 scope="problems" if where == "auto" else "none",
                 verbosity=settings.verbosity,
             )
         if where != STDERR:
-            sink = Sink(where, report=log.error)
+            writer = LogWriter(where, report=log.error)
         else:
-            sink = stderr if stderr is not None else Sink(STDERR)
-        self._sink, self._owned = sink, sink is not stderr
-        form = make_format(settings.log_format, colour=sink.is_terminal and _colourful(environ))
+            writer = stderr if stderr is not None else LogWriter(STDERR)
+        self._writer, self._owned = writer, writer is not stderr
+        form = make_format(settings.log_format, colour=writer.is_terminal and _colourful(environ))
         return AccessLog(
-            sink, form, self._reader, scope="all", skip=skip, verbosity=settings.verbosity
+            writer, form, self._views, scope="all", skip=skip, verbosity=settings.verbosity
         )
 
     def _make_admin(self, settings: Settings) -> list[Callable[[Sequence[Record]], None]]:
-        from .admin import Admin, ApiServerWatch  # noqa: PLC0415 -- seldom used
+        from .admin import Admin, ApiServerHealth  # noqa: PLC0415 -- seldom used
         from .metrics import Metrics  # noqa: PLC0415 -- seldom used
 
         self._admin = Admin(
             settings.admin_address, self, accept_hosts=split_patterns(settings.accept_hosts)
         )
-        self._api_server = ApiServerWatch()
-        self._metrics = Metrics(self._reader, self._readings)
+        self._api_server = ApiServerHealth()
+        self._metrics = Metrics(self._views, self._snapshot)
         return [self._look, self._api_server.take, self._metrics.take]
 
 
 async def _credential_problem(reloader: "Reloader") -> str:
     """Why no request could be authenticated now; empty if one could."""
     try:
-        async with asyncio.timeout(_CREDENTIAL_PATIENCE):
+        async with asyncio.timeout(_CREDENTIAL_TIMEOUT):
             generation = reloader.current()
             generation.transport(await generation.credential())
     except TimeoutError:
@@ -288,7 +288,7 @@ def _colourful(environ: Mapping[str, str]) -> bool:
     return not environ.get("NO_COLOR") and environ.get("TERM") not in {None, "", "dumb"}
 
 
-def is_attended() -> bool:
+def is_interactive() -> bool:
     """Whether a person sees standard error, and this is what they are looking at.
 
     A job in the background shares the terminal with a shell, and should keep quiet.

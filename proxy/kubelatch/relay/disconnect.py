@@ -6,7 +6,7 @@ The connection is then aborted, as its end would have ended it. Nothing is read 
 import asyncio
 from typing import Final
 
-from ..system.peer import has_left
+from ..system.peer import has_disconnected
 
 # How often a client that is not read from is checked, in seconds.
 _INTERVAL: Final = 0.5
@@ -44,7 +44,7 @@ class DisconnectMonitor:
         self._timer = None
         if transport.is_closing() or transport.is_reading():
             return
-        if has_left(transport.get_extra_info("socket"), half=self._half):
+        if has_disconnected(transport.get_extra_info("socket"), half=self._half):
             transport.abort()
         else:
             self.start(transport, half=self._half)

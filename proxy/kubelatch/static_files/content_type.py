@@ -110,10 +110,10 @@ def by_content(data: bytes) -> str:
         return f"text/plain; charset=utf-16{'be' if data[0] == 0xFE else 'le'}"
     if len(data) >= 4 and data.startswith(b"\xef\xbb\xbf"):
         return _TEXT
-    found = _signed(data, _SIGNATURES)
+    found = _match_signature(data, _SIGNATURES)
     if found is None and _is_mp4(data):
         found = "video/mp4"
-    found = found or _signed(data, _LATER_SIGNATURES)
+    found = found or _match_signature(data, _LATER_SIGNATURES)
     if found is None:
         found = _TEXT if len(text.translate(None, _BINARY)) == len(text) else _OCTETS
     return found
@@ -125,7 +125,9 @@ def _has_tag(text: bytes, tag: bytes) -> bool:
     return text[:size].upper() == tag and text[size : size + 1] in {b" ", b">"}
 
 
-def _signed(data: bytes, signatures: tuple[tuple[bytes, int, bytes, str], ...]) -> str | None:
+def _match_signature(
+    data: bytes, signatures: tuple[tuple[bytes, int, bytes, str], ...]
+) -> str | None:
     for first, place, second, kind in signatures:
         if data.startswith(first) and data.startswith(second, place):
             return kind

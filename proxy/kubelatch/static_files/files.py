@@ -41,13 +41,13 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Redirect:
     """The same thing under its proper name, relative to the path asked for."""
 
     location: str
 
 
-Found: TypeAlias = File | Listing | Elsewhere
+Found: TypeAlias = File | Listing | Redirect
 
 
 class Files:
@@ -87,7 +87,7 @@ class Files:
         """
         *parents, last = path.split("/")
         if last == "index.html":
-            return Elsewhere("./")
+            return Redirect("./")
         # A trailing slash belongs to a directory; on a file's name it is a mistake to mend.
         entry = last or (parents.pop() if parents else "")
         with self._tree.walk() as walk:
@@ -97,7 +97,7 @@ class Files:
                 proper, status = walk.resolve(entry)
                 is_directory = stat.S_ISDIR(status.st_mode)
                 if is_directory != (not last):
-                    return Elsewhere(
+                    return Redirect(
                         relative(entry + "/") if is_directory else f"../{quoted(entry)}"
                     )
                 if not is_directory:

@@ -23,7 +23,7 @@ from ..relay.exchange import Exchange
 from ..relay.record import Record
 from ..relay.registry import Registry
 from ..relay.request import ClientRequest
-from .files import Elsewhere, File, Files, Listing, relative
+from .files import File, Files, Listing, Redirect, relative
 
 _CHUNK: Final = 256 * 1024
 # One range: RFC 9110 section 14.1.2. Of several the whole file is sent, as section 14.2 allows.
@@ -31,7 +31,7 @@ _RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18})
 # An entity tag: RFC 9110 section 8.8.3.
 _TAG: Final = re.compile(r'(W/)?("[^"]*")')
 # A link that may not be followed is ELOOP.
-_ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+_NOT_FOUND: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 class StaticFiles:
@@ -106,12 +106,12 @@ class FileExchange(Exchange):
         except PermissionError:
             self._send_text(403, "403 Forbidden")
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in _NOT_FOUND:
                 self._send_text(404, "404 page not found")
             else:
                 self._send_text(500, "500 Internal Server Error")
         else:
-            if isinstance(found, Elsewhere):
+            if isinstance(found, Redirect):
                 query = request.message.path.partition("?")[2]
                 location = f"{found.location}?{query}" if query else found.location
                 self._send_text(301, "", ("Location", location))
@@ -161,9 +161,9 @@ class FileExchange(Exchange):
             self._send(failed, b"", fields, content_type="")
             return
         start, end, status = 0, file.size, 200
-        wanted = _wanted_range(headers, file) if self.request.method == "GET" else None
-        if wanted is not None:
-            start, end = wanted
+        requested = _requested_range(headers, file) if self.request.method == "GET" else None
+        if requested is not None:
+            start, end = requested
             if start >= end:
                 total = ("Content-Range", f"bytes */{file.size}")
                 self._send_text(416, "416 range not satisfiable", total)
@@ -228,7 +228,7 @@ def _is_after(modified: int, date: str | None) -> bool | None:
         return None
 
 
-def _wanted_range(headers: Mapping[str, str], file: File) -> tuple[int, int] | None:
+def _requested_range(headers: Mapping[str, str], file: File) -> tuple[int, int] | None:
     """The one range asked for, end excluded; empty if there is nothing of it in the file."""
     match = _RANGE.fullmatch(headers.get("Range", ""))
     if match is None:

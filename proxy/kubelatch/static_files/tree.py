@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 # As many as Linux follows (path_resolution(7)).
-_MOST_LINKS: Final = 40
+_MAX_LINKS: Final = 40
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 # What O_DIRECTORY and O_NOFOLLOW make of a link.
 _LINK: Final = {errno.ELOOP, errno.ENOTDIR}
@@ -119,12 +119,12 @@ class Walk:
         # again when it is open: then it cannot be exchanged any more.
         name, status = self.resolve(name)
         if not stat.S_ISREG(status.st_mode):
-            raise _absent(name)
+            raise _not_found(name)
         descriptor = self._open(name)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
-            raise _absent(name)
+            raise _not_found(name)
         return descriptor, status
 
     def names(self) -> list[str]:
@@ -184,12 +184,12 @@ class Walk:
         """Where a link leads, as seen from the directory that the walk has come to."""
         self._links += 1
         target = os.readlink(name, dir_fd=self._descriptors[-1])
-        if self._links > _MOST_LINKS:
-            raise _leads_out(name)
+        if self._links > _MAX_LINKS:
+            raise _escapes_tree(name)
         if target.startswith("/"):
             inside = self._tree.inside(target)
             if inside is None:
-                raise _leads_out(name)
+                raise _escapes_tree(name)
             while len(self._descriptors) > 1:
                 self._ascend()
             return inside
@@ -197,7 +197,7 @@ class Walk:
 
     def _ascend(self) -> None:
         if len(self._descriptors) == 1:
-            raise _leads_out("..")
+            raise _escapes_tree("..")
         os.close(self._descriptors.pop())
 
     def _descend(self, name: str) -> None:
@@ -222,13 +222,13 @@ def _checked(name: str) -> str:
         FileNotFoundError: it does not.
     """
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
-        raise _absent(name)
+        raise _not_found(name)
     return name
 
 
-def _absent(name: str) -> FileNotFoundError:
+def _not_found(name: str) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
-def _leads_out(name: str) -> OSError:
+def _escapes_tree(name: str) -> OSError:
     return OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)

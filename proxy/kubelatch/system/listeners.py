@@ -113,7 +113,7 @@ def listen_tcp(address: str, port: int, *, flag: str = "") -> Listener:
         sock.listen(BACKLOG)
     except OSError as exc:
         sock.close()
-        msg = f"listen tcp {where}: bind: {_words(exc)}"
+        msg = f"listen tcp {where}: bind: {_reason(exc)}"
         raise ListenError(msg, hint=_hint(exc, port, flag)) from exc
     sock.setblocking(False)
     _keep_alive(sock)
@@ -193,7 +193,7 @@ def _open_to(path: str, mode: int, gid: int | None) -> None:
 
 def _no_unix_socket(path: str, exc: OSError, *, bound: bool) -> ListenError:
     # The kernel's limit of 107 bytes shows up in Python as a plain OSError.
-    words = "invalid argument" if exc.errno is None else _words(exc)
+    words = "invalid argument" if exc.errno is None else _reason(exc)
     if bound and exc.errno == errno.EPERM:
         return ListenError(
             f"listen unix {path}: change group: {words}",
@@ -273,7 +273,7 @@ def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _words(exc: OSError) -> str:
+def _reason(exc: OSError) -> str:
     """The error in Go's lower-case words."""
     text = os.strerror(exc.errno) if exc.errno else str(exc)
     return text[:1].lower() + text[1:]

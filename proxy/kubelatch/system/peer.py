@@ -33,7 +33,7 @@ _PORTS: Final = struct.Struct("!HH")
 _SOCKET_ID_REST: Final = struct.Struct("=III")
 # struct inet_diag_msg: family, state, timer, retransmissions; the socket's id, of which ports and
 # both addresses; expiry and queues; owner and inode.
-_ANSWER: Final = struct.Struct("=BBBB4s16s16s12x12xII")
+_RESPONSE: Final = struct.Struct("=BBBB4s16s16s12x12xII")
 # include/net/tcp_states.h
 _ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT = 1, 4, 5, 8
 # The client may have ended its side after the request; whether its process has closed the socket
@@ -48,7 +48,7 @@ _V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _V6_LOOPBACK: Final = bytes(15) + b"\1"
 
 
-class _End(NamedTuple):
+class _Endpoint(NamedTuple):
     """One end of a TCP connection."""
 
     # Of 4 or 16 bytes.
@@ -103,12 +103,12 @@ class Peer:
         return self._uid
 
 
-def can_tell(*, unix_socket: bool) -> bool:
+def can_identify_users(*, unix_socket: bool) -> bool:
     """Whether this system can name the user behind a connection at all."""
     return hasattr(socket, "SO_PEERCRED") if unix_socket else sys.platform == "linux"
 
 
-def has_left(sock: "socket.socket | TransportSocket", *, half: bool = True) -> bool:
+def has_disconnected(sock: "socket.socket | TransportSocket", *, half: bool = True) -> bool:
     """Whether the other end has closed, though bytes of its may be unread.
 
     Args:
@@ -150,15 +150,15 @@ def _tcp_uid(sock: "socket.socket | TransportSocket") -> int | None:
     to be established. A client that has reset its own may have left its port to anybody, of
     which the kernel's table then speaks, and our end is gone.
     """
-    there, here = _end(sock.getpeername()), _end(sock.getsockname())
+    there, here = _endpoint(sock.getpeername()), _endpoint(sock.getsockname())
     loopback = there.address[:1] == b"\x7f" or there.address == _V6_LOOPBACK
     if not loopback and there.address != here.address:
         return None  # another machine's user ids mean nothing here
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-        client = _look_up(kernel, there, here)
+        client = _find_socket(kernel, there, here)
         if client is None or client.state not in _CLIENT_STATES:
             return None
-        ours = _look_up(kernel, here, there)
+        ours = _find_socket(kernel, here, there)
     # Inodes of sockets are the whole machine's: that this is our socket also shows that the
     # connection is one of the network namespace which was asked.
     if (
@@ -171,7 +171,7 @@ def _tcp_uid(sock: "socket.socket | TransportSocket") -> int | None:
     return client.uid if client.inode else None
 
 
-def _look_up(kernel: socket.socket, local: _End, remote: _End) -> _Socket | None:
+def _find_socket(kernel: socket.socket, local: _Endpoint, remote: _Endpoint) -> _Socket | None:
     """The socket whose own address is *local* and that is connected to *remote*.
 
     Without one, the kernel would make do with one that listens on *local*
@@ -189,11 +189,11 @@ def _look_up(kernel: socket.socket, local: _End, remote: _End) -> _Socket | None
     kernel.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + request)
     # The answer is there when the request has been sent (net/core/sock_diag.c, sock_diag_rcv).
     answer, sender = kernel.recvfrom(4096, socket.MSG_DONTWAIT)
-    if sender[0] != 0 or len(answer) < _HEADER.size + _ANSWER.size:
+    if sender[0] != 0 or len(answer) < _HEADER.size + _RESPONSE.size:
         return None
     if _HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
         return None  # an error: there is no such socket
-    family, state, _, _, ports, source, target, uid, inode = _ANSWER.unpack_from(
+    family, state, _, _, ports, source, target, uid, inode = _RESPONSE.unpack_from(
         answer, _HEADER.size
     )
     found = _from_kernel(family, source), _from_kernel(family, target)
@@ -202,7 +202,7 @@ def _look_up(kernel: socket.socket, local: _End, remote: _End) -> _Socket | None
     return _Socket(state, uid, inode)
 
 
-def _end(name: tuple[object, ...]) -> _End:
+def _endpoint(name: tuple[object, ...]) -> _Endpoint:
     """An end by its name of the ``socket`` module."""
     address, port, *rest = name
     # A link-local address has one of its own.
@@ -211,7 +211,7 @@ def _end(name: tuple[object, ...]) -> _End:
         raise TypeError(name)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     packed = socket.inet_pton(family, address.partition("%")[0])
-    return _End(_plain(packed), port, interface)
+    return _Endpoint(_plain(packed), port, interface)
 
 
 def _from_kernel(family: int, packed: bytes) -> bytes:

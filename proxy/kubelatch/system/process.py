@@ -23,7 +23,7 @@ _LISTEN: Final = "LISTEN_"
 _PR_SET_DUMPABLE: Final = 4
 
 # The soft limits that we were given, where we have others.
-_given: dict[int, int] = {}
+_original: dict[int, int] = {}
 
 
 def raise_descriptor_limit() -> None:
@@ -58,7 +58,7 @@ def _set(limit: int, wanted: int) -> None:
         # A kernel may allow less than it says (macOS); then all stays as it was.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(limit, (wanted, hard))
-            _given.setdefault(limit, soft)
+            _original.setdefault(limit, soft)
 
 
 def restore_descriptor_limit(pid: int) -> None:
@@ -66,7 +66,7 @@ def restore_descriptor_limit(pid: int) -> None:
 
     As Go's runtime does it for kubectl (``os/rlimit.go``, ``syscall/rlimit.go``).
     """
-    soft = _given.get(resource.RLIMIT_NOFILE)
+    soft = _original.get(resource.RLIMIT_NOFILE)
     if soft is not None and hasattr(resource, "prlimit"):
         with contextlib.suppress(OSError, ValueError):
             _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -74,12 +74,12 @@ def restore_descriptor_limit(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def given_core_limit() -> Iterator[None]:
+def original_core_limit() -> Iterator[None]:
     """A child that is started within may write core files as we might have.
 
     This process still does not where it is not dumpable, and elsewhere only for that moment.
     """
-    soft = _given.get(resource.RLIMIT_CORE)
+    soft = _original.get(resource.RLIMIT_CORE)
     if soft is not None:
         _set(resource.RLIMIT_CORE, soft)
     try:

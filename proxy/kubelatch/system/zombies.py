@@ -12,13 +12,13 @@ from typing import Final
 from .supervision import Supervisor
 
 # Who waits for a child of ours does so at once: one that is still there at the next look is not.
-_LOOK: Final = 1.0
+_INTERVAL: Final = 1.0
 
 
-def reap_orphans(supervisor: Supervisor) -> None:
+def reap_zombies(supervisor: Supervisor) -> None:
     """Do so from now on, if this is process 1."""
     if os.getpid() == 1:
-        supervisor.every("zombie reaper", _LOOK, _Reaper().look)
+        supervisor.every("zombie reaper", _INTERVAL, _Reaper().look)
 
 
 class _Reaper:

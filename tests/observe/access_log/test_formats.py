@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelatch.observe.access_log import CombinedFormat, Format, JsonFormat, Reader, TextFormat
+from kubelatch.observe.access_log import (
+    CombinedFormat,
+    Format,
+    JsonFormat,
+    RequestViews,
+    TextFormat,
+)
 from kubelatch.relay.record import Record
 
 from .support import record
@@ -19,7 +25,7 @@ OFFSET = 1_700_000_000.0
 
 
 def line(form: Format, shown: Record, prefix: str = "/") -> str:
-    return form(shown, Reader(prefix).read(shown), OFFSET)
+    return form(shown, RequestViews(prefix).read(shown), OFFSET)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +185,8 @@ def test_every_key_of_json_is_documented_and_every_documented_key_is_one() -> No
 def test_json_speaks_of_requests_as_the_api_server(
     target: str, prefix: str, wanted: dict[str, Any]
 ) -> None:
-    told = json.loads(line(JsonFormat(), record(target=target), prefix))
-    assert {key: told.get(key) for key in wanted} == wanted
+    parts = json.loads(line(JsonFormat(), record(target=target), prefix))
+    assert {key: parts.get(key) for key in wanted} == wanted
 
 
 def test_combined_is_apaches() -> None:
@@ -217,7 +223,7 @@ HOSTILE = st.binary(max_size=60).map(lambda raw: raw.decode("utf-8", "surrogatee
 def test_a_request_can_neither_forge_a_line_nor_steer_a_terminal(
     form: Format, target: str, agent: bytes, audit: bytes
 ) -> None:
-    told = line(
+    parts = line(
         form,
         record(
             target=f"/api/v1/{target}",
@@ -225,11 +231,11 @@ def test_a_request_can_neither_forge_a_line_nor_steer_a_terminal(
             audit_id=audit,
         ),
     )
-    assert told.isprintable()
-    told.encode()
+    assert parts.isprintable()
+    parts.encode()
     if isinstance(form, JsonFormat):
-        json.loads(told)
-        assert told.isascii()
+        json.loads(parts)
+        assert parts.isascii()
 
 
 @pytest.mark.parametrize(
@@ -242,13 +248,13 @@ def test_a_request_can_neither_forge_a_line_nor_steer_a_terminal(
     ],
 )
 def test_text_pairs_cannot_be_forged(agent: bytes, shown: str) -> None:
-    told = line(TextFormat(), record(headers=((b"User-Agent", agent),)))
-    assert shown in told
+    parts = line(TextFormat(), record(headers=((b"User-Agent", agent),)))
+    assert shown in parts
 
 
 def test_a_resource_with_spaces_is_one_word_of_text() -> None:
-    told = line(TextFormat(), record(target="/api/v1/pods%20rule=none"))
-    assert ' list "pods rule=none" ' in told
+    parts = line(TextFormat(), record(target="/api/v1/pods%20rule=none"))
+    assert ' list "pods rule=none" ' in parts
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -263,7 +269,7 @@ def test_a_resource_with_spaces_is_one_word_of_text() -> None:
 )
 def test_long_requests_do_not_fill_the_disk(form: Format, target: str) -> None:
     agent = b"y" * 500_000
-    told = line(
+    parts = line(
         form,
         record(
             target=target,
@@ -271,8 +277,8 @@ def test_long_requests_do_not_fill_the_disk(form: Format, target: str) -> None:
             audit_id=agent,
         ),
     )
-    assert len(told) < 9000
-    assert "...(500000)" in told
+    assert len(parts) < 9000
+    assert "...(500000)" in parts
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -287,5 +293,5 @@ def test_long_requests_do_not_fill_the_disk(form: Format, target: str) -> None:
 def test_a_token_in_a_path_is_in_no_field_of_the_line(form: Format, target: str) -> None:
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl"
     shown = record(target=target.format(token, token, token))
-    assert Reader().read(shown).info.is_resource
+    assert RequestViews().read(shown).info.is_resource
     assert "eyJ" not in line(form, shown)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelatch.observe.access_log.redaction import (
-    LONGEST,
-    mask_field,
-    mask_target,
+    MAX_LENGTH,
+    redact_field,
+    redact_target,
     shorten,
     visible,
     visible_name,
@@ -85,7 +85,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl"
     ],
 )
 def test_targets(target: str, shown: str) -> None:
-    assert mask_target(target) == shown
+    assert redact_target(target) == shown
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_targets(target: str, shown: str) -> None:
         pytest.param("Origin", "http://u:p@h", "http://***@h", id="password in an origin"),
         pytest.param("Host", "u:p@h:1", "***@h:1", id="password in a host"),
         pytest.param("User-Agent", "x (http://u:p@h/)", "x (http://***@h/)", id="password in text"),
-        pytest.param("Accept", "a" * 9000, "a" * LONGEST + "...(9000)", id="long"),
+        pytest.param("Accept", "a" * 9000, "a" * MAX_LENGTH + "...(9000)", id="long"),
         pytest.param(
             "Sec-WebSocket-Protocol",
             "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.c2VjcmV0",
@@ -120,7 +120,7 @@ def test_targets(target: str, shown: str) -> None:
     ],
 )
 def test_header_fields(name: str, value: str, shown: str) -> None:
-    assert mask_field(name.encode(), value.encode()) == (name, shown)
+    assert redact_field(name.encode(), value.encode()) == (name, shown)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_what_cannot_be_seen_is_escaped(text: str, shown: str) -> None:
 )
 def test_a_megabyte_of_hostile_text_does_not_hold_up_the_proxy(hostile: str) -> None:
     """Each of these took minutes where a pattern looked at the rest from every beginning."""
-    assert len(visible_target(hostile)) < LONGEST + 20
-    assert len(visible(hostile.encode())) < LONGEST + 20
+    assert len(visible_target(hostile)) < MAX_LENGTH + 20
+    assert len(visible(hostile.encode())) < MAX_LENGTH + 20
     visible_name(hostile)
     scrub(hostile)
 
@@ -170,8 +170,8 @@ def test_a_password_longer_than_what_is_looked_at_is_masked(before: str) -> None
 
 
 def test_long_texts_are_cut_and_say_so() -> None:
-    assert shorten("x" * LONGEST) == "x" * LONGEST
-    assert shorten("x" * (LONGEST + 5)) == "x" * LONGEST + f"...({LONGEST + 5})"
+    assert shorten("x" * MAX_LENGTH) == "x" * MAX_LENGTH
+    assert shorten("x" * (MAX_LENGTH + 5)) == "x" * MAX_LENGTH + f"...({MAX_LENGTH + 5})"
 
 
 SECRET_NAMES = st.sampled_from(["token", "access_token", "client-secret", "Password", "x-api-key"])
@@ -184,7 +184,7 @@ def test_no_named_secret_survives_whatever_stands_around_it(
     name: str, secret: str, before: str, after: str
 ) -> None:
     marked = f"Sx{secret}xS"
-    shown = mask_target(f"/p?{before}&{name}={marked}&{after}")
+    shown = redact_target(f"/p?{before}&{name}={marked}&{after}")
     assert marked not in shown
 
 

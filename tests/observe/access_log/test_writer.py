@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.errors import UsageError
-from kubelatch.observe.access_log import STDERR, Sink
+from kubelatch.observe.access_log import STDERR, LogWriter
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.kubeconfig import kubeconfig, write
@@ -42,7 +42,7 @@ class Reports:
 def test_lines_are_appended_in_order(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("before\n")
-    sink = Sink(str(path))
+    sink = LogWriter(str(path))
     for number in range(1000):
         sink.write(b"%d\n" % number)
     sink.close()
@@ -60,12 +60,12 @@ def test_a_file_that_cannot_be_opened_is_said_at_start(
     tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:
     with pytest.raises(UsageError, match=r"open .*: "):
-        Sink(str(make(tmp_path)))
+        LogWriter(str(make(tmp_path)))
 
 
 def test_a_full_disk_loses_lines_and_is_said_once() -> None:
     reports = Reports()
-    sink = Sink("/dev/full", reports)
+    sink = LogWriter("/dev/full", reports)
     sink.write(b"one\ntwo\n")
     assert reports.until(1) == ["the log /dev/full loses lines: no space left on device"]
     sink.write(b"three\n")
@@ -78,7 +78,7 @@ def test_a_disk_with_room_again_is_said_and_written_to(tmp_path: Path) -> None:
     reports = Reports()
     path = tmp_path / "log"
     path.symlink_to("/dev/full")
-    sink = Sink(str(path), reports)
+    sink = LogWriter(str(path), reports)
     sink.write(b"lost\n")
     reports.until(1)
     path.unlink()
@@ -92,7 +92,7 @@ def test_a_disk_with_room_again_is_said_and_written_to(tmp_path: Path) -> None:
 def test_a_line_that_was_cut_does_not_run_into_the_next(tmp_path: Path) -> None:
     path = tmp_path / "log"
     reports = Reports()
-    sink = Sink(str(path), reports)
+    sink = LogWriter(str(path), reports)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
@@ -111,7 +111,7 @@ def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path: Path) -> None:
     """Opening it for writing alone would wait for ever, at start and deaf to all signals."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    sink = Sink(str(path))
+    sink = LogWriter(str(path))
     sink.write(b"first\n")
     with path.open("rb", buffering=0) as reader:
         assert reader.read(100) == b"first\n"
@@ -126,12 +126,12 @@ def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path: Path) -> None:
 def test_what_nobody_takes_before_the_end_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubelatch.observe.access_log.writer._PATIENCE", 0.1)
+    monkeypatch.setattr("kubelatch.observe.access_log.writer._CLOSE_TIMEOUT", 0.1)
     path = tmp_path / "pipe"
     os.mkfifo(path)
     with path.open("r+b", buffering=0) as reader:
         reports = Reports()
-        sink = Sink(str(path), reports)
+        sink = LogWriter(str(path), reports)
         sink.write(b"x" * 1024 * 1024 + b"\n")  # more than a pipe holds
         reader.read(1)  # the thread has it
         sink.write(b"one\ntwo\n")
@@ -148,7 +148,7 @@ def test_a_reader_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     reports = Reports()
-    sink = Sink(str(path), reports)
+    sink = LogWriter(str(path), reports)
     line = b"x" * 1023 + b"\n"
     for _ in range(20 * 1024):  # 20 MiB: far more than may wait
         sink.write(line)
@@ -170,7 +170,7 @@ def test_a_non_blocking_file_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-    sink = Sink(f"/proc/self/fd/{writer}")
+    sink = LogWriter(f"/proc/self/fd/{writer}")
     os.close(writer)
     os.set_blocking(sink._fd, False)
     data = b"".join(b"%06d\n" % number for number in range(50_000))
@@ -187,7 +187,7 @@ def test_a_non_blocking_file_is_waited_for(tmp_path: Path) -> None:
 
 def test_reopening_puts_what_came_before_into_the_old_file(tmp_path: Path) -> None:
     path, old = tmp_path / "log", tmp_path / "log.1"
-    sink = Sink(str(path))
+    sink = LogWriter(str(path))
     sink.write(b"old\n")
     path.rename(old)
     sink.reopen()
@@ -201,7 +201,7 @@ def test_a_file_that_cannot_be_opened_anew_is_gone_on_with(tmp_path: Path) -> No
     directory = tmp_path / "d"
     directory.mkdir()
     reports = Reports()
-    sink = Sink(str(directory / "log"), reports)
+    sink = LogWriter(str(directory / "log"), reports)
     directory.rename(tmp_path / "e")
     sink.reopen()
     [said] = reports.until(1)
@@ -212,7 +212,7 @@ def test_a_file_that_cannot_be_opened_anew_is_gone_on_with(tmp_path: Path) -> No
 
 
 def test_standard_error_is_never_reopened_or_closed(capfd: pytest.CaptureFixture[str]) -> None:
-    sink = Sink(STDERR)
+    sink = LogWriter(STDERR)
     sink.reopen()
     sink.write(b"said\n")
     sink.close()

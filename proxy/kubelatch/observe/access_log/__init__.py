@@ -1,18 +1,18 @@
-"""The request log: one line for each exchange, in the form that its reader wants.
+"""The request log: one line for each exchange, in the form that its views wants.
 
-``masking`` says what may be shown, ``reading`` what a record says, ``formats`` how it looks and
-``narration`` what ``-v`` adds; all four are pure. ``log`` works by the batch, ``sink`` writes.
+``masking`` says what may be shown, ``view`` what a record says, ``formats`` how it looks and
+``verbose`` what ``-v`` adds; all four are pure. ``log`` works by the batch, ``writer`` writes.
 It learns of requests from records alone, and can stop none.
 """
 
 from .formats import CombinedFormat, Format, JsonFormat, TextFormat
 from .log import AccessLog, Batches, Scope
-from .reading import Reader, StreamKind
-from .verbose import ANSWER_FIELDS, STREAMS
-from .writer import STDERR, Sink, SinkHandler, sanitized_traceback
+from .request_view import RequestViews, StreamKind
+from .verbose import RESPONSE_FIELDS, STREAMS
+from .writer import STDERR, LogHandler, LogWriter, sanitized_traceback
 
 __all__ = [
-    "ANSWER_FIELDS",
+    "RESPONSE_FIELDS",
     "STDERR",
     "STREAMS",
     "AccessLog",
@@ -20,10 +20,10 @@ __all__ = [
     "CombinedFormat",
     "Format",
     "JsonFormat",
-    "Reader",
+    "LogHandler",
+    "LogWriter",
+    "RequestViews",
     "Scope",
-    "Sink",
-    "SinkHandler",
     "StreamKind",
     "TextFormat",
     "sanitized_traceback",

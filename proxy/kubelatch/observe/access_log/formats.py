@@ -13,15 +13,15 @@ from typing import Final, Protocol
 
 from ...redact import printable
 from ...relay.record import Record
-from .reading import Reading, field, user_agent
 from .redaction import visible, visible_name, visible_target
+from .request_view import RequestView, field, user_agent
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip  # noqa: E501
 # Escapes for JSON: ASCII only, control characters and DEL included.
 _quote: Final = encode_basestring_ascii
 # How much of what records have in common is kept, ready to be put into a line.
 _UUID: Final = re.compile(rb"[0-9a-f-]{1,64}")
-_REMEMBERED: Final = 1024
+_CACHE_SIZE: Final = 1024
 # Of a request for a resource; the core group is an empty one.
 _ALWAYS: Final = frozenset({"group", "version", "resource"})
 
@@ -29,12 +29,12 @@ _ALWAYS: Final = frozenset({"group", "version", "resource"})
 class Format(Protocol):
     """Makes the line of a record, without a line end."""
 
-    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+    def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
         """The line.
 
         Args:
-            record: what happened; one that has not ended yet is told as a beginning.
-            reading: what it says.
+            record: what happened; one that has not ended yet is parts as a beginning.
+            view: what it says.
             offset: what to add to the record's times to get seconds since the epoch.
         """
         ...
@@ -86,10 +86,10 @@ class TextFormat:
         self._time = _Clock("%H:%M:%S", local=True) if colour else _Clock("%Y-%m-%dT%H:%M:%S")
         self._zone = "" if colour else "Z"
         self._dim, self._plain = ("\x1b[2m", "\x1b[0m") if colour else ("", "")
-        self._request = lru_cache(_REMEMBERED)(_request_columns)
-        self._caller = lru_cache(_REMEMBERED)(_caller)
+        self._request = lru_cache(_CACHE_SIZE)(_request_columns)
+        self._caller = lru_cache(_CACHE_SIZE)(_caller)
 
-    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+    def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
         ended = record.ended
         if ended:
             status = f"{record.status or '-':>3}"
@@ -100,7 +100,7 @@ class TextFormat:
             status = f"{_colour_of(record)}{status}{self._plain}"
         return (
             f"{self._dim}{self._time((ended or record.started) + offset)}{self._zone}{self._plain} "
-            f"{status} {took.rjust(7)} {size.rjust(6)}  {self._request(reading)}"
+            f"{status} {took.rjust(7)} {size.rjust(6)}  {self._request(view)}"
             f"{self._dim}{self._details(record)}{self._plain}"
         )
 
@@ -127,7 +127,7 @@ def _events(record: Record) -> str:
     if record.received:
         text += f" in={_size(record.received)}"
     if record.connect_wait or record.credential_wait:
-        text += _waits(record)
+        text += _wait_times(record)
     return text
 
 
@@ -136,10 +136,10 @@ def _audit(value: bytes) -> str:
     return value.decode() if _UUID.fullmatch(value) else _word(visible(value))
 
 
-def _request_columns(reading: Reading) -> str:
-    verb = reading.info.verb
-    what = f"{verb} {_word(reading.kind)}" if reading.kind else verb
-    return f"{what:<24} {_word(reading.method or '-')} {_word(reading.target or '-')}"
+def _request_columns(view: RequestView) -> str:
+    verb = view.info.verb
+    what = f"{verb} {_word(view.kind)}" if view.kind else verb
+    return f"{what:<24} {_word(view.method or '-')} {_word(view.target or '-')}"
 
 
 def _caller(client: str, uid: int | None, agent: str) -> str:
@@ -149,7 +149,7 @@ def _caller(client: str, uid: int | None, agent: str) -> str:
     return f"{text} ua={_word(agent)}" if agent else text
 
 
-def _waits(record: Record) -> str:
+def _wait_times(record: Record) -> str:
     """Without any, the first byte's time is the upstream's time."""
     text = f" connect={_duration(record.connect_wait)}" if record.connect_wait else ""
     if record.credential_wait:
@@ -211,17 +211,17 @@ class JsonFormat:
 
     def __init__(self) -> None:
         self._time = _Clock("%Y-%m-%dT%H:%M:%S")
-        self._request = lru_cache(_REMEMBERED)(_request_keys)
-        self._caller = lru_cache(_REMEMBERED)(_caller_keys)
+        self._request = lru_cache(_CACHE_SIZE)(_request_keys)
+        self._caller = lru_cache(_CACHE_SIZE)(_caller_keys)
 
-    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+    def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
         ended = record.ended
         protocol = f',"protocol":{_quote(record.protocol)}' if record.protocol else ""
         return (
             f'{{"time":"{self._time((ended or record.started) + offset)}Z"'
             f',"event":"{"end" if ended else "begin"}"'
             f"{self._caller(record.client, record.uid, user_agent(record))}"
-            f"{self._request(reading)}{protocol}{_outcome(record) if ended else ''}}}"
+            f"{self._request(view)}{protocol}{_outcome(record) if ended else ''}}}"
         )
 
 
@@ -232,11 +232,10 @@ def _caller_keys(client: str, uid: int | None, agent: str) -> str:
     return f'{text},"user_agent":{_quote(agent)}' if agent else text
 
 
-def _request_keys(reading: Reading) -> str:
-    info = reading.info
+def _request_keys(view: RequestView) -> str:
+    info = view.info
     text = (
-        f',"method":{_quote(reading.method)},"target":{_quote(reading.target)}'
-        f',"verb":{_quote(info.verb)}'
+        f',"method":{_quote(view.method)},"target":{_quote(view.target)},"verb":{_quote(info.verb)}'
     )
     if info.is_resource:
         text += "".join(
@@ -286,21 +285,21 @@ def _outcome(record: Record) -> str:
 class CombinedFormat:
     """Apache's combined log format (mod_log_config), as GoAccess and its kin read it.
 
-    A request that was told nothing, because its client left, has nginx's status 499.
+    A request that was parts nothing, because its client left, has nginx's status 499.
     """
 
     def __init__(self) -> None:
         self._second = -1
         self._text = ""
 
-    def __call__(self, record: Record, reading: Reading, offset: float, /) -> str:
+    def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
         agent = _apache(user_agent(record))
         referer = field(record.headers, b"referer")
         major, minor = record.version
-        request = f"{reading.method} {reading.target} HTTP/{major}.{minor}"
+        request = f"{view.method} {view.target} HTTP/{major}.{minor}"
         return (
             f"{record.client or '-'} - - [{self._moment(record.started + offset)}] "
-            f'"{_apache(request) if reading.method else "-"}" '
+            f'"{_apache(request) if view.method else "-"}" '
             f"{record.status or 499} {record.sent or '-'} "
             f'"{_apache(_url(referer)) if referer else "-"}" "{agent or "-"}"'
         )

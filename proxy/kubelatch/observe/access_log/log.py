@@ -1,7 +1,7 @@
 """The request log: records in, lines out, by the batch.
 
 An exchange only appends its record to a list. Some hundred records or a tenth of a second later
-they are made into lines, once, and handed to the sink in one piece, whose thread writes them.
+they are made into lines, once, and handed to the writer in one piece, whose thread writes them.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Final, Literal
 from ...gate.patterns import PatternList
 from ...relay.record import Record
 from ...system.supervision import where
-from . import verbose as narration
+from . import verbose
 from .formats import CombinedFormat, Format
-from .reading import Reader, is_problem
-from .writer import Sink
+from .request_view import RequestViews, is_problem
+from .writer import LogWriter
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +37,22 @@ class Batches:
     """Collects records, and hands them on in their order.
 
     Args:
-        takers: each gets every batch. Called by the event loop, never by an exchange.
+        consumers: each gets every batch. Called by the event loop, never by an exchange.
     """
 
-    __slots__ = ("_takers", "_timer", "_waiting")
+    __slots__ = ("_consumers", "_queued", "_timer")
 
-    def __init__(self, *takers: Callable[[Sequence[Record]], None]) -> None:
-        self._takers = takers
-        self._waiting: list[Record] = []
+    def __init__(self, *consumers: Callable[[Sequence[Record]], None]) -> None:
+        self._consumers = consumers
+        self._queued: list[Record] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self, record: Record) -> None:
         """Take a record."""
-        self._waiting.append(record)
+        self._queued.append(record)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_DELAY, self._on_time)
-        if len(self._waiting) == _BATCH:
+        if len(self._queued) == _BATCH:
             asyncio.get_running_loop().call_soon(self.flush)
 
     def _on_time(self) -> None:
@@ -61,9 +61,9 @@ class Batches:
 
     def flush(self) -> None:
         """Hand on what there is."""
-        if self._waiting:
-            records, self._waiting = self._waiting, []
-            for take in self._takers:
+        if self._queued:
+            records, self._queued = self._queued, []
+            for take in self._consumers:
                 try:
                     take(records)
                 except Exception as error:  # noqa: BLE001 -- the others are to get them all the same
@@ -74,53 +74,53 @@ class AccessLog:
     """Writes records.
 
     Args:
-        sink: where to; None hands lines to Python's logging, as warnings.
+        writer: where to; None hands lines to Python's logging, as warnings.
         form: how.
-        reader: reads them.
+        views: reads them.
         scope: which.
         skip: paths of which only problems are written.
-        verbosity: ``-v``; see :mod:`.narration`.
+        verbosity: ``-v``; see :mod:`.verbose`.
     """
 
     def __init__(
         self,
-        sink: Sink | None,
+        writer: LogWriter | None,
         form: Format,
-        reader: Reader,
+        views: RequestViews,
         *,
         scope: Scope = "all",
         skip: PatternList | None = None,
         verbosity: int = 0,
     ) -> None:
-        self._sink = sink
+        self._writer = writer
         self._form = form
-        self._reader = reader
+        self._views = views
         self._scope = scope
         self._skip = skip if skip is not None and skip.patterns else None
         self._verbosity = verbosity
         # Apache's format has no way to say that something has begun.
-        self._tells_beginnings = scope == "all" and not isinstance(form, CombinedFormat)
+        self._logs_starts = scope == "all" and not isinstance(form, CombinedFormat)
 
     def begin(self, record: Record) -> None:
         """Tell of an exchange that has been let through; to be called from ``-v=2`` on."""
-        reading = self._reader.read(record)
-        if self._verbosity >= narration.DECISIONS:
-            log.info("%s", narration.beginning(record, reading), extra=_REDACTED)
-        if reading.stream and self._tells_beginnings:
-            self._write([self._form(record, reading, _offset())])
+        view = self._views.read(record)
+        if self._verbosity >= verbose.DECISIONS:
+            log.info("%s", verbose.beginning(record, view), extra=_REDACTED)
+        if view.stream and self._logs_starts:
+            self._write([self._form(record, view, _offset())])
 
     def take(self, records: Sequence[Record]) -> None:
         """Write the lines of exchanges that have ended."""
         offset, lines = _offset(), []
-        if self._verbosity >= narration.DECISIONS:
-            self._narrate(records)
+        if self._verbosity >= verbose.DECISIONS:
+            self._log_verbose(records)
         if self._scope != "all":
             records = [r for r in records if self._scope == "problems" and is_problem(r)]
-        read, form = self._reader.read, self._form
+        read, form = self._views.read, self._form
         for record in records:
-            reading = read(record)
-            if self._skip is None or not self._skips(record, reading.info.path):
-                lines.append(form(record, reading, offset))
+            view = read(record)
+            if self._skip is None or not self._skips(record, view.info.path):
+                lines.append(form(record, view, offset))
         if lines:
             self._write(lines)
 
@@ -130,18 +130,18 @@ class AccessLog:
             return False
         return self._skip is not None and self._skip.first_match(path) is not None
 
-    def _narrate(self, records: Sequence[Record]) -> None:
+    def _log_verbose(self, records: Sequence[Record]) -> None:
         for record in records:
-            for told in narration.ending(record, self._reader.read(record), self._verbosity):
-                log.info("%s", told, extra=_REDACTED)
+            for parts in verbose.ending(record, self._views.read(record), self._verbosity):
+                log.info("%s", parts, extra=_REDACTED)
 
     def _write(self, lines: list[str]) -> None:
-        if self._sink is None:
+        if self._writer is None:
             for line in lines:
                 log.warning("%s", line, extra=_REDACTED)
             return
         lines.append("")
-        self._sink.write("\n".join(lines).encode("utf-8", "backslashreplace"))
+        self._writer.write("\n".join(lines).encode("utf-8", "backslashreplace"))
 
 
 def _offset() -> float:

@@ -9,21 +9,21 @@ from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote_plus
 
-from ...redact import MASK, printable, scrub
+from ...redact import REDACTED, printable, scrub
 
-# Beyond this a target or a user agent says nothing more to a reader, and fills disks.
-LONGEST: Final = 2048
+# Beyond this a target or a user agent says nothing more to a views, and fills disks.
+MAX_LENGTH: Final = 2048
 # Audit-Id: of all fields that are shown the one that is always another.
 _PLAIN: Final = re.compile(rb"[0-9a-f-]{1,64}")
 # Of Kubernetes' own names none is longer.
-_LONGEST_NAME: Final = 253
+_MAX_NAME_LENGTH: Final = 253
 # What is not looked at at all. More than is shown, so that masking sees where a secret ends.
-_MOST: Final = 4 * LONGEST
+_MOST: Final = 4 * MAX_LENGTH
 # Ends a password of a URL that goes on beyond.
 _CUT: Final = "@"
 
 # No parameter is called so; one that is has something to hide.
-_LONG_NAME: Final = 100
+_MAX_PARAMETER_NAME: Final = 100
 # A URL in a URL in a URL.
 _ENCODINGS: Final = 3
 
@@ -32,11 +32,11 @@ _SENSITIVE: Final = re.compile(
     "|assertion|ticket|hmac|csrf|xsrf|(?:api|access|private|ssh|encryption)[-_.]?key",
     re.IGNORECASE,
 )
-_SECRET_WORDS: Final = frozenset(
+_SECRET_NAMES: Final = frozenset(
     {"key", "sig", "sid", "code", "otp", "pin", "pass", "pw", "creds", "state"}
 )
 # What stands between a name and its value: `token=x`, or `{"token": "x"}`.
-_SETS: Final = re.compile(r"""=|["'] *:""")
+_ASSIGNMENT: Final = re.compile(r"""=|["'] *:""")
 # Labels and fields of objects, written `name=value`: no secrets, and too useful to hide.
 _SELECTORS: Final = frozenset({"labelselector", "fieldselector"})
 # User and password of a URL, as `//user:password@host`, and of what has no slashes before them.
@@ -68,9 +68,9 @@ def shorten(text: str, whole: int = 0) -> str:
         text: what may be too long.
         whole: how long that is of which *text* is the beginning; 0 if it is all.
     """
-    if len(text) <= LONGEST and not whole:
+    if len(text) <= MAX_LENGTH and not whole:
         return text
-    return f"{text[:LONGEST]}...({whole or len(text)})"
+    return f"{text[:MAX_LENGTH]}...({whole or len(text)})"
 
 
 def visible(value: bytes) -> str:
@@ -87,36 +87,36 @@ def visible_target(target: str) -> str:
     """A request target, or any URL, as it may be shown: masked, escaped and not too long."""
     size = len(target)
     if size > _MOST:
-        return shorten(printable(mask_target(target[:_MOST] + _CUT)), size)
-    return shorten(printable(mask_target(target)))
+        return shorten(printable(redact_target(target[:_MOST] + _CUT)), size)
+    return shorten(printable(redact_target(target)))
 
 
 def visible_name(text: str) -> str:
     """A part of a path, such as the name of an object, as it may be shown."""
-    return printable(scrub(_mask_segment(text[:_LONGEST_NAME])))
+    return printable(scrub(_redact_segment(text[:_MAX_NAME_LENGTH])))
 
 
-def mask_target(target: str) -> str:
+def redact_target(target: str) -> str:
     """A request target, or any URL, with the secrets in it masked."""
     path, mark, query = target.partition("?")
     if path[:1] != "/":
-        path = _mask_userinfo(path)
+        path = _redact_userinfo(path)
     if "=" in path or "%" in path:
-        path = "/".join(map(_mask_segment, path.split("/")))
-    return scrub(path + mark + (mask_query(query) if query else ""))
+        path = "/".join(map(_redact_segment, path.split("/")))
+    return scrub(path + mark + (redact_query(query) if query else ""))
 
 
-def _mask_userinfo(text: str) -> str:
+def _redact_userinfo(text: str) -> str:
     """``user:password@host``, with or without a scheme before it."""
-    return _LEADING_USERINFO.sub(rf"\1{MASK}@", text)
+    return _LEADING_USERINFO.sub(rf"\1{REDACTED}@", text)
 
 
-def _mask_segment(text: str) -> str:
+def _redact_segment(text: str) -> str:
     """Parameters in a path (RFC 3986 section 3.3): ``;jsessionid=x``."""
-    return MASK if _assigns(text) else text
+    return REDACTED if _assigns(text) else text
 
 
-def mask_query(query: str) -> str:
+def redact_query(query: str) -> str:
     """A query with the values masked whose names, or whose own text, speak of secrets.
 
     Of a command to be executed the first word is kept; its arguments are where passwords are.
@@ -125,14 +125,14 @@ def mask_query(query: str) -> str:
     words = 0
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        kind = _kind_of_name(name) if len(name) < _LONG_NAME else "secret"
+        kind = _kind_of_name(name) if len(name) < _MAX_PARAMETER_NAME else "secret"
         if kind == "command":
             words += 1
             kind = "secret" if words > 1 else "plain"
         if _assigns(name):
-            pair = MASK  # noqa: PLW2901 -- shown instead of it
+            pair = REDACTED  # noqa: PLW2901 -- shown instead of it
         elif value and (kind == "secret" or (kind != "selector" and _assigns(value))):
-            pair = f"{name}={MASK}"  # noqa: PLW2901 -- shown instead of it
+            pair = f"{name}={REDACTED}"  # noqa: PLW2901 -- shown instead of it
         shown.append(pair)
     return "&".join(shown)
 
@@ -144,7 +144,7 @@ def _kind_of_name(name: str) -> Literal["secret", "selector", "command", "plain"
         return "command"
     if plain in _SELECTORS:
         return "selector"
-    return "secret" if plain in _SECRET_WORDS or _SENSITIVE.search(plain) else "plain"
+    return "secret" if plain in _SECRET_NAMES or _SENSITIVE.search(plain) else "plain"
 
 
 def _assigns(text: str) -> bool:
@@ -160,33 +160,33 @@ def _assigns(text: str) -> bool:
     return any(
         _SENSITIVE.search(name)
         for pair in re.split("[&;]", text)
-        for name in _SETS.split(pair)[:-1]
+        for name in _ASSIGNMENT.split(pair)[:-1]
     )
 
 
-def mask_field(name: bytes, value: bytes) -> tuple[str, str]:
+def redact_field(name: bytes, value: bytes) -> tuple[str, str]:
     """A header field as it may be shown: its value only if the field is known to hold no secret."""
     shown, text = name.decode("latin-1"), value[:_MOST].decode("utf-8", "surrogateescape")
     lower = shown.lower()
     if lower == "sec-websocket-protocol":
-        text = ", ".join(map(_mask_protocol, text.split(",")))
+        text = ", ".join(map(_redact_protocol, text.split(",")))
     elif lower in _URL_FIELDS:
-        text = mask_target(text)
+        text = redact_target(text)
     elif lower in _AUTHORITY_FIELDS:
-        text = _mask_userinfo(text)
+        text = _redact_userinfo(text)
     elif lower not in _SHOWN_FIELDS:
-        text = MASK
-    whole = len(value) if len(value) > _MOST and text != MASK else 0
+        text = REDACTED
+    whole = len(value) if len(value) > _MOST and text != REDACTED else 0
     return shorten(printable(shown)), shorten(printable(scrub(text)), whole)
 
 
 def visible_host(value: bytes) -> str:
     """The value of ``Host`` as it may be shown."""
-    return mask_field(b"host", value)[1]
+    return redact_field(b"host", value)[1]
 
 
-def _mask_protocol(token: str) -> str:
+def _redact_protocol(token: str) -> str:
     """Browsers put their bearer token among the subprotocols, for want of another place
     (kubernetes apiserver/pkg/authentication/request/websocket/protocol.go)."""
     token = token.strip()
-    return token if token.endswith(".k8s.io") and "bearer" not in token.lower() else MASK
+    return token if token.endswith(".k8s.io") and "bearer" not in token.lower() else REDACTED

@@ -9,63 +9,61 @@ from typing import Final
 
 from ...relay.record import Pairs, Record
 from .formats import upstream_time
-from .reading import Reading, field, is_refusal
-from .redaction import mask_field, visible_host
+from .redaction import redact_field, visible_host
+from .request_view import RequestView, field, is_refusal
 
 STREAMS: Final = 2
-"""From here on, watches and tunnels are told of when they begin."""
+"""From here on, watches and tunnels are parts of when they begin."""
 DECISIONS: Final = 3
 TIMING: Final = 6
 REQUEST_FIELDS: Final = 7
-ANSWER_FIELDS: Final = 8
+RESPONSE_FIELDS: Final = 8
 
 
-def beginning(record: Record, reading: Reading) -> str:
+def beginning(record: Record, view: RequestView) -> str:
     """That the gate let a request pass."""
-    return f"gate: accepted {_request(record, reading)}"
+    return f"gate: accepted {_request(record, view)}"
 
 
-def ending(record: Record, reading: Reading, verbosity: int) -> Iterator[str]:
-    """What can be told of an exchange that is over."""
+def ending(record: Record, view: RequestView, verbosity: int) -> Iterator[str]:
+    """What can be parts of an exchange that is over."""
     if record.rule and verbosity >= DECISIONS:
         verdict = "refused" if is_refusal(record) else "answered"
-        yield f"gate: {verdict} {_request(record, reading)} by {record.rule}"
+        yield f"gate: {verdict} {_request(record, view)} by {record.rule}"
     if verbosity < TIMING:
         return
     if not record.rule:
-        yield f"upstream: {_request(record, reading)}: {_timing(record)}"
+        yield f"upstream: {_request(record, view)}: {_timing(record)}"
     if verbosity >= REQUEST_FIELDS:
         yield from _fields("request", record.headers)
-    if verbosity >= ANSWER_FIELDS:
+    if verbosity >= RESPONSE_FIELDS:
         yield from _fields("answer", record.answer)
 
 
-def _request(record: Record, reading: Reading) -> str:
+def _request(record: Record, view: RequestView) -> str:
     host = field(record.headers, b"host")
-    return f"{reading.method} {reading.target}" + (
-        f" for host {visible_host(host)}" if host else ""
-    )
+    return f"{view.method} {view.target}" + (f" for host {visible_host(host)}" if host else "")
 
 
 def _timing(record: Record) -> str:
-    told = [f"status {record.status}" if record.status else "no answer"]
+    parts = [f"status {record.status}" if record.status else "no answer"]
     if record.credential_wait:
-        told.append(f"waited {record.credential_wait * 1000:.1f}ms for a credential")
+        parts.append(f"waited {record.credential_wait * 1000:.1f}ms for a credential")
     if record.connects:
-        told.append(f"opened {record.connects} in {record.connect_wait * 1000:.1f}ms")
+        parts.append(f"opened {record.connects} in {record.connect_wait * 1000:.1f}ms")
     elif record.reused:
-        told.append("reused a connection")
+        parts.append("reused a connection")
     if record.first_byte:
-        told.append(f"answered after {upstream_time(record) * 1000:.1f}ms")
+        parts.append(f"answered after {upstream_time(record) * 1000:.1f}ms")
     if record.retries:
-        told.append(f"sent {record.retries + 1} times")
+        parts.append(f"sent {record.retries + 1} times")
     if record.cause:
-        told.append(f"failed: {record.cause}")
-    told.append(f"over after {(record.ended - record.started) * 1000:.1f}ms")
-    return ", ".join(told)
+        parts.append(f"failed: {record.cause}")
+    parts.append(f"over after {(record.ended - record.started) * 1000:.1f}ms")
+    return ", ".join(parts)
 
 
 def _fields(whose: str, pairs: Pairs) -> Iterator[str]:
     for pair in pairs:
-        name, value = mask_field(*pair)
+        name, value = redact_field(*pair)
         yield f"{whose}: {name}: {value}"

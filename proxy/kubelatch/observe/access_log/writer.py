@@ -1,6 +1,6 @@
 """One file that lines are appended to, by a thread of its own.
 
-Whoever writes never waits: not for a disk, not for a reader of a pipe that has gone to lunch.
+Whoever writes never waits: not for a disk, not for a views of a pipe that has gone to lunch.
 What cannot be written is dropped and counted, said once, and said again when writing works
 again. Lines are never mixed: a batch that was cut in the middle is ended before the next.
 """
@@ -18,28 +18,28 @@ from collections.abc import Callable
 from typing import Final
 
 from ...errors import UsageError
-from ...redact import printable, redact, sanitize, shown_path
+from ...redact import printable, redact, redact_path, sanitize
 from ...system.supervision import where
 
 STDERR: Final = "-"
-# What may wait for a slow disk or reader; some ten thousand lines.
-_MOST_WAITING: Final = 8 * 1024 * 1024
+# What may wait for a slow disk or views; some ten thousand lines.
+_MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 # Between two writes, in seconds: what comes meanwhile goes out together, and each time that the
 # thread wakes up it competes with the event loop for the interpreter.
-_REST: Final = 0.02
+_WRITE_INTERVAL: Final = 0.02
 # Of the program's own log, in characters.
-_LONGEST_LINE: Final = 8000
-# How long the end of the process waits for a reader that does not read.
-_PATIENCE: Final = 5.0
+_MAX_LINE_LENGTH: Final = 8000
+# How long the end of the process waits for a views that does not read.
+_CLOSE_TIMEOUT: Final = 5.0
 
 
-class Sink:
+class LogWriter:
     """See the module.
 
     Args:
         path: the file, made if need be and readable by its owner only, or a named pipe;
             :data:`STDERR` is standard error.
-        report: is told, from any thread, when lines are lost and when that is over.
+        report: is parts, from any thread, when lines are lost and when that is over.
 
     Attributes:
         lost: how many lines could not be written.
@@ -54,12 +54,12 @@ class Sink:
         self._fd = _stderr() if path == STDERR else _open(path)
         self._changed = threading.Condition()
         # None stands for the file to be opened anew, behind what was written before.
-        self._waiting: list[bytes | None] = []
+        self._queued: list[bytes | None] = []
         self._size = 0
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._torn = False
-        self._failing = False
+        self._partial_line = False
+        self._is_losing = False
         self.lost = 0
 
     @property
@@ -74,10 +74,10 @@ class Sink:
         with self._changed:
             if self._closed:
                 return
-            if self._size + len(lines) > _MOST_WAITING:
-                self._lose(lines, "nobody takes its lines as fast as they come")
+            if self._size + len(lines) > _MAX_QUEUED_BYTES:
+                self._drop(lines, "nobody takes its lines as fast as they come")
                 return
-            self._waiting.append(lines)
+            self._queued.append(lines)
             self._size += len(lines)
             self._wake()
 
@@ -85,7 +85,7 @@ class Sink:
         """Open the file anew, once what was written before is in the old one (for logrotate)."""
         with self._changed:
             if self._path != STDERR and not self._closed:
-                self._waiting.append(None)
+                self._queued.append(None)
                 self._wake()
 
     def close(self) -> None:
@@ -95,11 +95,11 @@ class Sink:
             self._changed.notify()
             thread, self._thread = self._thread, None
         if thread is not None:
-            thread.join(_PATIENCE)
+            thread.join(_CLOSE_TIMEOUT)
             if thread.is_alive():
                 with self._changed:
-                    rest, self._waiting = self._waiting, []
-                    self._lose(b"".join(filter(None, rest)), "nobody took the last in time")
+                    rest, self._queued = self._queued, []
+                    self._drop(b"".join(filter(None, rest)), "nobody took the last in time")
                 return
         if self._fd > 2:
             os.close(self._fd)
@@ -115,18 +115,18 @@ class Sink:
     def _run(self) -> None:
         while True:
             try:
-                if not self._turn():
+                if not self._write_queued():
                     return
             except Exception as error:  # noqa: BLE001 -- the log must not end in silence
-                self._failing = True
-                self._say(f"loses lines: internal error ({where(error)})")
+                self._is_losing = True
+                self._report_state(f"loses lines: internal error ({where(error)})")
 
-    def _turn(self) -> bool:
+    def _write_queued(self) -> bool:
         """Write what waits; False if it is closed and nothing does."""
         with self._changed:
-            while not self._waiting and not self._closed:
+            while not self._queued and not self._closed:
                 self._changed.wait()
-            waiting, self._waiting, self._size = self._waiting, [], 0
+            waiting, self._queued, self._size = self._queued, [], 0
         if not waiting:
             return False
         while None in waiting:
@@ -135,13 +135,13 @@ class Sink:
             self._open_anew()
             waiting = waiting[at + 1 :]
         self._write_all(b"".join(filter(None, waiting)))
-        time.sleep(_REST)
+        time.sleep(_WRITE_INTERVAL)
         return True
 
     def _write_all(self, lines: bytes) -> None:
         if not lines:
             return
-        data = b"\n" + lines if self._torn else lines
+        data = b"\n" + lines if self._partial_line else lines
         rest = memoryview(data)
         try:
             while rest:
@@ -155,30 +155,30 @@ class Sink:
         except OSError as error:
             done = len(data) - len(rest)
             if done:
-                self._torn = data[done - 1 : done] != b"\n"
-            self._lose(bytes(rest), os.strerror(error.errno or 0).lower())
+                self._partial_line = data[done - 1 : done] != b"\n"
+            self._drop(bytes(rest), os.strerror(error.errno or 0).lower())
             return
-        self._torn = False
-        if self._failing and self._size < _MOST_WAITING // 2:
-            self._failing = False
-            self._say(f"is written again; {self.lost} lines were lost")
+        self._partial_line = False
+        if self._is_losing and self._size < _MAX_QUEUED_BYTES // 2:
+            self._is_losing = False
+            self._report_state(f"is written again; {self.lost} lines were lost")
 
     def _open_anew(self) -> None:
         try:
             fd = _open(self._path)
         except UsageError as error:
-            self._say(f"goes on in the old file: {error.message}")
+            self._report_state(f"goes on in the old file: {error.message}")
             return
         os.close(self._fd)
-        self._fd, self._torn = fd, False
+        self._fd, self._partial_line = fd, False
 
-    def _lose(self, lines: bytes, why: str) -> None:
+    def _drop(self, lines: bytes, why: str) -> None:
         self.lost += lines.count(b"\n")
-        if not self._failing:
-            self._failing = True
-            self._say(f"loses lines: {why}")
+        if not self._is_losing:
+            self._is_losing = True
+            self._report_state(f"loses lines: {why}")
 
-    def _say(self, what: str) -> None:
+    def _report_state(self, what: str) -> None:
         if self._report is not None:
             self._report(f"the log {self._path} {what}")
 
@@ -196,7 +196,7 @@ def _open(path: str) -> int:
     try:
         return os.open(path, flags, 0o600)
     except OSError as error:
-        msg = f"open {shown_path(path)}: {os.strerror(error.errno or 0).lower()}"
+        msg = f"open {redact_path(path)}: {os.strerror(error.errno or 0).lower()}"
         raise UsageError(msg, hint="give --log-requests a file that can be written") from error
 
 
@@ -208,28 +208,28 @@ def _is_pipe(path: str) -> bool:
 
 def sanitized_traceback(error: BaseException) -> str:
     """The traceback, fit to be shown: each line with its end."""
-    told = redact("".join(traceback.format_exception(error)))
-    return "".join(f"{printable(line)}\n" for line in told.splitlines())
+    parts = redact("".join(traceback.format_exception(error)))
+    return "".join(f"{printable(line)}\n" for line in parts.splitlines())
 
 
-class SinkHandler(logging.Handler):
-    """Sends what the program has to say of itself to a sink, one line each.
+class LogHandler(logging.Handler):
+    """Sends what the program has to say of itself to a writer, one line each.
 
     Args:
-        sink: usually that of standard error, which a request log may share.
+        writer: usually that of standard error, which a request log may share.
         tracebacks: say where a fault of ours came from, which takes more lines.
         mark: what stands before each line, by the level of the record; the journal reads it.
     """
 
     def __init__(
         self,
-        sink: Sink,
+        writer: LogWriter,
         *,
         tracebacks: bool = False,
         mark: Callable[[int], str] | None = None,
     ) -> None:
         super().__init__()
-        self._sink = sink
+        self._writer = writer
         self._tracebacks = tracebacks
         self._mark = mark
 
@@ -242,9 +242,9 @@ class SinkHandler(logging.Handler):
             if self._tracebacks:
                 trace = sanitized_traceback(error)
         if not getattr(record, "redacted", False):
-            text = sanitize(text, _LONGEST_LINE)
+            text = sanitize(text, _MAX_LINE_LENGTH)
         lines = f"{record.levelname}: {text}\n{trace}"
         if self._mark is not None:
             mark = self._mark(record.levelno)
             lines = "".join(f"{mark}{line}\n" for line in lines.split("\n")[:-1])
-        self._sink.write(lines.encode("utf-8", "backslashreplace"))
+        self._writer.write(lines.encode("utf-8", "backslashreplace"))

@@ -17,18 +17,18 @@ from .redaction import visible, visible_name, visible_target
 
 StreamKind = Literal["", "watch", "follow", "tunnel"]
 
-_REMEMBERED: Final = 1024
+_CACHE_SIZE: Final = 1024
 # What of a query the verb, the name or the kind of stream can depend on; pages and versions of a
 # list, of which there are many, are all the same request.
 _CHANGES_VERB: Final = re.compile(r"watch|fieldSelector|follow|%")
 # A target that is a path, the same when decoded, and clean.
 _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)+/?|/")
 # Longer ones are seldom seen twice, and a thousand of them would be a lot of memory.
-_WORTH_REMEMBERING: Final = 512
+_LONGEST_CACHED: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Reading:
+class RequestView:
     """What a method and a target say. The same request has the same object, for a while.
 
     Attributes:
@@ -47,7 +47,7 @@ class Reading:
     stream: StreamKind
 
 
-class Reader:
+class RequestViews:
     """Reads records.
 
     Args:
@@ -56,22 +56,22 @@ class Reader:
 
     def __init__(self, api_prefix: str = "/") -> None:
         self._prefix = stripped_prefix(api_prefix)
-        self._remembered = lru_cache(_REMEMBERED)(self._read)
-        self._infos = lru_cache(_REMEMBERED)(self._info)
+        self._cached = lru_cache(_CACHE_SIZE)(self._read)
+        self._infos = lru_cache(_CACHE_SIZE)(self._info)
 
-    def read(self, record: Record) -> Reading:
+    def read(self, record: Record) -> RequestView:
         """Read a record; a tunnel is one from the moment that it is asked for."""
         target = record.target
-        find = self._remembered if len(target) <= _WORTH_REMEMBERING else self._read
+        find = self._cached if len(target) <= _LONGEST_CACHED else self._read
         return find(record.method, target, bool(record.protocol))
 
-    def _read(self, method: str, target: str, tunnel: bool) -> Reading:
+    def _read(self, method: str, target: str, tunnel: bool) -> RequestView:
         path, _, query = target.partition("?")
         if not _CHANGES_VERB.search(query):
             query = ""
-        find = self._infos if len(target) <= _WORTH_REMEMBERING else self._info
+        find = self._infos if len(target) <= _LONGEST_CACHED else self._info
         info = find(method, path, query)
-        return Reading(
+        return RequestView(
             info=info,
             kind=_kind(info),
             method=printable(method),
@@ -120,12 +120,12 @@ def field(pairs: Pairs, name: bytes) -> bytes:
 def user_agent(record: Record) -> str:
     """Who the client says it is: of all fields the one that is always the same."""
     value = field(record.headers, b"user-agent")
-    if len(value) > _WORTH_REMEMBERING:
+    if len(value) > _LONGEST_CACHED:
         return visible(value)
-    return _remembered_visible(value) if value else ""
+    return _visible_cached(value) if value else ""
 
 
-_remembered_visible: Final = lru_cache(_REMEMBERED)(visible)
+_visible_cached: Final = lru_cache(_CACHE_SIZE)(visible)
 
 
 def is_refusal(record: Record) -> bool:

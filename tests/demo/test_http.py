@@ -222,12 +222,25 @@ async def test_a_bad_request_gets_a_status(
     assert (answer.status, answer.json["code"], answer.json["reason"]) == (status, status, reason)
 
 
-@pytest.mark.parametrize(
-    "path", ["/nope", "/api/v2", "/api/v1/nopes", f"{PODS}/p/nope", "/api/v1/namespaces/shop/nodes"]
-)
+@pytest.mark.parametrize("path", ["/nope", "/apis/nope.example.com/v1/things", "/livez/nope"])
 async def test_an_unknown_path_is_not_found(http: Http, path: str) -> None:
     answer = await http("GET", path)
     assert (answer.status, answer.body) == (404, b"404 page not found\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v2",
+        "/api/v1/nopes",
+        "/apis/apps/v1beta1",
+        f"{PODS}/p/nope",
+        "/api/v1/namespaces/shop/nodes",
+    ],
+)
+async def test_an_unknown_path_of_an_api_group_gets_a_status(http: Http, path: str) -> None:
+    answer = await http("GET", path)
+    assert (answer.status, answer.json["reason"], answer.json["details"]) == (404, "NotFound", {})
 
 
 async def test_head_of_a_resource_is_not_allowed(http: Http) -> None:

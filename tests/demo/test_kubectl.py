@@ -33,7 +33,7 @@ spec: {{selector: {{app: app}}, ports: [{{name: http, port: 80}}]}}
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        pytest.param("version", "Server Version: v1.36.0+kubelatch-demo", id="version"),
+        pytest.param("version", "Server Version: v1.36.2", id="version"),
         pytest.param("get pods -A", "kube-system   coredns-", id="get in all namespaces"),
         pytest.param("get pods -n shop -l app=web -o name", "pod/web-", id="label selector"),
         pytest.param("get nodes -o wide", "172.18.0.2", id="wide columns"),

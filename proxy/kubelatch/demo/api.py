@@ -6,20 +6,19 @@ from dataclasses import replace
 from aiohttp import web
 
 from ..secret import Secret
-from . import discovery, rbac, reads, status, writes
+from . import discovery, endpoints, rbac, reads, status, writes
 from .arrivals import Arrival
 from .authentication import User, authenticate, impersonation
 from .calls import Call, error_response, json_response, response_headers, text_response
 from .connect import Connector
 from .paths import Target, parse
 from .registry import Registry
-from .resources import NAMESPACES, Resource, find
+from .resources import NAMESPACES, Resource
 from .status import StatusError
 
 _PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2"
 _STREAMS = frozenset({"attach", "exec", "portforward"})
 _CONNECTS = _STREAMS | {"log", "proxy"}
-_HEALTH = frozenset({"healthz", "livez", "readyz"})
 
 
 class Api:
@@ -43,28 +42,44 @@ class Api:
         self._store = registry.store
         self._tokens = tokens
         self._server = server
+        self._metrics = endpoints.Metrics()
         self._connector = Connector(registry, log_interval=log_interval)
 
     async def handle(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
         """Answer one request."""
-        try:
-            return await self._answer(request, arrival)
-        except StatusError as error:
-            return error_response(request, error)
-
-    async def _answer(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
         target = parse(request.method, request.raw_path)
+        self._metrics.inflight += 1
+        try:
+            response = await self._answer(request, arrival, target)
+        except StatusError as error:
+            response = error_response(request, error)
+        finally:
+            self._metrics.inflight -= 1
+        self._metrics.count(
+            str(response.status),
+            target.group,
+            target.resource if response.status != 404 else "",
+            target.scope,
+            target.subresource if response.status != 404 else "",
+            target.verb.upper(),
+            target.version,
+        )
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, arrival: Arrival, target: Target
+    ) -> web.StreamResponse:
         user = self._user(request)
         call = Call(request=request, arrival=arrival, target=target, user=user)
         self._authorize(call)
         if not target.is_resource:
             return self._plain(call)
-        call.resource = find(target.group, target.version, target.resource)
+        catalog = self._registry.catalog
+        call.resource = catalog.find(target.group, target.version, target.resource)
         if call.resource is None or not _is_served(call.resource, target):
-            return text_response(request, "404 page not found\n", 404)
+            raise self._unknown(call)
         if request.method == "HEAD":
-            headers = response_headers(request) | {"Allow": "GET"}
-            return web.Response(status=405, headers=headers)
+            raise status.method_not_allowed()
         return await self._resource(call)
 
     def close(self) -> None:
@@ -100,33 +115,77 @@ class Api:
                 raise rbac.refusal(call.user, attributes)
 
     def _plain(self, call: Call) -> web.Response:
-        """Health, version, discovery and OpenAPI."""
-        request = call.request
-        parts = [part for part in call.target.path.split("/") if part]
-        if parts and parts[0] in _HEALTH and len(parts) == 1:
-            return text_response(request, "ok")
+        """Health, version, discovery, OpenAPI and what else is no resource."""
+        request, path = call.request, call.target.path
+        parts = [part for part in path.split("/") if part]
+        endpoint, _, check = path[1:].partition("/")
+        if endpoint in endpoints.CHECKS:
+            return self._health(call, endpoint, check)
+        if not parts:
+            return json_response(request, endpoints.paths(self._registry.catalog))
         if request.method not in {"GET", "HEAD"}:
             raise status.method_not_allowed()
-        if parts == ["version"]:
-            return json_response(request, discovery.VERSION)
-        if parts == ["openapi", "v2"]:
-            if _PROTOBUF_V2 in request.headers.get("Accept", ""):
-                headers = response_headers(request) | {"Content-Type": "application/octet-stream"}
-                return web.Response(body=discovery.openapi_v2_protobuf(), headers=headers)
-            return json_response(request, discovery.OPENAPI_V2)
-        if parts == ["openapi", "v3"]:
-            return json_response(request, discovery.OPENAPI_V3)
-        if not parts:
-            return json_response(request, discovery.paths())
+        match parts:
+            case ["version"]:
+                return json_response(request, discovery.VERSION)
+            case ["metrics"]:
+                return self._metrics_text(
+                    request, self._metrics.text(self._store, self._registry.catalog)
+                )
+            case ["metrics", "slis"]:
+                return self._metrics_text(request, self._metrics.health_text())
+            case ["statusz"]:
+                return text_response(request, self._metrics.status_text(), nosniff=False)
+            case ["openapi", "v2"]:
+                if _PROTOBUF_V2 in request.headers.get("Accept", ""):
+                    headers = response_headers(request) | {
+                        "Content-Type": "application/octet-stream"
+                    }
+                    return web.Response(body=discovery.openapi_v2_protobuf(), headers=headers)
+                return json_response(request, discovery.OPENAPI_V2)
+            case ["openapi", "v3"]:
+                return json_response(request, discovery.OPENAPI_V3)
+            case _:
+                return self._discovery(call, parts)
+
+    def _discovery(self, call: Call, parts: list[str]) -> web.Response:
+        request, catalog = call.request, self._registry.catalog
         aggregated = call.representation == discovery.AGGREGATED
-        found = discovery.discover(parts, aggregated=aggregated, server=self._server)
+        found = discovery.discover(catalog, parts, aggregated=aggregated, server=self._server)
         if found is None:
-            return text_response(request, "404 page not found\n", 404)
-        headers = {"Vary": "Accept"}
-        if found["kind"] == discovery.AGGREGATED:
-            kind = f"application/json;g=apidiscovery.k8s.io;v=v2;as={discovery.AGGREGATED}"
-            headers["Content-Type"] = kind
+            raise self._unknown(call)
+        if found["kind"] != discovery.AGGREGATED:
+            return json_response(request, found)
+        headers = {
+            "Content-Type": "application/json;g=apidiscovery.k8s.io;v=v2;"
+            f"as={discovery.AGGREGATED}",
+            "Cache-Control": "public",
+            "ETag": discovery.etag(found),
+            "Vary": "Accept",
+        }
         return json_response(request, found, headers=headers)
+
+    def _unknown(self, call: Call) -> StatusError:
+        """404: a Status below a group that is served, and plain text elsewhere."""
+        if discovery.is_known(self._registry.catalog, call.target.path):
+            return status.no_such_path()
+        return status.no_such_page()
+
+    def _health(self, call: Call, endpoint: str, check: str) -> web.Response:
+        query = call.target.query
+        if check:
+            if check not in endpoints.CHECKS[endpoint]:
+                raise status.no_such_page()
+            return text_response(call.request, "ok", nosniff=False)
+        text = endpoints.health(endpoint, query.get("exclude", []), verbose="verbose" in query)
+        return text_response(call.request, text)
+
+    def _metrics_text(self, request: web.BaseRequest, text: str) -> web.Response:
+        headers = response_headers(request) | {
+            "Content-Type": endpoints.METRICS_TYPE,
+            "Process-Start-Time-Unix": self._metrics.started,
+        }
+        return web.Response(text=text, headers=headers)
 
     async def _resource(self, call: Call) -> web.StreamResponse:
         target, resource = call.target, call.kind

@@ -135,17 +135,20 @@ def json_response(
     return web.Response(status=code, body=body, headers=out)
 
 
-def text_response(request: web.BaseRequest, text: str, code: int = 200) -> web.Response:
-    """Plain text, as health checks and unknown paths answer."""
-    headers = response_headers(request) | {
-        "Content-Type": "text/plain; charset=utf-8",
-        "X-Content-Type-Options": "nosniff",
-    }
+def text_response(
+    request: web.BaseRequest, text: str, code: int = 200, *, nosniff: bool = True
+) -> web.Response:
+    """Plain text, as health checks and unknown paths have it."""
+    headers = response_headers(request) | {"Content-Type": "text/plain; charset=utf-8"}
+    if nosniff:
+        headers["X-Content-Type-Options"] = "nosniff"
     return web.Response(status=code, text=text, headers=headers)
 
 
 def error_response(request: web.BaseRequest, error: status.StatusError) -> web.Response:
-    """The Status of a failed call."""
+    """The Status of a failed call; plain text where no API group is responsible."""
+    if not error.reason and error.code == 404:
+        return text_response(request, error.message, 404)
     return json_response(request, error.body(), error.code)
 
 

@@ -162,7 +162,7 @@ def _node(name: str, address: str, labels: Object, now: str) -> Object:
             "architecture": "amd64",
             "containerRuntimeVersion": "demo://1.0",
             "kernelVersion": "6.12.0",
-            "kubeletVersion": "v1.36.0",
+            "kubeletVersion": "v1.36.2",
             "operatingSystem": "linux",
             "osImage": "Demo Linux",
         },

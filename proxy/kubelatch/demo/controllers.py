@@ -15,7 +15,6 @@ from .resources import (
     ENDPOINT_SLICES,
     NAMESPACES,
     PODS,
-    RESOURCES,
     SERVICE_ACCOUNTS,
     SERVICES,
     Resource,
@@ -83,7 +82,11 @@ class Controllers:
                     CONFIG_MAPS, name, "kube-root-ca.crt", {"data": {"ca.crt": self._ca_pem}}
                 )
                 continue
-            content = [(row, obj) for row in RESOURCES for obj in self._namespaced(row, name)]
+            content = [
+                (row, obj)
+                for row in self._registry.catalog.stored()
+                for obj in self._namespaced(row, name)
+            ]
             for resource, obj in content:
                 self._registry.delete(resource, obj)
             if not content:
@@ -99,7 +102,9 @@ class Controllers:
 
     def _garbage(self) -> None:
         """Delete what lost all its owners."""
-        objects = [(row, obj) for row in RESOURCES for obj in self._store.list(row)]
+        objects = [
+            (row, obj) for row in self._registry.catalog.stored() for obj in self._store.list(row)
+        ]
         alive = {obj["metadata"]["uid"] for _, obj in objects}
         for resource, obj in objects:
             owners = obj["metadata"].get("ownerReferences") or []

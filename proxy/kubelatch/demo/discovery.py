@@ -1,13 +1,13 @@
-"""What the server says of itself: groups, resources, version, a little OpenAPI.
+"""What the server says of its groups, versions and resources, plain and aggregated.
 
-There are no schemas. The OpenAPI v2 document has no definitions and the v3 index no paths, which is
-how kubectl learns that nothing can be validated before it is sent.
+All of it is generated from a :class:`.resources.Catalog`.
 """
 
+import hashlib
+import json
 import platform
-from typing import Any
 
-from .resources import GROUPS, RESOURCES, Resource
+from .resources import Catalog, Resource
 from .status import Object
 
 VERSION: Object = {
@@ -17,94 +17,73 @@ VERSION: Object = {
     "emulationMinor": "36",
     "minCompatibilityMajor": "1",
     "minCompatibilityMinor": "35",
-    "gitVersion": "v1.36.0+kubelatch-demo",
+    "gitVersion": "v1.36.2",
     "gitCommit": "0000000000000000000000000000000000000000",
     "gitTreeState": "clean",
     "buildDate": "1970-01-01T00:00:00Z",
     "goVersion": "none",
     "compiler": f"python{platform.python_version()}",
-    "platform": "demo/any",
+    "platform": "kubelatch/demo",
 }
-
-OPENAPI_V2: Object = {
-    "swagger": "2.0",
-    "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
-    "paths": {},
-    "definitions": {},
-}
-OPENAPI_V3: Object = {"paths": {}}
-
 AGGREGATED = "APIGroupDiscoveryList"
 
 
-def openapi_v2_protobuf() -> bytes:
-    """The v2 document as gnostic's ``openapi.v2.Document``, the form that kubectl asks for."""
-    version = str(VERSION["gitVersion"]).encode()
-    info = _protobuf_field(1, b"Kubernetes") + _protobuf_field(2, version)
-    return _protobuf_field(1, b"2.0") + _protobuf_field(2, info) + _protobuf_field(8, b"")
-
-
-def paths() -> Object:
-    """The root: where there is something to see."""
-    groups = [group for group in GROUPS if group]
-    versions = [_group_versions(group) for group in groups]
-    return {
-        "paths": [
-            "/api",
-            "/api/v1",
-            "/apis",
-            *(f"/apis/{group}" for group in groups),
-            *(f"/apis/{version}" for rows in versions for version in rows),
-            *("/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"),
-        ]
-    }
-
-
-def discover(parts: list[str], *, aggregated: bool, server: str) -> Object | None:
+def discover(catalog: Catalog, parts: list[str], *, aggregated: bool, server: str) -> Object | None:
     """The document at ``/api`` or ``/apis`` and below, or None."""
+    groups = catalog.groups()
     match parts:
         case ["api"] if aggregated:
-            return _aggregated([""])
+            return _aggregated(catalog, {"": groups[""]})
         case ["apis"] if aggregated:
-            return _aggregated([group for group in GROUPS if group])
+            return _aggregated(catalog, {name: groups[name] for name in groups if name})
         case ["api"]:
-            addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": server}]
             return {
                 "kind": "APIVersions",
-                "versions": ["v1"],
-                "serverAddressByClientCIDRs": addresses,
+                "versions": groups[""],
+                "serverAddressByClientCIDRs": [
+                    {"clientCIDR": "0.0.0.0/0", "serverAddress": server.partition("://")[2]}
+                ],
             }
         case ["apis"]:
-            groups = [_group(group) for group in GROUPS if group]
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+            listed = [_group(name, versions) for name, versions in groups.items() if name]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
         case ["api", version]:
-            return _resource_list("", version)
-        case ["apis", group] if group in GROUPS:
-            return {"kind": "APIGroup", "apiVersion": "v1"} | _group(group)
+            return _resource_list(catalog, "", version)
+        case ["apis", group] if group in groups:
+            return {"kind": "APIGroup", "apiVersion": "v1"} | _group(group, groups[group])
         case ["apis", group, version] if group:
-            return _resource_list(group, version)
+            return _resource_list(catalog, group, version)
     return None
 
 
-def _group_versions(group: str) -> list[str]:
-    return list(dict.fromkeys(row.api_version for row in RESOURCES if row.group == group))
+def is_known(catalog: Catalog, path: str) -> bool:
+    """Whether an API group answers for a path that names nothing.
+
+    Below a group that is served it is the group's router that answers, with a Status; elsewhere
+    the server's own, with plain text.
+    """
+    parts = path.split("/")[1:]
+    if parts[0] == "api":
+        return len(parts) > 1
+    return parts[0] == "apis" and len(parts) > 2 and parts[1] in catalog.groups()
 
 
-def _group(group: str) -> Object:
-    versions = [
-        {"groupVersion": version, "version": version.rpartition("/")[2]}
-        for version in _group_versions(group)
-    ]
-    return {"name": group, "versions": versions, "preferredVersion": versions[0]}
+def etag(document: Object) -> str:
+    """An entity tag of the document, as aggregated discovery has it."""
+    return f'"{hashlib.sha512(json.dumps(document).encode()).hexdigest().upper()}"'
 
 
-def _resource_list(group: str, version: str) -> Object | None:
-    rows = [row for row in RESOURCES if row.group == group and row.version == version]
+def _group(name: str, versions: list[str]) -> Object:
+    rows = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": rows, "preferredVersion": rows[0]}
+
+
+def _resource_list(catalog: Catalog, group: str, version: str) -> Object | None:
+    rows = [row for row in catalog if row.group == group and row.version == version]
     if not rows:
         return None
-    return {
-        "kind": "APIResourceList",
-        "apiVersion": "v1",
+    head: Object = {"kind": "APIResourceList"} | ({"apiVersion": "v1"} if group else {})
+    return head | {
         "groupVersion": rows[0].api_version,
         "resources": [entry for row in rows for entry in _resource_entries(row)],
     }
@@ -118,27 +97,27 @@ def _resource_entries(resource: Resource) -> list[Object]:
         "kind": resource.kind,
         "verbs": list(resource.verbs),
     }
-    if resource.short_names:
-        entry["shortNames"] = list(resource.short_names)
-    if resource.categories:
-        entry["categories"] = list(resource.categories)
+    _add_names(entry, resource)
+    if resource.stored:
+        entry["storageVersionHash"] = resource.storage_hash
     entries = [entry]
     for sub in resource.subresources.values():
-        below: Object = {
-            "name": f"{resource.plural}/{sub.name}",
-            "singularName": "",
-            "namespaced": resource.namespaced,
-            "kind": sub.kind,
-            "verbs": list(sub.verbs),
-        }
-        if sub.group:
-            below |= {"group": sub.group, "version": sub.version}
-        entries.append(below)
+        place = {"group": sub.group, "version": sub.version} if sub.group else {}
+        entries.append(
+            {
+                "name": f"{resource.plural}/{sub.name}",
+                "singularName": "",
+                "namespaced": resource.namespaced,
+                **place,
+                "kind": sub.kind,
+                "verbs": list(sub.verbs),
+            }
+        )
     return entries
 
 
-def _aggregated(groups: list[str]) -> Object:
-    """``apidiscovery.k8s.io/v2``: everything in one answer (KEP-3352)."""
+def _aggregated(catalog: Catalog, groups: dict[str, list[str]]) -> Object:
+    """``apidiscovery.k8s.io/v2``: everything in one document (KEP-3352)."""
     return {
         "kind": AGGREGATED,
         "apiVersion": "apidiscovery.k8s.io/v2",
@@ -148,18 +127,18 @@ def _aggregated(groups: list[str]) -> Object:
                 "metadata": {"name": group} if group else {},
                 "versions": [
                     {
-                        "version": version.rpartition("/")[2],
+                        "version": version,
                         "resources": [
                             _aggregated_resource(row)
-                            for row in RESOURCES
-                            if row.api_version == version
+                            for row in catalog
+                            if (row.group, row.version) == (group, version)
                         ],
                         "freshness": "Current",
                     }
-                    for version in _group_versions(group)
+                    for version in versions
                 ],
             }
-            for group in groups
+            for group, versions in groups.items()
         ],
     }
 
@@ -167,22 +146,17 @@ def _aggregated(groups: list[str]) -> Object:
 def _aggregated_resource(resource: Resource) -> Object:
     entry: Object = {
         "resource": resource.plural,
-        "responseKind": _kind(resource.group, resource.version, resource.kind),
+        "responseKind": _kind("", "", resource.kind),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
     }
-    if resource.short_names:
-        entry["shortNames"] = list(resource.short_names)
-    if resource.categories:
-        entry["categories"] = list(resource.categories)
+    _add_names(entry, resource)
     if resource.subresources:
         entry["subresources"] = [
             {
                 "subresource": sub.name,
-                "responseKind": _kind(
-                    sub.group or resource.group, sub.version or resource.version, sub.kind
-                ),
+                "responseKind": _kind(sub.group, sub.version, sub.kind),
                 "verbs": list(sub.verbs),
             }
             for sub in resource.subresources.values()
@@ -190,8 +164,31 @@ def _aggregated_resource(resource: Resource) -> Object:
     return entry
 
 
-def _kind(group: str, version: str, kind: str) -> dict[str, Any]:
+def _add_names(entry: Object, resource: Resource) -> None:
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+
+
+def _kind(group: str, version: str, kind: str) -> dict[str, str]:
     return {"group": group, "version": version, "kind": kind}
+
+
+OPENAPI_V2: Object = {
+    "swagger": "2.0",
+    "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
+    "paths": {},
+    "definitions": {},
+}
+OPENAPI_V3: Object = {"paths": {}}
+
+
+def openapi_v2_protobuf() -> bytes:
+    """The v2 document as gnostic's ``openapi.v2.Document``, the form that kubectl asks for."""
+    version = str(VERSION["gitVersion"]).encode()
+    info = _protobuf_field(1, b"Kubernetes") + _protobuf_field(2, version)
+    return _protobuf_field(1, b"2.0") + _protobuf_field(2, info) + _protobuf_field(8, b"")
 
 
 def _protobuf_field(number: int, value: bytes) -> bytes:

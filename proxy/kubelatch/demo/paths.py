@@ -44,6 +44,13 @@ class Target:
         return bool(values) and (values or [""])[0].lower() not in {"false", "0"}
 
     @property
+    def scope(self) -> str:
+        """``resource``, ``namespace`` or ``cluster``, as metrics have it; empty for no resource."""
+        if not self.is_resource:
+            return ""
+        return "resource" if self.name else "namespace" if self.namespace else "cluster"
+
+    @property
     def attributes(self) -> Attributes:
         """What must be allowed."""
         if not self.is_resource:

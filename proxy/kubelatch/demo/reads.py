@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import status, tables
+from . import status, tables, versions
 from .calls import JSON, Call, json_response, response_headers
 from .resources import Resource
 from .selectors import Predicate, field_predicate, label_predicate
@@ -64,7 +64,7 @@ def plain_list(resource: Resource, objects: list[Object], metadata: Object) -> O
     hidden = {"kind", "apiVersion"}
     items = [{k: v for k, v in obj.items() if k not in hidden} for obj in objects]
     return {
-        "kind": f"{resource.kind}List",
+        "kind": resource.list_kind,
         "apiVersion": resource.api_version,
         "metadata": metadata,
         "items": items,
@@ -129,7 +129,8 @@ async def _follow(
         if change is None:
             return
         if (event := _event(change, call.namespace, selects)) is not None:
-            yield encoder.event(*event)
+            kind, obj = event
+            yield encoder.event(kind, versions.present(call.kind, obj))
 
 
 def _event(change: Change, namespace: str, selects: Predicate) -> tuple[str, Object] | None:

@@ -16,8 +16,8 @@ from .resources import (
     NAMESPACES,
     PODS,
     REPLICA_SETS,
-    RESOURCES,
     SERVICES,
+    Catalog,
     Resource,
 )
 from .status import Object
@@ -35,6 +35,7 @@ class Registry:
     """The rules of writing, over a store."""
 
     store: Store
+    catalog: Catalog = field(default_factory=Catalog)
     _names: Any = field(default_factory=lambda: itertools.count(1))
     _addresses: Any = field(default_factory=lambda: itertools.count(10))
 
@@ -152,7 +153,7 @@ class Registry:
     def orphan(self, owner: Object) -> None:
         """Let what ``owner`` owns live on without it."""
         uid = owner["metadata"]["uid"]
-        for resource in RESOURCES:
+        for resource in self.catalog.stored():
             for obj in self.store.list(resource):
                 owners = obj["metadata"].get("ownerReferences") or []
                 kept = [reference for reference in owners if reference.get("uid") != uid]

@@ -1,11 +1,14 @@
 """The kinds that are served, one row each.
 
-Discovery, routing, authorisation and storage are all driven by this table. A kind that is not
-in it does not exist.
+Discovery, OpenAPI, routing, authorization and storage are all driven by this table, and by what
+CustomResourceDefinitions add to a :class:`Catalog`. A kind in neither does not exist.
 """
 
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _READ_WRITE = ("get", "patch", "update")
@@ -15,7 +18,8 @@ _EVERY_METHOD = ("create", "delete", "get", "patch", "update")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subresource:
-    """A path below an object, e.g. ``pods/log``."""
+    """A path below an object, e.g. ``pods/log``; ``group`` and ``version`` are empty for those of
+    the object."""
 
     name: str
     kind: str
@@ -25,8 +29,22 @@ class Subresource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Custom:
+    """What a CustomResourceDefinition says of one of its versions."""
+
+    schema: Mapping[str, Any]
+    columns: tuple[Mapping[str, Any], ...] = ()
+    selectable: tuple[str, ...] = ()
+    scale: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One kind, as discovery describes it."""
+    """One kind in one version, as discovery describes it.
+
+    ``storage`` names the resource whose objects these are, when they are another group's;
+    ``storage_version`` the version that they are kept in.
+    """
 
     group: str
     version: str = "v1"
@@ -37,6 +55,16 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: Mapping[str, Subresource] = field(default_factory=dict, hash=False)
+    storage: str = ""
+    storage_version: str = ""
+    singular: str = ""
+    list_kind: str = ""
+    custom: Custom | None = field(default=None, hash=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "singular", self.singular or self.kind.lower())
+        object.__setattr__(self, "list_kind", self.list_kind or f"{self.kind}List")
+        object.__setattr__(self, "storage", self.storage or self.qualified)
 
     @property
     def api_version(self) -> str:
@@ -49,155 +77,299 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
-    def singular(self) -> str:
-        """The kind in lower case."""
-        return self.kind.lower()
+    def qualified_kind(self) -> str:
+        """``Pod`` or ``Deployment.apps``, as messages of validation name it."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
 
     @property
     def stored(self) -> bool:
         """Whether objects of it are kept; reviews are only answered."""
-        return "get" in self.verbs
+        return "delete" in self.verbs
+
+    @property
+    def storage_hash(self) -> str:
+        """``storageVersionHash`` of discovery (apiserver ``discovery.StorageVersionHash``)."""
+        group = self.storage.partition(".")[2]
+        name = f"{group}/{self.storage_version or self.version}/{self.kind}"
+        return base64.b64encode(hashlib.sha256(name.encode()).digest()[:8]).decode()
 
 
-def _subresources(*rows: Subresource) -> dict[str, Subresource]:
-    return {row.name: row for row in rows}
+def _row(group: str, version: str, text: str) -> Resource:
+    """Read a row: plural, kind, ``-`` for cluster scope, then what differs from the usual.
+
+    ``=`` short names, ``@`` categories, ``!`` verbs, ``>`` what it is stored as, and subresources:
+    ``/name:kind:verbs:group/version``, with the object's kind and :data:`_READ_WRITE` if left out.
+    """
+    plural, kind, *words = text.split()
+    given: dict[str, Any] = {}
+    subresources: dict[str, Subresource] = {}
+    for word in words:
+        mark, rest = word[0], word[1:]
+        if mark == "-":
+            given["namespaced"] = False
+        elif mark == "=":
+            given["short_names"] = tuple(rest.split(","))
+        elif mark == "@":
+            given["categories"] = tuple(rest.split(","))
+        elif mark == "!":
+            given["verbs"] = tuple(rest.split(","))
+        elif mark == ">":
+            given["storage"], _, given["storage_version"] = rest.partition("/")
+        else:
+            name, sub_kind, verbs, place = (*rest.split(":"), "", "", "")[:4]
+            sub_group, _, sub_version = place.partition("/")
+            subresources[name] = Subresource(
+                name=name,
+                kind=sub_kind or kind,
+                verbs=_VERBS.get(verbs) or tuple(verbs.split(",")),
+                group=sub_group,
+                version=sub_version,
+            )
+    return Resource(
+        group=group, version=version, plural=plural, kind=kind, subresources=subresources, **given
+    )
 
 
-def _status(kind: str) -> Subresource:
-    return Subresource(name="status", kind=kind, verbs=_READ_WRITE)
-
-
-_SCALE = Subresource(
-    name="scale", kind="Scale", verbs=_READ_WRITE, group="autoscaling", version="v1"
-)
-_APPS = "apps"
-_RBAC = "rbac.authorization.k8s.io"
-_CREATE_ONLY = ("create",)
-
-NAMESPACES = Resource(
-    group="",
-    plural="namespaces",
-    kind="Namespace",
-    namespaced=False,
-    short_names=("ns",),
-    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
-    subresources=_subresources(_status("Namespace")),
-)
-NODES = Resource(
-    group="",
-    plural="nodes",
-    kind="Node",
-    namespaced=False,
-    short_names=("no",),
-    subresources=_subresources(_status("Node")),
-)
-PODS = Resource(
-    group="",
-    plural="pods",
-    kind="Pod",
-    short_names=("po",),
-    categories=("all",),
-    subresources=_subresources(
-        Subresource(name="attach", kind="PodAttachOptions", verbs=_CONNECT),
-        Subresource(
-            name="eviction", kind="Eviction", verbs=("create",), group="policy", version="v1"
+_VERBS = {"": _READ_WRITE, "connect": _CONNECT, "every": _EVERY_METHOD}
+_SCALE = "/scale:Scale::autoscaling/v1"
+_GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "",
+        "v1",
+        (
+            "bindings Binding !create",
+            "componentstatuses ComponentStatus - =cs !get,list",
+            "configmaps ConfigMap =cm",
+            "endpoints Endpoints =ep",
+            "events Event =ev",
+            "limitranges LimitRange =limits",
+            "namespaces Namespace - =ns !create,delete,get,list,patch,update,watch "
+            "/finalize::update /status",
+            "nodes Node - =no /proxy:NodeProxyOptions:every /status",
+            "persistentvolumeclaims PersistentVolumeClaim =pvc /status",
+            "persistentvolumes PersistentVolume - =pv /status",
+            "pods Pod =po @all /attach:PodAttachOptions:connect /binding:Binding:create "
+            "/ephemeralcontainers /eviction:Eviction:create:policy/v1 "
+            "/exec:PodExecOptions:connect /log::get /portforward:PodPortForwardOptions:connect "
+            "/proxy:PodProxyOptions:every /resize /status",
+            "podtemplates PodTemplate",
+            f"replicationcontrollers ReplicationController =rc @all {_SCALE} /status",
+            "resourcequotas ResourceQuota =quota /status",
+            "secrets Secret",
+            "serviceaccounts ServiceAccount =sa "
+            "/token:TokenRequest:create:authentication.k8s.io/v1",
+            "services Service =svc @all /proxy:ServiceProxyOptions:every /status",
         ),
-        Subresource(name="exec", kind="PodExecOptions", verbs=_CONNECT),
-        Subresource(name="log", kind="Pod", verbs=("get",)),
-        Subresource(name="portforward", kind="PodPortForwardOptions", verbs=_CONNECT),
-        Subresource(name="proxy", kind="PodProxyOptions", verbs=_EVERY_METHOD),
-        _status("Pod"),
+    ),
+    ("apiregistration.k8s.io", "v1", ("apiservices APIService - @api-extensions /status",)),
+    (
+        "apps",
+        "v1",
+        (
+            "controllerrevisions ControllerRevision",
+            "daemonsets DaemonSet =ds @all /status",
+            f"deployments Deployment =deploy @all {_SCALE} /status",
+            f"replicasets ReplicaSet =rs @all {_SCALE} /status",
+            f"statefulsets StatefulSet =sts @all {_SCALE} /status",
+        ),
+    ),
+    ("events.k8s.io", "v1", ("events Event =ev >events/v1",)),
+    (
+        "authentication.k8s.io",
+        "v1",
+        (
+            "selfsubjectreviews SelfSubjectReview - !create",
+            "tokenreviews TokenReview - !create",
+        ),
+    ),
+    (
+        "authorization.k8s.io",
+        "v1",
+        (
+            "localsubjectaccessreviews LocalSubjectAccessReview !create",
+            "selfsubjectaccessreviews SelfSubjectAccessReview - !create",
+            "selfsubjectrulesreviews SelfSubjectRulesReview - !create",
+            "subjectaccessreviews SubjectAccessReview - !create",
+        ),
+    ),
+    (
+        "autoscaling",
+        "v2",
+        (
+            "horizontalpodautoscalers HorizontalPodAutoscaler =hpa @all /status "
+            ">horizontalpodautoscalers.autoscaling/v2",
+        ),
+    ),
+    (
+        "autoscaling",
+        "v1",
+        (
+            "horizontalpodautoscalers HorizontalPodAutoscaler =hpa @all /status "
+            ">horizontalpodautoscalers.autoscaling/v2",
+        ),
+    ),
+    ("batch", "v1", ("cronjobs CronJob =cj @all /status", "jobs Job @all /status")),
+    (
+        "certificates.k8s.io",
+        "v1",
+        ("certificatesigningrequests CertificateSigningRequest - =csr /approval /status",),
+    ),
+    (
+        "networking.k8s.io",
+        "v1",
+        (
+            "ingressclasses IngressClass -",
+            "ingresses Ingress =ing /status",
+            "ipaddresses IPAddress - =ip",
+            "networkpolicies NetworkPolicy =netpol",
+            "servicecidrs ServiceCIDR - /status",
+        ),
+    ),
+    ("policy", "v1", ("poddisruptionbudgets PodDisruptionBudget =pdb /status",)),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        (
+            "clusterrolebindings ClusterRoleBinding -",
+            "clusterroles ClusterRole -",
+            "rolebindings RoleBinding",
+            "roles Role",
+        ),
+    ),
+    (
+        "storage.k8s.io",
+        "v1",
+        (
+            "csidrivers CSIDriver -",
+            "csinodes CSINode -",
+            "csistoragecapacities CSIStorageCapacity",
+            "storageclasses StorageClass - =sc",
+            "volumeattachments VolumeAttachment - /status",
+            "volumeattributesclasses VolumeAttributesClass - =vac",
+        ),
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        (
+            "mutatingadmissionpolicies MutatingAdmissionPolicy - @api-extensions",
+            "mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding - @api-extensions",
+            "mutatingwebhookconfigurations MutatingWebhookConfiguration - @api-extensions",
+            "validatingadmissionpolicies ValidatingAdmissionPolicy - @api-extensions /status",
+            "validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding - @api-extensions",
+            "validatingwebhookconfigurations ValidatingWebhookConfiguration - @api-extensions",
+        ),
+    ),
+    (
+        "apiextensions.k8s.io",
+        "v1",
+        ("customresourcedefinitions CustomResourceDefinition - =crd,crds @api-extensions /status",),
+    ),
+    ("scheduling.k8s.io", "v1", ("priorityclasses PriorityClass - =pc",)),
+    ("coordination.k8s.io", "v1", ("leases Lease",)),
+    ("node.k8s.io", "v1", ("runtimeclasses RuntimeClass -",)),
+    ("discovery.k8s.io", "v1", ("endpointslices EndpointSlice",)),
+    (
+        "resource.k8s.io",
+        "v1",
+        (
+            "deviceclasses DeviceClass -",
+            "resourceclaims ResourceClaim /status",
+            "resourceclaimtemplates ResourceClaimTemplate",
+            "resourceslices ResourceSlice -",
+        ),
+    ),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        "v1",
+        (
+            "flowschemas FlowSchema - /status",
+            "prioritylevelconfigurations PriorityLevelConfiguration - /status",
+        ),
     ),
 )
-SERVICES = Resource(
-    group="",
-    plural="services",
-    kind="Service",
-    short_names=("svc",),
-    categories=("all",),
-    subresources=_subresources(
-        Subresource(name="proxy", kind="ServiceProxyOptions", verbs=_EVERY_METHOD),
-        _status("Service"),
-    ),
-)
-CONFIG_MAPS = Resource(group="", plural="configmaps", kind="ConfigMap", short_names=("cm",))
-SECRETS = Resource(group="", plural="secrets", kind="Secret")
-SERVICE_ACCOUNTS = Resource(
-    group="", plural="serviceaccounts", kind="ServiceAccount", short_names=("sa",)
-)
-EVENTS = Resource(group="", plural="events", kind="Event", short_names=("ev",))
-DEPLOYMENTS = Resource(
-    group=_APPS,
-    plural="deployments",
-    kind="Deployment",
-    short_names=("deploy",),
-    categories=("all",),
-    subresources=_subresources(_SCALE, _status("Deployment")),
-)
-REPLICA_SETS = Resource(
-    group=_APPS,
-    plural="replicasets",
-    kind="ReplicaSet",
-    short_names=("rs",),
-    categories=("all",),
-    subresources=_subresources(_SCALE, _status("ReplicaSet")),
-)
-ENDPOINT_SLICES = Resource(group="discovery.k8s.io", plural="endpointslices", kind="EndpointSlice")
-LEASES = Resource(group="coordination.k8s.io", plural="leases", kind="Lease")
-ROLES = Resource(group=_RBAC, plural="roles", kind="Role")
-ROLE_BINDINGS = Resource(group=_RBAC, plural="rolebindings", kind="RoleBinding")
-CLUSTER_ROLES = Resource(group=_RBAC, plural="clusterroles", kind="ClusterRole", namespaced=False)
-CLUSTER_ROLE_BINDINGS = Resource(
-    group=_RBAC, plural="clusterrolebindings", kind="ClusterRoleBinding", namespaced=False
-)
-SELF_SUBJECT_REVIEWS = Resource(
-    group="authentication.k8s.io",
-    plural="selfsubjectreviews",
-    kind="SelfSubjectReview",
-    namespaced=False,
-    verbs=_CREATE_ONLY,
-)
-SELF_SUBJECT_ACCESS_REVIEWS = Resource(
-    group="authorization.k8s.io",
-    plural="selfsubjectaccessreviews",
-    kind="SelfSubjectAccessReview",
-    namespaced=False,
-    verbs=_CREATE_ONLY,
-)
-SELF_SUBJECT_RULES_REVIEWS = Resource(
-    group="authorization.k8s.io",
-    plural="selfsubjectrulesreviews",
-    kind="SelfSubjectRulesReview",
-    namespaced=False,
-    verbs=_CREATE_ONLY,
-)
+"""Groups in the order of discovery, which is that of their priorities."""
 
-RESOURCES: tuple[Resource, ...] = (
-    CONFIG_MAPS,
-    EVENTS,
-    NAMESPACES,
-    NODES,
-    PODS,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    SERVICES,
-    DEPLOYMENTS,
-    REPLICA_SETS,
-    SELF_SUBJECT_REVIEWS,
-    SELF_SUBJECT_ACCESS_REVIEWS,
-    SELF_SUBJECT_RULES_REVIEWS,
-    LEASES,
-    ENDPOINT_SLICES,
-    CLUSTER_ROLE_BINDINGS,
-    CLUSTER_ROLES,
-    ROLE_BINDINGS,
-    ROLES,
+RESOURCES: tuple[Resource, ...] = tuple(
+    _row(group, version, text) for group, version, rows in _GROUPS for text in rows
 )
-
 _BY_PATH = {(row.group, row.version, row.plural): row for row in RESOURCES}
-GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in RESOURCES))
 
 
-def find(group: str, version: str, plural: str) -> Resource | None:
-    """The row that a path names, or None."""
-    return _BY_PATH.get((group, version, plural))
+def _named(plural: str, group: str = "", version: str = "v1") -> Resource:
+    return _BY_PATH[group, version, plural]
+
+
+_RBAC = "rbac.authorization.k8s.io"
+BINDINGS = _named("bindings")
+COMPONENT_STATUSES = _named("componentstatuses")
+CONFIG_MAPS = _named("configmaps")
+ENDPOINTS = _named("endpoints")
+EVENTS = _named("events")
+LIMIT_RANGES = _named("limitranges")
+NAMESPACES = _named("namespaces")
+NODES = _named("nodes")
+PODS = _named("pods")
+RESOURCE_QUOTAS = _named("resourcequotas")
+SECRETS = _named("secrets")
+SERVICE_ACCOUNTS = _named("serviceaccounts")
+SERVICES = _named("services")
+DAEMON_SETS = _named("daemonsets", "apps")
+DEPLOYMENTS = _named("deployments", "apps")
+REPLICA_SETS = _named("replicasets", "apps")
+STATEFUL_SETS = _named("statefulsets", "apps")
+CRON_JOBS = _named("cronjobs", "batch")
+JOBS = _named("jobs", "batch")
+ENDPOINT_SLICES = _named("endpointslices", "discovery.k8s.io")
+LEASES = _named("leases", "coordination.k8s.io")
+ROLES = _named("roles", _RBAC)
+ROLE_BINDINGS = _named("rolebindings", _RBAC)
+CLUSTER_ROLES = _named("clusterroles", _RBAC)
+CLUSTER_ROLE_BINDINGS = _named("clusterrolebindings", _RBAC)
+CUSTOM_RESOURCE_DEFINITIONS = _named("customresourcedefinitions", "apiextensions.k8s.io")
+CERTIFICATE_SIGNING_REQUESTS = _named("certificatesigningrequests", "certificates.k8s.io")
+TOKEN_REVIEWS = _named("tokenreviews", "authentication.k8s.io")
+SELF_SUBJECT_REVIEWS = _named("selfsubjectreviews", "authentication.k8s.io")
+LOCAL_SUBJECT_ACCESS_REVIEWS = _named("localsubjectaccessreviews", "authorization.k8s.io")
+SELF_SUBJECT_ACCESS_REVIEWS = _named("selfsubjectaccessreviews", "authorization.k8s.io")
+SELF_SUBJECT_RULES_REVIEWS = _named("selfsubjectrulesreviews", "authorization.k8s.io")
+SUBJECT_ACCESS_REVIEWS = _named("subjectaccessreviews", "authorization.k8s.io")
+
+
+class Catalog:
+    """The resources of one demo: the table above, and those of CustomResourceDefinitions."""
+
+    def __init__(self) -> None:
+        self._rows = dict(_BY_PATH)
+
+    def __iter__(self) -> Iterator[Resource]:
+        """Every resource, the preferred version of a group first."""
+        return iter(self._rows.values())
+
+    def find(self, group: str, version: str, plural: str) -> Resource | None:
+        """The resource that a path names, or None."""
+        return self._rows.get((group, version, plural))
+
+    def stored(self) -> list[Resource]:
+        """One resource for each kind of object that is kept, in the version that is kept."""
+        return [
+            row
+            for row in self
+            if row.stored
+            and row.storage == row.qualified
+            and row.storage_version in {"", row.version}
+        ]
+
+    def groups(self) -> dict[str, list[str]]:
+        """The API groups and their versions, the preferred one first."""
+        groups: dict[str, list[str]] = {}
+        for group, version, _ in self._rows:
+            versions = groups.setdefault(group, [])
+            if version not in versions:
+                versions.append(version)
+        return groups
+
+    def replace_custom(self, rows: list[Resource]) -> None:
+        """Serve these custom resources, and no others."""
+        custom = {(row.group, row.version, row.plural): row for row in rows}
+        self._rows = dict(_BY_PATH) | custom

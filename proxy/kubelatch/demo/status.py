@@ -77,6 +77,11 @@ def no_such_path() -> StatusError:
     return StatusError(404, "NotFound", message, {})
 
 
+def no_such_page() -> StatusError:
+    """404 for a path outside of every API group: plain text."""
+    return StatusError(404, "", "404 page not found\n")
+
+
 def method_not_allowed() -> StatusError:
     """405: the resource is there, the verb is not."""
     message = "the server does not allow this method on the requested resource"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from . import versions
 from .resources import Resource
 from .status import Object, expired
 
@@ -74,7 +75,7 @@ class Store:
     def __init__(self, *, history: int = 2048) -> None:
         self.revision = FIRST_REVISION
         self.clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
-        self._objects: dict[Resource, dict[Key, Object]] = {}
+        self._objects: dict[str, dict[Key, Object]] = {}
         self._history: deque[Change] = deque(maxlen=history)
         self.forgotten = FIRST_REVISION
         self._subscriptions: set[Subscription] = set()
@@ -86,16 +87,21 @@ class Store:
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """One object, or None."""
-        return self._objects.get(resource, {}).get((namespace, name))
+        found = self._objects.get(resource.storage, {}).get((namespace, name))
+        return None if found is None else versions.present(resource, found)
 
     def list(self, resource: Resource, namespace: str = "") -> list[Object]:
         """All objects of a resource, of one namespace if one is named, in key order."""
-        rows = self._objects.get(resource, {})
-        return [rows[key] for key in sorted(rows) if not namespace or key[0] == namespace]
+        rows = self._objects.get(resource.storage, {})
+        return [
+            versions.present(resource, rows[key])
+            for key in sorted(rows)
+            if not namespace or key[0] == namespace
+        ]
 
     def create(self, resource: Resource, obj: Object) -> Object:
         """Store a new object."""
-        return self._put("ADDED", resource, self.stamp(obj), None)
+        return self._put("ADDED", resource, versions.keep(resource, self.stamp(obj)), None)
 
     def stamp(self, obj: Object) -> Object:
         """Give a new object its uid and creation time."""
@@ -104,14 +110,15 @@ class Store:
 
     def replace(self, resource: Resource, obj: Object) -> Object:
         """Store the next version of an object; one without any change keeps its version."""
-        previous = self._objects[resource][_key(obj)]
+        previous = self._objects[resource.storage][_key(obj)]
+        obj = versions.keep(resource, obj)
         if _without_version(obj) == _without_version(previous):
-            return previous
+            return versions.present(resource, previous)
         return self._put("MODIFIED", resource, obj, previous)
 
     def remove(self, resource: Resource, obj: Object) -> None:
         """Forget an object."""
-        previous = self._objects.get(resource, {}).pop(_key(obj), None)
+        previous = self._objects.get(resource.storage, {}).pop(_key(obj), None)
         if previous is not None:
             self._publish("DELETED", resource, previous, previous)
 
@@ -126,7 +133,7 @@ class Store:
             if since < self.forgotten:
                 raise expired(f"too old resource version: {since} ({self.forgotten})")
             for change in self._history:
-                if change.resource == resource:
+                if change.resource.storage == resource.storage:
                     subscription.offer(change)
         self._subscriptions.add(subscription)
         return subscription
@@ -154,9 +161,9 @@ class Store:
         metadata = obj["metadata"] | {"resourceVersion": str(self.revision + 1)}
         stored = {"kind": resource.kind, "apiVersion": resource.api_version} | obj
         stored |= {"metadata": metadata}
-        self._objects.setdefault(resource, {})[_key(stored)] = stored
+        self._objects.setdefault(resource.storage, {})[_key(stored)] = stored
         self._publish(kind, resource, stored, previous)
-        return stored
+        return versions.present(resource, stored)
 
     def _publish(
         self,
@@ -175,7 +182,7 @@ class Store:
             self.forgotten = self._history[0].revision
         self._history.append(change)
         for subscription in self._subscriptions:
-            if subscription.resource == resource:
+            if subscription.resource.storage == resource.storage:
                 subscription.offer(change)
         for listener in self._listeners:
             listener()

@@ -1,0 +1,174 @@
+"""The server's own endpoints beside resources: health, metrics, status, and the list of paths."""
+
+import datetime as dt
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from .discovery import VERSION
+from .resources import Catalog
+from .status import Object
+from .store import Store
+
+_Labels = tuple[tuple[str, str], ...]
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
+_HOOKS = """
+    start-apiserver-admission-initializer generic-apiserver-start-informers
+    priority-and-fairness-config-consumer priority-and-fairness-filter
+    storage-object-count-tracker-hook start-apiextensions-informers start-apiextensions-controllers
+    crd-informer-synced start-system-namespaces-controller peer-endpoint-reconciler-controller
+    start-cluster-authentication-info-controller start-kube-apiserver-identity-lease-controller
+    start-kube-apiserver-identity-lease-garbage-collector storage-readiness
+    start-legacy-token-tracking-controller start-service-ip-repair-controllers rbac/bootstrap-roles
+    scheduling/bootstrap-system-priority-classes priority-and-fairness-config-producer
+    bootstrap-controller start-kubernetes-service-cidr-controller
+    aggregator-reload-proxy-client-cert start-kube-aggregator-informers
+    apiservice-status-local-available-controller apiservice-status-remote-available-controller
+    apiservice-registration-controller apiservice-wait-for-first-sync
+    apiservice-discovery-controller kube-apiserver-autoregistration = apiservice-openapi-controller
+    apiservice-openapiv3-controller
+"""
+_HOOK_CHECKS = tuple(
+    "autoregister-completion" if name == "=" else f"poststarthook/{name}" for name in _HOOKS.split()
+)
+_LIVE = ("ping", "log", "loopback-serving-certificate", "etcd", *_HOOK_CHECKS)
+_READY = ("ping", "log", "informer-sync", *_HOOK_CHECKS, "shutdown")
+CHECKS = {"healthz": _LIVE, "livez": _LIVE, "readyz": _READY}
+"""The health checks in the order in which they run."""
+_OTHERS = (
+    *("/.well-known/openid-configuration", "/apis/", "/flagz", "/metrics", "/metrics/slis"),
+    *("/openapi/v2", "/openapi/v3", "/openapi/v3/", "/openid/v1/jwks", "/statusz", "/version"),
+)
+
+
+def paths(catalog: Catalog) -> Object:
+    """What ``/`` lists."""
+    found = {"/api", "/api/v1", "/apis", *_OTHERS}
+    for group, versions in catalog.groups().items():
+        if group:
+            found.add(f"/apis/{group}")
+            found |= {f"/apis/{group}/{version}" for version in versions}
+    for endpoint, checks in CHECKS.items():
+        found |= {f"/{endpoint}", *(f"/{endpoint}/{name}" for name in checks)}
+    return {"paths": sorted(found)}
+
+
+def health(endpoint: str, excluded: list[str], *, verbose: bool) -> str:
+    """The body of ``/healthz``, ``/livez`` and ``/readyz`` (apiserver ``healthz.go``)."""
+    if not verbose:
+        return "ok"
+    checks = CHECKS[endpoint]
+    lines = [f"[+]{name} {'excluded: ' if name in excluded else ''}ok" for name in checks]
+    unknown = [f'"{name}"' for name in sorted(set(excluded) - set(checks))]
+    if unknown:
+        names = ",".join(unknown)
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
+    return "\n".join([*lines, f"{endpoint} check passed", ""])
+
+
+class Metrics:
+    """The demo's own counters, under the names that kube-apiserver gives them."""
+
+    def __init__(self) -> None:
+        self._started = time.time()
+        self._requests: Counter[tuple[str, ...]] = Counter()
+        self.inflight = 0
+
+    @property
+    def started(self) -> str:
+        """Seconds since the epoch."""
+        return str(int(self._started))
+
+    def count(self, *labels: str) -> None:
+        """Count a request: code, group, resource, scope, subresource, verb, version."""
+        self._requests[labels] += 1
+
+    def text(self, store: Store, catalog: Catalog) -> str:
+        """All metrics in Prometheus' text format."""
+        names = ("code", "group", "resource", "scope", "subresource", "verb", "version")
+        objects = [
+            ((("group", row.group), ("resource", row.plural)), len(store.list(row)))
+            for row in catalog.stored()
+        ]
+        requests = [
+            ((*zip(names, labels, strict=True), ("component", "apiserver")), count)
+            for labels, count in sorted(self._requests.items())
+        ]
+        version = (("git_version", str(VERSION["gitVersion"])), ("major", "1"), ("minor", "36"))
+        return "".join(
+            (
+                _family(
+                    "apiserver_current_inflight_requests",
+                    "gauge",
+                    "Maximal number of currently used inflight request limit.",
+                    [((("request_kind", "all"),), self.inflight)],
+                ),
+                _family(
+                    "apiserver_request_total",
+                    "counter",
+                    "Counter of apiserver requests broken out for each verb, group, version, "
+                    "resource, scope, component, and HTTP response code.",
+                    requests,
+                ),
+                _family(
+                    "apiserver_resource_objects",
+                    "gauge",
+                    "Number of stored objects at the time of last check split by kind.",
+                    objects,
+                ),
+                _family("kubernetes_build_info", "gauge", "Build information.", [(version, 1)]),
+                _family(
+                    "process_cpu_seconds_total",
+                    "counter",
+                    "Total user and system CPU time spent in seconds.",
+                    [((), round(sum(os.times()[:2]), 2))],
+                ),
+                self._start_time(),
+            )
+        )
+
+    def health_text(self) -> str:
+        """``/metrics/slis``: the result of each health check."""
+        rows = sorted((name, endpoint) for endpoint, checks in CHECKS.items() for name in checks)
+        results = [((("name", name), ("type", kind)), 1) for name, kind in rows]
+        counts = [((*labels, ("status", "success")), 1) for labels, _ in results]
+        about = "This metric records the result of a single healthcheck."
+        total = "This metric records the results of all healthcheck."
+        return "".join(
+            (
+                _family("kubernetes_healthcheck", "gauge", f"[STABLE] {about}", results),
+                _family("kubernetes_healthchecks_total", "counter", f"[STABLE] {total}", counts),
+                self._start_time(),
+            )
+        )
+
+    def status_text(self) -> str:
+        """``/statusz`` (component-base ``zpages``)."""
+        started = dt.datetime.fromtimestamp(self._started, dt.UTC)
+        up = dt.timedelta(seconds=int(time.time() - self._started))
+        return (
+            "\napiserver statusz\nWarning: This endpoint is not meant to be machine parseable, has "
+            "no formatting compatibility guarantees and is for debugging purposes only.\n\n"
+            f"Started: {started:%a %b %d %H:%M:%S UTC %Y}\nUp: {up}\n"
+            f"Go version:  {VERSION['goVersion']}\n"
+            f"Binary version:  {str(VERSION['gitVersion'])[1:]}\nEmulation version:  1.36\n"
+            "Paths:  /flagz /healthz /livez /metrics /readyz /statusz /version\n"
+        )
+
+    def _start_time(self) -> str:
+        about = "Start time of the process since unix epoch in seconds."
+        return _family("process_start_time_seconds", "gauge", about, [((), self._started)])
+
+
+def _family(name: str, kind: str, about: str, samples: Sequence[tuple[_Labels, float]]) -> str:
+    lines = [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+    for labels, value in samples:
+        text = ",".join(f'{key}="{_escaped(value)}"' for key, value in sorted(labels))
+        lines.append(f"{name}{{{text}}} {value}" if text else f"{name} {value}")
+    return "\n".join([*lines, ""])
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

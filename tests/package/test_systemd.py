@@ -21,6 +21,7 @@ from kubelatch.observe.access_log import LogHandler, LogWriter
 from kubelatch.system.supervision import Supervisor
 from kubelatch.system.systemd import Notifier, journal_mark, take_sockets
 from tests.support.client import Client
+from tests.support.clock import ManualSupervisor
 from tests.support.kubeconfig import write
 from tests.support.proxies import proxy_process
 
@@ -103,8 +104,19 @@ async def test_the_status_says_why_a_changed_configuration_is_not_used(
             assert "\n" not in ready["STATUS"]
 
 
-async def test_signs_of_life_come_twice_as_often_as_asked_for(manager: Manager) -> None:
-    environ = manager.environ | {"WATCHDOG_USEC": "200000"}
+async def test_keep_alives_come_twice_as_often_as_the_manager_asks(manager: Manager) -> None:
+    environ = manager.environ | {"WATCHDOG_USEC": "3000000"}
+    supervisor = ManualSupervisor()
+    Notifier.from_environment(environ).watch(lambda: "well", supervisor)
+    [(_, seconds, keep_alive)] = supervisor.parts
+    assert seconds == 1.5
+    assert manager.told_now() == ["WATCHDOG=1\nSTATUS=well"]
+    keep_alive()
+    assert manager.told_now() == ["WATCHDOG=1"]
+
+
+async def test_keep_alives_go_on_for_as_long_as_it_serves(manager: Manager) -> None:
+    environ = manager.environ | {"WATCHDOG_USEC": "20000"}
     async with proxy_process("--demo", "--port=0", environ=environ):
         for _ in range(5):
             await manager.told("WATCHDOG=1")

@@ -13,6 +13,7 @@ from kubelatch.errors import UpstreamError, UpstreamTimeoutError
 from kubelatch.http1.headers import ClientFields
 from kubelatch.kubeconfig import TlsConfig
 from kubelatch.upstream.dial import Address, Dialer
+from kubelatch.upstream.handshakes import HandshakeLimiter
 from kubelatch.upstream.request import UpstreamRequest
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
@@ -175,6 +176,34 @@ async def test_a_connection_that_is_lost_before_its_use_says_why(authority: Auth
     connection.start(request("GET"), b"", Receiver(), b"")  # type: ignore[arg-type]
     assert told[0].cause == "tls-client-cert"
     server.close()
+
+
+async def test_handshakes_take_turns_in_the_order_in_which_they_were_asked_for(
+    authority: Authority,
+) -> None:
+    async with ScriptedUpstream(silent) as upstream:
+        busy = dialer(upstream.port, trusting(authority))
+        busy._handshakes = HandshakeLimiter(limit=2, max_seconds=60)
+        tasks = [asyncio.ensure_future(busy.dial()) for _ in range(5)]
+        await eventually(lambda: len(upstream.connections) == 2)
+        # Who is not connected yet is the last: only a slot of one that is makes room for another.
+        for number, connected in ((0, 3), (1, 4), (2, 5)):
+            tasks[number].cancel()
+            await asyncio.gather(tasks[number], return_exceptions=True)
+            await eventually(lambda: len(upstream.connections) == connected)  # noqa: B023
+            await upstream.connections[number].closed.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_handshake_that_is_over_makes_room_at_once(authority: Authority) -> None:
+    async with ScriptedUpstream(silent, authority) as upstream:
+        busy = dialer(upstream.port, trusting(authority))
+        busy._handshakes = HandshakeLimiter(limit=1, max_seconds=60)
+        connections = [await busy.dial() for _ in range(3)]
+        for connection in connections:
+            connection.abort()
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="these options are Linux's")

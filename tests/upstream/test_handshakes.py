@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 from kubelatch.upstream.handshakes import HandshakeLimiter
+from tests.support.clock import settle
 from tests.support.relay import eventually
 
 
@@ -36,12 +37,6 @@ class Handshakes:
                 await self._ends[number].wait()
             finally:
                 self.running.remove(number)
-
-
-async def settle() -> None:
-    """Let every task go as far as it can."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def test_slots_go_to_the_first_that_waits_up_to_the_limit() -> None:

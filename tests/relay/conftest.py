@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubelatch.relay.exchange import UpstreamExchange
+from kubelatch.relay.upstream_exchange import UpstreamExchange
 from tests.support.loops import pytest_asyncio_loop_factories
 
 __all__ = ["pytest_asyncio_loop_factories"]

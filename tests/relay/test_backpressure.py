@@ -88,7 +88,7 @@ async def test_a_slow_upstream_holds_the_uploading_client(
         uploading = asyncio.ensure_future(upload())
         assert await settled(sent) < TOTAL
         [connection] = relay.http.connections
-        body = connection._body
+        body = connection._reader.body
         assert body is not None
         waiting = body._size + len(connection._backlog)
         assert waiting < 1_500_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.relay.exchange import UpstreamExchange
+from kubelatch.relay.upstream_exchange import UpstreamExchange
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop

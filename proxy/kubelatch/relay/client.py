@@ -1,30 +1,23 @@
 """A client's connection: bytes in, requests out, one exchange at a time.
 
-Heads and bodies are parsed by aiohttp's C parser, which is fed message by message: it knows only
-``websocket`` as an upgrade, and drops what follows the head of any other in the same read. What a
-connection is doing is its :class:`State`; ``states`` has every way from one to another. What
-becomes of a request is the handler's business, how its response is made the exchange's.
-
-Limits hold for a head as a whole, in bytes and in time, for idle time, and for connections in
-number. One timer serves all times of a connection.
+What a connection is doing is its :class:`State`; ``states`` has every way from one to another.
+Requests are read by ``request_reader``. What becomes of one is the handler's business, how its
+response is made the exchange's.
 """
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Protocol, cast
-
-from aiohttp import StreamReader, web
-from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 from ..errors import KubelatchError
-from ..http1.request_line import RequestLine
 from ..system.peer import Peer
 from ..upstream.http1 import linger_zero
+from .callbacks import ClientExchange, ClientTunnel
+from .deadline import Deadline
 from .disconnect import DisconnectMonitor
-from .framer import Framer
-from .limits import PartialHead, explain, first_line
 from .local import error_response
+from .request_reader import Request, RequestReader
 from .states import TRANSITIONS, Event, State
 
 if TYPE_CHECKING:
@@ -57,36 +50,6 @@ _CLOSED: Final = State.CLOSED
 _WAITING: Final = frozenset({State.EXCESS, State.IDLE, State.HEAD})
 
 
-class ClientExchange(Protocol):
-    """The exchange under way, as its client's connection sees it."""
-
-    def on_client_paused(self) -> None:
-        """The client takes no more bytes for now."""
-
-    def on_client_resumed(self) -> None:
-        """It takes bytes again."""
-
-    def cancel(self) -> None:
-        """The connection is gone."""
-
-    def fail(self, error: KubelatchError) -> None:
-        """It cannot go on."""
-
-
-class ClientTunnel(Protocol):
-    """What takes a client's bytes after an upgrade."""
-
-    def on_client_data(self, data: bytes) -> None:
-        """Bytes of the new protocol."""
-
-    def on_client_eof(self) -> bool:
-        """The client sends no more; True keeps our side open."""
-        ...
-
-    def on_client_lost(self, exc: BaseException | None) -> None:
-        """The connection is gone."""
-
-
 class ClientProtocol(asyncio.Protocol):
     """One client's connection; see the module.
 
@@ -105,21 +68,16 @@ class ClientProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_backlog",
-        "_body",
-        "_body_chunked",
         "_deadline",
         "_drained",
         "_early",
-        "_framer",
-        "_head",
         "_limits",
         "_loop",
         "_monitor",
-        "_parser",
         "_pauses",
+        "_reader",
         "_request",
         "_server",
-        "_timer",
         "_tunnel",
         "exchange",
         "half_closed_at",
@@ -134,8 +92,7 @@ class ClientProtocol(asyncio.Protocol):
         self._server = server
         self._limits = server.limits
         self._loop = asyncio.get_running_loop()
-        self._parser = server.parser(self)
-        self._framer = Framer()
+        self._reader = RequestReader(partial(server.parser, self), server.limits)
         self._monitor = DisconnectMonitor()
         self.transport: asyncio.Transport | None = None
         self.state = _IDLE
@@ -145,22 +102,16 @@ class ClientProtocol(asyncio.Protocol):
         self.writing_paused = False
         self.half_closed_at: float | None = None
         self._tunnel: ClientTunnel | None = None
-        # Of the message that is being fed, while it comes.
-        self._body: StreamReader | None = None
-        self._body_chunked = False
-        # A head that came in part.
-        self._head: PartialHead | None = None
         # What one read brought, and the parser is not ready for.
         self._backlog = b""
         # A request whose body comes, and that has not been handed on.
-        self._request: tuple[RawRequestMessage, StreamReader] | None = None
+        self._request: Request | None = None
         # What came after an upgrade request.
         self._early = bytearray()
         self._pauses = 0
         self._drained: asyncio.Future[None] | None = None
-        # When the state has lasted too long, on the event loop's clock; None: it may last.
-        self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        # How long the state may last.
+        self._deadline = Deadline(self._on_deadline)
 
     def _to(self, event: Event) -> None:
         self.state = TRANSITIONS[self.state][event]
@@ -185,20 +136,18 @@ class ClientProtocol(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH)
         self.peer = Peer(transport)
         if self._server.admit(self):
-            self._expire_after(self._limits.idle_seconds)
+            self._deadline.set(self._limits.idle_seconds)
         else:
             # Clients may take a response to no request for a fault: wait for one, not for long.
             self.state = _EXCESS
-            self._expire_after(_REFUSED_LINGER)
+            self._deadline.set(_REFUSED_LINGER)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._to(Event.CLOSED)
         self.transport = None
-        self._end_head()
+        self._reader.forget()
         self._monitor.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.stop()
         self._wake()
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
@@ -238,7 +187,7 @@ class ClientProtocol(asyncio.Protocol):
                     # A client that pipelines and does not read gets no further.
                     self._keep(data[start:])
                     return
-                stop = self._framer.next_stop(data, start)
+                stop = self._reader.next_stop(data, start)
                 self._feed(data[start:stop])
                 start = stop
             elif state is _UPGRADE:
@@ -259,78 +208,33 @@ class ClientProtocol(asyncio.Protocol):
                 return
 
     def _feed(self, piece: bytes) -> None:
-        body = self._body
-        if body is None:
-            if self._body_chunked:
-                # aiohttp keeps the last trailer, and would take it for the first field of the next
-                # request (_http_parser.pyx: cb_on_message_begin does not clear _raw_name).
-                self._body_chunked = False
-                self._parser = self._server.parser(self)
-            size = len(piece) if self._head is None else len(piece) + self._head.size
-            if size > self._limits.header_bytes:
-                self._refuse(self._limits.head_too_large())
-                return
-            if self._head is not None and not (piece := self._head.gather(piece)):
-                return
-        line = self._head.line if self._head is not None else None
-        if body is None and line is None and not piece.isascii():
-            line = RequestLine()
+        reader = self._reader
         try:
-            messages, _, _ = self._parser.feed_data(piece if line is None else line.readable(piece))
-        except HttpProcessingError as exc:
-            self._unreadable(exc)
+            request = reader.feed(piece)
+        except KubelatchError as error:
+            self._refuse(error)
             return
-        if body is not None:
-            if body.is_eof():
-                self._end_body()
-        elif messages:
-            self._end_head()
-            message, body = messages[0]
-            if line is not None:
-                message = message._replace(path=line.target(message.path))
-            self._begin(message, body)
-        # RFC 9112 section 2.2: empty lines before a request are none of it.
-        elif self._head is None and piece.strip(b"\r\n"):
-            self._head = PartialHead(piece)
-            self._to(Event.HEAD_BEGINS)
-            self._expire_after(self._limits.head_seconds)
-
-    def _begin(self, message: RawRequestMessage, body: StreamReader) -> None:
-        self._deadline = None
-        if not body.is_eof():
-            self._body = body
-            self._body_chunked = message.chunked
-            if not message.chunked:
-                self._framer.body_left = int(message.headers.get("Content-Length", "0"))
-            self._to(Event.REQUEST_WITH_BODY)
-            self._request = message, body
-            return
-        if message.upgrade:
-            self._to(Event.REQUEST_TO_UPGRADE)
-        else:
-            self._to(Event.REQUEST)
-        self._server.handle(self, message, body)
-
-    def _end_body(self) -> None:
-        self._body = None
-        if self.state is _BODY:
-            self._to(Event.BODY_ENDS)
-
-    def _end_head(self) -> None:
-        self._head = None
-
-    def _unreadable(self, exc: HttpProcessingError) -> None:
-        """The parser takes no more."""
-        if self._body is None:
-            self._refuse(explain(exc, self._limits))
-        else:
-            # The exchange that reads it responds; what follows cannot be told from it.
-            body, self._body = self._body, None
-            self._framer.body_left = 0
-            if self.state is _BODY:
+        if request is not None:
+            self._begin(request)
+        elif self.state is _BODY:
+            if reader.broken:
                 self._to(Event.BODY_BREAKS)
-            body.set_exception(web.RequestPayloadError(first_line(exc.message)))
-            self._backlog = b""
+                self._backlog = b""
+            elif reader.body is None:
+                self._to(Event.BODY_ENDS)
+        elif self.state is _IDLE and reader.within_head:
+            self._to(Event.HEAD_BEGINS)
+            self._deadline.set(self._limits.head_seconds)
+
+    def _begin(self, request: Request) -> None:
+        self._deadline.clear()
+        message, body = request
+        if self._reader.body is not None:
+            self._to(Event.REQUEST_WITH_BODY)
+            self._request = request
+            return
+        self._to(Event.REQUEST_TO_UPGRADE if message.upgrade else Event.REQUEST)
+        self._server.handle(self, message, body)
 
     def _keep(self, data: bytes) -> None:
         """What the parser is not ready for waits, and the client after it."""
@@ -345,10 +249,8 @@ class ClientProtocol(asyncio.Protocol):
 
     def _discard(self, size: int) -> None:
         """Drop the rest of a request whose response is sent, and close at its end."""
-        if self._framer.body_left:
-            self._framer.body_left = max(0, self._framer.body_left - size)
-            if not self._framer.body_left:
-                self.close()
+        if self._reader.skip(size):
+            self.close()
 
     def _feed_backlog(self) -> None:
         if self._backlog and self.state in (_IDLE, _BODY):
@@ -376,7 +278,7 @@ class ClientProtocol(asyncio.Protocol):
         self.exchange = None
         if keep_alive:
             self._to(Event.RESPONSE_ENDS)
-            self._expire_after(self._limits.idle_seconds)
+            self._deadline.set(self._limits.idle_seconds)
             if self._backlog:
                 # Not from within the caller: it may be the upstream connection that the next
                 # request would take, in the middle of a delivery that goes on to say that it has
@@ -392,7 +294,6 @@ class ClientProtocol(asyncio.Protocol):
 
     def _refuse(self, error: KubelatchError) -> None:
         """Respond with *error* to what is no request, and end the connection."""
-        self._end_head()
         data, size = error_response(error)
         if self.transport is not None:
             self.transport.write(data)
@@ -403,10 +304,10 @@ class ClientProtocol(asyncio.Protocol):
     def _linger(self, seconds: float) -> None:
         """End our side, and drop what the client still sends: a close right away could reset the
         connection and lose the response (RFC 9112 section 9.6)."""
-        self._body = None
+        self._reader.forget()
         self._backlog = b""
         self._resume(_BODY_FULL | _PENDING_FULL)
-        self._expire_after(seconds)
+        self._deadline.set(seconds)
         self.end_writing()
 
     def end_writing(self) -> None:
@@ -437,13 +338,13 @@ class ClientProtocol(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """The request's body is not taken as fast as it comes; aiohttp's stream reader says so."""
-        self._parser.pause_reading()
+        self._reader.pause()
         self._pause(_BODY_FULL)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The body is taken again; *resume_parser*: the parser has put something aside."""
         self._resume(_BODY_FULL)
-        if resume_parser and self._body is not None:
+        if resume_parser and self._reader.body is not None:
             self._feed(b"")
             if not self._pauses & _BODY_FULL and self._backlog:
                 self._feed_backlog()
@@ -495,25 +396,8 @@ class ClientProtocol(asyncio.Protocol):
             self._drained.set_result(None)
             self._drained = None
 
-    def _expire_after(self, seconds: float) -> None:
-        """Let the state that has just begun last no longer; 0 is for ever."""
-        if seconds <= 0:
-            self._deadline = None
-            return
-        self._deadline = deadline = self._loop.time() + seconds
-        if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
-        elif self.state is _HEAD:
+    def _on_deadline(self) -> None:
+        if self.state is _HEAD:
             self._refuse(self._limits.head_too_slow())
         elif self.state is _EXCESS:
             self._refuse(self._limits.too_many_connections())

@@ -18,11 +18,12 @@ from ..gate.head import RawHeaders
 from ..upstream.generation import Generation, GenerationSource
 from . import local
 from .client import ClientProtocol
-from .exchange import INTERNAL_ERROR, UpstreamExchange
+from .exchange import INTERNAL_ERROR
 from .record import Record
 from .registry import Registry
 from .request import ClientRequest, HeaderCache, Plan
 from .states import State
+from .upstream_exchange import UpstreamExchange
 
 log = logging.getLogger(__name__)
 

@@ -33,14 +33,16 @@ class Plan:
     Attributes:
         decision: the gate's.
         upstream: what goes upstream, if it is allowed.
+        extra_fields: what the gate adds to the response of an allowed request.
     """
 
-    __slots__ = ("_info", "_method", "decision", "upstream")
+    __slots__ = ("_info", "_method", "decision", "extra_fields", "upstream")
 
     def __init__(self, method: str, decision: Decision, upstream: UpstreamRequest | None) -> None:
         self._method = method
         self.decision = decision
         self.upstream = upstream
+        self.extra_fields = decision.response_headers if isinstance(decision, Allowed) else ()
         self._info: RequestInfo | None = None
 
     @property

@@ -21,7 +21,7 @@ from .attempt import Outcome
 from .states import State
 
 if TYPE_CHECKING:
-    from .exchange import UpstreamExchange
+    from .upstream_exchange import UpstreamExchange
 
 # The response to a refused credential is held back up to this size while another one is tried.
 _HELD_RESPONSE: Final = 64 * 1024

@@ -11,12 +11,25 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from ..errors import KubelatchError
+from ..gate.request_info import RequestInfo
 from ..upstream.transport import Stream
 from .attempt import Outcome
 from .response import ResponseRelay
 
 # Seconds that the second attempt has, from the dial on. What takes longer is slow, not dead.
 _TIME_LIMIT: Final = 30.0
+# These lead to programs, for which a GET may be more than a question.
+_PROGRAMS: Final = frozenset({"proxy", "exec", "attach", "portforward"})
+
+
+def may_be_sent_twice(method: str, info: RequestInfo | None) -> bool:
+    """Whether a request may be sent again although its first attempt may still get a response:
+    it changes nothing, and is responded to soon if it is at all."""
+    if method not in {"GET", "HEAD"} or info is None:
+        return False
+    if info.is_resource:
+        return info.verb != "proxy" and info.subresource not in _PROGRAMS
+    return not info.long_running
 
 
 class RepeatableExchange(Protocol):

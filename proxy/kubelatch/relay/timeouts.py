@@ -23,8 +23,9 @@ from typing import Final
 from ..errors import UpstreamError, UpstreamTimeoutError
 from ..system.supervision import Supervisor
 from ..upstream.transport import Transport
-from .exchange import Kind, UpstreamExchange
+from .exchange import Kind
 from .registry import Registry
+from .upstream_exchange import UpstreamExchange
 
 SILENCE: Final = 15.0
 """Seconds; client-go's HTTP/2 waits 45, and has an answer to its ping by then."""

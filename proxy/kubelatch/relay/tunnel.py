@@ -17,7 +17,7 @@ from .attempt import Outcome
 from .goodbye import LAST_BYTES, is_over
 
 if TYPE_CHECKING:
-    from .exchange import UpstreamExchange
+    from .upstream_exchange import UpstreamExchange
 
 # Of a response that refuses the upgrade, this much is relayed; a Status is below 2 KiB.
 _REFUSAL_LIMIT: Final = 1024 * 1024

@@ -1,0 +1,146 @@
+"""Reads requests from a client's bytes, with aiohttp's C parser.
+
+The parser is fed message by message: it knows only ``websocket`` as an upgrade, and drops what
+follows the head of any other in the same read. Nothing is written here: what a request leads to,
+or an error, is the connection's business.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from aiohttp import StreamReader, web
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ..http1.request_line import RequestLine
+from .framer import Framer
+from .limits import Limits, PartialHead, explain, first_line
+
+Request: TypeAlias = tuple[RawRequestMessage, StreamReader]
+
+
+class RequestReader:
+    """Reads one connection's requests.
+
+    Args:
+        make_parser: makes a parser for this connection.
+        limits: of a request's head.
+
+    Attributes:
+        body: of the request whose body is still coming; None between requests.
+        broken: a body could not be read, and nothing that follows can be.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_framer",
+        "_head",
+        "_limits",
+        "_make_parser",
+        "_parser",
+        "body",
+        "broken",
+    )
+
+    def __init__(self, make_parser: Callable[[], HttpRequestParser], limits: Limits) -> None:
+        self._make_parser = make_parser
+        self._parser = make_parser()
+        self._limits = limits
+        self._framer = Framer()
+        # A head that came in part.
+        self._head: PartialHead | None = None
+        self._chunked = False
+        self.body: StreamReader | None = None
+        self.broken = False
+
+    @property
+    def within_head(self) -> bool:
+        """Part of a request's head has come."""
+        return self._head is not None
+
+    def next_stop(self, data: bytes, start: int) -> int:
+        """Return where the part of *data* ends that :meth:`feed` takes next, from *start* on."""
+        return self._framer.next_stop(data, start)
+
+    def feed(self, piece: bytes) -> Request | None:
+        """Read *piece*, which ends no later than a message does.
+
+        Returns:
+            a request whose head is complete now.
+
+        Raises:
+            KubelatchError: this is no request, or it is beyond a limit.
+        """
+        if self.body is not None:
+            self._feed_body(self.body, piece)
+            return None
+        if self._chunked:
+            # aiohttp keeps the last trailer, and would take it for the first field of the next
+            # request (_http_parser.pyx: cb_on_message_begin does not clear _raw_name).
+            self._chunked = False
+            self._parser = self._make_parser()
+        head = self._head
+        line: RequestLine | None = None
+        if head is not None:
+            if len(piece) + head.size > self._limits.header_bytes:
+                raise self._limits.head_too_large()
+            if not (piece := head.gather(piece)):
+                return None
+            line = head.line
+        elif len(piece) > self._limits.header_bytes:
+            raise self._limits.head_too_large()
+        elif not piece.isascii():
+            line = RequestLine()
+        try:
+            messages, _, _ = self._parser.feed_data(piece if line is None else line.readable(piece))
+        except HttpProcessingError as exc:
+            raise explain(exc, self._limits) from None
+        if not messages:
+            # RFC 9112 section 2.2: empty lines before a request are none of it.
+            if head is None and piece.strip(b"\r\n"):
+                self._head = PartialHead(piece)
+            return None
+        self._head = None
+        message, body = messages[0]
+        if line is not None:
+            message = message._replace(path=line.target(message.path))
+        if not body.is_eof():
+            self.body = body
+            self._chunked = message.chunked
+            if not message.chunked:
+                self._framer.body_left = int(message.headers.get("Content-Length", "0"))
+        return message, body
+
+    def _feed_body(self, body: StreamReader, piece: bytes) -> None:
+        try:
+            self._parser.feed_data(piece)
+        except HttpProcessingError as exc:
+            # What reads the body gets the error; what follows cannot be told from it.
+            self.broken = True
+            self.forget()
+            self._framer.body_left = 0
+            body.set_exception(web.RequestPayloadError(first_line(exc.message)))
+        else:
+            if body.is_eof():
+                self.body = None
+
+    def pause(self) -> None:
+        """Let the parser put aside what it is fed: the body is not taken as fast as it comes."""
+        self._parser.pause_reading()
+
+    def skip(self, size: int) -> bool:
+        """Count *size* bytes of a body that nobody reads.
+
+        Returns:
+            whether they end it; never, if its length is not known.
+        """
+        left = self._framer.body_left
+        if not left:
+            return False
+        self._framer.body_left = max(0, left - size)
+        return not self._framer.body_left
+
+    def forget(self) -> None:
+        """Read no more of the request that is coming."""
+        self._head = None
+        self.body = None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
+from .config.addresses import join_host_port, reachable_host, split_host_port
 from .config.options import Options
 
 if TYPE_CHECKING:
@@ -271,6 +272,5 @@ def _url(name: str) -> str:
     """The URL of an address as the start line says it; of all addresses, the loopback one."""
     if name.startswith(("/", "@")):
         return f"unix://{name}"
-    host, _, port = name.rpartition(":")
-    reachable = {"[::]": "[::1]", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104
-    return f"http://{reachable}:{port}"
+    host, port = split_host_port(name)
+    return f"http://{join_host_port(reachable_host(host), port)}"

@@ -211,9 +211,9 @@ def test_an_unquoted_value_is_taken_as_written(text: str) -> None:
     user = parse((USER % text).encode(), "/k").users["me"]
     key, _, value = text.partition(": ")
     found = {
-        "token": user.auth.token and user.auth.token.reveal(),
-        "username": user.auth.username,
-        "password": user.auth.password and user.auth.password.reveal(),
+        "token": user.token and user.token.reveal(),
+        "username": user.username,
+        "password": user.password and user.password.reveal(),
         "as": user.impersonation.user,
     }
     assert found[key] == value

@@ -35,11 +35,11 @@ KUBECONFIGS = st.fixed_dictionaries(
 def load_all(configs: list[Any]) -> Any:
     contents = {f"/k{i}": yaml.safe_dump(config) for i, config in enumerate(configs)}
     environ = {"KUBECONFIG": os.pathsep.join(contents)}
-    return load_files("", environ, MemoryFiles(contents)).merged
+    return load_files("", environ, MemoryFiles(contents))[0]
 
 
 def tokens(merged: Any) -> dict[str, str]:
-    return {name: user.auth.token.reveal() for name, user in merged.users.items()}
+    return {name: user.token.reveal() for name, user in merged.users.items()}
 
 
 @given(st.lists(KUBECONFIGS, min_size=1, max_size=4))
@@ -82,9 +82,9 @@ def test_a_relative_path_is_relative_to_its_file(path: str) -> None:
     config = {"users": [{"name": "u", "user": {"tokenFile": path}}]}
     files = MemoryFiles({"/home/x/.kube/config": yaml.safe_dump(config)})
 
-    user = load_files("/home/x/.kube/config", {}, files).merged.users["u"]
+    user = load_files("/home/x/.kube/config", {}, files)[0].users["u"]
 
-    assert user.auth.token_file == os.path.normpath(f"/home/x/.kube/{path}")
+    assert user.token_file == os.path.normpath(f"/home/x/.kube/{path}")
 
 
 def test_the_list_skips_empty_elements_and_repetitions() -> None:

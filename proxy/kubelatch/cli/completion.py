@@ -147,7 +147,7 @@ def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list
     # What a pipe holds is for the command that is being typed.
     files.settle()
     try:
-        merged = load_files(_kubeconfig(before, environ), environ, files).merged
+        merged, _ = load_files(_kubeconfig(before, environ), environ, files)
     except KubelatchError:
         return []
     # One candidate a line: another name cannot be typed either.

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..app import App
+from ..config.addresses import join_host_port, reachable_host, split_host_port
 from ..config.commands import COMMANDS, reject_arguments
 from ..config.settings import Settings, complete, flag_set, from_values
 from ..errors import KubelatchError, UsageError
@@ -224,10 +225,9 @@ def _is_there(program: str, path: str) -> bool:
 
 
 def _url(name: str, api_prefix: str) -> str:
-    host, _, port = name.rpartition(":")
-    if host in {"[::]", "0.0.0.0"}:  # noqa: S104 -- compared with, not bound to
-        host = "127.0.0.1"
-    return f"http://{host}:{port}{'/' + api_prefix.strip('/') if api_prefix != '/' else ''}"
+    host, port = split_host_port(name)
+    authority = join_host_port(reachable_host(host), port)
+    return f"http://{authority}{'/' + api_prefix.strip('/') if api_prefix != '/' else ''}"
 
 
 def _environment(environ: Mapping[str, str], url: str, kubeconfig: Path) -> dict[str, str]:
@@ -367,12 +367,8 @@ def _question(settings: Settings) -> tuple[_Question, int]:
         if not port.isdecimal():
             msg = f"invalid --admin-address {address!r}"
             raise UsageError(msg, hint="say 127.0.0.1:8002, or unix:/path")
-        return _Question(_reachable(host), int(port), "", "/readyz"), 200
+        return _Question(reachable_host(host.strip("[]")), int(port), "", "/readyz"), 200
     target = f"{settings.api_prefix.rstrip('/')}/version"
+    host = reachable_host(settings.address.strip("[]"))
     # A refusal by the filter, or by the API server, has come through as well.
-    return _Question(_reachable(settings.address), settings.port, settings.unix_socket, target), 499
-
-
-def _reachable(host: str) -> str:
-    bare = host.strip("[]")
-    return "127.0.0.1" if bare in {"", "0.0.0.0", "::"} else bare  # noqa: S104 -- compared with
+    return _Question(host, settings.port, settings.unix_socket, target), 499

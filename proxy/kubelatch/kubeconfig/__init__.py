@@ -1,8 +1,8 @@
-"""Kubeconfig: from files, environment and flags to the one cluster and user that were meant.
+"""Kubeconfig: from files, environment and flags to one cluster and one user.
 
 Pure: no event loop, no sockets, no TLS. Files are read through a reader that can be replaced.
-What comes out is a :class:`ClientConfig`, validated, with paths absolute and secrets wrapped;
-what authenticates *now* is the business of the credentials room.
+The result is a validated :class:`ClientConfig` with absolute paths and wrapped secrets; the
+credentials package makes the current credential from it.
 """
 
 from ..config.overrides import Overrides

@@ -1,4 +1,4 @@
-"""What differs between two loads of a kubeconfig, in words for the log, without secrets."""
+"""The differences between two loads of a kubeconfig, as text for the log, without secrets."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,15 +7,15 @@ from .values import ClientConfig, UserConfig
 
 
 def same_access(before: ClientConfig, now: ClientConfig) -> bool:
-    """Both reach the same server as the same user with the same credentials.
+    """Whether both reach the same server as the same user with the same credentials.
 
-    Namespace, names, other contexts, and where it was all found make no difference.
+    Namespace, names, other contexts and the files' paths are not compared.
     """
     return _access(before) == _access(now)
 
 
 def changes(before: ClientConfig, now: ClientConfig) -> tuple[str, ...]:
-    """What has changed of the way to the API server; empty for :func:`same_access`."""
+    """What has changed for requests to the API server; empty if :func:`same_access`."""
     if same_access(before, now):
         return ()
     return tuple(_changes(before, now)) or ("other settings",)
@@ -86,7 +86,7 @@ def _kinds(user: UserConfig) -> str:
         ("an exec plugin", user.plugin),
         ("an auth-provider", user.auth_provider),
     )
-    return " and ".join(name for name, there in kinds if there)
+    return " and ".join(name for name, value in kinds if value)
 
 
 def _certificate(user: UserConfig) -> tuple[object, ...]:

@@ -1,45 +1,50 @@
-"""From all entries to the one cluster and the one user, with the flags applied.
+"""Chooses one cluster and one user among all entries, and applies the flags to them.
 
-client-go's ``DirectClientConfig`` (``tools/clientcmd/client_config.go``), and in three places
-more than it: an explicit ``--token`` beats a token file, an explicit ``=false`` is heard, and a
-context that names an absent cluster is an error.
+Follows client-go's ``DirectClientConfig`` (``tools/clientcmd/client_config.go``), with three
+differences: an explicit ``--token`` overrides a token file, an explicit ``=false`` counts, and a
+context that names a missing cluster is an error.
 """
 
 from dataclasses import dataclass, field, replace
 
 from ..config.overrides import Overrides
 from ..errors import ConfigError
-from .entries import Cluster, Context, KubeFile, User
-from .values import Impersonation, UserConfig
+from .entries import Cluster, Context, Kubeconfig
+from .values import Impersonation, Source, UserConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The entries that count, by name, with the flags applied.
+    """The chosen entries.
 
-    ``user_missing`` says that the context names a user that no file has. That is an error only
-    where credentials are needed and no flag brings any.
+    Attributes:
+        files: the kubeconfig files that were looked for, existing or not.
+        user_missing: the context names a user that no file has. That is an error only where
+            credentials are needed and no flag gives any.
     """
 
+    source: Source = "kubeconfig"
+    files: tuple[str, ...] = ()
+    current_context: str = ""
     context: str = ""
     namespace: str = ""
     cluster_name: str = ""
     cluster: Cluster = field(default_factory=Cluster)
     user_name: str = ""
     user_missing: bool = False
-    user: User = field(default_factory=User)
+    user: UserConfig = field(default_factory=UserConfig)
 
 
-def choose(merged: KubeFile, overrides: Overrides, *, pinned: str | None = None) -> Chosen:
+def choose(merged: Kubeconfig, overrides: Overrides, *, pinned: str | None = None) -> Chosen:
     """Pick context, cluster and user by name; the flags' values are not applied yet.
 
     Args:
         merged: the entries.
         overrides: the flags.
-        pinned: the context that was chosen before, whatever is current now; empty for none.
+        pinned: the context to choose instead of ``current-context``; empty for none.
 
     Raises:
-        ConfigError: a name that was asked for does not exist.
+        ConfigError: a chosen name does not exist.
     """
     name = overrides.context or (merged.current_context if pinned is None else pinned)
     context = merged.contexts.get(name)
@@ -65,18 +70,19 @@ def choose(merged: KubeFile, overrides: Overrides, *, pinned: str | None = None)
     if user is None and overrides.user:
         raise _unknown(f'auth info "{user_name}" does not exist', merged.users)
     return Chosen(
+        current_context=merged.current_context,
         context=name,
         namespace=context.namespace,
         cluster_name=cluster_name,
         cluster=cluster or Cluster(origin=context.origin),
         user_name=user_name,
         user_missing=user is None and bool(user_name),
-        user=user or User(auth=UserConfig(name=user_name, origin=context.origin)),
+        user=user or UserConfig(name=user_name, origin=context.origin),
     )
 
 
 def apply(overrides: Overrides, chosen: Chosen) -> Chosen:
-    """Lay the flags over the chosen entries. Raises ConfigError on flags that contradict."""
+    """Apply the flags to the chosen entries. Raises ConfigError for contradicting flags."""
     if overrides.insecure_skip_tls_verify and overrides.certificate_authority:
         raise ConfigError(
             "specifying a root certificates file with the insecure flag is not allowed",
@@ -85,17 +91,14 @@ def apply(overrides: Overrides, chosen: Chosen) -> Chosen:
     return replace(
         chosen,
         cluster=_cluster(overrides, chosen.cluster),
-        user=User(
-            auth=_auth(overrides, chosen.user.auth),
-            impersonation=_impersonation(overrides, chosen.user.impersonation),
-        ),
+        user=_user(overrides, chosen.user),
     )
 
 
 def _cluster(flags: Overrides, cluster: Cluster) -> Cluster:
     server_name = cluster.tls_server_name
     if flags.server or flags.tls_server_name:
-        # Another server is not known by the old one's name.
+        # The entry's name is for the entry's server.
         server_name = flags.tls_server_name
     cluster = replace(cluster, server=flags.server or cluster.server, tls_server_name=server_name)
     if flags.disable_compression is not None:
@@ -110,17 +113,18 @@ def _cluster(flags: Overrides, cluster: Cluster) -> Cluster:
     return cluster
 
 
-def _auth(flags: Overrides, auth: UserConfig) -> UserConfig:
+def _user(flags: Overrides, user: UserConfig) -> UserConfig:
     if flags.token:
-        auth = replace(auth, token=flags.token, token_file="")
+        user = replace(user, token=flags.token, token_file="")
     if flags.client_certificate:
-        auth = replace(auth, certificate_file=flags.client_certificate, certificate_data=None)
+        user = replace(user, certificate_file=flags.client_certificate, certificate_data=None)
     if flags.client_key:
-        auth = replace(auth, key_file=flags.client_key, key_data=None)
+        user = replace(user, key_file=flags.client_key, key_data=None)
     return replace(
-        auth,
-        username=flags.username or auth.username,
-        password=flags.password or auth.password,
+        user,
+        username=flags.username or user.username,
+        password=flags.password or user.password,
+        impersonation=_impersonation(flags, user.impersonation),
     )
 
 
@@ -150,9 +154,11 @@ def _extra(pairs: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def _unknown(
-    message: str, known: dict[str, Cluster] | dict[str, User] | dict[str, Context], hint: str = ""
+    message: str,
+    known: dict[str, Cluster] | dict[str, UserConfig] | dict[str, Context],
+    hint: str = "",
 ) -> ConfigError:
     names = ", ".join(sorted(known)[:20])
     none = "None was found in any kubeconfig: look at --kubeconfig, $KUBECONFIG or ~/.kube/config."
-    there = f"There are: {names}." if names else none
-    return ConfigError(message, hint=" ".join(part for part in (there, hint) if part))
+    existing = f"There are: {names}." if names else none
+    return ConfigError(message, hint=" ".join(part for part in (existing, hint) if part))

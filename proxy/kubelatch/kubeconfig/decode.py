@@ -1,9 +1,9 @@
-"""Text to plain data, read as Go reads it.
+"""Decodes YAML and JSON as Go does.
 
-kubectl turns YAML into JSON with go-yaml v2 and decodes that; PyYAML alone would give another
-answer for ``1:30`` (a number there), ``2024-01-01`` (a date), ``y`` (a text), ``1e3`` (a text)
-or ``=`` (a crash). Scalars that are not text keep their spelling here, so that a field that
-wants text can take it as it was written. Errors give the place and never the content.
+kubectl turns YAML into JSON with go-yaml v2 and decodes that. PyYAML alone decodes differently:
+in Go ``1:30`` is a number, ``2024-01-01`` a date, ``y`` and ``1e3`` are texts, and ``=`` is no
+error. Numbers and booleans keep their spelling, so that a text field can take it as it was
+written. Errors give the position and never the content.
 """
 
 import base64
@@ -70,9 +70,9 @@ _BY_FIRST: Final = {
 }
 
 # As libyaml (parser.c, MAX_NESTING_LEVEL), for PyYAML's own parser.
-_DEEPEST: Final = 1_000
-# What plain data may be made of; aliases of aliases could ask for any amount.
-_MOST_COPIED: Final = 1_000_000
+_MAX_DEPTH: Final = 1_000
+# Nodes of plain data; aliases of aliases could expand to any number.
+_MAX_NODES: Final = 1_000_000
 
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -89,9 +89,8 @@ def decode(content: bytes) -> Value:
 
 
 def decode_first(content: bytes) -> Value:
-    """Decode the first document, and do not look at what stands after it.
-
-    kubectl reads a kubeconfig so (``clientcmd/api/latest``: the YAML serializer alone).
+    """Decode the first document and ignore the rest, as kubectl does with a kubeconfig
+    (``clientcmd/api/latest``: the YAML serializer alone).
 
     Raises:
         DecodeError: the text does not begin with one.
@@ -123,8 +122,8 @@ def decode_all(content: bytes, *, strict: bool = False) -> list[Value]:
 
     Args:
         content: the text.
-        strict: a key that stands twice in one mapping is an error, else the last one counts; so is
-            a tag that JSON has no type for, else it counts for nothing.
+        strict: a duplicate key is an error, else the last one counts; so is a tag that JSON has no
+            type for, which is ignored otherwise.
 
     Raises:
         DecodeError: the text is no YAML.
@@ -157,14 +156,14 @@ def _documents(content: bytes, *, strict: bool = False) -> Iterator[Value]:
 
 
 def from_python(value: Any) -> Value:
-    """The same data out of Python objects, such as a mapping that a program built.
+    """Convert Python objects, such as a mapping that a program built.
 
     Raises:
         DecodeError: an object that no kubeconfig can hold.
     """
     match value:
         case str():
-            return _whole(value)
+            return _valid_text(value)
         case None | Scalar():
             return value
         case bool():
@@ -172,17 +171,17 @@ def from_python(value: Any) -> Value:
         case int() | float():
             return Scalar("number", str(value))
         case bytes():
-            return _whole(value.decode("utf-8", "surrogateescape"))
+            return _valid_text(value.decode("utf-8", "surrogateescape"))
         case Mapping():
-            return {_whole(str(key)): from_python(item) for key, item in value.items()}
+            return {_valid_text(str(key)): from_python(item) for key, item in value.items()}
         case list() | tuple():
             return [from_python(item) for item in value]
         case _:
             raise DecodeError(f"a {type(value).__name__} cannot be part of a kubeconfig")
 
 
-def _whole(text: str) -> str:
-    """The text, seen to be one: half a surrogate pair, as JSON can spell it, is none."""
+def _valid_text(text: str) -> str:
+    """The text itself. Raises DecodeError for half a surrogate pair, which JSON can spell."""
     if not text.isascii():
         try:
             text.encode()
@@ -192,16 +191,16 @@ def _whole(text: str) -> str:
 
 
 def to_python(value: Value) -> Any:
-    """Plain JSON-like data, for what is handed on as it is.
+    """Plain JSON-like data.
 
     Raises:
-        DecodeError: its aliases stand for too much.
+        DecodeError: its aliases expand to too much.
     """
     return _copy(value, itertools.count())
 
 
 def _copy(value: Value, copied: "itertools.count[int]") -> Any:
-    if next(copied) >= _MOST_COPIED:
+    if next(copied) >= _MAX_NODES:
         raise DecodeError("yaml: document contains excessive aliasing")
     match value:
         case Scalar(kind="boolean", text=text):
@@ -216,16 +215,16 @@ def _copy(value: Value, copied: "itertools.count[int]") -> Any:
             return value
 
 
-def truth(value: Scalar) -> bool:
-    """Whether a boolean scalar says yes."""
+def is_true(value: Scalar) -> bool:
+    """The value of a boolean scalar."""
     return value.text in _TRUE
 
 
 def decode_base64(text: str) -> bytes:
-    """Standard base64 as Go takes it: line breaks are skipped, any other stray byte is an error.
+    """Standard base64 as Go decodes it: line breaks are skipped, other stray bytes are errors.
 
     Raises:
-        ValueError: anything else; the message holds no content.
+        ValueError: it is no base64; the message holds no content.
     """
     compact = text.replace("\r", "").replace("\n", "")
     try:
@@ -253,7 +252,7 @@ def _line(mark: Any) -> str:
 
 
 class _MergeKey(str):
-    """A plain ``<<``, which as a key merges what its value holds; elsewhere it is that text."""
+    """A plain ``<<``: as a key it merges its value, elsewhere it is that text."""
 
     __slots__ = ()
 
@@ -263,11 +262,11 @@ _MERGE_KEY: Final = _MergeKey("<<")
 
 @dataclass(slots=True)
 class _Open:
-    """A mapping or sequence whose end has not come.
+    """A mapping or sequence whose end has not been parsed yet.
 
     Attributes:
         anchor: its name for aliases.
-        items: keys and values in turn, or the items.
+        items: keys and values alternating, or the items.
         lines: for each item, the line it begins at.
     """
 
@@ -278,10 +277,9 @@ class _Open:
 
 
 class _Document:
-    """Builds one document from a parser's events, each node once, however often aliases name it.
+    """Builds one document from a parser's events; aliases share one node.
 
-    Without recursion, and without PyYAML's tree of nodes in between, which takes as long as all
-    the rest.
+    Without recursion, and without PyYAML's tree of nodes, which takes as long as all the rest.
     """
 
     __slots__ = ("_anchors", "_open", "_strict")
@@ -292,10 +290,10 @@ class _Document:
         self._strict = strict
 
     def build(self, next_event: Callable[[], Any]) -> Value:
-        """Take the events of one document, from its start to its end.
+        """Consume the events of one document.
 
         Raises:
-            DecodeError: it is well-formed, and cannot be data.
+            DecodeError: it is well-formed YAML, but no data.
         """
         root: Value = None
         while True:
@@ -303,7 +301,7 @@ class _Document:
             line = event.start_mark.line if event.start_mark else 0
             if self._strict and getattr(event, "tag", None) not in _PLAIN_TAGS:
                 raise DecodeError(f"yaml: line {line + 1}: a tag that no manifest needs")
-            # The order is that of frequency.
+            # By frequency.
             if isinstance(event, yaml.ScalarEvent):
                 value: Any = _from_scalar(event)
                 self._name(event.anchor, value)
@@ -329,7 +327,7 @@ class _Document:
                 root = value
 
     def _begin(self, opened: _Open, line: int) -> None:
-        if len(self._open) >= _DEEPEST:
+        if len(self._open) >= _MAX_DEPTH:
             raise DecodeError(f"yaml: line {line + 1}: nested too deeply")
         if opened.anchor is not None:
             self._anchors[opened.anchor] = _UNFINISHED

@@ -1,8 +1,8 @@
-"""One kubeconfig file: plain data to typed entries.
+"""The entries of one kubeconfig file, typed.
 
-Field by field as client-go's v1 types do it: unknown keys are ignored, names are case-sensitive,
-a duplicate name in a list is an error. Every error names the file, the entry and the field, and
-never the value. Entries are not validated here beyond their types; only the chosen ones are.
+As client-go's v1 types: unknown keys are ignored, names are case-sensitive, a duplicate name in a
+list is an error. Every error names the file, the entry and the field, and never the value. Only
+types are checked here; the chosen entries are validated later.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..errors import ConfigError
 from ..redact import redact_path
 from ..secret import Secret
-from .decode import DecodeError, Scalar, Value, decode_base64, decode_first, to_python, truth
+from .decode import DecodeError, Scalar, Value, decode_base64, decode_first, is_true, to_python
 from .values import AuthProvider, ExecConfig, Impersonation, UserConfig
 
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
@@ -38,14 +38,6 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """A ``users[].user``: what authenticates, and whom to act as."""
-
-    auth: UserConfig = field(default_factory=UserConfig)
-    impersonation: Impersonation = field(default_factory=Impersonation)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """A ``contexts[].context``."""
 
@@ -56,27 +48,27 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KubeFile:
+class Kubeconfig:
     """The entries of one file, or of several merged, by name."""
 
     clusters: dict[str, Cluster] = field(default_factory=dict)
-    users: dict[str, User] = field(default_factory=dict)
+    users: dict[str, UserConfig] = field(default_factory=dict)
     contexts: dict[str, Context] = field(default_factory=dict)
     current_context: str = ""
 
 
-def parse(content: bytes, origin: str) -> KubeFile:
-    """Parse one file's content. Raises ConfigError."""
+def parse(content: bytes, origin: str) -> Kubeconfig:
+    """Parse the content of the file *origin*. Raises ConfigError."""
     try:
         return from_value(decode_first(content), origin)
     except DecodeError as error:
         raise loading_error(origin, str(error)) from None
 
 
-def from_value(value: Value, origin: str) -> KubeFile:
-    """Type the decoded content of one file. Raises ConfigError."""
+def from_value(value: Value, origin: str) -> Kubeconfig:
+    """Type the decoded content of the file *origin*. Raises ConfigError."""
     if value is None:
-        return KubeFile()
+        return Kubeconfig()
     top = Fields(value, origin, "")
     kind, version = top.text("kind") or "Config", top.text("apiVersion") or "v1"
     if (version, kind) != ("v1", "Config"):
@@ -85,7 +77,7 @@ def from_value(value: Value, origin: str) -> KubeFile:
             f'no kind "{kind}" is registered for version "{version}"',
             hint="A kubeconfig says apiVersion: v1 and kind: Config.",
         )
-    return KubeFile(
+    return Kubeconfig(
         clusters=_named(top, "clusters", "cluster", _cluster),
         users=_named(top, "users", "user", _user),
         contexts=_named(top, "contexts", "context", _context),
@@ -94,12 +86,12 @@ def from_value(value: Value, origin: str) -> KubeFile:
 
 
 def loading_error(origin: str, problem: str, *, hint: str = "") -> ConfigError:
-    """What is wrong with one file, in kubectl's words."""
+    """An error in the file *origin*, with kubectl's message."""
     return ConfigError(f'error loading config file "{redact_path(origin)}": {problem}', hint=hint)
 
 
 class Fields:
-    """Typed access to one mapping that knows what to call it in an error."""
+    """Typed access to one mapping; *name* is its path in error messages."""
 
     __slots__ = ("_values", "name", "origin")
 
@@ -114,16 +106,16 @@ class Fields:
         self._values = value
 
     def text(self, key: str) -> str:
-        """A string; absent is empty."""
+        """A string; empty if absent."""
         value = self._values.get(key)
         if isinstance(value, Scalar):
             raise self._wrong(key, "a string", value, hint="Put the value in quotes.")
         return self.text_as_written(key)
 
     def text_as_written(self, key: str) -> str:
-        """A string, or an unquoted number or word, as it was written.
+        """A string, or an unquoted number or boolean as it was written.
 
-        kubectl refuses a token of digits without quotes. What it means is not in doubt.
+        kubectl refuses a token of digits without quotes, though it is unambiguous.
         """
         value = self._values.get(key)
         match value:
@@ -137,21 +129,21 @@ class Fields:
                 raise self._wrong(key, "a string", value)
 
     def secret(self, key: str) -> Secret | None:
-        """A secret string as written; absent or empty is ``None``."""
+        """A secret string as it was written; ``None`` if absent or empty."""
         text = self.text_as_written(key)
         return Secret(text) if text else None
 
-    def flag(self, key: str) -> bool:
-        """A boolean; absent is false."""
+    def boolean(self, key: str) -> bool:
+        """A boolean; false if absent."""
         value = self._values.get(key)
         if value is None:
             return False
         if isinstance(value, Scalar) and value.kind == "boolean":
-            return truth(value)
+            return is_true(value)
         raise self._wrong(key, "a boolean", value, hint="Write true or false, without quotes.")
 
     def data(self, key: str) -> bytes | None:
-        """A base64 field; absent or empty is ``None``."""
+        """A base64 field; ``None`` if absent or empty."""
         text = self.text(key)
         try:
             return decode_base64(text) or None
@@ -164,30 +156,30 @@ class Fields:
             ) from None
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of strings as written; absent is empty."""
+        """A list of strings as they were written; empty if absent."""
         items = {f"{key}[{i}]": item for i, item in enumerate(self._list(key))}
         listed = Fields(items, self.origin, self.name)
-        return tuple(listed.text_as_written(place) for place in listed)
+        return tuple(listed.text_as_written(item) for item in listed)
 
     def __iter__(self) -> Iterator[str]:
         """The keys in file order."""
         return iter(self._values)
 
     def inside(self, key: str) -> "Fields":
-        """The mapping in that field; absent is an empty one."""
+        """The mapping in that field; empty if absent."""
         return Fields(self._values.get(key), self.origin, self._path(key))
 
     def items(self, key: str) -> Iterator["Fields"]:
-        """The mappings in the list in that field; absent is none."""
+        """The mappings in the list in that field; none if absent."""
         for i, item in enumerate(self._list(key)):
             yield Fields(item, self.origin, f"{self._path(key)}[{i}]")
 
     def raw(self, key: str) -> Value:
-        """Whatever is in that field."""
+        """The untyped value of that field."""
         return self._values.get(key)
 
     def renamed(self, name: str) -> "Fields":
-        """The same values under a name that a reader recognises."""
+        """The same values under another name for error messages."""
         return Fields(self._values, self.origin, name)
 
     def _list(self, key: str) -> list[Value]:
@@ -239,11 +231,11 @@ def _cluster(fields: Fields, _name: str) -> Cluster:
         origin=fields.origin,
         server=fields.text("server"),
         tls_server_name=fields.text("tls-server-name"),
-        insecure=fields.flag("insecure-skip-tls-verify"),
+        insecure=fields.boolean("insecure-skip-tls-verify"),
         ca_file=fields.text("certificate-authority"),
         ca_data=fields.data("certificate-authority-data"),
         proxy_url=fields.secret("proxy-url"),
-        disable_compression=fields.flag("disable-compression"),
+        disable_compression=fields.boolean("disable-compression"),
         exec_extension=_exec_extension(fields),
     )
 
@@ -271,9 +263,10 @@ def _context(fields: Fields, _name: str) -> Context:
     )
 
 
-def _user(fields: Fields, name: str) -> User:
+def _user(fields: Fields, name: str) -> UserConfig:
     key = fields.data("client-key-data")
-    auth = UserConfig(
+    extra = fields.inside("as-user-extra")
+    return UserConfig(
         name=name,
         origin=fields.origin,
         token=fields.secret("token"),
@@ -286,15 +279,13 @@ def _user(fields: Fields, name: str) -> User:
         key_file=fields.text("client-key"),
         exec=_exec(fields),
         auth_provider=_auth_provider(fields),
+        impersonation=Impersonation(
+            user=fields.text_as_written("as"),
+            uid=fields.text_as_written("as-uid"),
+            groups=fields.texts("as-groups"),
+            extra=tuple((key, extra.texts(key)) for key in extra),
+        ),
     )
-    extra = fields.inside("as-user-extra")
-    impersonation = Impersonation(
-        user=fields.text_as_written("as"),
-        uid=fields.text_as_written("as-uid"),
-        groups=fields.texts("as-groups"),
-        extra=tuple((key, extra.texts(key)) for key in extra),
-    )
-    return User(auth=auth, impersonation=impersonation)
 
 
 def _exec(fields: Fields) -> ExecConfig | None:
@@ -313,7 +304,7 @@ def _exec(fields: Fields) -> ExecConfig | None:
         ),
         api_version=version,
         install_hint=inner.text("installHint"),
-        provide_cluster_info=inner.flag("provideClusterInfo"),
+        provide_cluster_info=inner.boolean("provideClusterInfo"),
         interactive_mode=inner.text("interactiveMode") or default_mode,
     )
 

@@ -1,8 +1,7 @@
-"""Reading files, and noticing that they changed.
+"""Reads files, and detects that they changed.
 
-The reader is a seam: the loader can be tested from texts, and every rule that touches a file
-says so in its signature. Nothing here knows what the files mean. All of it may block, on a
-network file system for one, and belongs into a thread once requests are served.
+Functions that read files take a :class:`FileReader`, so that tests can pass texts. Any call may
+block, for example on a network file system: once requests are served, call it in a thread.
 """
 
 import errno
@@ -17,43 +16,40 @@ from typing import Final, Protocol
 from ..redact import looks_like_path, redact_path
 
 FileSignature = tuple[int, int, int, int, int] | None
-"""Device, inode, times of the last change of content and of state in ns, size; ``None`` is a
-missing file."""
+"""Device, inode, mtime and ctime in ns, size; ``None`` for a missing file."""
 
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of one file. A kubeconfig of 3,000 clusters has 6 MB."""
 PIPE_SECONDS: Final = 10.0
-"""How long the content of a pipe may take."""
+"""Within this time a pipe must have delivered its whole content."""
 
-# What a pipe or device that was read is like, for as long as it is one.
+# The signature of a pipe or device that has been read, as long as it is one.
 _KEPT: Final = (0, 0, 0, 0, -1)
 _CHUNK: Final = 1024 * 1024
 
 
 class FileReader(Protocol):
-    """The two things that are done to files."""
+    """Reads files and takes their signatures."""
 
     def read(self, path: str) -> bytes:
         """The whole content. Raises OSError, and nothing else."""
         ...
 
     def signature(self, path: str) -> FileSignature:
-        """A value that differs when the file was replaced or rewritten; follows symlinks.
-
-        Raises nothing.
-        """
+        """A value that changes when the file is replaced or rewritten. Follows symlinks; raises
+        nothing."""
         ...
 
 
 class DiskFiles:
-    """The real files.
+    """Files on disk.
 
-    A regular file is read whenever it is asked for. A pipe or a device, such as the ``/dev/fd/63``
-    of a shell's ``<(command)``, gives its content once: it is read at the start, within
-    :data:`PIPE_SECONDS`, and its content is kept. After :meth:`settle` none is read any more.
+    A regular file is read at each call. A pipe or a device, such as the ``/dev/fd/63`` of a shell's
+    ``<(command)``, can be read once only: it is read at start, within :data:`PIPE_SECONDS`, and its
+    content is kept. After :meth:`settle` no pipe or device is read.
 
     Attributes:
-        reading: the path that was looked at last; for others who wait for this thread.
+        reading: the path of the last call, to report which file blocks this thread.
     """
 
     def __init__(self, *, pipe_seconds: float = PIPE_SECONDS) -> None:
@@ -63,7 +59,7 @@ class DiskFiles:
         self.reading = ""
 
     def settle(self) -> None:
-        """The start is over."""
+        """Read no more pipes and devices: the start is over."""
         self._settled = True
 
     def read(self, path: str) -> bytes:
@@ -71,13 +67,13 @@ class DiskFiles:
         self.reading = path
         kept = self._kept.get(path)
         try:
-            # Opening a pipe would wait for somebody who writes into it, were it not for O_NONBLOCK.
+            # Without O_NONBLOCK, opening a pipe would wait for a writer.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except FileNotFoundError:
             if kept is None:
                 raise
             return kept
-        except ValueError:  # a zero byte, or what is no text (open(2), EINVAL)
+        except ValueError:  # a zero byte, or not encodable
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path) from None
         try:
             mode = os.fstat(descriptor).st_mode
@@ -97,7 +93,7 @@ class DiskFiles:
             os.close(descriptor)
 
     def signature(self, path: str) -> FileSignature:
-        """One stat; an unreadable place counts as missing."""
+        """One stat; a path that cannot be read counts as missing."""
         self.reading = path
         try:
             status = os.stat(path)
@@ -109,7 +105,7 @@ class DiskFiles:
             status.st_dev,
             status.st_ino,
             status.st_mtime_ns,
-            # A file that cannot be read can after chmod, which leaves its content's time alone.
+            # After chmod a file may become readable, and mtime does not change.
             status.st_ctime_ns,
             status.st_size,
         )
@@ -126,7 +122,7 @@ def _read_regular(descriptor: int, path: str) -> bytes:
 
 
 def _read_stream(descriptor: int, path: str, seconds: float) -> bytes:
-    """All that comes until the writers have closed it."""
+    """Read until the writers have closed it, for at most *seconds*."""
     parts: list[bytes] = []
     size, deadline = 0, time.monotonic() + seconds
     poll = select.poll()
@@ -153,9 +149,7 @@ def _check_size(size: int, path: str) -> None:
 
 
 class MemoryFiles:
-    """Files made of a mapping from path to content, for tests and embedding."""
-
-    __slots__ = ("_contents",)
+    """A mapping from path to content, for tests and embedding."""
 
     def __init__(self, contents: Mapping[str, str | bytes]) -> None:
         self._contents = contents
@@ -168,15 +162,15 @@ class MemoryFiles:
         return content.encode() if isinstance(content, str) else content
 
     def signature(self, path: str) -> FileSignature:
-        """Made of the content: the same text again is no change."""
+        """From the content alone: the same text is no change."""
         content = self._contents.get(path)
         return None if content is None else (0, 0, hash(content), 0, len(content))
 
 
 class TrackedFiles:
-    """Reads files, and remembers what each was like just before it was read.
+    """Reads files, and remembers each one's signature from just before it was read.
 
-    A file that changes while it is being read, or right after, is thus noticed later.
+    So a change while a file is being read is detected later.
 
     Args:
         files: does the reading.
@@ -197,24 +191,24 @@ class TrackedFiles:
 
     def signature(self, path: str) -> FileSignature:
         """See ``FileReader``."""
-        # Of several readings of one file the first counts: what came later is noticed so.
+        # If a file is read several times the first signature counts, so that no change is missed.
         return self._seen.setdefault(path, self._files.signature(path))
 
     def follow(self, other: "TrackedFiles") -> None:
-        """Notice changes of what the other one has read, too, from now on."""
+        """Track the files that *other* has read, too, from now on."""
         for path in other._seen:
             self.signature(path)
 
     def keep(self, paths: Iterable[str]) -> None:
-        """Of all that was read, only these matter: the others have somebody who follows them,
-        as a credential's source does with its token file."""
+        """Track only *paths* from now on: others, such as a token file, are tracked by the
+        credential source."""
         wanted = set(paths)
         self._seen = {path: seen for path, seen in self._seen.items() if path in wanted}
 
     def changed(self) -> bool:
-        """Whether any of them holds something else than was read, has gone, or has come.
+        """Whether the content of any file has changed, or a file has appeared or disappeared.
 
-        One that was touched, or replaced by its copy, has not changed.
+        A file that was touched, or replaced by a copy, has not changed.
         """
         found = [path for path, seen in self._seen.items() if self._changed(path, seen)]
         return bool(found)
@@ -239,11 +233,11 @@ DISK = DiskFiles()
 
 
 def signatures(paths: Iterable[str], files: FileReader = DISK) -> tuple[FileSignature, ...]:
-    """One comparable value for all of these files: when it differs, something changed."""
+    """The signatures of all *paths*, to be compared with later ones."""
     return tuple(files.signature(path) for path in paths)
 
 
-# What belongs where, by the field of a path in whose place it was found.
+# Hints for a value that stands where a path belongs, by field.
 _BELONGS: Final = {
     "client-key": "did you paste the key itself? It belongs, in base64, in client-key-data",
     "client-certificate": "did you paste the certificate itself? It belongs, in base64, in "
@@ -257,12 +251,13 @@ _SECRET_FILES: Final = frozenset({"client-key", "tokenFile", "client-token-file"
 
 
 def explain_os_error(error: OSError, path: str, field: str = "") -> str:
-    """The error in Go's words, as kubectl prints it: ``open F: no such file or directory``.
+    """The error as Go and kubectl print it: ``open F: no such file or directory``.
 
     Args:
-        error: what opening or reading it raised.
+        error: raised by opening or reading the file.
         path: the file.
-        field: the field or flag that names it, if what stands there may be a secret by mistake.
+        field: the field or flag that names it; if the path itself may be a secret by mistake, it
+            is not shown.
     """
     text = error.strerror or type(error).__name__
     verb = "read" if isinstance(error, IsADirectoryError) else "open"
@@ -271,12 +266,12 @@ def explain_os_error(error: OSError, path: str, field: str = "") -> str:
 
 
 def misplaced(path: str, field: str, whose: str) -> str:
-    """What to say of a text that stands where a path belongs, and cannot be one; empty if it can.
+    """The error message for a value that stands in a path's field and cannot be a path, or ``""``.
 
     Args:
-        path: the text, which is not shown, or a path that ends in it.
-        field: where it stands.
-        whose: and of which entry, such as ``user "u"``.
+        path: the value, which is not shown, or a path that ends in it.
+        field: the field's name.
+        whose: its entry, such as ``user "u"``.
     """
     if looks_like_path(path, secret=field in _SECRET_FILES):
         return ""

@@ -1,15 +1,15 @@
-"""The pod's own service account, where there is no kubeconfig.
+"""The pod's own service account, used where there is no kubeconfig.
 
-client-go's ``rest.InClusterConfig``, with two differences: it composes with every flag, which
-kubectl's does not, and a CA that cannot be read is an error and not a reason to trust the
-system's roots.
+Follows client-go's ``rest.InClusterConfig``, with two differences: every flag can be combined with
+it, and a CA that cannot be read is an error, where client-go trusts the system's roots.
 """
 
 from collections.abc import Mapping
 
+from ..config.addresses import join_host_port
 from ..errors import ConfigError
 from .choose import Chosen
-from .entries import Cluster, User
+from .entries import Cluster
 from .files import FileReader
 from .values import UserConfig
 
@@ -19,13 +19,13 @@ CA_FILE = f"{DIRECTORY}/ca.crt"
 NAMESPACE_FILE = f"{DIRECTORY}/namespace"
 
 
-def possible(environ: Mapping[str, str], files: FileReader) -> bool:
+def available(environ: Mapping[str, str], files: FileReader) -> bool:
     """Whether this process runs in a pod with a service account token."""
     return bool(_service(environ)) and _has_token(files)
 
 
 def chosen(environ: Mapping[str, str], files: FileReader) -> Chosen:
-    """The service account as entries that flags can be laid over.
+    """The service account as entries.
 
     Raises:
         ConfigError: this is no pod, or its service account token is not mounted.
@@ -43,9 +43,10 @@ def chosen(environ: Mapping[str, str], files: FileReader) -> Chosen:
             hint="The pod or its service account says automountServiceAccountToken: false.",
         )
     return Chosen(
+        source="in-cluster",
         namespace=_namespace(environ, files),
         cluster=Cluster(server=server, ca_file=CA_FILE),
-        user=User(auth=UserConfig(token_file=TOKEN_FILE)),
+        user=UserConfig(token_file=TOKEN_FILE),
     )
 
 
@@ -54,7 +55,7 @@ def _service(environ: Mapping[str, str]) -> str:
     port = environ.get("KUBERNETES_SERVICE_PORT", "")
     if not (host and port):
         return ""
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    return f"https://{join_host_port(host, port)}"
 
 
 def _has_token(files: FileReader) -> bool:

@@ -1,8 +1,8 @@
-"""Which exec plugins the user's ``kuberc`` lets run.
+"""The exec plugins that the user's ``kuberc`` allows.
 
 KEP-3104; ``credentialPluginPolicy`` and ``credentialPluginAllowlist`` of a ``Preference``, as
-kubectl 1.35 and later honour them. One difference: a kuberc that cannot be understood is always
-an error. kubectl only warns about the one in the home directory, and then runs any plugin.
+kubectl 1.35 and later honour them. One difference: a kuberc that cannot be parsed is always an
+error. kubectl only warns about the one in the home directory, and then runs any plugin.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ _GROUP = "kubectl.config.k8s.io/"
 def exec_rules(
     overrides: Overrides, environ: Mapping[str, str], files: FileReader
 ) -> tuple[tuple[ExecRule, ...], tuple[str, ...]]:
-    """The rules that all must let a plugin run, and the files that were looked for.
+    """The rules, all of which must allow a plugin, and the files that were looked for.
 
     Raises:
-        ConfigError: a kuberc that is missing though named, or that says nothing clear.
+        ConfigError: a kuberc that was named and is missing, or that is not valid.
     """
     rules: list[ExecRule] = []
     if overrides.no_exec:
@@ -47,7 +47,7 @@ def exec_rules(
 
 
 def kuberc_path(overrides: Overrides, environ: Mapping[str, str]) -> tuple[str, bool]:
-    """The kuberc that applies and whether it was named; an empty path if it is switched off."""
+    """The kuberc's path, empty if it is disabled, and whether flag or environment name it."""
     if environ.get("KUBERC") == "off":
         if overrides.kuberc:
             raise ConfigError(

@@ -1,11 +1,11 @@
-"""The way from flags and files to a :class:`ClientConfig`, step by step.
+"""Loads a :class:`ClientConfig` from flags and files.
 
-Find and merge the files, choose, or fall back to the pod's service account, lay the flags over,
-validate, build. Each step is a function of its own; this module only says in which order.
+The steps: merge the files, choose the entries or fall back to the pod's service account, apply the
+flags, validate, build.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..config.goflags import parse_duration
@@ -18,21 +18,11 @@ from .decode import DecodeError, from_python
 from .entries import Cluster, from_value
 from .files import DISK, FileReader
 from .kuberc import exec_rules
-from .merge import Loaded, load_files
+from .merge import load_files
 from .server import host_problem, parse_server
 from .usable import usable_auth
 from .validate import problems, redacted
-from .values import Choice, ClientConfig, Source, TlsConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What the first half of the way found."""
-
-    source: Source
-    files: tuple[str, ...]
-    chosen: Chosen
-    current_context: str = ""
+from .values import Choice, ClientConfig, TlsConfig
 
 
 def load(
@@ -42,18 +32,18 @@ def load(
     files: FileReader = DISK,
     pinned: Choice | None = None,
 ) -> ClientConfig:
-    """Load the cluster and user that flags, environment and files ask for.
+    """Load the cluster and user that flags, environment and files select.
 
     Args:
         overrides: the flags.
         environ: the environment.
         files: reads them.
-        pinned: what an earlier load has chosen; only its entries are loaded again.
+        pinned: the choice of an earlier load, to be made again.
 
     Raises:
         ConfigError: a file, an entry or a flag that cannot be used, or no cluster at all.
     """
-    return _build(_find(overrides, environ, files, pinned), overrides, environ, files)
+    return _build(_choose(overrides, environ, files, pinned), overrides, environ, files)
 
 
 def load_mapping(
@@ -74,16 +64,15 @@ def load_mapping(
     except DecodeError as error:
         raise ConfigError(f"error loading config: {error}") from None
     context = pinned.context if pinned is not None else None
-    chosen = choose(entries, overrides, pinned=context)
-    found = _Found(source="memory", files=(), chosen=chosen)
-    return _build(found, overrides, environ or {}, files)
+    chosen = replace(choose(entries, overrides, pinned=context), source="memory")
+    return _build(chosen, overrides, environ or {}, files)
 
 
 def parse_timeout(text: str) -> float:
     """A ``--request-timeout`` in seconds, 0 for none: a number, or a Go duration such as 1m30s.
 
     Raises:
-        ConfigError: anything else, in kubectl's words.
+        ConfigError: it is neither; the message is kubectl's.
     """
     if text.isascii() and text.isdigit():
         return float(text)
@@ -97,92 +86,83 @@ def parse_timeout(text: str) -> float:
         ) from None
 
 
-def _find(
+def _choose(
     overrides: Overrides,
     environ: Mapping[str, str],
     files: FileReader,
     pinned: Choice | None,
-) -> _Found:
+) -> Chosen:
     if overrides.in_cluster:
         _refuse_names_in_cluster(overrides)
-        return _Found(source="in-cluster", files=(), chosen=in_cluster.chosen(environ, files))
+        return in_cluster.chosen(environ, files)
     if pinned is not None and pinned.source == "in-cluster":
-        # A kubeconfig that has come since is another's business.
-        return _Found(source="in-cluster", files=(), chosen=in_cluster.chosen(environ, files))
-    loaded = load_files(overrides.kubeconfig, environ, files)
-    context = pinned.context if pinned is not None else None
-    chosen = choose(loaded.merged, overrides, pinned=context)
+        # A kubeconfig that was created since is not used.
+        return in_cluster.chosen(environ, files)
+    merged, paths = load_files(overrides.kubeconfig, environ, files)
+    chosen = choose(merged, overrides, pinned=pinned.context if pinned is not None else None)
+    chosen = replace(chosen, files=paths)
     nothing_named = not (chosen.context or chosen.cluster_name or chosen.user_name)
     may_be_pod = overrides.in_cluster is None and pinned is None
-    if nothing_named and may_be_pod and in_cluster.possible(environ, files):
-        return _Found(
-            source="in-cluster", files=loaded.files, chosen=in_cluster.chosen(environ, files)
-        )
+    if nothing_named and may_be_pod and in_cluster.available(environ, files):
+        return replace(in_cluster.chosen(environ, files), files=paths)
     if not (chosen.cluster.server or overrides.server):
         server = environ.get("KUBERNETES_MASTER", "")
         if not server:
-            raise _no_cluster(loaded, chosen)
+            raise _no_cluster(chosen, sorted(merged.contexts), files)
         chosen = replace(chosen, cluster=replace(chosen.cluster, server=server))
-    return _Found(
-        source="kubeconfig",
-        files=loaded.files,
-        chosen=chosen,
-        current_context=loaded.merged.current_context,
-    )
+    return chosen
 
 
 def _build(
-    found: _Found, overrides: Overrides, environ: Mapping[str, str], files: FileReader
+    chosen: Chosen, overrides: Overrides, environ: Mapping[str, str], files: FileReader
 ) -> ClientConfig:
     timeout = parse_timeout(overrides.request_timeout)
-    chosen = apply(overrides, found.chosen)
-    if left_out := redacted(chosen):
+    chosen = apply(overrides, chosen)
+    if fields := redacted(chosen):
         raise ConfigError(
-            f"the kubeconfig was redacted when it was written: {', '.join(left_out)}"
+            f"the kubeconfig was redacted when it was written: {', '.join(fields)}"
             f"{_origins(chosen)}",
             hint="kubectl config view leaves secrets and data out. Use the original, or write a "
             "whole one with kubectl config view --raw --flatten.",
         )
     if wrong := problems(chosen, files):
         raise _invalid(wrong, chosen)
-    cluster, auth = chosen.cluster, chosen.user.auth
-    server, warnings = parse_server(cluster.server, where=_cluster_words(chosen))
-    if server.scheme == "https" and chosen.user_missing and not auth.can_identify:
+    cluster = chosen.cluster
+    server, warnings = parse_server(cluster.server, where=_cluster_label(chosen))
+    secure = server.scheme == "https"
+    if secure and chosen.user_missing and not chosen.user.can_identify:
         raise ConfigError(
             f'user "{chosen.user_name}" was not found for context "{chosen.context}"',
             hint="Add the user to the kubeconfig, or choose one with --user.",
         )
-    auth, more = usable_auth(auth, secure=server.scheme == "https", files=files)
+    user, more = usable_auth(chosen.user, secure=secure, files=files)
     _check_server_name(cluster)
-    rules, rule_files = exec_rules(overrides, environ, files) if auth.plugin else ((), ())
+    rules, rule_files = exec_rules(overrides, environ, files) if user.plugin else ((), ())
     ca_files = (cluster.ca_file,) if cluster.ca_file else ()
     return ClientConfig(
-        source=found.source,
-        files=(*found.files, *ca_files, *rule_files),
+        source=chosen.source,
+        files=(*chosen.files, *ca_files, *rule_files),
         context=chosen.context,
-        current_context=found.current_context,
+        current_context=chosen.current_context,
         cluster_name=chosen.cluster_name,
         user_name=chosen.user_name,
         namespace=chosen.namespace or "default",
         server=server,
         tls=TlsConfig(
-            # Read here, so that nothing has to be read where it is used.
+            # Read here, so that its use does not block.
             ca_data=files.read(cluster.ca_file) if cluster.ca_file else cluster.ca_data,
             ca_file=cluster.ca_file,
             insecure=cluster.insecure,
             server_name=cluster.tls_server_name,
         ),
-        user=auth,
-        impersonation=chosen.user.impersonation or None,
+        user=user,
         proxy_url=cluster.proxy_url,
         disable_compression=cluster.disable_compression,
         request_timeout=timeout,
         exec_rules=rules,
         exec_extension=cluster.exec_extension,
         explicit_kubeconfig=overrides.kubeconfig,
-        warnings=tuple(
-            map(sanitize, (*warnings, *more, *_trust_warnings(found, overrides, cluster)))
-        ),
+        warnings=tuple(map(sanitize, (*warnings, *more, *_trust_warnings(chosen, overrides)))),
     )
 
 
@@ -194,10 +174,10 @@ def _check_server_name(cluster: Cluster) -> None:
         )
 
 
-def _trust_warnings(found: _Found, overrides: Overrides, cluster: Cluster) -> Iterator[str]:
-    if cluster.insecure:
+def _trust_warnings(chosen: Chosen, overrides: Overrides) -> Iterator[str]:
+    if chosen.cluster.insecure:
         yield "the server is not verified: anyone between here and there can read and change it all"
-    if found.source == "in-cluster" and overrides.server:
+    if chosen.source == "in-cluster" and overrides.server:
         yield f"the pod's own service account is used with {overrides.server}"
 
 
@@ -215,15 +195,15 @@ def _refuse_names_in_cluster(overrides: Overrides) -> None:
         )
 
 
-def _no_cluster(loaded: Loaded, chosen: Chosen) -> ConfigError:
-    looked = ", ".join(map(redact_path, loaded.files))
-    if not loaded.found:
+def _no_cluster(chosen: Chosen, contexts: list[str], files: FileReader) -> ConfigError:
+    looked = ", ".join(map(redact_path, chosen.files))
+    if not any(files.signature(path) for path in chosen.files):
         message = f"no cluster configured: there is no kubeconfig at {looked}"
     elif chosen.cluster_name:
         message = f'no server found for cluster "{chosen.cluster_name}" in {looked}'
     else:
         message = f"no cluster configured: {looked} has no current-context"
-    names = ", ".join(sorted(loaded.merged.contexts)[:20])
+    names = ", ".join(contexts[:20])
     choices = (
         f"Choose one with --context: {names}."
         if names and not chosen.context
@@ -234,13 +214,13 @@ def _no_cluster(loaded: Loaded, chosen: Chosen) -> ConfigError:
     )
 
 
-def _cluster_words(chosen: Chosen) -> str:
+def _cluster_label(chosen: Chosen) -> str:
     return f'cluster "{chosen.cluster_name}"' if chosen.cluster_name else "the cluster"
 
 
 def _origins(chosen: Chosen) -> str:
     origins = dict.fromkeys(
-        origin for origin in (chosen.user.auth.origin, chosen.cluster.origin) if origin
+        origin for origin in (chosen.user.origin, chosen.cluster.origin) if origin
     )
     return f" (in {' and '.join(origins)})" if origins else ""
 
@@ -249,6 +229,6 @@ def _invalid(wrong: list[str], chosen: Chosen) -> ConfigError:
     what = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
     return ConfigError(
         f"invalid configuration: {what}{_origins(chosen)}",
-        hint=f'Correct the entry of {_cluster_words(chosen)} or of user "{chosen.user_name}", or '
+        hint=f'Correct the entry of {_cluster_label(chosen)} or of user "{chosen.user_name}", or '
         "the flags laid over it.",
     )

@@ -1,44 +1,44 @@
-"""Which kubeconfig files there are, and what they say together.
+"""Finds, reads and merges the kubeconfig files.
 
 The rules of client-go's ``ClientConfigLoadingRules`` (``tools/clientcmd/loader.go``): a file
-named by flag stands alone; else the ``KUBECONFIG`` list; else ``~/.kube/config``. For every name
-the first file that has it wins, whole. Paths inside a file are relative to that file.
+named by flag is the only one; else the ``KUBECONFIG`` list; else ``~/.kube/config``. For each name
+the first file that has it supplies the whole entry. Paths inside a file are relative to that file.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ConfigError
 from ..redact import redact_path
-from .entries import Cluster, KubeFile, User, loading_error, parse
+from .entries import Cluster, Kubeconfig, loading_error, parse
 from .files import FileReader, explain_os_error
+from .values import UserConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The merged entries, and the files that were looked for, existing or not."""
-
-    merged: KubeFile
-    files: tuple[str, ...]
-    found: tuple[str, ...]
-
-
-def load_files(explicit: str, environ: Mapping[str, str], files: FileReader) -> Loaded:
+def load_files(
+    explicit: str, environ: Mapping[str, str], files: FileReader
+) -> tuple[Kubeconfig, tuple[str, ...]]:
     """Read and merge the files that apply.
+
+    Args:
+        explicit: the file named by flag, or empty.
+        environ: the environment.
+        files: reads them.
+
+    Returns:
+        The merged entries, and the paths that were looked for, existing or not.
 
     Raises:
         ConfigError: a file named by flag is missing, or any file is unreadable or no kubeconfig.
     """
     paths = (explicit,) if explicit else file_list(environ)
-    parsed: list[KubeFile] = []
-    found: list[str] = []
+    parsed: list[Kubeconfig] = []
     problems: list[ConfigError] = []
     for path in paths:
         try:
             parsed.append(resolve_paths(parse(files.read(path), path), path))
-            found.append(path)
         except FileNotFoundError:
             if explicit:
                 raise _missing(path) from None
@@ -47,12 +47,12 @@ def load_files(explicit: str, environ: Mapping[str, str], files: FileReader) -> 
         except ConfigError as error:
             problems.append(error)
     if problems:
-        raise _together(problems)
-    return Loaded(merged=merge(parsed), files=paths, found=tuple(found))
+        raise _combined(problems)
+    return merge(parsed), paths
 
 
 def file_list(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The files of ``KUBECONFIG`` in order and once each, or the one in the home directory."""
+    """The files of ``KUBECONFIG`` without duplicates, or else ``~/.kube/config``."""
     listed = [path for path in environ.get("KUBECONFIG", "").split(os.pathsep) if path]
     if listed:
         return tuple(dict.fromkeys(listed))
@@ -60,16 +60,16 @@ def file_list(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def home_file(environ: Mapping[str, str], name: str) -> str:
-    """A file of that name in ``~/.kube``."""
+    """The path of *name* in ``~/.kube``."""
     home = environ.get("HOME") or str(Path.home())
     return os.path.join(home, ".kube", name)
 
 
-def merge(parsed: list[KubeFile]) -> KubeFile:
-    """Overlay the files: the first one wins, per name and entry."""
-    merged = KubeFile()
+def merge(parsed: list[Kubeconfig]) -> Kubeconfig:
+    """Merge the files' entries: of each name the first counts."""
+    merged = Kubeconfig()
     for file in parsed:
-        merged = KubeFile(
+        merged = Kubeconfig(
             clusters=file.clusters | merged.clusters,
             users=file.users | merged.users,
             contexts=file.contexts | merged.contexts,
@@ -78,7 +78,7 @@ def merge(parsed: list[KubeFile]) -> KubeFile:
     return merged
 
 
-def resolve_paths(file: KubeFile, origin: str) -> KubeFile:
+def resolve_paths(file: Kubeconfig, origin: str) -> Kubeconfig:
     """Make the paths in the entries absolute, relative to the directory of their file.
 
     Neither ``~`` nor variables are expanded, as in kubectl. An exec command counts as a path
@@ -96,20 +96,16 @@ def _cluster(cluster: Cluster, directory: str) -> Cluster:
     return replace(cluster, ca_file=_absolute(cluster.ca_file, directory))
 
 
-def _user(user: User, directory: str) -> User:
-    auth = user.auth
-    plugin = auth.exec
+def _user(user: UserConfig, directory: str) -> UserConfig:
+    plugin = user.exec
     if plugin and os.sep in plugin.command:
         plugin = replace(plugin, command=_absolute(plugin.command, directory))
     return replace(
         user,
-        auth=replace(
-            auth,
-            token_file=_absolute(auth.token_file, directory),
-            certificate_file=_absolute(auth.certificate_file, directory),
-            key_file=_absolute(auth.key_file, directory),
-            exec=plugin,
-        ),
+        token_file=_absolute(user.token_file, directory),
+        certificate_file=_absolute(user.certificate_file, directory),
+        key_file=_absolute(user.key_file, directory),
+        exec=plugin,
     )
 
 
@@ -125,7 +121,7 @@ def _missing(path: str) -> ConfigError:
     )
 
 
-def _together(problems: list[ConfigError]) -> ConfigError:
+def _combined(problems: list[ConfigError]) -> ConfigError:
     if len(problems) == 1:
         return problems[0]
     messages = ", ".join(problem.message for problem in problems)

@@ -1,7 +1,7 @@
-"""Through which proxy the API server is reached: a pure decision.
+"""The proxy through which the API server is reached. Pure.
 
-A ``proxy-url`` in the kubeconfig decides for everything, loopback included. Without one, the
-environment decides as in Go's ``golang.org/x/net/http/httpproxy``, which differs from Python's
+A ``proxy-url`` in the kubeconfig applies to every server, loopback included. Without one, the
+environment applies as in Go's ``golang.org/x/net/http/httpproxy``, which differs from Python's
 rules: no ``ALL_PROXY``, loopback is never proxied, ``NO_PROXY`` knows networks and ports.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from ..config.addresses import IPAddress, join_host_port, parse_ip, split_host_port
 from ..errors import ConfigError
 from ..redact import without_userinfo
 from ..secret import Secret
@@ -24,7 +25,7 @@ _DEFAULT_PORTS: dict[ProxyScheme, int] = {"http": 80, "https": 443, "socks5": 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyAddress:
-    """A proxy to dial through. Host names are resolved by a socks5 proxy, not by us."""
+    """A proxy. One of socks5 resolves the API server's host name itself."""
 
     scheme: ProxyScheme
     host: str
@@ -33,18 +34,18 @@ class ProxyAddress:
     password: Secret | None = None
 
     def url(self) -> str:
-        """The address with user and password: a secret if it has any."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """The address with user and password, and so possibly a secret."""
+        authority = join_host_port(self.host, self.port)
         if not (self.username or self.password):
-            return f"{self.scheme}://{host}:{self.port}"
+            return f"{self.scheme}://{authority}"
         password = quote(self.password.reveal(), safe="") if self.password else ""
-        return f"{self.scheme}://{quote(self.username, safe='')}:{password}@{host}:{self.port}"
+        return f"{self.scheme}://{quote(self.username, safe='')}:{password}@{authority}"
 
 
 def proxy_for(
     target_url: str, config: ClientConfig, environ: Mapping[str, str]
 ) -> ProxyAddress | None:
-    """The proxy for that URL, or ``None`` for a direct connection.
+    """The proxy for *target_url*, or ``None`` for a direct connection.
 
     Raises:
         ConfigError: the proxy that would apply is not usable.
@@ -55,7 +56,7 @@ def proxy_for(
 
 
 def environment_proxy(target_url: str, environ: Mapping[str, str]) -> ProxyAddress | None:
-    """Go's ``ProxyFromEnvironment`` for that URL. Raises ConfigError."""
+    """Go's ``ProxyFromEnvironment`` for *target_url*. Raises ConfigError."""
     target = urlsplit(target_url)
     name = "HTTPS_PROXY" if target.scheme == "https" else "HTTP_PROXY"
     text = _either(environ, name)
@@ -68,13 +69,13 @@ def environment_proxy(target_url: str, environ: Mapping[str, str]) -> ProxyAddre
         )
     host = (target.hostname or "").lower().rstrip(".")
     port = target.port or (443 if target.scheme == "https" else 80)
-    if not _wants_proxy(host, port, _either(environ, "NO_PROXY")):
+    if not _uses_proxy(host, port, _either(environ, "NO_PROXY")):
         return None
     return _address(text if "://" in text else f"http://{text}", f"${name}")
 
 
 def proxy_url_problem(text: str) -> tuple[str, str]:
-    """What is wrong with a kubeconfig's ``proxy-url``, and how to show it; ('', ...) if nothing.
+    """What is wrong with a kubeconfig's ``proxy-url``, or ``""``, and the URL without its user.
 
     client-go's ``parseProxyURL`` (``tools/clientcmd/helpers.go``): http, https and socks5 only.
     """
@@ -129,50 +130,29 @@ def _either(environ: Mapping[str, str], name: str) -> str:
     return environ.get(name) or environ.get(name.lower()) or ""
 
 
-def _wants_proxy(host: str, port: int, exceptions: str) -> bool:
-    address = _ip(host)
+def _uses_proxy(host: str, port: int, exceptions: str) -> bool:
+    address = parse_ip(host.partition("%")[0])
     if host == "localhost" or (address and address.is_loopback):
         return False
     entries = (entry.strip().lower() for entry in exceptions.split(","))
     return not any(_matches(entry, host, port, address) for entry in entries if entry)
 
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def _matches(entry: str, host: str, port: int, address: _Address | None) -> bool:
+def _matches(entry: str, host: str, port: int, address: IPAddress | None) -> bool:
     if entry == "*":
         return True
     if "/" in entry and (network := _network(entry)):
         return address is not None and address in network
-    name, wanted_port = _host_and_port(entry)
+    name, wanted_port = split_host_port(entry)
     if wanted_port and wanted_port != str(port):
         return False
-    if listed := _ip(name):
+    if listed := parse_ip(name.partition("%")[0]):
         return address == listed
     if address or not name:
         return False
     name = name.removeprefix("*")
     suffix = name if name.startswith(".") else f".{name}"
     return host.endswith(suffix) or host == name
-
-
-def _host_and_port(entry: str) -> tuple[str, str]:
-    """Go's ``net.SplitHostPort``, or the whole entry as the host where that fails."""
-    if entry.startswith("["):
-        host, _, rest = entry[1:].partition("]")
-        return host, rest.removeprefix(":")
-    host, colon, port = entry.rpartition(":")
-    return (host, port) if colon and ":" not in host else (entry, "")
-
-
-def _ip(text: str) -> _Address | None:
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

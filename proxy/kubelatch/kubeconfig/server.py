@@ -1,4 +1,4 @@
-"""The ``server`` of a cluster: text to address, read as Go reads a URL."""
+"""Parses the ``server`` of a cluster as Go parses a URL."""
 
 import re
 from typing import Literal
@@ -13,15 +13,14 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]")
 
 
 def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ...]]:
-    """Parse a server URL; the second value is what the user should know about it.
+    """Parse a server URL; the second value holds warnings for the user.
 
-    Without a scheme it is http, as in kubectl, where TLS is decided before the CA is looked at
-    (``rest.DefaultServerUrlFor``). Query and fragment are dropped, and so are user and password,
-    which Go's transport never sends.
+    Without a scheme it is http, as in kubectl (``rest.DefaultServerUrlFor``). Query and fragment
+    are dropped, and so are user and password, which Go's transport never sends.
 
     Args:
         text: the URL as written.
-        where: what to call it in an error, e.g. ``cluster "c"``.
+        where: its name in an error, e.g. ``cluster "c"``.
 
     Raises:
         ConfigError: the text is no usable URL.
@@ -42,7 +41,7 @@ def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ..
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        # Its text quotes what it takes for a port: part of a password, if that has a slash.
+        # The error quotes the port, which is part of the password if that has a slash.
         problem = "it cannot be parsed" if "@" in text else str(error).lower()
         raise _unusable(text, where, problem) from None
     scheme: Literal["https", "http"]
@@ -75,10 +74,8 @@ def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ..
 
 
 def host_problem(host: str) -> str:
-    """Why no resolver and no certificate could know this host; empty if they could.
-
-    RFC 1035 section 2.3.4; an underscore, which RFC 952 does not know, is good enough.
-    """
+    """Why this cannot be a host name (RFC 1035 section 2.3.4), or ``""``. Underscores are
+    allowed, though RFC 952 does not have them."""
     if any(char <= " " or char == "\x7f" for char in host):
         return "its host name holds a character that no name may hold"
     if ":" in host:

@@ -1,7 +1,7 @@
-"""Which of a user's credentials count for the chosen server, and what to say of the rest.
+"""Selects which of a user's credentials apply to the chosen server, and warns about the others.
 
-Where kubectl would stop and ask for a user name on the terminal, the proxy goes on without
-credentials and says so.
+Where kubectl would prompt for a user name on the terminal, the proxy uses no credentials, with a
+warning.
 """
 
 from dataclasses import replace
@@ -30,12 +30,12 @@ _REMOVED = {
 def usable_auth(
     auth: UserConfig, *, secure: bool, files: FileReader
 ) -> tuple[UserConfig, tuple[str, ...]]:
-    """What of the user counts for this server, and warnings about what does not.
+    """The user with the credentials that apply, and warnings about those that do not.
 
     Args:
         auth: the user, validated.
-        secure: whether the server speaks https; credentials go nowhere else.
-        files: to see that a token file holds a token.
+        secure: whether the server uses https; credentials are sent to no other.
+        files: reads the token file, to check that it holds a token.
 
     Raises:
         ConfigError: a plugin or provider that does not exist any more, or no token in the file.
@@ -43,7 +43,8 @@ def usable_auth(
     if not secure:
         if not auth.can_identify:
             return auth, ()
-        return UserConfig(name=auth.name, origin=auth.origin), (
+        user = UserConfig(name=auth.name, origin=auth.origin, impersonation=auth.impersonation)
+        return user, (
             "the server speaks plain http: the proxy sends no credentials of its own to it",
         )
     _check_provider(auth)
@@ -77,7 +78,6 @@ def _anonymous(auth: UserConfig) -> str:
 
 
 def _check_provider(auth: UserConfig) -> None:
-    # A token or a password is on the request already, and the provider then leaves it alone.
     if not auth.auth_provider or auth.auth_provider.name == "oidc":
         return
     name = auth.auth_provider.name

@@ -1,8 +1,8 @@
-"""What is wrong with the chosen cluster and user, in kubectl's words.
+"""Validates the chosen cluster and user, with kubectl's messages.
 
 client-go's ``validateClusterInfo`` and ``validateAuthInfo`` (``tools/clientcmd/validation.go``).
-All problems are collected; only what was chosen is looked at. Files are opened to see that they
-can be, because a proxy had better say so when it starts.
+All problems are collected. Files are opened to check that they can be, so that an error shows at
+start.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from .files import FileReader, explain_os_error, misplaced
 from .proxies import proxy_url_problem
 from .values import ExecConfig, Impersonation, UserConfig
 
-# What `kubectl config view` writes in the place of secrets and data
+# What `kubectl config view` writes instead of secrets and data
 # (clientcmd/api/helpers.go, ShortenConfig and RedactSecrets).
 _REDACTED: Final = ("DATA+OMITTED", "REDACTED")
 # Both happen to be base64.
@@ -25,17 +25,17 @@ _INTERACTIVE_MODES = ("Never", "IfAvailable", "Always")
 
 
 def problems(chosen: Chosen, files: FileReader) -> list[str]:
-    """Everything that keeps the chosen entries from being used."""
+    """Everything that is wrong with the chosen entries."""
     return [
-        *_user(chosen.user_name, chosen.user.auth, files),
+        *_user(chosen.user_name, chosen.user, files),
         *_impersonation(chosen.user_name, chosen.user.impersonation),
         *_cluster(chosen.cluster_name, chosen.cluster, files),
     ]
 
 
 def redacted(chosen: Chosen) -> list[str]:
-    """The chosen entries' fields whose content was left out when the kubeconfig was shown."""
-    auth, cluster = chosen.user.auth, chosen.cluster
+    """The chosen entries' fields that ``kubectl config view`` has redacted."""
+    auth, cluster = chosen.user, chosen.cluster
     provider = auth.auth_provider.config if auth.auth_provider else ()
     data = (
         ("certificate-authority-data", cluster.ca_data),
@@ -133,7 +133,7 @@ def _exec(name: str, plugin: ExecConfig) -> Iterator[str]:
             yield f"env variable name {needs}"
     if not plugin.interactive_mode:
         if plugin.api_version and plugin.api_version not in EXEC_VERSIONS:
-            return  # That version is the fault: what it demands, nobody knows.
+            return  # The version is reported; whether that one needs a mode is unknown.
         yield f"interactiveMode {needs}"
     elif plugin.interactive_mode not in _INTERACTIVE_MODES:
         yield f'invalid interactiveMode for {name}: "{plugin.interactive_mode}"'

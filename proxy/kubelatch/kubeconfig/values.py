@@ -1,8 +1,4 @@
-"""The words of this room: what was asked for, and what came out of the kubeconfig.
-
-Plain frozen values, safe to print: whatever is secret is wrapped. Nothing here reads a file,
-opens a socket or knows YAML.
-"""
+"""The values that this package returns: frozen, and safe to print, as secrets are wrapped."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,11 +10,10 @@ Source = Literal["kubeconfig", "in-cluster", "memory"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What was chosen at the start, for later loads to stay with.
+    """The context that was chosen at start, to be chosen by later loads, too.
 
     Attributes:
-        source: where the cluster was found.
-        context: the context's name; empty where flags or the environment did without one.
+        context: its name; empty if flags or the environment named the cluster without one.
     """
 
     source: Source
@@ -29,8 +24,8 @@ class Choice:
 class ServerAddress:
     """Where the API server is.
 
-    ``authority`` is the host and port as written, fit for a ``Host`` header; ``path`` has no
-    trailing slash and is usually empty; ``url`` is the whole as kubectl passes it to plugins.
+    ``authority`` is the host and port as written, for the ``Host`` field; ``path`` has no trailing
+    slash and is usually empty; ``url`` is the whole URL as kubectl passes it to plugins.
     """
 
     scheme: Literal["https", "http"]
@@ -43,16 +38,16 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsConfig:
-    """Whom to trust. Without a CA the system's trust store decides.
+    """How to verify the server. Without a CA the system's trust store applies.
 
-    With both, the data is what was read from the file.
+    If both are set, ``ca_data`` is the content of ``ca_file``.
     """
 
     ca_data: bytes | None = field(default=None, repr=False)
     ca_file: str = ""
     insecure: bool = False
     server_name: str = ""
-    """The name to ask for and to verify instead of the server's own; may be empty."""
+    """The name for SNI and verification instead of the host; may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +71,26 @@ class AuthProvider:
     config: tuple[tuple[str, Secret], ...] = ()
 
     def get(self, key: str) -> str:
-        """The setting of that name, unwrapped; empty when it is absent."""
+        """The setting *key*, unwrapped; empty if absent."""
         return next((value.reveal() for name, value in self.config if name == key), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Impersonation:
+    """The user to act as. Groups, uid and extra need a user."""
+
+    user: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.user or self.uid or self.groups or self.extra)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserConfig:
-    """Everything that authenticates, paths made absolute. Which of it counts is decided later."""
+    """A user with all its credentials; :func:`usable_auth` selects those that apply."""
 
     name: str = ""
     token: Secret | None = None
@@ -95,6 +103,7 @@ class UserConfig:
     key_file: str = ""
     exec: ExecConfig | None = None
     auth_provider: AuthProvider | None = None
+    impersonation: Impersonation = field(default_factory=Impersonation)
     origin: str = ""
     """The kubeconfig file that the user was read from; empty for users from elsewhere."""
 
@@ -106,17 +115,17 @@ class UserConfig:
 
     @property
     def plugin(self) -> ExecConfig | None:
-        """The exec plugin, unless something simpler authenticates already.
+        """The exec plugin, unless the user has a credential that needs none.
 
         As in client-go, ``Authenticator.UpdateTransportConfig`` of
         ``plugin/pkg/client/auth/exec/exec.go``.
         """
-        simpler = self.token or self.token_file or self.username or self.has_certificate
-        return None if simpler else self.exec
+        other = self.token or self.token_file or self.username or self.has_certificate
+        return None if other else self.exec
 
     @property
     def can_identify(self) -> bool:
-        """Whether anything here can authenticate at all (client-go's ``canIdentifyUser``)."""
+        """Whether there is any credential (client-go's ``canIdentifyUser``)."""
         return bool(
             self.token
             or self.token_file
@@ -128,21 +137,8 @@ class UserConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Impersonation:
-    """Whom to act as. Groups, uid and extra need a user."""
-
-    user: str = ""
-    uid: str = ""
-    groups: tuple[str, ...] = ()
-    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.user or self.uid or self.groups or self.extra)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecRule:
-    """One opinion on which plugins may run: these, or with an empty list none."""
+    """The plugins that *source* allows to run; an empty list allows none."""
 
     source: str
     allowed: tuple[str, ...] = ()
@@ -150,38 +146,42 @@ class ExecRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """The chosen cluster and user: all that is needed to reach one API server.
+    """The chosen cluster and user: all that is needed to connect to one API server.
 
-    ``files`` are the files it was made from, existing or not, in the order they were looked
-    for: when one changes, it is time to load again. The files of the credential itself (token,
-    client certificate, key) are not among them; the credential source watches those.
+    ``files`` are the files it was loaded from, existing or not: when one changes, it has to be
+    loaded again. The credential's own files (token, client certificate, key) are not among them;
+    the credential source watches those.
     """
 
     source: Source
     files: tuple[str, ...]
     context: str
     current_context: str
-    """What the files name as the context to use; another than ``context`` where a flag says so,
-    or when it was switched after the start."""
+    """The files' current-context; differs from ``context`` if a flag names another, or if it was
+    switched after the start."""
     cluster_name: str
     user_name: str
     namespace: str
     server: ServerAddress
     tls: TlsConfig
     user: UserConfig
-    impersonation: Impersonation | None = None
     proxy_url: Secret | None = None
     disable_compression: bool = False
     request_timeout: float = 0.0
-    """Seconds; 0 is none. kubectl accepts the flag and ignores it for its proxy."""
+    """Seconds; 0 for none. kubectl accepts the flag and ignores it for its proxy."""
     exec_rules: tuple[ExecRule, ...] = ()
     exec_extension: Any = None
-    """The cluster's own settings for exec plugins, as JSON-like data."""
+    """The cluster's settings for exec plugins, as JSON-like data."""
     explicit_kubeconfig: str = ""
-    """The one file that was asked for by flag, so that plugins can be told of it."""
+    """The file that ``--kubeconfig`` names, to be passed to plugins."""
     warnings: tuple[str, ...] = ()
 
     @property
     def tls_name(self) -> str:
-        """The name to ask for by SNI and to verify, as it was written."""
+        """The name for SNI and verification, as it was written."""
         return self.tls.server_name or self.server.host
+
+    @property
+    def impersonation(self) -> Impersonation | None:
+        """The user to act as, if any."""
+        return self.user.impersonation or None

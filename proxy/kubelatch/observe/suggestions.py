@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..config.addresses import join_host_port, reachable_host, split_host_port
 from ..config.commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -74,12 +75,9 @@ def question(settings: "Settings", name: str, gate: "Gate", *, unix: bool) -> st
             options.append(f"--unix-socket {shlex.quote(name)}")
         authority = host = "localhost"
     else:
-        host, _, port = name.rpartition(":")
-        if settings.address == "0.0.0.0":  # noqa: S104 -- compared with
-            host = "127.0.0.1"
-        elif host == "[::]":
-            host = "[::1]"
-        authority = f"{host}:{port}"
+        address, port = split_host_port(name)
+        authority = join_host_port(reachable_host(address), port)
+        host = authority.removesuffix(f":{port}")
     for asked in (host, "localhost"):
         option = [] if asked == host else [f"-H 'Host: {asked}'"]
         for path in _QUESTIONS:

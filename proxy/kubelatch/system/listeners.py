@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..config.addresses import join_host_port
 from ..errors import ListenError
 
 # asyncio asks for 100; a burst of 1,000 clients would then wait seconds for SYN retries.
@@ -96,7 +97,7 @@ def listen_tcp(address: str, port: int, *, flag: str = "") -> Listener:
     host = address[1:-1] if address.startswith("[") and address.endswith("]") else address
     if host in {"", "0.0.0.0"}:  # noqa: S104 -- asked for by the user
         host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104
-    where = _join(host, port)
+    where = join_host_port(host, port)
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
@@ -118,7 +119,7 @@ def listen_tcp(address: str, port: int, *, flag: str = "") -> Listener:
     sock.setblocking(False)
     _keep_alive(sock)
     bound = sock.getsockname()
-    return Listener(sock, _join(bound[0], bound[1]))
+    return Listener(sock, join_host_port(bound[0], bound[1]))
 
 
 def unix_path(address: str) -> str:
@@ -238,7 +239,7 @@ def adopt(sock: socket.socket) -> Listener:
     if sock.family != socket.AF_UNIX:
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
             _keep_alive(sock)
-        return Listener(sock, _join(bound[0], bound[1]))
+        return Listener(sock, join_host_port(bound[0], bound[1]))
     # An abstract name comes as bytes that begin with a zero.
     return Listener(sock, bound if isinstance(bound, str) else os.fsdecode(b"@" + bound[1:]))
 
@@ -267,10 +268,6 @@ def _keep_alive(sock: socket.socket) -> None:
         # A system without one of these can listen all the same.
         with contextlib.suppress(OSError, AttributeError):
             sock.setsockopt(level, getattr(socket, name), value)
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _reason(exc: OSError) -> str:

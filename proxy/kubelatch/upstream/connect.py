@@ -12,6 +12,7 @@ from typing import Final, cast
 
 import httptools
 
+from ..config.addresses import join_host_port
 from ..errors import UpstreamError
 from ..kubeconfig import ProxyAddress
 
@@ -43,7 +44,7 @@ class ConnectRequest(asyncio.Protocol):
 
     def __init__(self, proxy: ProxyAddress, host: str, port: int) -> None:
         self._proxy = proxy
-        self._authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._authority = join_host_port(host, port)
         self._parser = httptools.HttpResponseParser(self)
         self._received = 0
         self._transport: asyncio.Transport | None = None

@@ -8,7 +8,6 @@ some configurations: kubernetes/kubernetes#138381).
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import ssl
@@ -18,6 +17,7 @@ from typing import Final, TypeVar
 
 import aiohappyeyeballs
 
+from ..config.addresses import join_host_port, parse_ip
 from ..credentials.tls import TlsContext
 from ..errors import UpstreamError, UpstreamTimeoutError
 from ..kubeconfig import ProxyAddress
@@ -69,7 +69,7 @@ class Address:
     proxy: ProxyAddress | None = None
 
     def __str__(self) -> str:
-        return _join(self.host, self.port)
+        return join_host_port(self.host, self.port)
 
 
 class Dialer:
@@ -255,10 +255,10 @@ class Dialer:
         self, protocol: asyncio.Protocol, host: str, port: int, keepalive: float | None
     ) -> None:
         """Connect *protocol* to a host, at whichever of its addresses answers first."""
-        loop, where = asyncio.get_running_loop(), _join(host, port)
+        loop, where = asyncio.get_running_loop(), join_host_port(host, port)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                if _is_address(host):
+                if parse_ip(host.partition("%")[0]) is not None:
                     # Nothing to look up or to choose from: a fifth of the time.
                     transport, _ = await loop.create_connection(lambda: protocol, host, port)
                     if not transport.is_closing():
@@ -298,18 +298,6 @@ async def _attach(protocol: asyncio.Protocol, sock: socket.socket, keepalive: fl
     except BaseException:
         sock.close()
         raise
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _no_descriptors(address: str) -> NoDescriptorsError:

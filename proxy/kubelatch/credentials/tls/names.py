@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from ...config.addresses import IPAddress, parse_ip
+
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LETTERS: Final = frozenset(string.ascii_letters + string.digits + "-_")
@@ -82,20 +83,8 @@ class Constraints:
 
 
 def parse_address(text: str) -> IPAddress | None:
-    """The address that a server is called by, brackets or not; None if it is a name.
-
-    As ``net.ParseIP``: no zone, and IPv4 in the form of IPv6 is IPv4.
-    """
-    if text.startswith("[") and text.endswith("]"):
-        text = text[1:-1]
-    if "%" in text:
-        return None
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    """The IP address of a server name, with or without brackets; None if it is a host name."""
+    return parse_ip(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
 
 
 def is_for(names: Names, server: str) -> bool:

@@ -18,9 +18,9 @@ from cryptography.x509.oid import (
     SignatureAlgorithmOID,
 )
 
+from ...config.addresses import IPAddress
 from .names import (
     Constraints,
-    IPAddress,
     IPNetwork,
     Names,
     Subtrees,

@@ -54,7 +54,7 @@ async def test_it_says_who_we_are_and_how(tmp_path: Path) -> None:
         assert said["context"] == "demo"
         assert said["server"] == access.server
         assert said["authenticates_by"] == "client-certificate"
-        assert said["we_are"] == said["certificate_of"] == "demo-admin"
+        assert said["we_are"] == said["certificate_of"] == "admin"
         assert "system:masters" in said["groups"]
         assert said["certificate_expires"] > "2026"
         assert said["answers"]["version"].startswith("v1.")

@@ -90,7 +90,9 @@ async def test_a_client_certificate_comes_before_a_token(demo: DemoAccess, tmp_p
         path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
         answer = await client("POST", path, {}, token="wrong")
     user = answer.json["status"]["userInfo"]
-    assert user == {"username": "demo-admin", "groups": ["system:masters", "system:authenticated"]}
+    credential = user.pop("extra")["authentication.kubernetes.io/credential-id"]
+    assert credential[0].startswith("X509SHA256=")
+    assert user == {"username": "admin", "groups": ["system:masters", "system:authenticated"]}
 
 
 async def test_opening_a_stream_by_get_needs_the_verb_create(http: Http) -> None:

@@ -49,7 +49,7 @@ spec: {{selector: {{app: app}}, ports: [{{name: http, port: 80}}]}}
         pytest.param("api-resources", "deploy       apps/v1", id="api-resources"),
         pytest.param("api-versions", "apps/v1", id="api-versions"),
         pytest.param("cluster-info", "is running at https://", id="cluster-info"),
-        pytest.param("auth whoami", "demo-admin", id="whoami"),
+        pytest.param("auth whoami", "admin", id="whoami"),
         pytest.param("auth can-i delete nodes", "yes", id="can-i"),
         pytest.param("auth can-i --list", "*.*", id="can-i --list"),
         pytest.param("auth whoami --as=jane --as-group=dev", "dev", id="impersonation"),
@@ -105,7 +105,7 @@ async def test_command_works(kubectl: Kubectl, command: str, expected: str) -> N
         ),
         pytest.param(
             "--context demo-viewer get --raw /api/v1/pods --as=jane",
-            'users "jane" is forbidden: User "viewer" cannot impersonate resource "users"',
+            'pods is forbidden: User "viewer" cannot impersonate-on:user-info:list resource "pods"',
             id="forbidden impersonation",
         ),
         pytest.param("apply --server-side -f -", "Server-side apply not available", id="ssa"),

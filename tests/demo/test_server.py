@@ -123,8 +123,8 @@ async def test_a_hook_sees_the_bytes_and_the_connection(tmp_path: Path) -> None:
         async with Http.open(access) as http:
             await http("GET", "/version")
     assert [(a.method, a.common_name, a.connection) for a in seen] == [
-        ("POST", "demo-admin", 1),
-        ("POST", "demo-admin", 1),
+        ("POST", "admin", 1),
+        ("POST", "admin", 1),
         ("GET", None, 2),
     ]
     assert seen[0].target.endswith(b"selfsubjectreviews?x=%2f")

@@ -47,7 +47,7 @@ def streaming(request: pytest.FixtureRequest, open_kubectl: Kubectl) -> Kubectl:
         ("describe deploy web -n shop", r"Replicas: +3 desired"),
         ("api-resources", r"(?m)^deployments +deploy +apps/v1 +true +Deployment$"),
         ("api-versions", r"(?m)^apps/v1$"),
-        ("auth whoami", r"Username +demo-admin"),
+        ("auth whoami", r"Username +admin"),
         ("auth can-i create pods/exec", r"^yes$"),
         ("cluster-info", r"is running at"),
         ("version", r"Server Version"),

@@ -19,7 +19,9 @@ class DemoAccess:
         ca_pem: the authority that signed its certificate.
         admin_certificate_pem: a client certificate in the group ``system:masters``.
         admin_token: a bearer token in the same group.
-        viewer_token: a bearer token that may read the namespace ``shop``, but no secrets.
+        viewer_certificate_pem: a client certificate of the user ``viewer``, who may read the
+            namespace ``shop``, but no secrets.
+        viewer_token: a bearer token of the same user.
     """
 
     server: str
@@ -27,6 +29,8 @@ class DemoAccess:
     admin_certificate_pem: str
     admin_key_pem: Secret
     admin_token: Secret
+    viewer_certificate_pem: str
+    viewer_key_pem: Secret
     viewer_token: Secret
 
     def kubeconfig(self) -> dict[str, Any]:
@@ -41,7 +45,10 @@ class DemoAccess:
                 "client-key-data": _base64(self.admin_key_pem.reveal()),
             },
             "demo-token": {"token": self.admin_token.reveal()},
-            "demo-viewer": {"token": self.viewer_token.reveal()},
+            "demo-viewer": {
+                "client-certificate-data": _base64(self.viewer_certificate_pem),
+                "client-key-data": _base64(self.viewer_key_pem.reveal()),
+            },
             "demo-anonymous": {},
         }
         cluster = {"server": self.server, "certificate-authority-data": _base64(self.ca_pem)}

@@ -1,12 +1,11 @@
 """The HTTP side: who asks, may they, what do they want, and who answers it."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from aiohttp import web
 
-from ..secret import Secret
 from . import discovery, endpoints, rbac, reads, status, writes
+from .accounts import Tokens
 from .arrivals import Arrival
 from .authentication import User, authenticate, impersonation
 from .calls import Call, error_response, json_response, response_headers, text_response
@@ -25,7 +24,7 @@ class Api:
     """Answers requests from a registry.
 
     Args:
-        tokens: bearer tokens and whose they are.
+        tokens: know whose a bearer token is.
         server: the URL that discovery names.
         log_interval: seconds between two lines of a container's log.
     """
@@ -33,7 +32,7 @@ class Api:
     def __init__(
         self,
         registry: Registry,
-        tokens: Sequence[tuple[Secret, User]],
+        tokens: Tokens,
         *,
         server: str,
         log_interval: float,
@@ -69,7 +68,7 @@ class Api:
     async def _answer(
         self, request: web.BaseRequest, arrival: Arrival, target: Target
     ) -> web.StreamResponse:
-        user = self._user(request)
+        user = self._user(request, target)
         call = Call(request=request, arrival=arrival, target=target, user=user)
         self._authorize(call)
         if not target.is_resource:
@@ -86,23 +85,31 @@ class Api:
         """End all watches."""
         self._store.close()
 
-    def _user(self, request: web.BaseRequest) -> User:
-        certificate = request.get_extra_info("peercert")
-        user = authenticate(certificate, request.headers.get("Authorization", ""), self._tokens)
+    def _user(self, request: web.BaseRequest, target: Target) -> User:
+        tls = request.get_extra_info("ssl_object")
+        user = authenticate(
+            request.get_extra_info("peercert"),
+            tls.getpeercert(binary_form=True) if tls else None,
+            request.headers.get("Authorization", ""),
+            self._tokens.user,
+        )
         wanted = impersonation(request.headers.items())
         if wanted is None:
             return user
-        for group, resource, name in wanted.asked:
+        for group, resource, namespace, name in wanted.asked:
             plural, _, subresource = resource.partition("/")
             attributes = rbac.Attributes(
                 verb="impersonate",
                 group=group,
                 resource=plural,
                 subresource=subresource,
+                namespace=namespace,
                 name=name,
             )
             if not rbac.is_allowed(self._store, user, attributes):
-                raise rbac.refusal(user, attributes)
+                # The first check that fails is the one of constrained impersonation (KEP-5284).
+                verb = f"impersonate-on:{wanted.mode}:{target.attributes.verb}"
+                raise rbac.refusal(user, replace(target.attributes, verb=verb))
         return wanted.user
 
     def _authorize(self, call: Call) -> None:
@@ -204,7 +211,7 @@ class Api:
             case "watch":
                 return await reads.watch(self._store, call)
             case "create":
-                return await writes.create(self._registry, call)
+                return await writes.create(self._registry, self._tokens, call)
             case "update":
                 return await writes.update(self._registry, call)
             case "patch":

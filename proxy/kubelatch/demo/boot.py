@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..secret import Secret
 from .access import DemoAccess
+from .accounts import Accounts, Tokens
 from .api import Api
 from .arrivals import OnRequest
 from .authentication import AUTHENTICATED, User
@@ -18,11 +19,13 @@ from .certificates import Authority, server_context
 from .content import VIEWER, seed
 from .controllers import Controllers
 from .http import HttpServer
+from .identifiers import Identifiers
 from .rbac import MASTERS
 from .registry import Registry
 from .store import Store
+from .tokens import Signer
 
-_ADMIN = "demo-admin"
+_ADMIN = "admin"
 _BACKLOG = 4096
 """A thousand clients may connect at once; a short queue makes them wait for SYN retries."""
 _TLS_HANDSHAKE = 10.0
@@ -41,6 +44,7 @@ class Options:
     log_interval: float
     start_delay: float
     history: int
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +76,18 @@ async def boot(options: Options) -> Running:
     context = server_context(authority, list(dict.fromkeys(names)))
     listening = _listen(options.host, options.port)
     access = _access(authority, _url(listening))
-    registry = Registry(store=Store(history=options.history))
+    identifiers = Identifiers(options.seed)
+    registry = Registry(store=Store(history=options.history, identifiers=identifiers))
+    accounts = Accounts(registry.store, Signer(), identifiers)
     controllers = Controllers(
-        registry, start_delay=options.start_delay, ca_pem=authority.certificate_pem
+        registry, start_delay=options.start_delay, authority=authority, accounts=accounts
     )
     seed(registry, controllers)
-    tokens = (
+    static = (
         (access.admin_token, User(name=_ADMIN, groups=(MASTERS, AUTHENTICATED))),
         (access.viewer_token, User(name=VIEWER, groups=(AUTHENTICATED,))),
     )
+    tokens = Tokens(static, accounts)
     api = Api(registry, tokens, server=access.server, log_interval=options.log_interval)
     http = HttpServer(api, options.on_request)
     listener = await asyncio.get_running_loop().create_server(
@@ -101,12 +108,15 @@ async def boot(options: Options) -> Running:
 
 def _access(authority: Authority, server: str) -> DemoAccess:
     admin = authority.issue_client(_ADMIN, (MASTERS,))
+    viewer = authority.issue_client(VIEWER, ())
     return DemoAccess(
         server=server,
         ca_pem=authority.certificate_pem,
         admin_certificate_pem=admin.certificate_pem,
         admin_key_pem=admin.key_pem,
         admin_token=Secret(secrets.token_urlsafe(32)),
+        viewer_certificate_pem=viewer.certificate_pem,
+        viewer_key_pem=viewer.key_pem,
         viewer_token=Secret(secrets.token_urlsafe(32)),
     )
 

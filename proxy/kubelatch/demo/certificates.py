@@ -16,6 +16,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ..secret import Secret
@@ -36,7 +37,6 @@ class Authority:
     """Signs the API server's certificate and its users' client certificates."""
 
     def __init__(self) -> None:
-
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._certificate = self._sign(_name("kubelatch-demo-ca"), self._key.public_key(), None)
         pem = self._certificate.public_bytes(serialization.Encoding.PEM)
@@ -44,7 +44,6 @@ class Authority:
 
     def issue_server(self, hosts: list[str]) -> Issued:
         """A certificate for the names and addresses in ``hosts``."""
-
         names: list[x509.GeneralName] = []
         for host in hosts:
             try:
@@ -57,10 +56,15 @@ class Authority:
         """A client certificate: the common name is the user, organisations are its groups."""
         return self._issue(user, groups, None)
 
+    def issue_for(self, request: x509.CertificateSigningRequest, seconds: int) -> str:
+        """A client certificate for the key and subject of a request, as PEM."""
+        lifetime = dt.timedelta(seconds=seconds)
+        certificate = self._sign(request.subject, request.public_key(), [], lifetime)
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
     def _issue(
         self, common_name: str, groups: tuple[str, ...], hosts: list[x509.GeneralName] | None
     ) -> Issued:
-
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(_name(common_name, *groups), key.public_key(), hosts or [])
         key_pem = key.private_bytes(
@@ -76,11 +80,11 @@ class Authority:
     def _sign(
         self,
         subject: x509.Name,
-        public_key: ec.EllipticCurvePublicKey,
+        public_key: CertificatePublicKeyTypes,
         hosts: list[x509.GeneralName] | None,
+        lifetime: dt.timedelta = _LIFETIME,
     ) -> x509.Certificate:
         """Sign for a host (names given), a user (no names) or ourselves (``None``)."""
-
         now = dt.datetime.now(dt.UTC)
         is_authority = hosts is None
         builder = (
@@ -90,7 +94,7 @@ class Authority:
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _CLOCK_SKEW)
-            .not_valid_after(now + _LIFETIME)
+            .not_valid_after(now + lifetime)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(
@@ -121,13 +125,11 @@ def server_context(authority: Authority, hosts: list[str]) -> ssl.SSLContext:
 
 
 def _name(common_name: str, *organisations: str) -> x509.Name:
-
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organisations]
     return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
-
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

@@ -7,13 +7,10 @@ it by the controllers, as in any cluster.
 import datetime as dt
 from typing import Any
 
-from .authentication import AUTHENTICATED, UNAUTHENTICATED
+from . import roles
 from .controllers import Controllers
-from .rbac import MASTERS
 from .registry import Registry
 from .resources import (
-    CLUSTER_ROLE_BINDINGS,
-    CLUSTER_ROLES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     LEASES,
@@ -34,54 +31,6 @@ _NODE_CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
-_RBAC = "rbac.authorization.k8s.io"
-_READ = ("get", "list", "watch")
-_INFO_PATHS = ("/healthz", "/livez", "/readyz", "/version", "/version/")
-_DISCOVERY_PATHS = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
-
-
-def _rule(group: str, resources: str, *verbs: str) -> Object:
-    return {"apiGroups": [group], "resources": resources.split(), "verbs": list(verbs)}
-
-
-def _path_rule(*paths: str, verb: str = "get") -> Object:
-    return {"nonResourceURLs": list(paths), "verbs": [verb]}
-
-
-_ROLES: tuple[tuple[str, tuple[str, ...], tuple[Object, ...]], ...] = (
-    ("cluster-admin", (MASTERS,), (_rule("*", "*", "*"), _path_rule("*", verb="*"))),
-    (
-        "system:public-info-viewer",
-        (AUTHENTICATED, UNAUTHENTICATED),
-        (_path_rule(*_INFO_PATHS),),
-    ),
-    ("system:discovery", (AUTHENTICATED,), (_path_rule(*_DISCOVERY_PATHS, *_INFO_PATHS),)),
-    (
-        "system:basic-user",
-        (AUTHENTICATED,),
-        (
-            _rule(
-                "authorization.k8s.io",
-                "selfsubjectaccessreviews selfsubjectrulesreviews",
-                "create",
-            ),
-            _rule("authentication.k8s.io", "selfsubjectreviews", "create"),
-        ),
-    ),
-    (
-        "view",
-        (),
-        (
-            _rule("", "pods pods/log pods/status services configmaps events", *_READ),
-            _rule("apps", "deployments deployments/scale replicasets", *_READ),
-            _rule("discovery.k8s.io", "endpointslices", *_READ),
-        ),
-    ),
-)
-"""The bootstrap roles that matter here, who has them, and what they allow.
-
-``view`` is bound in the namespace ``shop`` to the viewer, who can read no secret.
-"""
 
 
 def seed(registry: Registry, controllers: Controllers) -> None:
@@ -131,7 +80,8 @@ def _objects(now: str) -> list[tuple[Resource, str, Object]]:
             "shop",
             _named("db", {"stringData": {"username": "shop", "password": "not-a-real-password"}}),
         ),
-        *_roles(),
+        *((resource, "", obj) for resource, obj in roles.objects()),
+        (ROLE_BINDINGS, "shop", _named("viewer", _viewer())),
     ]
     return rows
 
@@ -199,18 +149,7 @@ def _service(name: str, selector: Object, port: int) -> Object:
     return _named(name, {"spec": {"selector": selector, "ports": ports}}, selector)
 
 
-def _roles() -> list[tuple[Resource, str, Object]]:
-    rows: list[tuple[Resource, str, Object]] = []
-    for name, groups, rules in _ROLES:
-        rows.append((CLUSTER_ROLES, "", _named(name, {"rules": list(rules)})))
-        if groups:
-            subjects = [{"kind": "Group", "apiGroup": _RBAC, "name": group} for group in groups]
-            binding = {"roleRef": _reference(name), "subjects": subjects}
-            rows.append((CLUSTER_ROLE_BINDINGS, "", _named(name, binding)))
-    viewer = [{"kind": "User", "apiGroup": _RBAC, "name": VIEWER}]
-    binding = {"roleRef": _reference("view"), "subjects": viewer}
-    return [*rows, (ROLE_BINDINGS, "shop", _named("viewer", binding))]
-
-
-def _reference(role: str) -> Object:
-    return {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role}
+def _viewer() -> Object:
+    """The viewer may read the namespace ``shop``, but no secret."""
+    subject = {"kind": "User", "apiGroup": roles.RBAC, "name": VIEWER}
+    return {"subjects": [subject], "roleRef": roles.reference("view")}

@@ -7,6 +7,8 @@ should be, until a pass changes nothing; then it sleeps until the next change or
 import asyncio
 import contextlib
 
+from .accounts import Accounts
+from .certificates import Authority
 from .kubelet import Kubelet
 from .recorder import Recorder
 from .registry import Registry
@@ -19,7 +21,9 @@ from .resources import (
     SERVICES,
     Resource,
 )
+from .roles import aggregate
 from .selectors import matches_labels
+from .signing import sign_approved
 from .status import Object
 from .store import Store
 from .workloads import Workloads
@@ -34,16 +38,22 @@ class Controllers:
     Args:
         registry: where to write.
         start_delay: see :class:`.kubelet.Kubelet`.
-        ca_pem: goes into each namespace's ``kube-root-ca.crt``.
+        authority: signs what is approved; its certificate goes into each namespace's
+            ``kube-root-ca.crt``.
+        accounts: fill token Secrets.
     """
 
-    def __init__(self, registry: Registry, *, start_delay: float, ca_pem: str) -> None:
+    def __init__(
+        self, registry: Registry, *, start_delay: float, authority: Authority, accounts: Accounts
+    ) -> None:
         self.recorder = Recorder(registry.store)
         self._registry = registry
         self._store: Store = registry.store
         self._workloads = Workloads(registry, self.recorder)
         self._kubelet = Kubelet(registry.store, self.recorder, start_delay=start_delay)
-        self._ca_pem = ca_pem
+        self._authority = authority
+        self._ca_pem = authority.certificate_pem
+        self._accounts = accounts
         self._wake = asyncio.Event()
         self._store.on_change(self._wake.set)
 
@@ -56,6 +66,7 @@ class Controllers:
             if loop.time() >= lease_at:
                 self._kubelet.renew_leases()
                 lease_at = loop.time() + _LEASE_INTERVAL
+            await self._accounts.fill_secrets(self._ca_pem)
             self.settle(loop.time())
             deadline = min(lease_at, self._kubelet.deadline or lease_at)
             with contextlib.suppress(TimeoutError):
@@ -68,6 +79,8 @@ class Controllers:
         while before != self._store.revision:
             before = self._store.revision
             self._namespaces()
+            aggregate(self._store)
+            sign_approved(self._store, self._authority)
             self._garbage()
             self._workloads.settle()
             self._kubelet.settle(now)

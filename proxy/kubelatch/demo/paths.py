@@ -75,7 +75,7 @@ def parse(method: str, target: str) -> Target:
         path=path,
         query=query,
         raw_query=raw_query,
-        verb=_VERBS.get(method, method.lower()),
+        verb=method.lower(),
     )
     parts = [part for part in path.split("/") if part]
     prefix = 3 if parts[:1] == ["apis"] else 2
@@ -119,7 +119,7 @@ def _verb(method: str, query: dict[str, list[str]], name: str, *, watching: bool
         return "watch" if wanted not in {"false", "0"} else "list"
     if method == "DELETE" and not name:
         return "deletecollection"
-    return _VERBS.get(method, method.lower())
+    return _VERBS.get(method, "")
 
 
 def _after_proxy(raw_path: str, parts: list[str], rest: list[str]) -> str:

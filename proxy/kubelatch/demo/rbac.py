@@ -1,13 +1,13 @@
 """Role-based access control, evaluated on the roles and bindings in the store.
 
 A change of a binding is in force with the next request. Only ``system:masters`` stands above the
-rules. Escalation checks are left out: whoever may write roles may write any role.
+rules.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .authentication import User
+from .authentication import User, account_name
 from .resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from .status import Object, StatusError, forbidden
 from .store import Store
@@ -35,9 +35,21 @@ class Attributes:
 
 def is_allowed(store: Store, user: User, attributes: Attributes) -> bool:
     """Whether ``user`` may do it."""
+    return grant(store, user, attributes) is not None
+
+
+def grant(store: Store, user: User, attributes: Attributes) -> str | None:
+    """Why ``user`` may do it, as a SubjectAccessReview gives its reason; None if it may not."""
     if MASTERS in user.groups:
-        return True
-    return any(_covers(rule, attributes) for rule in rules_for(store, user, attributes.namespace))
+        return ""
+    for binding, subject in _bindings(store, user, attributes.namespace):
+        if any(_covers(rule, attributes) for rule in role_rules(store, binding) or []):
+            role = binding["roleRef"]
+            return (
+                f'RBAC: allowed by {binding["kind"]} "{_place(binding["metadata"])}" of '
+                f'{role["kind"]} "{role["name"]}" to {subject["kind"]} "{_place(subject)}"'
+            )
+    return None
 
 
 def refusal(user: User, attributes: Attributes) -> StatusError:
@@ -66,35 +78,53 @@ def refusal(user: User, attributes: Attributes) -> StatusError:
 
 def rules_for(store: Store, user: User, namespace: str) -> Iterator[Object]:
     """Every rule that holds for ``user`` in ``namespace``."""
-    if MASTERS in user.groups:
-        yield {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-        yield {"verbs": ["*"], "nonResourceURLs": ["*"]}
-    bindings = store.list(CLUSTER_ROLE_BINDINGS)
-    if namespace:
-        bindings = bindings + store.list(ROLE_BINDINGS, namespace)
-    for binding in bindings:
-        if any(_is_subject(subject, user) for subject in binding.get("subjects") or []):
-            yield from _rules(store, binding)
+    for binding, _ in _bindings(store, user, namespace):
+        yield from role_rules(store, binding) or []
 
 
-def _rules(store: Store, binding: Object) -> list[Object]:
+def missing_roles(store: Store, user: User, namespace: str) -> list[str]:
+    """The names of roles that are bound to ``user`` and are not there."""
+    bindings = [binding for binding, _ in _bindings(store, user, namespace)]
+    return [row["roleRef"]["name"] for row in bindings if role_rules(store, row) is None]
+
+
+def role_rules(store: Store, binding: Object) -> list[Object] | None:
+    """The rules of the role that a binding refers to; None if it is not there."""
     reference = binding["roleRef"]
     if reference["kind"] == "ClusterRole":
         role = store.get(CLUSTER_ROLES, "", reference["name"])
     else:
-        role = store.get(ROLES, binding["metadata"]["namespace"], reference["name"])
-    return (role or {}).get("rules") or []
+        role = store.get(ROLES, binding["metadata"].get("namespace", ""), reference["name"])
+    return None if role is None else role.get("rules") or []
 
 
-def _is_subject(subject: Object, user: User) -> bool:
+def _bindings(store: Store, user: User, namespace: str) -> Iterator[tuple[Object, Object]]:
+    """The bindings that name ``user``, each with the first subject that does."""
+    bindings = store.list(CLUSTER_ROLE_BINDINGS)
+    if namespace:
+        bindings = bindings + store.list(ROLE_BINDINGS, namespace)
+    for binding in bindings:
+        for subject in binding.get("subjects") or []:
+            if _is_subject(subject, binding["metadata"].get("namespace", ""), user):
+                yield binding, subject
+                break
+
+
+def _place(named: Object) -> str:
+    """A name, and its namespace if it has one."""
+    return f"{named['name']}/{named['namespace']}" if named.get("namespace") else str(named["name"])
+
+
+def _is_subject(subject: Object, namespace: str, user: User) -> bool:
+    """Whether a subject of a binding in ``namespace`` is ``user``."""
     match subject["kind"]:
         case "User":
             return bool(subject["name"] == user.name)
         case "Group":
             return subject["name"] in user.groups
         case "ServiceAccount":
-            account = f"system:serviceaccount:{subject['namespace']}:{subject['name']}"
-            return account == user.name
+            home = subject.get("namespace") or namespace
+            return bool(home) and account_name(home, subject["name"]) == user.name
         case _:
             return False
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import status
+from .admission import complete_pod
 from .defaults import validate, validate_name, with_defaults
 from .resources import (
     DEPLOYMENTS,
@@ -23,8 +24,8 @@ from .resources import (
 from .status import Object
 from .store import Store
 
-_SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-"""No vowels and no look-alikes: k8s.io/apimachinery ``util/rand``."""
+Admission = Callable[[Object, Object | None], Object]
+"""Gives an object as it may be stored, from the new and the stored one; refuses others."""
 _CONTROLLED = frozenset({PODS, SERVICES, DEPLOYMENTS, REPLICA_SETS})
 """Resources whose status is only ever written by controllers: what a client creates has none."""
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
@@ -36,7 +37,6 @@ class Registry:
 
     store: Store
     catalog: Catalog = field(default_factory=Catalog)
-    _names: Any = field(default_factory=lambda: itertools.count(1))
     _addresses: Any = field(default_factory=lambda: itertools.count(10))
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
@@ -51,16 +51,22 @@ class Registry:
         return found
 
     def create(
-        self, resource: Resource, namespace: str, obj: Object, *, dry_run: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        obj: Object,
+        *,
+        dry_run: bool = False,
+        admit: Admission | None = None,
     ) -> Object:
-        """Store a new object, with defaults.
+        """Store a new object, with defaults, and as ``admit`` leaves it.
 
         Raises:
             StatusError: 400, 403, 404, 409 or 422.
         """
         metadata = self._checked_metadata(resource, namespace, obj)
         if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = f"{metadata['generateName']}{self.suffix()}"
+            metadata["name"] = f"{metadata['generateName']}{self.store.identifiers.suffix()}"
         for key in ("resourceVersion", "selfLink", *_SERVER_OWNED):
             metadata.pop(key, None)
         validate_name(resource, metadata.get("name", ""))
@@ -72,6 +78,10 @@ class Registry:
         name = metadata["name"]
         if self.store.get(resource, namespace, name) is not None:
             raise status.already_exists(resource, name)
+        if resource == PODS:
+            obj = complete_pod(self.store, obj)
+        if admit is not None:
+            obj = admit(obj, None)
         if "spec" in obj and resource not in {SERVICES, NAMESPACES}:
             obj["metadata"]["generation"] = 1
         if resource == SERVICES and obj["spec"].get("type") != "ExternalName":
@@ -90,8 +100,9 @@ class Registry:
         *,
         subresource: str = "",
         dry_run: bool = False,
+        admit: Admission | None = None,
     ) -> Object:
-        """Replace an object by ``change`` of its stored version.
+        """Replace an object by ``change`` of its stored version, as ``admit`` leaves it.
 
         Raises:
             StatusError: 400, 404, 409 or 422.
@@ -115,10 +126,12 @@ class Registry:
             raise status.conflict(resource, name, why)
         metadata |= {key: old[key] for key in _SERVER_OWNED if key in old}
         obj = obj | {"metadata": metadata}
-        if subresource == "status":
+        if subresource in {"status", "approval"}:
             obj = stored | {"status": obj.get("status", {})}
         else:
             obj = self._updated_spec(resource, stored, obj)
+        if admit is not None:
+            obj = admit(obj, stored)
         if dry_run:
             return _preview(obj, stored)
         if old.get("deletionTimestamp") and not metadata.get("finalizers") and resource != PODS:
@@ -160,15 +173,6 @@ class Registry:
                 if len(kept) != len(owners):
                     metadata = obj["metadata"] | {"ownerReferences": kept}
                     self.store.replace(resource, obj | {"metadata": metadata})
-
-    def suffix(self) -> str:
-        """Five characters, different each time and the same in each run: docs can quote them."""
-        number = next(self._names) * 7_654_321 % len(_SUFFIX_ALPHABET) ** 5
-        letters = []
-        for _ in range(5):
-            number, place = divmod(number, len(_SUFFIX_ALPHABET))
-            letters.append(_SUFFIX_ALPHABET[place])
-        return "".join(letters)
 
     def _updated_spec(self, resource: Resource, stored: Object, obj: Object) -> Object:
         obj = _prepared(resource, obj)

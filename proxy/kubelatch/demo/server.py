@@ -27,6 +27,7 @@ class DemoServer:
         log_interval: seconds between two lines of a container's log.
         start_delay: seconds until a scheduled pod runs, and until a deleted one is gone.
         history: how many changes a watch can resume over; older ones answer 410.
+        seed: makes names and uids the same in each run.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class DemoServer:
         log_interval: float = 2.0,
         start_delay: float = 0.5,
         history: int = 2048,
+        seed: int | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -45,6 +47,7 @@ class DemoServer:
         self._log_interval = log_interval
         self._start_delay = start_delay
         self._history = history
+        self._seed = seed
         self._running: Running | None = None
 
     async def start(self) -> DemoAccess:
@@ -66,6 +69,7 @@ class DemoServer:
                 log_interval=self._log_interval,
                 start_delay=self._start_delay,
                 history=self._history,
+                seed=self._seed,
             )
         )
         return self._running.access

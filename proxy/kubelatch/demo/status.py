@@ -4,12 +4,26 @@ Each function here is one row of k8s.io/apimachinery ``api/errors``. Nothing in 
 of HTTP beyond the numeric code that a Status carries.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from .resources import Resource
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON has it; once stored it is never changed in place."""
+
+
+_CAUSES = {
+    "Not found": "FieldValueNotFound",
+    "Required value": "FieldValueRequired",
+    "Duplicate value": "FieldValueDuplicate",
+    "Invalid value": "FieldValueInvalid",
+    "Unsupported value": "FieldValueNotSupported",
+    "Forbidden": "FieldValueForbidden",
+    "Too long": "FieldValueTooLong",
+    "Too many": "FieldValueTooMany",
+}
+"""What a problem begins with, and the reason of its cause (``field.ErrorType``)."""
 
 
 class StatusError(Exception):
@@ -133,19 +147,32 @@ def unsupported_media_type(accepted: str) -> StatusError:
 
 def invalid(resource: Resource, name: str, field: str, problem: str) -> StatusError:
     """422: the object breaks a rule; ``problem`` begins with the kind, e.g. ``Required value``."""
-    reason = {"Invalid value": "FieldValueInvalid", "Required value": "FieldValueRequired"}
-    cause = {
-        "reason": reason.get(problem.split(":", 1)[0], "FieldValueInvalid"),
-        "message": problem,
-        "field": field,
-    }
-    qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    details: Object = {"name": name}
-    if resource.group:
-        details["group"] = resource.group
-    details |= {"kind": resource.kind, "causes": [cause]}
-    message = f'{qualified} "{name}" is invalid: {field}: {problem}'
-    return StatusError(422, "Invalid", message, details)
+    return invalid_fields(resource.group, resource.kind, name, [(field, problem)])
+
+
+def invalid_fields(
+    group: str, kind: str, name: str, problems: Sequence[tuple[str, str]]
+) -> StatusError:
+    """422 for fields and what is wrong with each, as :func:`invalid`.
+
+    ``field.ErrorList.ToAggregate`` puts several between brackets and each text once.
+    """
+    causes = [
+        {
+            "reason": _CAUSES.get(problem.split(":", 1)[0], "FieldValueInvalid"),
+            "message": problem,
+            "field": field,
+        }
+        for field, problem in problems
+    ]
+    details: Object = {"name": name} if name else {}
+    details |= {"group": group} if group else {}
+    details |= {"kind": kind} if kind else {}
+    texts = list(dict.fromkeys(f"{field}: {problem}" for field, problem in problems))
+    text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    qualified = f"{kind}.{group}" if group else kind
+    message = f'{qualified} "{name}" is invalid: {text}'
+    return StatusError(422, "Invalid", message, details | {"causes": causes})
 
 
 def internal(message: str) -> StatusError:

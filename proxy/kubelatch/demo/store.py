@@ -7,13 +7,13 @@ watches that resume; whoever asks for older ones must list again.
 
 import asyncio
 import datetime as dt
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from . import versions
+from .identifiers import Identifiers
 from .resources import Resource
 from .status import Object, expired
 
@@ -70,9 +70,11 @@ class Store:
 
     Args:
         history: how many changes are kept for watches that resume.
+        identifiers: make up uids.
     """
 
-    def __init__(self, *, history: int = 2048) -> None:
+    def __init__(self, *, history: int = 2048, identifiers: Identifiers | None = None) -> None:
+        self.identifiers = identifiers or Identifiers()
         self.revision = FIRST_REVISION
         self.clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
         self._objects: dict[str, dict[Key, Object]] = {}
@@ -105,7 +107,8 @@ class Store:
 
     def stamp(self, obj: Object) -> Object:
         """Give a new object its uid and creation time."""
-        metadata = obj["metadata"] | {"uid": str(uuid.uuid4()), "creationTimestamp": self.now()}
+        metadata = obj["metadata"] | {"uid": self.identifiers.uid()}
+        metadata["creationTimestamp"] = self.now()
         return obj | {"metadata": metadata}
 
     def replace(self, resource: Resource, obj: Object) -> Object:

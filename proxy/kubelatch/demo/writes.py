@@ -1,27 +1,33 @@
-"""Create, update, patch and delete, with their subresources, and the self reviews."""
+"""Create, update, patch and delete, with their subresources, and reviews."""
 
 from collections.abc import Callable
 
 from aiohttp import web
 
-from . import patches, rbac, status
+from . import admission, patches, status
+from .accounts import Tokens
 from .calls import Call, json_response
 from .reads import collection, get_response, plain_list
-from .registry import Registry
-from .resources import PODS, SELF_SUBJECT_REVIEWS, SELF_SUBJECT_RULES_REVIEWS, Resource
-from .status import Object, StatusError
+from .registry import Admission, Registry
+from .resources import PODS, SERVICE_ACCOUNTS, Resource
+from .reviews import review
+from .status import Object
 
 Change = Callable[[Object], Object]
 
 _PATCHES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_MERGE_PATCH)
 
 
-async def create(registry: Registry, call: Call) -> web.Response:
-    """POST: an object, an eviction, or a review of oneself."""
+async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response:
+    """POST: an object, an eviction, a token, or a review."""
     obj = await call.object()
     resource, target = call.kind, call.target
     if not resource.stored:
-        return json_response(call.request, _review(registry, call, obj), 201)
+        reviewed = review(registry.store, tokens, resource, target.namespace, call.user, obj)
+        return json_response(call.request, reviewed, 201)
+    if (resource, target.subresource) == (SERVICE_ACCOUNTS, "token"):
+        token = await tokens.accounts.request(call.namespace, target.name, obj)
+        return json_response(call.request, token, 201)
     if target.name:
         if (resource, target.subresource) != (PODS, "eviction"):
             raise status.method_not_allowed()
@@ -30,7 +36,9 @@ async def create(registry: Registry, call: Call) -> web.Response:
         return json_response(call.request, status.success(), 201)
     if resource.namespaced and not call.namespace:
         raise status.bad_request("an empty namespace may not be set during creation")
-    created = registry.create(resource, call.namespace, obj, dry_run=call.dry_run)
+    created = registry.create(
+        resource, call.namespace, obj, dry_run=call.dry_run, admit=_admission(registry, call)
+    )
     return get_response(call, created, 201)
 
 
@@ -99,6 +107,7 @@ def _change(registry: Registry, call: Call, change: Change) -> web.Response:
         _through_scale(change) if scaling else change,
         subresource=target.subresource,
         dry_run=call.dry_run,
+        admit=_admission(registry, call),
     )
     if scaling:
         return json_response(call.request, scale_of(changed))
@@ -148,36 +157,10 @@ def _delete(registry: Registry, call: Call, obj: Object, options: Object) -> Obj
     )
 
 
-def _review(registry: Registry, call: Call, obj: Object) -> Object:
-    """Answer a self review truthfully, with the same code that decides on requests."""
-    resource, user = call.kind, call.user
-    spec = obj.get("spec") or {}
-    answer = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": {}}
-    if resource == SELF_SUBJECT_REVIEWS:
-        return answer | {"status": {"userInfo": user.as_object()}}
-    answer["spec"] = spec
-    if resource == SELF_SUBJECT_RULES_REVIEWS:
-        rules = list(rbac.rules_for(registry.store, user, spec.get("namespace") or "default"))
-        reviewed = {
-            "resourceRules": [rule for rule in rules if "resources" in rule],
-            "nonResourceRules": [rule for rule in rules if "nonResourceURLs" in rule],
-            "incomplete": False,
-        }
-        return answer | {"status": reviewed}
-    return answer | {"status": {"allowed": rbac.is_allowed(registry.store, user, _asked(spec))}}
+def _admission(registry: Registry, call: Call) -> Admission:
+    def admit(obj: Object, old: Object | None) -> Object:
+        return admission.admit(
+            registry.store, call.user, call.kind, obj, old, call.target.subresource
+        )
 
-
-def _asked(spec: Object) -> rbac.Attributes:
-    if path := spec.get("nonResourceAttributes"):
-        return rbac.Attributes(verb=path.get("verb", ""), path=path.get("path", "/"))
-    asked = spec.get("resourceAttributes")
-    if not isinstance(asked, dict):
-        raise _missing_attributes()
-    known = ("verb", "group", "resource", "subresource", "namespace", "name")
-    return rbac.Attributes(**{key: asked[key] for key in known if key in asked})
-
-
-def _missing_attributes() -> StatusError:
-    return status.bad_request(
-        "spec.resourceAttributes or spec.nonResourceAttributes must be specified"
-    )
+    return admit

@@ -10,6 +10,7 @@ from .arrivals import Arrival
 from .authentication import User, authenticate, impersonation
 from .calls import Call, error_response, json_response, response_headers, text_response
 from .connect import Connector
+from .negotiation import JSON, Format, check_routed, negotiate
 from .paths import Target, parse
 from .registry import Registry
 from .resources import NAMESPACES, Resource
@@ -129,12 +130,14 @@ class Api:
         if endpoint in endpoints.CHECKS:
             return self._health(call, endpoint, check)
         if not parts:
-            return json_response(request, endpoints.paths(self._registry.catalog))
+            form = Format(pretty=True)
+            return json_response(request, endpoints.paths(self._registry.catalog), form=form)
         if request.method not in {"GET", "HEAD"}:
             raise status.method_not_allowed()
         match parts:
             case ["version"]:
-                return json_response(request, discovery.VERSION)
+                check_routed(request, JSON)
+                return json_response(request, discovery.VERSION, form=Format(pretty=True))
             case ["metrics"]:
                 return self._metrics_text(
                     request, self._metrics.text(self._store, self._registry.catalog)
@@ -157,12 +160,13 @@ class Api:
 
     def _discovery(self, call: Call, parts: list[str]) -> web.Response:
         request, catalog = call.request, self._registry.catalog
-        aggregated = call.representation == discovery.AGGREGATED
+        form = negotiate(request, {discovery.AGGREGATED: ("v2",)})
+        aggregated = bool(form.transformation)
         found = discovery.discover(catalog, parts, aggregated=aggregated, server=self._server)
         if found is None:
             raise self._unknown(call)
         if found["kind"] != discovery.AGGREGATED:
-            return json_response(request, found)
+            return json_response(request, found, form=form)
         headers = {
             "Content-Type": "application/json;g=apidiscovery.k8s.io;v=v2;"
             f"as={discovery.AGGREGATED}",
@@ -170,7 +174,7 @@ class Api:
             "ETag": discovery.etag(found),
             "Vary": "Accept",
         }
-        return json_response(request, found, headers=headers)
+        return json_response(request, found, headers=headers, form=form)
 
     def _unknown(self, call: Call) -> StatusError:
         """404: a Status below a group that is served, and plain text elsewhere."""

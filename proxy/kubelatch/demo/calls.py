@@ -14,18 +14,21 @@ from aiohttp import web
 from . import protobuf, status
 from .arrivals import Arrival
 from .authentication import User
+from .negotiation import JSON, YAML, Format, check_routed, error_format, negotiate
 from .paths import Target
 from .resources import Resource
 from .status import Object
 
-JSON = "application/json"
-_YAML = "application/yaml"
 _GZIP_FLOOR = 128 * 1024
 """Bytes; smaller answers are not worth compressing (apiserver ``defaultGzipThresholdBytes``)."""
-_SERVED = "application/json"
-_KINDS = frozenset(
-    {"Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList"}
+_TRANSFORMATIONS = dict.fromkeys(
+    ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"), ("v1", "v1beta1")
 )
+_WARNINGS = web.RequestKey("warnings", list[str])
+LONG_RUNNING = web.RequestKey("long_running", bool)
+"""Set on requests that priority and fairness does not handle."""
+_FLOW_SCHEMA = str(uuid.uuid4())
+_PRIORITY_LEVEL = str(uuid.uuid4())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,22 +66,14 @@ class Call:
         return bool(values)
 
     @property
-    def representation(self) -> str:
-        """Which transformation the client prefers: one of ``_KINDS``, or empty for none.
+    def format(self) -> Format:
+        """The form that the client prefers.
 
         Raises:
             StatusError: 406 when it takes nothing that is served.
         """
-        accept = ",".join(self.request.headers.getall("Accept", [])) or "*/*"
-        for clause in accept.split(","):
-            media_type, *parameters = (part.strip() for part in clause.split(";"))
-            if media_type not in {JSON, "*/*", "application/*"}:
-                continue
-            wanted = dict(part.partition("=")[::2] for part in parameters)
-            transformation = wanted.get("as", "")
-            if not transformation or (transformation in _KINDS and wanted.get("v") in {"v1", "v2"}):
-                return transformation
-        raise status.not_acceptable(_SERVED)
+        check_routed(self.request)
+        return negotiate(self.request, _TRANSFORMATIONS)
 
     async def json(self) -> Any:
         """The body, decoded from JSON, YAML or protobuf.
@@ -89,11 +84,11 @@ class Call:
         media_type = self.content_type
         if media_type == protobuf.MEDIA_TYPE:
             return protobuf.decode(await self.arrival.body())
-        if media_type not in {"", JSON, _YAML} and not media_type.endswith("+json"):
-            raise status.unsupported_media_type(f"{JSON}, {_YAML}, {protobuf.MEDIA_TYPE}")
+        if media_type not in {"", JSON, YAML} and not media_type.endswith("+json"):
+            raise status.unsupported_media_type(f"{JSON}, {YAML}, {protobuf.MEDIA_TYPE}")
         body = await self.arrival.body()
         try:
-            return yaml.safe_load(body) if media_type == _YAML else json.loads(body)
+            return yaml.safe_load(body) if media_type == YAML else json.loads(body)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise status.bad_request(f"couldn't get version/kind; json parse error: {error}") from (
                 error
@@ -117,18 +112,43 @@ class Call:
 
 
 def response_headers(request: web.BaseRequest) -> dict[str, str]:
-    """What every answer of the API server carries."""
+    """What every response of the API server carries, and the warnings so far."""
     given = request.headers.get("Audit-ID", "")
     audit_id = given if re.fullmatch(r"[\w-]{1,64}", given) else str(uuid.uuid4())
-    return {"Audit-Id": audit_id, "Cache-Control": "no-cache, private", "Server": "kubelatch-demo"}
+    headers = {
+        "Audit-Id": audit_id,
+        "Cache-Control": "no-cache, private",
+        "Server": "kubelatch-demo",
+    }
+    if warnings := request.get(_WARNINGS):
+        headers["Warning"] = ", ".join(f"299 - {json.dumps(text)}" for text in warnings)
+    if not request.get(LONG_RUNNING):
+        headers["X-Kubernetes-PF-FlowSchema-UID"] = _FLOW_SCHEMA
+        headers["X-Kubernetes-PF-PriorityLevel-UID"] = _PRIORITY_LEVEL
+    return headers
+
+
+def warn(request: web.BaseRequest, text: str) -> None:
+    """Send ``text`` along in a ``Warning`` header (RFC 7234, section 5.5)."""
+    request.setdefault(_WARNINGS, []).append(text)
 
 
 def json_response(
-    request: web.BaseRequest, obj: Object, code: int = 200, headers: Mapping[str, str] = {}
+    request: web.BaseRequest,
+    obj: Object,
+    code: int = 200,
+    headers: Mapping[str, str] = {},
+    *,
+    form: Format | None = None,
 ) -> web.Response:
-    """An object as JSON, compressed when it is large and the client takes gzip."""
-    body = json.dumps(obj, separators=(",", ":")).encode() + b"\n"
-    out = response_headers(request) | {"Content-Type": JSON, **headers}
+    """An object in the form that the client prefers, compressed when it is large and it takes gzip.
+
+    Raises:
+        StatusError: 406.
+    """
+    form = form or negotiate(request)
+    body = form.encode(obj)
+    out = response_headers(request) | {"Content-Type": form.media_type, **headers}
     if len(body) > _GZIP_FLOOR and takes_gzip(request):
         body = gzip.compress(body, compresslevel=1)
         out |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
@@ -149,7 +169,10 @@ def error_response(request: web.BaseRequest, error: status.StatusError) -> web.R
     """The Status of a failed call; plain text where no API group is responsible."""
     if not error.reason and error.code == 404:
         return text_response(request, error.message, 404)
-    return json_response(request, error.body(), error.code)
+    if error.code == 401:
+        request[LONG_RUNNING] = True
+    form = error_format(request)
+    return json_response(request, error.body(), error.code, error.headers, form=form)
 
 
 def takes_gzip(request: web.BaseRequest) -> bool:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from . import logs, pages, status
-from .calls import Call, response_headers
+from .calls import LONG_RUNNING, Call, response_headers
 from .registry import Registry
 from .resources import PODS, SERVICES
 from .selectors import matches_labels
@@ -34,6 +34,7 @@ class Connector:
         Raises:
             StatusError: 400, 403, 404 or 503.
         """
+        call.request[LONG_RUNNING] = True
         if call.target.subresource == "proxy":
             return self._proxy(call)
         pod = self._registry.get(PODS, call.namespace, call.target.name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .authentication import User, account_name
 from .resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
-from .status import Object, StatusError, forbidden
+from .status import Object, StatusError
 from .store import Store
 
 MASTERS = "system:masters"
@@ -56,7 +56,7 @@ def refusal(user: User, attributes: Attributes) -> StatusError:
     """The 403 in the API server's words (apiserver ``responsewriters.Forbidden``)."""
     if attributes.path:
         message = f'User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
-        return forbidden(f"forbidden: {message}")
+        return _refused(f"forbidden: {message}", {})
     message = (
         f'User "{user.name}" cannot {attributes.verb} resource "{attributes.full_resource}" '
         f'in API group "{attributes.group}" '
@@ -73,7 +73,12 @@ def refusal(user: User, attributes: Attributes) -> StatusError:
     if attributes.group:
         details["group"] = attributes.group
     details["kind"] = attributes.resource
-    return forbidden(f"{prefix} is forbidden: {message}", details)
+    return _refused(f"{prefix} is forbidden: {message}", details)
+
+
+def _refused(message: str, details: Object) -> StatusError:
+    """403 with the header that RBAC's refusals have."""
+    return StatusError(403, "Forbidden", message, details, {"X-Content-Type-Options": "nosniff"})
 
 
 def rules_for(store: Store, user: User, namespace: str) -> Iterator[Object]:

@@ -5,12 +5,14 @@ import base64
 import binascii
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from . import status, tables, versions
-from .calls import JSON, Call, json_response, response_headers
+from .calls import Call, json_response, response_headers
+from .negotiation import JSON, Format
 from .resources import Resource
 from .selectors import Predicate, field_predicate, label_predicate
 from .status import Object, StatusError
@@ -24,15 +26,8 @@ _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 def get_response(call: Call, obj: Object, code: int = 200) -> web.Response:
     """One object in the form that the client prefers."""
-    representation = call.representation
-    if representation == "Table":
-        include = call.target.option("includeObject", "Metadata")
-        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        rows = [tables.row(call.kind, obj, include)]
-        obj = tables.table(call.kind, rows, metadata)
-    elif representation == "PartialObjectMetadata":
-        obj = tables.partial(obj)
-    return json_response(call.request, obj, code)
+    form = call.format
+    return json_response(call.request, _Shaper(call, form).one(obj), code, form=form)
 
 
 def list_response(store: Store, call: Call) -> web.Response:
@@ -50,7 +45,9 @@ def list_response(store: Store, call: Call) -> web.Response:
         if not (call.target.option("labelSelector") or call.target.option("fieldSelector")):
             metadata["remainingItemCount"] = len(selected) - limit
         selected = selected[:limit]
-    return json_response(call.request, _list(call, selected, metadata))
+    form = call.format
+    shaped = _Shaper(call, form).many(selected, metadata)
+    return json_response(call.request, shaped, form=form)
 
 
 def collection(store: Store, call: Call) -> list[Object]:
@@ -145,64 +142,86 @@ def _event(change: Change, namespace: str, selects: Predicate) -> tuple[str, Obj
     return kind, change.object
 
 
+class _Shaper:
+    """Brings objects into the transformation that a client asked for."""
+
+    def __init__(self, call: Call, form: Format) -> None:
+        self._resource = call.kind
+        self._what = form.transformation
+        self._meta = f"meta.k8s.io/{form.version}"
+        self._include = call.target.option("includeObject") or "Metadata"
+        if self._what == "Table" and self._include not in {"None", "Metadata", "Object"}:
+            raise status.bad_request(
+                "Unable to convert to Table as requested: includeObject: Invalid value: "
+                f"\"{self._include}\": must be 'Metadata', 'Object', 'None', or empty"
+            )
+
+    def one(self, obj: Object, *, headers: bool = True) -> Object:
+        """One object."""
+        if self._what == "Table":
+            metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            return self.table([self._row(obj)], metadata, headers=headers)
+        if self._what == "PartialObjectMetadataList":
+            raise self._unfit("is not a list", self._resource.kind)
+        return tables.partial(obj, self._meta) if self._what else obj
+
+    def many(self, objects: list[Object], metadata: Object) -> Object:
+        """A list of objects."""
+        if self._what == "Table":
+            return self.table([self._row(obj) for obj in objects], metadata)
+        if self._what == "PartialObjectMetadata":
+            raise self._unfit("is a list", f"{self._resource.kind}List")
+        if not self._what:
+            return plain_list(self._resource, objects, metadata)
+        items = [tables.partial(obj, self._meta) for obj in objects]
+        head = {"kind": self._what, "apiVersion": self._meta, "metadata": metadata}
+        return head | {"items": items}
+
+    def table(self, rows: list[Object], metadata: Object, *, headers: bool = True) -> Object:
+        """A Table of these rows."""
+        return tables.table(self._resource, rows, metadata, self._meta, headers=headers)
+
+    def _row(self, obj: Object) -> Object:
+        return tables.row(self._resource, obj, self._include, self._meta)
+
+    def _unfit(self, why: str, kind: str) -> StatusError:
+        group = self._resource.group.partition(".")[0] or "core"
+        return StatusError(
+            406,
+            "NotAcceptable",
+            f"you requested {self._what}, but the requested object {why} (*{group}.{kind})",
+        )
+
+
 class _EventEncoder:
     """Writes watch events in the form that the client prefers."""
 
     def __init__(self, call: Call) -> None:
+        form = call.format
         self._resource = call.kind
-        self._representation = call.representation
-        self._include = call.target.option("includeObject", "Metadata")
+        self._table = form.transformation == "Table"
+        if form.transformation == "PartialObjectMetadataList":
+            form = replace(form, transformation="PartialObjectMetadata")
+        self._shaper = _Shaper(call, form)
         self._headers = True
 
     def event(self, kind: str, obj: Object) -> bytes:
-        return self.line(kind, self._shape(obj))
+        headers, self._headers = self._headers, False
+        return self.line(kind, self._shaper.one(obj, headers=headers))
 
     def bookmark(self, revision: str, annotations: Object) -> bytes:
-        metadata: Object = {"resourceVersion": revision, "creationTimestamp": None}
+        metadata: Object = {"resourceVersion": revision}
         if annotations:
             metadata["annotations"] = annotations
-        if self._representation == "Table":
-            bare = self._bare(metadata)
+        bare: Object = {"kind": self._resource.kind, "apiVersion": self._resource.api_version}
+        bare["metadata"] = metadata
+        if self._table:
             rows = [{"cells": [], "object": bare}] if annotations else []
-            table = tables.table(self._resource, rows, metadata, headers=False)
-            return self.line("BOOKMARK", table)
-        return self.line("BOOKMARK", self._bare(metadata))
+            return self.line("BOOKMARK", self._shaper.table(rows, metadata, headers=False))
+        return self.line("BOOKMARK", bare)
 
     def line(self, kind: str, obj: Object) -> bytes:
-        return json.dumps({"type": kind, "object": obj}, separators=(",", ":")).encode() + b"\n"
-
-    def _bare(self, metadata: Object) -> Object:
-        return {
-            "kind": self._resource.kind,
-            "apiVersion": self._resource.api_version,
-            "metadata": metadata,
-        }
-
-    def _shape(self, obj: Object) -> Object:
-        if self._representation == "Table":
-            rows = [tables.row(self._resource, obj, self._include)]
-            metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-            headers, self._headers = self._headers, False
-            return tables.table(self._resource, rows, metadata, headers=headers)
-        if self._representation.startswith("PartialObjectMetadata"):
-            return tables.partial(obj)
-        return obj
-
-
-def _list(call: Call, objects: list[Object], metadata: Object) -> Object:
-    representation = call.representation
-    if representation == "Table":
-        include = call.target.option("includeObject", "Metadata")
-        rows = [tables.row(call.kind, obj, include) for obj in objects]
-        return tables.table(call.kind, rows, metadata)
-    if representation == "PartialObjectMetadataList":
-        return {
-            "kind": representation,
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": metadata,
-            "items": [tables.partial(obj) for obj in objects],
-        }
-    return plain_list(call.kind, objects, metadata)
+        return Format().encode({"type": kind, "object": obj})
 
 
 def _selection(call: Call) -> Predicate:

@@ -4,7 +4,7 @@ Each function here is one row of k8s.io/apimachinery ``api/errors``. Nothing in 
 of HTTP beyond the numeric code that a Status carries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .resources import Resource
@@ -29,8 +29,16 @@ _CAUSES = {
 class StatusError(Exception):
     """A request that ends in a Status of failure."""
 
-    def __init__(self, code: int, reason: str, message: str, details: Object | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: Object | None = None,
+        headers: Mapping[str, str] = {},
+    ) -> None:
         super().__init__(message)
+        self.headers = headers
         self.code = code
         self.reason = reason
         self.message = message

@@ -43,34 +43,34 @@ def columns_of(resource: Resource) -> list[Column]:
     return _COLUMNS.get(resource.plural, _PLAIN)
 
 
-def row(resource: Resource, obj: Object, include: str) -> Object:
+def row(resource: Resource, obj: Object, include: str, meta: str) -> Object:
     """One row; ``include`` says how much of the object goes with it: None, Metadata or Object."""
     cells = [column.cell(obj) for column in columns_of(resource)]
     if include == "None":
         return {"cells": cells}
-    whole = obj if include == "Object" else partial(obj)
+    whole = obj if include == "Object" else partial(obj, meta)
     return {"cells": cells, "object": whole}
 
 
 def table(
-    resource: Resource, rows: list[Object], metadata: Object, *, headers: bool = True
+    resource: Resource, rows: list[Object], metadata: Object, meta: str, *, headers: bool = True
 ) -> Object:
-    """A ``meta.k8s.io/v1`` Table."""
+    """A Table of the API version ``meta``."""
     columns = [column.definition() for column in columns_of(resource)] if headers else None
     return {
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": meta,
         "metadata": metadata,
         "columnDefinitions": columns,
         "rows": rows,
     }
 
 
-def partial(obj: Object) -> Object:
+def partial(obj: Object, meta: str) -> Object:
     """The object's metadata alone."""
     return {
         "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": meta,
         "metadata": obj["metadata"],
     }
 

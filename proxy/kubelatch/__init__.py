@@ -1,6 +1,6 @@
 """kubelatch: the Kubernetes API on localhost, with the latch on.
 
-``docs/architecture.md`` names the rooms of this package and who may import whom.
+``docs/architecture.md`` describes the packages and the direction of their imports.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ else:
 
     def __getattr__(name: str) -> Any:
         if name == "Proxy":
-            # The command's help and completion import this package too, and must answer at once.
+            # The command's help and completion import this package too, and must be fast.
             from .embedding import Proxy  # noqa: PLC0415
 
             return Proxy

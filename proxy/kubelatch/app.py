@@ -1,8 +1,7 @@
-"""The whole, put together: from settings to a proxy that serves, drains and stops.
+"""One proxy: built from settings, started, drained and stopped.
 
-Here the rooms meet; ``assembly`` and ``observer`` make its parts. What can be wrong with
-files, flags and addresses shows before the start line is printed; what can go wrong later is told
-request by request.
+Errors in files, flags and addresses end the start, before the start line is printed; later ones are
+reported to the client of each request.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ from .kubeconfig import ClientConfig, DiskFiles
 from .observe.access_log import LogWriter
 from .observe.console import greeting
 from .observe.observer import Observer
-from .observe.suggestions import question
+from .observe.suggestions import example_request
 from .relay.drain import accept_pending, finish, let_nothing_look_whole
 from .relay.exchange import Kind
 from .relay.handler import Handler
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# kubectl's flag says 0 is off, and means Go's default (net.Dialer.KeepAlive).
+# Seconds; kubectl's --keepalive=0 means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
 _REQUESTS: Final = ("request", "requests")
 _KINDS: Final = {
@@ -61,17 +60,17 @@ class App:
     """One proxy.
 
     Args:
-        settings: what the user wants.
-        environ: the environment; kubeconfig and in-cluster discovery look there.
+        settings: the flags.
+        environ: the environment, for kubeconfig and in-cluster discovery.
         kubeconfig: a kubeconfig as a mapping, instead of files.
-        sockets: listen on these instead of what the settings say.
-        stderr: standard error, if it is ours to write to.
-        interactive: a person at a terminal sees standard error.
+        sockets: listening sockets to use instead of the settings' address.
+        stderr: writes to standard error; None in a program that embeds the proxy.
+        interactive: a person at a terminal reads standard error.
 
     Attributes:
-        quitting: it is to end: somebody has asked for that, or it has failed.
-        failure: what has failed, if that is why.
-        supervisor: of what goes on for as long as it serves.
+        quitting: set when the proxy is to end, by request or after a failure.
+        failure: the failure that ends the proxy, if any.
+        supervisor: runs its background tasks.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class App:
         self._environ = environ
         self._sockets = sockets
         self._stderr = stderr
-        self._attended = interactive
+        self._interactive = interactive
         self._observer: Observer | None = None
         self.quitting = asyncio.Event()
         self.failure: KubelatchError | None = None
@@ -105,17 +104,17 @@ class App:
 
     @property
     def name(self) -> str:
-        """The address it serves on, as the start line says it; with several, the first."""
+        """The address it listens on, as in the start line; the first of several."""
         return self._listeners[0].name if self._listeners else ""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All addresses it serves on."""
+        """All addresses it listens on."""
         return tuple(listener.name for listener in self._listeners)
 
     @property
     def status(self) -> str:
-        """One line on what it does now."""
+        """Its state in one line, for the service manager."""
         if self._handler is None:
             return "Starting"
         if self._registry.draining:
@@ -129,7 +128,7 @@ class App:
 
     @property
     def in_flight(self) -> str:
-        """What has not ended yet, counted by kind; empty if all has."""
+        """The exchanges in flight, by kind: ``3 requests, 1 watch``; empty without any."""
         kinds = Counter(_KINDS.get(exchange.kind, _REQUESTS) for exchange in self._registry)
         return ", ".join(
             f"{count} {one if count == 1 else many}"
@@ -137,10 +136,10 @@ class App:
         )
 
     async def start(self) -> None:
-        """Begin to serve.
+        """Load the configuration, listen, and begin to serve.
 
         Raises:
-            KubelatchError: a flag, a file or an address is no good.
+            KubelatchError: a flag, a file or an address cannot be used.
         """
         settings = self._settings
         for note in settings.notes:
@@ -157,9 +156,6 @@ class App:
         gate = reloader.setup.gate
         for warning in (*gate.warnings, *(static.warnings if static else ())):
             log.warning("%s", warning)
-        self._observer = Observer(
-            settings, self._environ, stderr=self._stderr, interactive=self._attended
-        )
         self._listeners = open_listeners(settings, self._sockets)
         for warning in warn_of_listeners(settings, self._listeners):
             log.warning("%s", warning)
@@ -172,28 +168,38 @@ class App:
             clients=allowed_clients(settings, self._listeners),
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
+        self._observer = Observer(
+            settings,
+            self._environ,
+            self._handler,
+            reloader,
+            self.supervisor,
+            self.quitting.set,
+            stderr=self._stderr,
+            interactive=self._interactive,
+        )
         self._listen(self._handler)
-        await self._observer.start(self._handler, reloader, self.supervisor, self.quitting.set)
+        await self._observer.start()
         reloader.watch()
 
     async def ready(self) -> None:
-        """Wait until a request could be authenticated.
+        """Wait until a credential is available.
 
         Raises:
-            KubelatchError: none can, and why.
+            KubelatchError: none can be obtained.
         """
         if self._reloader is not None:
             await self._reloader.current().credential()
 
     def greeting(self) -> str:
-        """What a person should know of it, in a few lines."""
+        """The start block: a few lines for a person at a terminal."""
         if self._reloader is None or self._handler is None:
             return ""
         return greeting(
             self._settings,
             self._reloader.setup.config,
             self._reloader.current().credentials.describe(),
-            question=question(
+            example=example_request(
                 self._settings, self.name, self._handler.gate, unix=self._listeners[0].unix
             ),
             admin=self.admin_name,
@@ -206,11 +212,11 @@ class App:
 
     @property
     def reloads(self) -> int:
-        """How often a changed configuration has been taken up."""
+        """How often a changed configuration has been put into use."""
         return self._reloader.reloads if self._reloader is not None else 0
 
     async def reload(self) -> None:
-        """Read kubeconfig and its files again; returns when that is done, or takes too long."""
+        """Read kubeconfig and its files again; returns when that is done, or after a time-out."""
         if self._reloader is not None:
             await self._reloader.reload()
 
@@ -219,7 +225,7 @@ class App:
         self.quitting.set()
 
     def _use(self, setup: Setup, before: Setup) -> None:
-        """The gate follows the files too."""
+        """Use the gate of a new setup, and report its warnings if they are new."""
         if self._handler is not None:
             self._handler.gate = setup.gate
         old, new = before.config, setup.config
@@ -237,7 +243,7 @@ class App:
             )
 
     async def _start_demo(self) -> None:
-        from .demo import DemoServer  # noqa: PLC0415 -- a proxy to a cluster does not need it
+        from .demo import DemoServer  # noqa: PLC0415 -- not for a proxy to a real cluster
 
         self._demo = DemoServer()
         access = await self._demo.start()
@@ -270,7 +276,7 @@ class App:
         self._timeouts.start(self.supervisor)
 
     async def drain(self) -> None:
-        """Accept no more, and let what is in flight finish within ``--drain-timeout``."""
+        """Close the listeners, and let exchanges in flight finish within ``--drain-timeout``."""
         if self._http is None:
             return
         self._registry.draining = True
@@ -282,7 +288,7 @@ class App:
         await finish(self._http, self._registry, self._settings.drain_timeout)
 
     async def stop(self) -> None:
-        """Cut what is left and close everything. May be repeated."""
+        """Abort what is left, and close everything. May be repeated."""
         while self._acceptors:
             self._acceptors.pop().close()
         if self._timeouts is not None:
@@ -308,8 +314,8 @@ class App:
             self._observer.ended(record)
 
     def _passed(self, record: Record) -> None:
-        if self._observer is not None and self._observer.begun is not None:
-            self._observer.begun(record)
+        if self._observer is not None and self._observer.accepted is not None:
+            self._observer.accepted(record)
 
     @property
     def admin_name(self) -> str:
@@ -317,12 +323,13 @@ class App:
         return self._observer.admin_name if self._observer is not None else ""
 
     def reopen_log(self) -> None:
-        """Write the request log to a new file of the same name, after a rotation."""
+        """Reopen the request log's file, as after a rotation."""
         if self._observer is not None:
             self._observer.reopen()
 
     def abandon(self) -> None:
-        """Prepare for an end at once: the log is written, and what is cut will not look whole."""
+        """Prepare to end at once: write the log, and let the kernel reset unfinished connections,
+        so that no client takes half a response for a whole one."""
         if self._http is not None:
             let_nothing_look_whole(self._http)
         if self._observer is not None:

@@ -1,9 +1,9 @@
-"""The proxy as a library: start one, use its address, close it.
+"""The proxy as a library.
 
-In an event loop it is an asynchronous context manager; in code without one it is an ordinary
-context manager, and the proxy runs in a thread of its own. It installs no signal handlers, sets
-up no logging, and reads none of the command's environment variables; kubeconfig is looked for
-as kubectl does, unless one is given.
+:class:`Proxy` is an asynchronous context manager within an event loop, and an ordinary one
+elsewhere, when the proxy runs in a thread. It installs no signal handlers, configures no logging,
+and ignores the command's environment variables. Without a given kubeconfig, it is found as kubectl
+finds it.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .config.settings import Settings
 
 
-# Where a program wants something else than a command: it seldom waits for the watches that it
-# left open, and its standard error is its own.
+# Defaults that differ from the command's: programs seldom wait for watches that they left open,
+# and their standard error is their own.
 _DEFAULTS: Final[Mapping[str, Any]] = {"drain_timeout": 1.0, "log_requests": "off"}
 
 
@@ -39,14 +39,13 @@ class Proxy:
             print(proxy.url)
 
     Args:
-        kubeconfig: a kubeconfig as a mapping, or the path of a file; without either, it is
-            looked for as kubectl does.
-        impersonate: the user of ``--as``, which is no name in Python.
-        options: flags by name. The port is the system's choice unless one is given, and
-            requests in flight at the end have one second. Requests are not logged.
+        kubeconfig: a kubeconfig as a mapping, or the path of a file; None finds it as kubectl does.
+        impersonate: the user of ``--as``, which is a keyword in Python.
+        options: flags by name. By default the system chooses the port, requests in flight have one
+            second to finish at the end, and requests are not logged.
 
     Raises:
-        UsageError: an option is unknown, or its value is no good.
+        UsageError: an option is unknown, or its value is invalid.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where it serves, e.g. ``http://127.0.0.1:43211``; ``unix:///path`` for a socket.
+        """The URL of its address, e.g. ``http://127.0.0.1:43211``; ``unix:///path`` for a socket.
 
         Raises:
             RuntimeError: it is not running.
@@ -99,10 +98,10 @@ class Proxy:
             raise
 
     async def aclose(self) -> None:
-        """Finish what is in flight, within ``drain_timeout``, and stop. May be repeated.
+        """Drain within ``drain_timeout``, and stop. May be repeated.
 
         Raises:
-            RuntimeError: it runs in a thread; :meth:`close` ends that.
+            RuntimeError: it runs in a thread, which :meth:`close` ends.
         """
         if self._thread is not None:
             msg = "the proxy runs in a thread: use close()"
@@ -115,7 +114,7 @@ class Proxy:
                 await app.stop()
 
     def start_thread(self) -> None:
-        """Serve in a thread, and return when it does.
+        """Serve in a thread; returns once it listens.
 
         Raises:
             KubelatchError: it cannot start.
@@ -133,7 +132,7 @@ class Proxy:
         """Like :meth:`aclose`, for a proxy in a thread. May be repeated.
 
         Raises:
-            RuntimeError: it runs in an event loop; :meth:`aclose` ends that.
+            RuntimeError: it runs in an event loop: use :meth:`aclose`.
         """
         if self._app is not None:
             msg = "the proxy runs in an event loop: use aclose()"
@@ -143,7 +142,7 @@ class Proxy:
             thread.stop()
 
     def _make(self) -> "App":
-        from .app import App  # noqa: PLC0415 -- whoever imports this may never start one
+        from .app import App  # noqa: PLC0415 -- slow, and importers may never start a proxy
 
         return App(self._settings, os.environ, kubeconfig=self._kubeconfig)
 
@@ -182,11 +181,11 @@ class Proxy:
 
 
 class _Thread:
-    """An event loop with one proxy, in a thread.
+    """A thread with an event loop that runs one proxy.
 
     Args:
-        make: makes the proxy, within the thread.
-        loop: see ``--loop``.
+        make: makes the proxy; called in the thread.
+        loop: of ``--loop``.
     """
 
     def __init__(self, make: "Callable[[], App]", loop: str) -> None:
@@ -197,11 +196,11 @@ class _Thread:
         self._stop: asyncio.Event | None = None
         self._started = threading.Event()
         self._error: BaseException | None = None
-        # A daemon: a program that forgets to close its proxy must still be able to end.
+        # A daemon, so that a program that does not close its proxy can still end.
         self._thread = threading.Thread(target=self._main, name="kubelatch", daemon=True)
 
     def start(self) -> None:
-        """Return when it serves; raise what kept it from that."""
+        """Return once the proxy listens; raises the exception of a failed start."""
         self._thread.start()
         self._started.wait()
         if self._error is not None:
@@ -209,7 +208,7 @@ class _Thread:
             raise self._error
 
     def stop(self) -> None:
-        """Drain, and return when the thread has ended; raise what went wrong."""
+        """Drain, and return when the thread has ended; raises its exception."""
         if self._loop is not None and self._stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended already
                 self._loop.call_soon_threadsafe(self._stop.set)
@@ -223,7 +222,7 @@ class _Thread:
         try:
             with asyncio.Runner(loop_factory=loop_factory(self._choice)) as runner:
                 runner.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 -- it is raised in the thread that waits
+        except BaseException as error:  # noqa: BLE001 -- raised again in the waiting thread
             self._error = error
         finally:
             self._started.set()
@@ -242,7 +241,7 @@ class _Thread:
 
 
 def _settings(options: Mapping[str, Any]) -> "Settings":
-    """Settings from options, read as the command reads its flags."""
+    """Settings from options, parsed as the command parses its flags."""
     from .config.settings import from_values, parse  # noqa: PLC0415
 
     return from_values(parse([f"--{text}" for text in _flags(options)], {}))
@@ -269,7 +268,7 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _url(name: str) -> str:
-    """The URL of an address as the start line says it; of all addresses, the loopback one."""
+    """The URL of an address of the start line; for all addresses, that of loopback."""
     if name.startswith(("/", "@")):
         return f"unix://{name}"
     host, port = split_host_port(name)

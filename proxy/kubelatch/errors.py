@@ -1,10 +1,9 @@
-"""What can go wrong, and what to say of it.
+"""The errors of this package, all derived from :class:`KubelatchError`.
 
-One family tree. An error carries everything that any door needs to show it: a sentence that
-says what and where, a hint that says what to do next, the cause word that log and metrics
-count, and the HTTP status and Kubernetes reason that a client is given. Messages quote names and
-values from files, flags, plugins and servers: they are redacted and escaped here, once for every
-place that shows them.
+An error carries what every interface needs to report it: a message that says what happened and
+where, a hint at what to do, the cause word for log and metrics, the HTTP status and Kubernetes
+reason for clients, the command's exit code. Messages quote names and values from files, flags,
+plugins and servers; they are redacted and escaped here, once for all interfaces.
 """
 
 from typing import ClassVar, Final
@@ -23,11 +22,11 @@ _HINTS: Final = {
     "credential": "kubelatch check shows where the credential comes from",
     "bad-request": "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
 }
-"""What to do next, by cause, where the place that raises an error has nothing better to say."""
+"""Default hints by cause, for errors raised without one."""
 
 
 def sentence(message: str, hint: str = "") -> str:
-    """Message and hint as people read them, in one line."""
+    """Message and hint in one line, as sentences."""
     if not hint:
         return message
     end = "" if hint.endswith((".", "?")) else "."
@@ -35,11 +34,11 @@ def sentence(message: str, hint: str = "") -> str:
 
 
 class KubelatchError(Exception):
-    """Base of all errors of ours.
+    """Base of this package's errors.
 
     Args:
-        message: one sentence: what happened, and where. It is kept sanitized.
-        hint: what to do next; if empty, what can be said of the cause in general. The same.
+        message: one sentence: what happened, and where; sanitized here.
+        hint: what to do; if empty, the default hint of the cause; sanitized here.
         cause: one word for log and metrics, e.g. ``refused`` or ``tls-ca``.
     """
 
@@ -48,12 +47,13 @@ class KubelatchError(Exception):
     reason: ClassVar[str] = "InternalError"
     default_cause: ClassVar[str] = "internal"
     transient: ClassVar[bool] = False
-    """It will pass by itself, and nothing has been sent: any request may be sent again. client-go
-    then does so by itself, a POST too, up to ten times (rest/with_retry.go)."""
+    """Whether the failure is temporary and nothing has been sent upstream. The response then has
+    ``Retry-After``, and client-go repeats the request, a POST too, up to ten times
+    (rest/with_retry.go)."""
 
     def __init__(self, message: str, *, hint: str = "", cause: str = "") -> None:
         self.message = sanitize(message)
-        # repr() shows these.
+        # For repr().
         super().__init__(self.message)
         self.cause = cause or self.default_cause
         self.hint = sanitize(hint) if hint else _HINTS.get(self.cause, "")
@@ -63,29 +63,29 @@ class KubelatchError(Exception):
 
 
 class UsageError(KubelatchError):
-    """A flag or an environment variable that cannot be used as it is given."""
+    """A flag or an environment variable has an invalid value."""
 
     exit_code = 2
     default_cause = "usage"
 
 
 class ConfigError(KubelatchError):
-    """A kubeconfig, certificate, key, rule or other file that cannot be used."""
+    """A kubeconfig, certificate, key, rule or other file cannot be used."""
 
     exit_code = 2
     default_cause = "config"
 
 
 class ListenError(KubelatchError):
-    """An address that cannot be listened on."""
+    """An address cannot be listened on."""
 
     exit_code = 1
     default_cause = "listen"
 
 
 class CredentialError(KubelatchError):
-    """No credential could be had just now: 503. It seldom passes before somebody has logged in,
-    and client-go would keep that to itself while it tries again."""
+    """No credential is available: 503. Not transient, since that usually lasts until the user logs
+    in, and client-go would retry without showing the message."""
 
     status = 503
     reason = "ServiceUnavailable"
@@ -93,7 +93,7 @@ class CredentialError(KubelatchError):
 
 
 class UpstreamError(KubelatchError):
-    """The API server could not be reached, or did not answer as HTTP demands."""
+    """The API server could not be reached, or its response violates HTTP."""
 
     status = 502
     reason = "BadGateway"
@@ -109,7 +109,7 @@ class UpstreamTimeoutError(UpstreamError):
 
 
 class ClientRequestError(KubelatchError):
-    """The client sent something that cannot be forwarded."""
+    """The client's request cannot be forwarded."""
 
     status = 400
     reason = "BadRequest"
@@ -117,7 +117,7 @@ class ClientRequestError(KubelatchError):
 
 
 class ExpectationError(ClientRequestError):
-    """The client expects what this proxy does not know (RFC 9110 section 10.1.1)."""
+    """The request has an unknown ``Expect`` (RFC 9110 section 10.1.1)."""
 
     status = 417
     default_cause = "expectation"

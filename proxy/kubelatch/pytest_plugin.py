@@ -1,6 +1,6 @@
 """A Kubernetes API for tests, as pytest fixtures; installed with the package.
 
-By default there is an API server of our own behind it, so that a test needs no cluster:
+By default it serves the built-in demo cluster, so that tests need no other:
 
 ::
 
@@ -8,7 +8,7 @@ By default there is an API server of our own behind it, so that a test needs no 
         pods = requests.get(f"{kubelatch.url}/api/v1/namespaces/default/pods")
 
 ``pytest --kubelatch-context=staging`` runs the same tests against a cluster of your kubeconfig.
-Whoever does not use the fixtures pays for nothing.
+The proxy is imported only when a fixture is used.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,9 +51,9 @@ def kubelatch(request: pytest.FixtureRequest) -> "Iterator[Proxy]":
 
 @pytest.fixture
 def kubelatch_factory(request: pytest.FixtureRequest) -> "Iterator[ProxyFactory]":
-    """Starts proxies with other options, each with a demo cluster of its own unless told.
+    """Starts proxies with the given options, each with its own demo cluster by default.
 
-    It takes what :class:`kubelatch.Proxy` takes; the proxies end with the test.
+    It takes the arguments of :class:`kubelatch.Proxy`. The proxies are closed after the test.
     """
     from .embedding import Proxy  # noqa: PLC0415
 

@@ -1,10 +1,10 @@
-"""What of a foreign text may be shown: secrets are redacted, and nothing acts on a terminal.
+"""Redaction and escaping of untrusted text.
 
-Everything that people or clients read passes here once: the text of every error
-(:class:`~kubelatch.errors.KubelatchError`), every line of the program's own log, what ``check``
-prints, what exec plugins write to standard error. The request log redacts by the names of query
-parameters and header fields besides (``access_log.masking``). Pure functions of text, whose
-patterns are compiled when the first text needs them.
+Applied to everything that people or clients read: the text of every error
+(:class:`~kubelatch.errors.KubelatchError`), every line of the program's log, what ``check`` prints,
+what exec plugins write to standard error. The request log also redacts by the names of query
+parameters and header fields (``access_log.redaction``). Pure functions of text; patterns are
+compiled at first use.
 """
 
 import re
@@ -17,28 +17,29 @@ REDACTED: Final = "***"
 LONGEST: Final = 2000
 """Characters of a message that are shown."""
 
-# A text is cut to this before it is searched.
+# Texts are cut to this length before they are searched.
 _MOST: Final = 16 * 1024
-# Base64 of 24 bytes. Names of that length are made of words, tokens are not.
+# Characters of a run that may be a token: base64 of 24 bytes.
 _LONG: Final = 32
-# Of all neighbouring letters and digits, how many pairs mix cases or kinds: 0.62 in base64, 0.47 in
-# hexadecimal, below 0.3 in names such as clusterUser_MyResourceGroup01_myCluster02.
+# The share of adjacent characters that differ in kind (lower case, upper case, digit) above which a
+# run counts as random: 0.62 in base64, 0.47 in hexadecimal, below 0.3 in names such as
+# clusterUser_MyResourceGroup01_myCluster02.
 _RANDOM: Final = 0.42
 # PATH_MAX and NAME_MAX of Linux.
 _PATH_MAX: Final = 4096
 _NAME_MAX: Final = 255
 
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-# Keys and certificates (RFC 7468), with line ends or without, up to their end or that of the text.
+# Keys and certificates (RFC 7468), with or without line ends, complete or cut off.
 _PEM: Final = r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)"
-# Service account and OIDC tokens (RFC 7519) are looked for in words with dots, which begin once:
-# "eyJ" may be repeated ten thousand times.
+# Service account and OIDC tokens (RFC 7519) are searched for within dotted words, each of which is
+# visited once: a text may repeat "eyJ" ten thousand times.
 _DOTTED: Final = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++(?:(?:\.|%2[eE])[A-Za-z0-9_-]*+)+"
 _JWT: Final = r"(?s:eyJ[A-Za-z0-9_-]{5,}+(?:\.|%2[eE]).*)"
 _BEARER: Final = r"""(?i)\b(bearer|basic)( +)([^\s,;"']+)"""
 _USERINFO: Final = r"//[^/?#&\s@]*@"
-# Tokens that say what they are: GitHub, GitLab, Slack, Vault, OpenShift, Google, EKS, and
-# bootstrap tokens of Kubernetes.
+# Tokens with a known prefix (GitHub, GitLab, Slack, Vault, OpenShift, Google, EKS), and bootstrap
+# tokens of Kubernetes.
 _KNOWN: Final = (
     r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hv[sbr]\.|sha256~|ya29\.|k8s-aws-v1\.)"
     r"[\w.~+/=-]{8,}"
@@ -51,7 +52,7 @@ _NAMED: Final = (
     rf"""["']?)(\s*[=:]\s*){_VALUE}"""
 )
 _FLAG: Final = rf"(?i)(--[\w-]{{0,40}}(?:token|secret|password))( +){_VALUE}"
-# A word of a sentence, as in "failed to refresh token: connection refused".
+# An ordinary word, as in "failed to refresh token: connection refused".
 _PROSE: Final = r"[A-Za-z][a-z'-]*[.,:;!?]*"
 _RUN: Final = rf"[A-Za-z0-9+/_=-]{{{_LONG},}}+(?!\.[A-Za-z0-9-]+\.)"
 _URL: Final = r"""(https?://[^\s"'<>]+)"""
@@ -63,10 +64,10 @@ def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that is not plainly visible.
+    """The text with every character escaped that Unicode does not call printable.
 
-    Control characters, line and paragraph separators, and characters that turn the direction of
-    writing are all "not printable" to Unicode; a byte that is no UTF-8 is shown as such.
+    These include control characters, line and paragraph separators and bidirectional controls.
+    Bytes that are not UTF-8 are shown as ``\\xhh``.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -75,7 +76,7 @@ def printable(text: str) -> str:
 
 def _escape(char: str) -> str:
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
         code -= 0xDC00
     if code < 0x100:
         return f"\\x{code:02x}"
@@ -83,19 +84,19 @@ def _escape(char: str) -> str:
 
 
 def sanitize(text: str, longest: int = LONGEST) -> str:
-    """The text as it may be shown: redacted, escaped, in one line and no longer than that."""
+    """The text redacted, escaped, in one line, and cut to *longest* characters."""
     size = len(text)
     text = printable(redact(text[:_MOST]))
-    # What was cut before has its length behind it.
+    # A cut text ends with its original length.
     if len(text) <= longest + 16 and size <= _MOST:
         return text
     return f"{text[:longest]}...({size})"
 
 
 def scrub(text: str) -> str:
-    """The text without JWTs, ``Authorization`` values, and passwords in URLs.
+    """The text without JWTs, ``Authorization`` values, and userinfo in URLs.
 
-    Quick enough for each field of each request.
+    Fast enough for every logged field of every request.
     """
     if " " in text:
         text = _compiled(_BEARER).sub(rf"\1 {REDACTED}", text)
@@ -115,15 +116,15 @@ def _redact_jwt(match: re.Match[str]) -> str:
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
-    """The text without what has the form of a secret, or a name that speaks of one before it.
+    """The text without secrets, recognised by their form or by the name before them.
 
-    PEM blocks, JWTs, tokens with a well-known prefix, ``token: x``, ``--password=x``, passwords in
-    URLs, and long runs of base64 or hexadecimal outside URLs. A URL that a person has to open is
-    left whole but for such names.
+    These are PEM blocks, JWTs, tokens with a known prefix, ``token: x``, ``--password=x``, userinfo
+    in URLs, and long runs of base64 or hexadecimal outside URLs. Within URLs, which a user may have
+    to open, only userinfo, tokens and named values are redacted.
 
     Args:
-        text: whatever it is.
-        known: secrets that are known to be secret.
+        text: any text.
+        known: secrets to redact wherever they occur.
     """
     for secret in known:
         text = text.replace(secret, REDACTED)
@@ -146,7 +147,7 @@ def _redact_value(match: re.Match[str]) -> str:
     name, sets, value = match.groups()
     if "=" not in sets and _compiled(_PROSE).fullmatch(value):
         rest = match.string[match.end() :]
-        # A sentence goes on; what stands alone behind a colon is a value.
+        # More words follow in a sentence; a single word after a colon is a value.
         if name.startswith("--") or rest[:1] in {" ", ":"} or value[-1] in ":,.":
             return match[0]
     quote = value[0] if value[0] in "\"'" else ""
@@ -158,7 +159,7 @@ def _redact_random(match: re.Match[str]) -> str:
 
 
 def _is_random(text: str, *, least: int = _LONG, ratio: float = _RANDOM) -> bool:
-    """It is a key or token and no name: its letters and digits follow no words."""
+    """Whether the text looks like a key or token rather than a name made of words."""
     text = _compiled(_UUID).sub("", text)
     if len(text) < least:
         return False
@@ -179,27 +180,28 @@ def _kind(char: str) -> int:
 
 
 def without_userinfo(url: str) -> str:
-    """A URL as somebody wrote it, without user and password.
+    """A URL, possibly malformed, without user and password.
 
-    All up to the last ``@``: a password may hold slashes, and the ones before it may be missing.
+    Everything up to the last ``@`` is removed: a password may contain slashes, and those before the
+    userinfo may be missing.
     """
     return _compiled(r"\A((?:[A-Za-z][A-Za-z0-9+.-]*:(?=/))?/*).*@", re.DOTALL).sub(r"\1", url)
 
 
 def redact_path(path: str, *, secret: bool = False) -> str:
-    """A path as it may be shown; arguments as for :func:`looks_like_path`."""
+    """The path, or ``***`` if it may be a secret; arguments as for :func:`looks_like_path`."""
     return path if looks_like_path(path, secret=secret) else REDACTED
 
 
 def looks_like_path(path: str, *, secret: bool = False) -> bool:
-    """Whether a text in the place of a path can be one, and may therefore be shown.
+    """Whether the value of a path field can be a path, and may therefore be shown.
 
-    People paste the key into ``client-key`` and the token into ``tokenFile``.
+    Users paste the key itself into ``client-key``, and the token into ``tokenFile``.
 
     Args:
-        path: the text, or a path that ends in it.
-        secret: the field names a file with a secret. Whatever may be the secret itself is then
-            taken for it: withholding a file's name costs a look into the kubeconfig.
+        path: the value, or a path that ends with it.
+        secret: the field names a file with a secret; in doubt the value is then taken for the
+            secret itself.
     """
     parts = path.split("/")
     if len(path) > _PATH_MAX or not path.isprintable() or any(len(p) > _NAME_MAX for p in parts):

@@ -1,7 +1,7 @@
-"""A string that does not show itself.
+"""A string that is not shown by accident.
 
-Tokens, passwords and keys travel wrapped, so that a repr, a log line, an f-string or a
-traceback that meets one prints stars. Only the place that puts it on the wire unwraps it.
+Tokens, passwords and keys are wrapped, so that a repr, a log line, an f-string or a traceback shows
+``***``. Only the code that sends one unwraps it.
 """
 
 from typing import final
@@ -9,9 +9,7 @@ from typing import final
 
 @final
 class Secret:
-    """A secret text; :meth:`reveal` is the only way to it."""
-
-    __slots__ = ("_value",)
+    """A secret text, which only :meth:`reveal` returns."""
 
     def __init__(self, value: str) -> None:
         self._value = value

@@ -241,7 +241,7 @@ async def test_lines_lost_on_standard_error_are_counted(
 
 def counted(*records: dict[str, Any]) -> Samples:
     metrics = Metrics(RequestViews(), Snapshot)
-    metrics.take([record(**more) for more in records])
+    metrics.count([record(**more) for more in records])
     body, _ = metrics.expose("")
     return samples(parse_text(body.decode()))
 
@@ -377,7 +377,7 @@ def exposed() -> Samples:
         RequestViews(),
         lambda: Snapshot(credential_expiry=1.0, certificate_expiry=2.0, loop="uvloop"),
     )
-    metrics.take(
+    metrics.count(
         [
             record(),
             record(target="/api/v1/pods?watch=1"),

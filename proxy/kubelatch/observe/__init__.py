@@ -1,5 +1,5 @@
-"""What is reported of the proxy: request log, metrics, health, and what a terminal shows.
+"""Observability: request log, metrics, health checks, and what a terminal shows.
 
-The log and the metrics learn of exchanges from their records alone; the admin address is served by
-the relay's own server. Nothing here can hold up or stop an exchange.
+The log and the metrics see exchanges through their records alone; the relay's server serves the
+admin address. Nothing here can delay or stop an exchange.
 """

@@ -1,13 +1,13 @@
-"""Health, readiness, metrics and a way to end the proxy, on an address of their own.
+"""The admin address: health, readiness, metrics, version, and a way to end the proxy.
 
-They are never in the API's path space, where a cluster could not be parts from its proxy. Ready
-means that a request can be carried to the API server now: what the API server makes of it is no
-fault of the proxy, and a restart would not mend it, so it is reported and does not count.
+These never share the API's path space, where a client could not tell the cluster from its proxy.
+Ready means that a request can be sent to the API server now. Whether the API server answers it is
+reported but does not count: no restart of the proxy would mend it (docs/decisions/0017).
 
-Who may use the proxy's port may use this one too, and nobody else, with one exception: a kubelet
-probes from the node, without a token and as nobody that the kernel could name. So health and
-readiness are answered to everybody, with no more than their yes or no, and the names of what
-failed, as the API server's own are to the anonymous.
+Clients that may use the proxy's port may use this one, and no others, with one exception: a kubelet
+probes from the node, without a token and with no user id that the kernel knows here. Health and
+readiness therefore answer everybody, with the result and the names of failed checks alone, as the
+API server's own do for anonymous requests.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
 
 import aiohttp
@@ -28,12 +28,12 @@ from aiohttp.http import RawRequestMessage
 from .._version import __version__
 from ..errors import KubelatchError, UsageError
 from ..gate import Refusal
-from ..gate.head import RawHeaders
 from ..gate.hosts import HostRule
 from ..gate.patterns import PatternList
 from ..relay import local
 from ..relay.client import ClientProtocol
 from ..relay.exchange import Exchange
+from ..relay.handler import Handler
 from ..relay.limits import Limits
 from ..relay.record import Record
 from ..relay.registry import Registry
@@ -45,9 +45,8 @@ from ..system.acceptor import Acceptor
 from ..system.listeners import Listener, listen_tcp, listen_unix, unix_path
 from ..system.supervision import Supervisor
 
-# Probes and a scraper.
 _BACKLOG: Final = 128
-# They send some 300 bytes at once, and Prometheus keeps a connection for the next scrape.
+# Probes and scrapers send some 300 bytes at once; Prometheus reuses its connection.
 _LIMITS: Final = Limits(
     header_bytes=16 * 1024,
     headers=64,
@@ -60,66 +59,37 @@ _LIMITS: Final = Limits(
 _READ: Final = ("GET", "HEAD")
 _Handler: TypeAlias = Callable[["_Request"], Awaitable["Response"]]
 
-# As kubectl proxy's --accept-hosts; the address that is listened on joins them.
+# As kubectl proxy's --accept-hosts; the listener's own address is added.
 _LOOPBACK_HOSTS: Final = (r"^localhost$", r"^127\.0\.0\.1$", r"^\[::1\]$")
-# A page cannot bring its own name to stand for one of these.
+# Names that DNS rebinding cannot give to a page.
 _ADDRESSES: Final = (r"^localhost$", r"^[0-9]+(\.[0-9]+){3}$", r"^\[[0-9a-fA-F:.]+\]$")
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One condition.
+    """One condition of readiness or health.
 
     Attributes:
         name: short and stable.
         problem: what is wrong, or empty.
-        counts: it decides on readiness; else it is only parts.
+        affects_readiness: whether a problem makes the proxy unready; else it is only reported.
     """
 
     name: str
     problem: str
-    counts: bool = True
-
-
-class ProxyControl(Protocol):
-    """The proxy, as seen from here."""
-
-    async def checks(self) -> Sequence[Check]:
-        """Whether requests can be carried, and how the API server is doing."""
-        ...
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """The metrics and their media type."""
-        ...
-
-    def judge_client(self, uid: int | None, headers: RawHeaders) -> Refusal | None:
-        """Why a client may not use the proxy's port; None if it may.
-
-        Args:
-            uid: the user id of its process; None if the kernel could not tell.
-            headers: the header lines of its request.
-        """
-        ...
-
-    @property
-    def wants_token(self) -> bool:
-        """Who may use the proxy's port has to send a token."""
-        ...
-
-    def quit(self) -> None:
-        """Drain, and end the process with exit code 0."""
+    affects_readiness: bool = True
 
 
 class ApiServerHealth:
-    """Remembers how the API server answered last, of requests that were made anyway."""
+    """The API server's last failure, learned from requests that were made anyway."""
 
     def __init__(self) -> None:
         self._failure = ""
         self._at = 0.0
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Look at exchanges that have ended."""
+    def update(self, records: Sequence[Record]) -> None:
+        """Take in exchanges that have ended."""
         for record in records:
             if record.first_byte:
                 self._failure = ""
@@ -127,22 +97,15 @@ class ApiServerHealth:
                 self._failure, self._at = record.cause, record.ended
 
     def check(self) -> Check:
-        """The last failure, unless an answer came after it."""
-        if not self._failure:
-            return Check("api-server", "", counts=False)
-        ago = time.monotonic() - self._at
-        return Check("api-server", f"{self._failure}, {ago:.0f}s ago", counts=False)
+        """The last failure, unless a response came after it."""
+        problem = ""
+        if self._failure:
+            problem = f"{self._failure}, {time.monotonic() - self._at:.0f}s ago"
+        return Check("api-server", problem, affects_readiness=False)
 
 
 class Response(NamedTuple):
-    """What is sent.
-
-    Attributes:
-        body: the content.
-        status: HTTP status.
-        content_type: the body's media type.
-        fields: more header fields.
-    """
+    """A response of the admin address."""
 
     body: bytes
     status: int = 200
@@ -151,13 +114,13 @@ class Response(NamedTuple):
 
 
 class _Request(NamedTuple):
-    """A request, and who sent it.
+    """A request and its client.
 
     Attributes:
         base: the request.
-        uid: the user id of the client's process; None if the kernel could not tell.
+        uid: the user id of the client's process; None if the kernel does not know it.
         refusal: why the client may not use the proxy's port; None if it may.
-        local: the client is a process of this machine, or pod.
+        local: the client runs on this machine, or in this pod.
     """
 
     base: RawRequestMessage
@@ -167,12 +130,12 @@ class _Request(NamedTuple):
 
 
 class _Route(NamedTuple):
-    """What is at a path.
+    """How a path is served.
 
     Attributes:
-        handler: answers.
-        methods: that may be used.
-        probe: it is for everybody.
+        handler: makes the response.
+        methods: the methods that it takes.
+        probe: every client may request it.
     """
 
     handler: _Handler
@@ -186,22 +149,35 @@ class Admin:
     Args:
         address: ``host:port``, ``:port``, or a unix socket as ``unix:/path``, ``/path`` or
             ``@name``.
-        proxy: the proxy.
-        accept_hosts: patterns for names by which it may be called besides addresses, where others
-            can reach it.
+        handler: of the proxy's port; decides who may use this address too.
+        checks: returns the conditions of readiness.
+        metrics: returns the metrics and their media type for an ``Accept`` field.
+        quit_: drains the proxy, and ends the process with exit code 0.
+        accept_hosts: patterns for the names by which other machines may call it, besides its
+            addresses.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: the address is malformed.
         ListenError: it cannot be listened on.
     """
 
     def __init__(
-        self, address: str, proxy: ProxyControl, *, accept_hosts: Sequence[str] = ()
+        self,
+        address: str,
+        handler: Handler,
+        *,
+        checks: Callable[[], Awaitable[Sequence[Check]]],
+        metrics: Callable[[str], tuple[bytes, str]],
+        quit_: Callable[[], None],
+        accept_hosts: Sequence[str] = (),
     ) -> None:
-        self._proxy = proxy
+        self._handler = handler
+        self._checks = checks
+        self._expose = metrics
+        self._quit_proxy = quit_
         self._listener = listen(address)
-        # A page whose name was rebound to this address must not read what is here: no browser
-        # says of its GETs that they are a page's, unless it trusts the name.
+        # A page whose name was rebound to this address (DNS rebinding) must not read responses
+        # here: browsers send neither Origin nor Sec-Fetch-Site with GETs to untrusted origins.
         self._hosts = None
         if not self._listener.unix:
             own = re.escape(self._listener.name.rpartition(":")[0])
@@ -229,13 +205,13 @@ class Admin:
         return self._listener.name
 
     async def start(self, supervisor: Supervisor) -> None:
-        """Begin to answer; the supervisor is parts if that ends."""
+        """Begin to serve; failures for good are reported to *supervisor*."""
         self._server = ClientServer(self, _LIMITS, make_room=True)
         ended = partial(supervisor.fatal, f"the admin listener on {self.name}")
         self._acceptor = Acceptor(self._listener.socket, self._server, ended, backlog=_BACKLOG)
 
     async def stop(self) -> None:
-        """Stop answering. May be repeated."""
+        """Close the listener and its connections. May be repeated."""
         if self._acceptor is not None:
             self._acceptor.close()
         if self._server is not None:
@@ -253,10 +229,10 @@ class Admin:
         exchange.begin(partial(self.respond, client, message))
 
     def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
-        """See :class:`RequestHandler`: the response says all there is."""
+        """See :class:`RequestHandler`; the admin address has no log."""
 
     async def respond(self, client: ClientProtocol, message: RawRequestMessage) -> Response:
-        """What *client* gets for a request."""
+        """The response to a request of *client*."""
         refusal = self._judge_page(message)
         if refusal is not None:
             return refusal
@@ -267,22 +243,25 @@ class Admin:
         if message.method not in route.methods:
             allow = ("Allow", ", ".join(route.methods))
             return _text(f"{path} takes {route.methods[0]} alone", 405, allow)
-        refused = self._proxy.judge_client(client.peer.uid, message.raw_headers)
+        refused = self._handler.judge_client(client.peer.uid, message.raw_headers)
         if refused is not None and not route.probe:
             return _refuse(refused)
         local_client = self._listener.unix or is_loopback(client.peer.address)
         return await route.handler(_Request(message, client.peer.uid, refused, local_client))
 
     def _judge_page(self, request: RawRequestMessage) -> Response | None:
-        """No page has business here: a browser sends ``Origin`` with every POST, and current ones
-        ``Sec-Fetch-Site`` with all that nobody typed. Here is no page for one of the same origin
-        to come from, but for one whose name was rebound."""
+        """Refuse requests that web pages make.
+
+        Browsers send ``Origin`` with every POST, and current ones ``Sec-Fetch-Site`` with every
+        request that was not typed. No page is served here, so one of the same origin can only come
+        from a rebound name.
+        """
         site = request.headers.get("Sec-Fetch-Site", "none")
         if "Origin" in request.headers or site != "none":
             return _text("requests of web pages are refused", 403)
         if not request.path.startswith("/"):
             return _text("the request's target is no path", 400)
-        # No browser leaves it out, as load balancers do that check with HTTP/1.0.
+        # Absent only from HTTP/1.0 health checks of load balancers; browsers always send it.
         host = request.headers.get("Host")
         if self._hosts is not None and host is not None:
             refusal = self._hosts.judge(host)
@@ -291,17 +270,17 @@ class Admin:
         return None
 
     async def _livez(self, request: _Request) -> Response:
-        """The event loop turns; nothing else that a restart would mend can fail."""
+        """The event loop runs; nothing else that a restart would mend can fail."""
         return _text("ok")
 
     async def _readyz(self, request: _Request) -> Response:
-        checks = await self._proxy.checks()
-        ready = not any(check.problem for check in checks if check.counts)
+        checks = await self._checks()
+        ready = not any(check.problem for check in checks if check.affects_readiness)
         path, _, query = request.base.path.partition("?")
         if ready and "verbose" not in parse_qs(query, keep_blank_values=True):
             return _text("ok")
-        # They may name files, programs and servers.
-        reasons = request.refusal is None and (request.local or self._proxy.wants_token)
+        # Reasons may name files, programs and servers.
+        reasons = request.refusal is None and (request.local or self._handler.gate.requires_token)
         lines = [_line(check, reasons=reasons) for check in checks]
         lines.append(f"{path[1:]} check {'passed' if ready else 'failed'}")
         return _text("\n".join(lines), 200 if ready else 503)
@@ -312,26 +291,27 @@ class Admin:
         return Response(json.dumps(versions).encode(), content_type="application/json")
 
     async def _metrics(self, request: _Request) -> Response:
-        body, media_type = self._proxy.metrics(request.base.headers.get("Accept", ""))
+        body, media_type = self._expose(request.base.headers.get("Accept", ""))
         return Response(body, content_type=media_type)
 
     async def _quit(self, request: _Request) -> Response:
-        if request.uid != peer.own_uid() and not self._proxy.wants_token:
+        if request.uid != peer.own_uid() and not self._handler.gate.requires_token:
             return _text(
                 "only a process of the proxy's own user may end it, or with --client-token-file "
                 "one that sends the token",
                 403,
             )
-        self._proxy.quit()
+        self._quit_proxy()
         return _text("draining")
 
 
 def _line(check: Check, *, reasons: bool) -> str:
-    """As the API server's own /readyz?verbose; ``!`` marks what is reported and does not count."""
+    """A check as in the API server's /readyz?verbose; ``!`` marks a problem that does not affect
+    readiness."""
     if not check.problem:
         return f"[+]{check.name} ok"
     problem = check.problem if reasons else "reason withheld"
-    return f"[{'-' if check.counts else '!'}]{check.name} failed: {problem}"
+    return f"[{'-' if check.affects_readiness else '!'}]{check.name} failed: {problem}"
 
 
 def _refuse(refusal: Refusal) -> Response:
@@ -354,7 +334,7 @@ class AdminExchange(Exchange):
 
     def _send(self, response: Response) -> None:
         client = self.client
-        # Whatever an upgrade asks for, it will not come to pass, and what follows is not HTTP.
+        # No upgrade is accepted here, and what follows its head may not be HTTP.
         upgrade = client.state is State.UPGRADE
         self.keep_alive = local.send(
             client,
@@ -373,7 +353,7 @@ def listen(address: str) -> Listener:
     """Listen on an admin address.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is malformed.
         ListenError: it cannot be listened on.
     """
     if path := unix_path(address):
@@ -386,7 +366,7 @@ def listen(address: str) -> Listener:
 
 
 def is_loopback(peer: str) -> bool:
-    """The peer's IP address is one of loopback: a probe's or a scraper's is another."""
+    """Whether the peer's IP address is a loopback address; a kubelet's or scraper's is not."""
     try:
         return ipaddress.ip_address(peer.removeprefix("::ffff:").partition("%")[0]).is_loopback
     except ValueError:

@@ -1,8 +1,7 @@
-"""What the command says on standard error: its own log, and a greeting at a terminal.
+"""Standard error of the command: the program's log, and the start block at a terminal.
 
-Standard output has the start line and nothing else, as scripts read it. Everything goes through
-one writer, so that no line of one kind lands within another, and a terminal that is not read stops
-nobody. Texts are made here; the command prints them.
+Standard output has the start line alone, since scripts read it. Everything else goes through one
+:class:`LogWriter`, so that lines are never mixed and a terminal that is not read blocks nothing.
 """
 
 import logging
@@ -20,8 +19,8 @@ from .access_log import LogHandler, LogWriter
 _INFO_FROM: Final = 1
 _DEBUG_FROM: Final = 4
 TRACEBACKS_FROM: Final = 5
-"""The ``-v`` from which a fault of ours says where in the code it came from."""
-_MEANS: Final = {
+"""The ``-v`` from which internal errors have a traceback."""
+_METHODS: Final = {
     "client-certificate": "by client certificate",
     "token": "by token",
     "token-file": "by token file",
@@ -30,23 +29,23 @@ _MEANS: Final = {
     "oidc": "by OpenID Connect",
     "anonymous": "anonymous, without a credential",
 }
-# The name that all our loggers begin with.
+# The parent of all of the package's loggers.
 _ROOT: Final = "kubelatch"
 
 
 def set_up_logging(
     writer: LogWriter, verbosity: int, *, mark: Callable[[int], str] | None = None
 ) -> None:
-    """Send the program's log to standard error, as much of it as ``-v`` says.
+    """Send the program's log to standard error, at the level that ``-v`` sets.
 
     Args:
-        writer: standard error.
+        writer: of standard error.
         verbosity: of ``-v``.
         mark: see :class:`LogHandler`.
     """
     handler = LogHandler(writer, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    # That requests go elsewhere, or as somebody else, is said in any case.
+    # A reload can send requests to another server, or as another user: reported at every level.
     logging.getLogger(f"{_ROOT}.context.reload").setLevel(logging.INFO)
     if verbosity >= _INFO_FROM:
         level = logging.DEBUG if verbosity >= _DEBUG_FROM else logging.INFO
@@ -59,67 +58,67 @@ def greeting(
     status: SourceStatus,
     *,
     admin: str,
-    question: str,
+    example: str,
 ) -> str:
-    """The block that a person is shown once the proxy serves.
+    """The start block: what a person at a terminal is shown once the proxy serves.
 
     Args:
         settings: the flags.
         config: the chosen cluster and user.
-        status: how the credential is.
-        admin: that of its admin listener, or empty.
-        question: a command that is answered through the proxy, or empty.
+        status: of the credential.
+        admin: the address of the admin listener, or empty.
+        example: a command that gets a response through the proxy, or empty.
     """
     rows = [
         ("context", f"{config.context or 'none'} ({_source(config)})"),
         ("server", config.server.url),
-        ("user", user_words(config, status)),
-        ("filter", filter_words(settings)),
-        ("log", _log_words(settings)),
+        ("user", describe_user(config, status)),
+        ("filter", describe_filter(settings)),
+        ("log", _describe_log(settings)),
     ]
     if admin:
         rows.append(("admin", f"{admin}: /readyz?verbose"))
-    rows.append(("next", f"{question}, or kubelatch --help" if question else "kubelatch --help"))
+    rows.append(("next", f"{example}, or kubelatch --help" if example else "kubelatch --help"))
     return "".join(f"  {title:<8} {sanitize(text)}\n" for title, text in rows)
 
 
-def user_words(config: ClientConfig, status: SourceStatus) -> str:
-    """Who we are to the API server, and by what means; no secrets, no plugin's arguments."""
-    words = _MEANS[status.kind]
+def describe_user(config: ClientConfig, status: SourceStatus) -> str:
+    """The user and how it authenticates; no secrets, no arguments of plugins."""
+    text = _METHODS[status.kind]
     if status.detail:
-        words += f" {status.detail}"
+        text += f" {status.detail}"
     if status.certificate is not None and status.certificate.common_name:
-        words += f" of {status.certificate.common_name}"
+        text += f" of {status.certificate.common_name}"
     expiry = status.certificate.not_after if status.certificate else status.expires_at
     if expiry is not None:
-        words += f", until {datetime.fromtimestamp(expiry, UTC):%Y-%m-%d %H:%M} UTC"
+        text += f", until {datetime.fromtimestamp(expiry, UTC):%Y-%m-%d %H:%M} UTC"
     if config.user_name:
-        words = f"{config.user_name}, {words}"
+        text = f"{config.user_name}, {text}"
     if config.impersonation:
-        words += f", acting as {config.impersonation.user}"
-    return words
+        text += f", acting as {config.impersonation.user}"
+    return text
 
 
-def filter_words(settings: Settings) -> str:
-    """What does not pass."""
-    words = []
+def describe_filter(settings: Settings) -> str:
+    """Which requests the filter refuses."""
+    parts = []
     if settings.read_only != "off":
         secrets = " but secrets" if settings.read_only == "on" else ", secrets too"
-        words.append(f"view only, anything{secrets}")
+        parts.append(f"reading only, anything{secrets}")
     if settings.allow_rules:
-        words.append(f"only what {', '.join(settings.allow_rules)} allow")
+        parts.append(f"only what {', '.join(settings.allow_rules)} allow")
     if settings.disable_filter:
-        words.append("paths, methods and hosts not filtered (--disable-filter)")
-        return "; ".join(words)
+        parts.append("paths, methods and hosts not filtered (--disable-filter)")
+        return "; ".join(parts)
     if settings.reject_paths == DEFAULT_REJECT_PATHS:
-        words.append("no exec, no attach")
+        parts.append("no exec, no attach")
     elif settings.reject_paths:
-        words.append(f"no paths {settings.reject_paths}")
+        parts.append(f"no paths {settings.reject_paths}")
     if settings.accept_paths != DEFAULT_ACCEPT_PATHS:
-        words.append(f"only paths {settings.accept_paths or '(none)'}")
+        parts.append(f"only paths {settings.accept_paths or '(none)'}")
     if settings.reject_methods not in {"", DEFAULT_REJECT_METHODS}:
-        words.append(f"no methods {settings.reject_methods}")
-    return "; ".join(words) or "all paths and methods pass"
+        parts.append(f"no methods {settings.reject_methods}")
+    return "; ".join(parts) or "all paths and methods pass"
 
 
 def _source(config: ClientConfig) -> str:
@@ -128,7 +127,7 @@ def _source(config: ClientConfig) -> str:
     return ", ".join(config.files) if config.source == "kubeconfig" else "built in"
 
 
-def _log_words(settings: Settings) -> str:
+def _describe_log(settings: Settings) -> str:
     where = settings.log_requests
     if where == "off":
         return "off"

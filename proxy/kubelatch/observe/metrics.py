@@ -1,9 +1,9 @@
-"""What happened, counted, in Prometheus' words.
+"""Metrics in Prometheus' format.
 
-Records are added up in plain dictionaries by the batch; prometheus-client's families are made of
-them when somebody asks. Labels are bounded whatever clients send: a resource is named only if it
-is one of Kubernetes' own or the API server has answered for it. What is still under way counts
-with what it has moved so far.
+Records are counted in plain dictionaries, batch by batch; prometheus-client's families are made
+of them at each scrape. The number of label values is bounded whatever clients send: a resource is
+named only if it is one of Kubernetes' own or the API server has responded successfully for it.
+Exchanges in flight count with the bytes that they have moved so far.
 """
 
 import platform
@@ -34,7 +34,7 @@ _OTHER: Final = "other"
 # A cluster with many operators has about three hundred kinds of resources.
 _MAX_RESOURCES: Final = 500
 _MAX_RESOURCE_LENGTH: Final = 100
-# As in `deployments.apps/scale`; what else a path may hold is no resource's name.
+# As in `deployments.apps/scale`; other path segments are no resource's name.
 _RESOURCE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9-]+)?")
 
 _VERBS: Final = frozenset(
@@ -69,17 +69,17 @@ _STREAM_BUCKETS: Final = (1, 10, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What is not parts by records, as it is now. Times are seconds since the epoch.
+    """The state that gauges report, at the time of a scrape. Times are seconds since the epoch.
 
     Attributes:
-        in_flight: exchanges under way.
-        idle: upstream connections that wait for work.
-        reloads: how often the configuration was read anew and used.
-        reload_failures: how often it was read anew and not used.
-        reload_failed: the last one that was read is not used.
-        refreshes: how often the credential was replaced by another.
-        refresh_failed: the last attempt to get a newer one failed.
-        credential_expiry: None if it does not expire, or nobody knows.
+        in_flight: the records of exchanges in flight.
+        idle: idle upstream connections.
+        reloads: how often a changed configuration was used.
+        reload_failures: how often a changed configuration could not be used.
+        reload_failed: the last changed configuration is not in use.
+        refreshes: how often the credential was replaced.
+        refresh_failed: the last attempt to refresh the credential failed.
+        credential_expiry: None if it does not expire, or that is unknown.
         certificate_expiry: None without a client certificate.
         lines_lost: lines of the request log that could not be written.
         loop: the event loop's name.
@@ -114,7 +114,7 @@ class _Histogram:
         self._sums[label] += value
 
     def family(self, name: str, text: str, label: str = "") -> Metric:
-        """The family; without a label's name, that of one nameless histogram."""
+        """The metric family; with an empty *label*, of the one histogram without labels."""
         family = HistogramMetricFamily(name, text, labels=[label] if label else [])
         if not label:
             self._counts.setdefault("", [0] * (len(self._bounds) + 1))
@@ -133,7 +133,7 @@ def _bound(value: float) -> str:
 
 @dataclass(slots=True)
 class _Totals:
-    """What can be added up, of exchanges that are over or not."""
+    """Sums over exchanges, ended or in flight."""
 
     received: int = 0
     sent: int = 0
@@ -159,11 +159,11 @@ class _Counters:
 
 
 class Metrics(Collector):
-    """See the module.
+    """Counts exchanges, and exposes the counts.
 
     Args:
-        views: reads records.
-        snapshot: asked when somebody asks for metrics.
+        views: parses the requests of records.
+        snapshot: returns the current state; called at each scrape.
     """
 
     def __init__(self, views: RequestViews, snapshot: Callable[[], Snapshot]) -> None:
@@ -178,7 +178,7 @@ class Metrics(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def take(self, records: Sequence[Record]) -> None:
+    def count(self, records: Sequence[Record]) -> None:
         """Count exchanges that have ended."""
         counted = self._counters
         counted.totals.add(records)
@@ -199,16 +199,16 @@ class Metrics(Collector):
                 counted.failures[record.cause] += 1
 
     def expose(self, accept: str) -> tuple[bytes, str]:
-        """All metrics in the format that an ``Accept`` field asks for, and its media type."""
+        """All metrics in the format that an ``Accept`` field prefers, and its media type."""
         try:
             encode, media_type = choose_encoder(accept)
         except (TypeError, ValueError):
-            # A version that is no number is more than prometheus-client can read.
+            # prometheus-client fails for a version parameter that is no number.
             encode, media_type = choose_encoder("")
         return encode(self._registry), media_type
 
     def collect(self) -> Iterator[Metric]:
-        """prometheus-client's way of asking."""
+        """Called by prometheus-client's registry at each scrape."""
         snapshot = self._snapshot()
         yield from self._of_requests(snapshot)
         yield from self._of_upstream(snapshot)
@@ -340,7 +340,7 @@ def _by(name: str, text: str, label: str, counts: Counter[str]) -> Metric:
 
 
 def _code(status: int) -> str:
-    """The status as a label; ``none`` if the client was parts nothing."""
+    """The status as a label value; ``none`` if the client got no response."""
     if not status:
         return "none"
     return str(status) if status in _CODES else _OTHER

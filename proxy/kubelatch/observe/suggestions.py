@@ -1,7 +1,6 @@
-"""Commands that we suggest, so that they work as printed.
+"""Suggested commands, written so that they work as printed.
 
-Pure but for looking up where this program is. It knows what to ask through a proxy, and how to call
-kubelatch where it is not on PATH.
+An example request through the proxy, and kubelatch's own commands where it is not on PATH.
 """
 
 import contextlib
@@ -19,18 +18,19 @@ if TYPE_CHECKING:
     from ..config.settings import Settings
     from ..gate import Gate
 
-# `kubelatch` where a command of ours begins; "called as kubelatch or ..." is none.
-_OURS: Final = re.compile(
+# `kubelatch` at the start of a suggested command, not as in "called as kubelatch or ...".
+_COMMAND: Final = re.compile(
     rf"(?<![\w./-])kubelatch(?= (?:--[a-z]|(?:{'|'.join(COMMANDS)})\b))|(?<=^  )kubelatch$",
     re.MULTILINE,
 )
-_QUESTIONS: Final = ("/version", "/api", "/apis", "/healthz")
+_EXAMPLE_PATHS: Final = ("/version", "/api", "/apis", "/healthz")
 
 
 def as_called(text: str) -> str:
-    """*text* with the commands of ours that it suggests as they have to be called here.
+    """*text* with its kubelatch commands as they have to be typed here.
 
-    In a virtual environment that is not active kubelatch is not on PATH: then its path is shown.
+    Where kubelatch is not on PATH, as in a virtual environment that is not active, its path is put
+    in its place.
     """
     if shutil.which("kubelatch"):
         return text
@@ -41,20 +41,20 @@ def as_called(text: str) -> str:
         called = shlex.quote(str(script))
     else:
         called = f"{shlex.quote(sys.executable)} -m kubelatch"
-    return _OURS.sub(called.replace("\\", r"\\"), text)
+    return _COMMAND.sub(called.replace("\\", r"\\"), text)
 
 
-def question(settings: "Settings", name: str, gate: "Gate", *, unix: bool) -> str:
-    """A ``curl`` command that is answered through the proxy, for a POSIX shell or zsh.
+def example_request(settings: "Settings", name: str, gate: "Gate", *, unix: bool) -> str:
+    """A ``curl`` command that gets a response through the proxy, for a POSIX shell or zsh.
 
     Args:
         settings: of the proxy.
         name: the address it listens on, as ``host:port`` or a socket's path.
-        gate: what it lets through.
-        unix: that is a unix socket's.
+        gate: decides which requests pass.
+        unix: *name* is a unix socket's.
 
     Returns:
-        The command, or nothing where the gate refuses all that it could ask.
+        The command; empty if the gate refuses every example.
     """
     from base64 import b64encode  # noqa: PLC0415 -- not for the help
 
@@ -78,10 +78,10 @@ def question(settings: "Settings", name: str, gate: "Gate", *, unix: bool) -> st
         address, port = split_host_port(name)
         authority = join_host_port(reachable_host(address), port)
         host = authority.removesuffix(f":{port}")
-    for asked in (host, "localhost"):
-        option = [] if asked == host else [f"-H 'Host: {asked}'"]
-        for path in _QUESTIONS:
-            head = ((b"Host", asked.encode()), *fields)
+    for name_sent in (host, "localhost"):
+        option = [] if name_sent == host else [f"-H 'Host: {name_sent}'"]
+        for path in _EXAMPLE_PATHS:
+            head = ((b"Host", name_sent.encode()), *fields)
             if isinstance(gate.decide("GET", prefix + path, head), Allowed):
                 url = shlex.quote(f"http://{authority}{prefix}{path}")
                 return " ".join([*options, *option, url])

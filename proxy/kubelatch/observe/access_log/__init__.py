@@ -1,8 +1,8 @@
-"""The request log: one line for each exchange, in the form that its views wants.
+"""The request log: one line for each exchange, as text, JSON or Apache's combined format.
 
-``masking`` says what may be shown, ``view`` what a record says, ``formats`` how it looks and
-``verbose`` what ``-v`` adds; all four are pure. ``log`` works by the batch, ``writer`` writes.
-It learns of requests from records alone, and can stop none.
+``redaction`` decides what may be shown, ``request_view`` parses a record's request, ``formats``
+makes the line and ``verbose`` what ``-v`` adds; these four are pure. ``log`` handles batches of
+records, ``writer`` writes lines in a thread.
 """
 
 from .formats import CombinedFormat, Format, JsonFormat, TextFormat

@@ -1,8 +1,7 @@
-"""One record, one line: for people (``text``), for programs (``json``), for tools that know
-Apache's logs (``combined``).
+"""Log line formats: ``text`` for people, ``json`` for programs, ``combined`` for Apache's tools.
 
 Each format is made once and called for each record. All text in a record comes from peers, so
-every field goes through escaping; a line is one line whatever was sent.
+every field is escaped: one record is always one line.
 """
 
 import re
@@ -17,31 +16,31 @@ from .redaction import visible, visible_name, visible_target
 from .request_view import RequestView, field, user_agent
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip  # noqa: E501
-# Escapes for JSON: ASCII only, control characters and DEL included.
+# Escapes control characters and DEL, and everything beyond ASCII.
 _quote: Final = encode_basestring_ascii
-# How much of what records have in common is kept, ready to be put into a line.
 _UUID: Final = re.compile(rb"[0-9a-f-]{1,64}")
+# Formatted parts of lines that are kept for later records with the same values.
 _CACHE_SIZE: Final = 1024
-# Of a request for a resource; the core group is an empty one.
+# Keys that every resource request has; the core group is empty.
 _ALWAYS: Final = frozenset({"group", "version", "resource"})
 
 
 class Format(Protocol):
-    """Makes the line of a record, without a line end."""
+    """Formats one record as a line."""
 
     def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
-        """The line.
+        """The line, without a line end.
 
         Args:
-            record: what happened; one that has not ended yet is parts as a beginning.
-            view: what it says.
-            offset: what to add to the record's times to get seconds since the epoch.
+            record: one that has not ended is formatted as a beginning.
+            view: of its request.
+            offset: seconds to add to the record's times to get seconds since the epoch.
         """
         ...
 
 
 class _Clock:
-    """A text for a moment. Of a new one only what differs from the last is made anew."""
+    """Formats timestamps with milliseconds, and caches what consecutive ones share."""
 
     __slots__ = ("_local", "_millisecond", "_pattern", "_prefix", "_second", "_text")
 
@@ -64,9 +63,9 @@ class _Clock:
 
 
 def upstream_time(record: Record) -> float:
-    """Seconds from the request's way upstream to the head of the answer; 0 if none came.
+    """Seconds from sending the request upstream to the response's head; 0 without a response.
 
-    Earlier attempts are in it; waiting for a credential or a connection is not.
+    Includes earlier attempts, but not waiting for a credential or a connection.
     """
     if not record.first_byte:
         return 0.0
@@ -75,7 +74,7 @@ def upstream_time(record: Record) -> float:
 
 
 class TextFormat:
-    """Columns for the eye, then ``key=value`` for what is not plain from them.
+    """Aligned columns, then ``key=value`` pairs for everything else.
 
     Args:
         colour: with ANSI colours, and the local time of day instead of date and time in UTC.
@@ -116,7 +115,7 @@ class TextFormat:
 
 
 def _events(record: Record) -> str:
-    """What most exchanges have nothing of."""
+    """The pairs that most exchanges do not have."""
     text = f" rule={record.rule}" if record.rule else ""
     if record.cause:
         text += f" cause={record.cause}"
@@ -132,7 +131,7 @@ def _events(record: Record) -> str:
 
 
 def _audit(value: bytes) -> str:
-    # The API server's own are UUIDs, with nothing in them to hide or to quote.
+    # The API server's own are UUIDs, which need neither redaction nor quoting.
     return value.decode() if _UUID.fullmatch(value) else _word(visible(value))
 
 
@@ -150,7 +149,7 @@ def _caller(client: str, uid: int | None, agent: str) -> str:
 
 
 def _wait_times(record: Record) -> str:
-    """Without any, the first byte's time is the upstream's time."""
+    """How long the exchange waited; only then does ``first`` differ from ``upstream``."""
     text = f" connect={_duration(record.connect_wait)}" if record.connect_wait else ""
     if record.credential_wait:
         text += f" wait={_duration(record.credential_wait)}"
@@ -170,7 +169,7 @@ def _colour_of(record: Record) -> str:
 
 
 def _word(text: str) -> str:
-    """A text that no neighbour can be confused with: quoted if it is not one plain word."""
+    """The text as one field: escaped, and quoted if it has spaces or quotes."""
     if not text.isascii() or not text.isprintable():
         text = printable(text)
     if " " in text or '"' in text:
@@ -179,7 +178,7 @@ def _word(text: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Three digits or so: 0.4ms, 38ms, 2.1s, 12m04s, 3h20m."""
+    """Two or three digits: 0.4ms, 38ms, 2.1s, 12m04s, 3h20m."""
     if seconds < 0.00995:
         return f"{seconds * 1000:.1f}ms"
     if seconds < 0.9995:
@@ -207,7 +206,7 @@ def _size(count: int) -> str:
 
 
 class JsonFormat:
-    """One object a line; docs/logging.md lists the keys, which do not change."""
+    """JSON lines; docs/logging.md lists the keys, which are stable."""
 
     def __init__(self) -> None:
         self._time = _Clock("%Y-%m-%dT%H:%M:%S")
@@ -283,9 +282,9 @@ def _outcome(record: Record) -> str:
 
 
 class CombinedFormat:
-    """Apache's combined log format (mod_log_config), as GoAccess and its kin read it.
+    """Apache's combined log format (mod_log_config), as GoAccess and similar tools read it.
 
-    A request that was parts nothing, because its client left, has nginx's status 499.
+    A request whose client left before a response has nginx's status 499.
     """
 
     def __init__(self) -> None:
@@ -321,7 +320,7 @@ def _url(value: bytes) -> str:
 
 
 def _apache(text: str) -> str:
-    """Escaped as by Apache: quotes and backslashes with a backslash, the rest byte by byte."""
+    """Escape as Apache does: quotes and backslashes with a backslash, other bytes as ``\\xhh``."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
     out = []

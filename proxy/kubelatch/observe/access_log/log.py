@@ -1,7 +1,7 @@
-"""The request log: records in, lines out, by the batch.
+"""The request log: records in, lines out, in batches.
 
-An exchange only appends its record to a list. Some hundred records or a tenth of a second later
-they are made into lines, once, and handed to the writer in one piece, whose thread writes them.
+An exchange only appends its record to a list. After a hundred records or a tenth of a second they
+are formatted, and passed to the writer's thread in one piece.
 """
 
 import asyncio
@@ -20,27 +20,25 @@ from .writer import LogWriter
 
 log = logging.getLogger(__name__)
 
-# Marks a record of the program's log whose text is redacted and escaped already, by what its parts
-# mean: a selector may be called token.
+# Marks a record of the program's log whose text is redacted and escaped already, field by field; a
+# second pass over the whole text would redact a label selector called token.
 _REDACTED: Final = {"redacted": True}
 
 Scope = Literal["all", "problems", "none"]
 
-# A person at a terminal takes this for at once.
+# Seconds; at a terminal this still looks immediate.
 _DELAY: Final = 0.1
-# Few enough to be formatted in half a millisecond, which is what other exchanges wait meanwhile;
-# fewer would cost more, since each change of task costs the processor's caches.
+# Formatting so many blocks the event loop for half a millisecond; smaller batches cost more in
+# total, since each one starts with cold processor caches.
 _BATCH: Final = 100
 
 
 class Batches:
-    """Collects records, and hands them on in their order.
+    """Collects records, and passes them on in order.
 
     Args:
-        consumers: each gets every batch. Called by the event loop, never by an exchange.
+        consumers: each is called with every batch, by the event loop and never by an exchange.
     """
-
-    __slots__ = ("_consumers", "_queued", "_timer")
 
     def __init__(self, *consumers: Callable[[Sequence[Record]], None]) -> None:
         self._consumers = consumers
@@ -60,13 +58,13 @@ class Batches:
         self.flush()
 
     def flush(self) -> None:
-        """Hand on what there is."""
+        """Pass on the records collected so far."""
         if self._queued:
             records, self._queued = self._queued, []
             for take in self._consumers:
                 try:
                     take(records)
-                except Exception as error:  # noqa: BLE001 -- the others are to get them all the same
+                except Exception as error:  # noqa: BLE001 -- the other consumers still get them
                     log.error("internal error in the log of requests (%s)", where(error))
 
 
@@ -74,12 +72,12 @@ class AccessLog:
     """Writes records.
 
     Args:
-        writer: where to; None hands lines to Python's logging, as warnings.
-        form: how.
-        views: reads them.
-        scope: which.
-        skip: paths of which only problems are written.
-        verbosity: ``-v``; see :mod:`.verbose`.
+        writer: takes the lines; with None they go to Python's logging as warnings.
+        form: formats a record.
+        views: parses the requests of records.
+        scope: which records are written.
+        skip: patterns of paths of which only problems are written.
+        verbosity: of ``-v``; see :mod:`.verbose`.
     """
 
     def __init__(
@@ -98,19 +96,19 @@ class AccessLog:
         self._scope = scope
         self._skip = skip if skip is not None and skip.patterns else None
         self._verbosity = verbosity
-        # Apache's format has no way to say that something has begun.
+        # Apache's format has no line for a request that has not ended.
         self._logs_starts = scope == "all" and not isinstance(form, CombinedFormat)
 
     def begin(self, record: Record) -> None:
-        """Tell of an exchange that has been let through; to be called from ``-v=2`` on."""
+        """Log that the gate has accepted a request; called with ``-v=2`` and higher."""
         view = self._views.read(record)
         if self._verbosity >= verbose.DECISIONS:
             log.info("%s", verbose.beginning(record, view), extra=_REDACTED)
         if view.stream and self._logs_starts:
             self._write([self._form(record, view, _offset())])
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Write the lines of exchanges that have ended."""
+    def write(self, records: Sequence[Record]) -> None:
+        """Log exchanges that have ended."""
         offset, lines = _offset(), []
         if self._verbosity >= verbose.DECISIONS:
             self._log_verbose(records)
@@ -126,7 +124,7 @@ class AccessLog:
 
     def _skips(self, record: Record, path: str) -> bool:
         if record.status >= 400 or is_problem(record):
-            # A health check that fails is what people look for.
+            # Failing health checks are logged though passing ones are skipped.
             return False
         return self._skip is not None and self._skip.first_match(path) is not None
 
@@ -145,5 +143,5 @@ class AccessLog:
 
 
 def _offset() -> float:
-    """What makes a record's times seconds since the epoch."""
+    """Seconds to add to a record's times, which are monotonic, to get seconds since the epoch."""
     return time.time() - time.monotonic()

@@ -1,7 +1,8 @@
-"""What may be shown: secrets are masked, and nothing that a peer sends can act on a terminal.
+"""Redaction for the request log. What is shown is also escaped, so that no terminal acts on it.
 
-Queries hide by name (``token=``), since a value alone seldom tells; header fields show by name,
-since nobody can list what all the fields are called that carry a secret. Pure functions of text.
+Query parameters are redacted by name (``token=``), since a value alone seldom shows that it is a
+secret. Header fields are shown by name, since the names of those that carry secrets cannot be
+listed. Pure functions of text.
 """
 
 import re
@@ -11,20 +12,20 @@ from urllib.parse import unquote_plus
 
 from ...redact import REDACTED, printable, scrub
 
-# Beyond this a target or a user agent says nothing more to a views, and fills disks.
+# Characters of a target or a user agent that are shown.
 MAX_LENGTH: Final = 2048
-# Audit-Id: of all fields that are shown the one that is always another.
+# UUIDs, as in Audit-Id, which has another value in each response.
 _PLAIN: Final = re.compile(rb"[0-9a-f-]{1,64}")
-# Of Kubernetes' own names none is longer.
+# The longest name that Kubernetes allows (RFC 1123 subdomain).
 _MAX_NAME_LENGTH: Final = 253
-# What is not looked at at all. More than is shown, so that masking sees where a secret ends.
+# Text beyond this is dropped unseen. More than is shown, so that a secret's end is found.
 _MOST: Final = 4 * MAX_LENGTH
-# Ends a password of a URL that goes on beyond.
+# Put at the cut, it makes userinfo of a password that was cut off before its end.
 _CUT: Final = "@"
 
-# No parameter is called so; one that is has something to hide.
+# Longer names of parameters are redacted.
 _MAX_PARAMETER_NAME: Final = 100
-# A URL in a URL in a URL.
+# How many layers of percent-encoding are undone: a URL within a URL within a URL.
 _ENCODINGS: Final = 3
 
 _SENSITIVE: Final = re.compile(
@@ -35,11 +36,11 @@ _SENSITIVE: Final = re.compile(
 _SECRET_NAMES: Final = frozenset(
     {"key", "sig", "sid", "code", "otp", "pin", "pass", "pw", "creds", "state"}
 )
-# What stands between a name and its value: `token=x`, or `{"token": "x"}`.
+# Separates a name from its value: `token=x`, or `{"token": "x"}`.
 _ASSIGNMENT: Final = re.compile(r"""=|["'] *:""")
-# Labels and fields of objects, written `name=value`: no secrets, and too useful to hide.
+# Their values are written `name=value` too, but hold labels and fields of objects, not secrets.
 _SELECTORS: Final = frozenset({"labelselector", "fieldselector"})
-# User and password of a URL, as `//user:password@host`, and of what has no slashes before them.
+# Userinfo of a URL: `//user:password@host`, and without leading slashes.
 _USERINFO: Final = re.compile(r"//[^/?#&\s@]*@")
 _LEADING_USERINFO: Final = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*:/+)?[^/?#]*@")
 
@@ -62,11 +63,11 @@ _SHOWN_FIELDS: Final = _URL_FIELDS | frozenset(
 
 
 def shorten(text: str, whole: int = 0) -> str:
-    """The text, or its beginning and how long it is.
+    """The text, or if it is too long, its beginning and its length.
 
     Args:
         text: what may be too long.
-        whole: how long that is of which *text* is the beginning; 0 if it is all.
+        whole: the length before an earlier cut; 0 if *text* is complete.
     """
     if len(text) <= MAX_LENGTH and not whole:
         return text
@@ -74,7 +75,7 @@ def shorten(text: str, whole: int = 0) -> str:
 
 
 def visible(value: bytes) -> str:
-    """The value of a header field that holds no secret by design, as it may be shown."""
+    """The value of a header field that should hold no secret, redacted and escaped."""
     if _PLAIN.fullmatch(value):
         return value.decode()
     size, text = len(value), value[:_MOST].decode("utf-8", "surrogateescape")
@@ -84,7 +85,7 @@ def visible(value: bytes) -> str:
 
 
 def visible_target(target: str) -> str:
-    """A request target, or any URL, as it may be shown: masked, escaped and not too long."""
+    """A request target, or any URL: redacted, escaped and shortened."""
     size = len(target)
     if size > _MOST:
         return shorten(printable(redact_target(target[:_MOST] + _CUT)), size)
@@ -92,12 +93,12 @@ def visible_target(target: str) -> str:
 
 
 def visible_name(text: str) -> str:
-    """A part of a path, such as the name of an object, as it may be shown."""
+    """A segment of a path, such as an object's name: redacted, escaped and shortened."""
     return printable(scrub(_redact_segment(text[:_MAX_NAME_LENGTH])))
 
 
 def redact_target(target: str) -> str:
-    """A request target, or any URL, with the secrets in it masked."""
+    """A request target, or any URL, with its secrets redacted."""
     path, mark, query = target.partition("?")
     if path[:1] != "/":
         path = _redact_userinfo(path)
@@ -117,9 +118,9 @@ def _redact_segment(text: str) -> str:
 
 
 def redact_query(query: str) -> str:
-    """A query with the values masked whose names, or whose own text, speak of secrets.
+    """A query without the values whose names, or whose own text, indicate a secret.
 
-    Of a command to be executed the first word is kept; its arguments are where passwords are.
+    Of a command to be executed the program is kept, and the arguments are redacted.
     """
     shown = []
     words = 0
@@ -148,7 +149,7 @@ def _kind_of_name(name: str) -> Literal["secret", "selector", "command", "plain"
 
 
 def _assigns(text: str) -> bool:
-    """It holds a pair of its own whose name speaks of a secret, or a password in a URL."""
+    """Whether the text contains a ``name=value`` whose name indicates a secret, or userinfo."""
     if not ("=" in text or "%" in text or '"' in text):
         return False
     for _ in range(_ENCODINGS):
@@ -165,7 +166,7 @@ def _assigns(text: str) -> bool:
 
 
 def redact_field(name: bytes, value: bytes) -> tuple[str, str]:
-    """A header field as it may be shown: its value only if the field is known to hold no secret."""
+    """A header field, redacted and escaped; the value is shown only if the field is listed."""
     shown, text = name.decode("latin-1"), value[:_MOST].decode("utf-8", "surrogateescape")
     lower = shown.lower()
     if lower == "sec-websocket-protocol":
@@ -181,12 +182,12 @@ def redact_field(name: bytes, value: bytes) -> tuple[str, str]:
 
 
 def visible_host(value: bytes) -> str:
-    """The value of ``Host`` as it may be shown."""
+    """The value of ``Host``, redacted and escaped."""
     return redact_field(b"host", value)[1]
 
 
 def _redact_protocol(token: str) -> str:
-    """Browsers put their bearer token among the subprotocols, for want of another place
+    """Redact a WebSocket subprotocol: browsers send their bearer token as one
     (kubernetes apiserver/pkg/authentication/request/websocket/protocol.go)."""
     token = token.strip()
     return token if token.endswith(".k8s.io") and "bearer" not in token.lower() else REDACTED

@@ -1,7 +1,6 @@
-"""A record read: what its target asks of Kubernetes, and what its header fields say.
+"""A record's request in Kubernetes' terms, ready to be shown, and what kind of outcome it had.
 
-The same few targets come again and again, so what is found out about one is kept for a while.
-Pure: no I/O, no format, no policy.
+Clients repeat the same few targets, so views are cached. Pure.
 """
 
 import re
@@ -18,26 +17,26 @@ from .redaction import visible, visible_name, visible_target
 StreamKind = Literal["", "watch", "follow", "tunnel"]
 
 _CACHE_SIZE: Final = 1024
-# What of a query the verb, the name or the kind of stream can depend on; pages and versions of a
-# list, of which there are many, are all the same request.
+# The parameters on which verb, name or kind of stream depend. Queries without one, such as the
+# pages of a list, share a cached RequestInfo.
 _CHANGES_VERB: Final = re.compile(r"watch|fieldSelector|follow|%")
-# A target that is a path, the same when decoded, and clean.
+# A clean path without percent-encoding, which needs no parsing.
 _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)+/?|/")
-# Longer ones are seldom seen twice, and a thousand of them would be a lot of memory.
+# Longer targets seldom repeat, and a thousand of them take much memory.
 _LONGEST_CACHED: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RequestView:
-    """What a method and a target say. The same request has the same object, for a while.
+    """A request's method and target, parsed and redacted.
 
     Attributes:
-        info: the request in the API server's terms, as they are and not to be shown.
-        kind: the resource as kubectl names it, such as ``deployments.apps/scale``, and as it may
-            be shown; may be empty.
-        method: as it may be shown: control characters escaped.
-        target: as it may be shown: secrets masked as well, and not too long.
-        stream: what kind of stream an answer would be; empty for an ordinary one.
+        info: the request in the API server's terms, neither redacted nor escaped.
+        kind: the resource as kubectl names it, such as ``deployments.apps/scale``, redacted; may be
+            empty.
+        method: escaped.
+        target: redacted, escaped and shortened.
+        stream: the kind of stream that its response is; empty for an ordinary one.
     """
 
     info: RequestInfo
@@ -48,7 +47,7 @@ class RequestView:
 
 
 class RequestViews:
-    """Reads records.
+    """Makes the views of records, and caches them.
 
     Args:
         api_prefix: where the API is mounted, as in ``--api-prefix``.
@@ -60,7 +59,7 @@ class RequestViews:
         self._infos = lru_cache(_CACHE_SIZE)(self._info)
 
     def read(self, record: Record) -> RequestView:
-        """Read a record; a tunnel is one from the moment that it is asked for."""
+        """The view of a record's request; one that asks for an upgrade is a tunnel."""
         target = record.target
         find = self._cached if len(target) <= _LONGEST_CACHED else self._read
         return find(record.method, target, bool(record.protocol))
@@ -109,7 +108,7 @@ def _kind(info: RequestInfo) -> str:
 
 
 def field(pairs: Pairs, name: bytes) -> bytes:
-    """The first value of the field *name* (lower case); empty if there is none."""
+    """The first value of the field *name*, given in lower case; empty if there is none."""
     size = len(name)
     for key, value in pairs:
         if len(key) == size and key.lower() == name:
@@ -118,7 +117,7 @@ def field(pairs: Pairs, name: bytes) -> bytes:
 
 
 def user_agent(record: Record) -> str:
-    """Who the client says it is: of all fields the one that is always the same."""
+    """The client's ``User-Agent``, redacted and escaped; cached, since clients repeat it."""
     value = field(record.headers, b"user-agent")
     if len(value) > _LONGEST_CACHED:
         return visible(value)
@@ -129,14 +128,14 @@ _visible_cached: Final = lru_cache(_CACHE_SIZE)(visible)
 
 
 def is_refusal(record: Record) -> bool:
-    """The gate turned the request away; a file that ``--www`` has not got is no such case."""
+    """Whether the gate refused the request; a missing file of ``--www`` is no refusal."""
     return bool(record.rule) and record.status >= 400 and record.rule != "www"
 
 
 def is_problem(record: Record) -> bool:
-    """This proxy refused the request, or could not carry it through.
+    """Whether the proxy refused the request or failed to complete it.
 
-    What the API server itself says, and a client that leaves, are no problems of ours.
+    Error responses of the API server and clients that disconnect do not count.
     """
     if record.cause:
         return record.cause != "client-gone"

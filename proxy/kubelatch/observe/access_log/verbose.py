@@ -1,7 +1,6 @@
-"""What ``-v`` adds, in words: 3 decisions, 6 timing upstream, 7 and 8 header fields.
+"""What ``-v`` adds to the program's log: 3 decisions, 6 upstream timing, 7 and 8 header fields.
 
-The levels are kubectl's where kubectl gives them a meaning. It speaks of one record at a time;
-secrets are masked at every level.
+The levels are kubectl's where kubectl gives them a meaning. Secrets are redacted at every level.
 """
 
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from .redaction import redact_field, visible_host
 from .request_view import RequestView, field, is_refusal
 
 STREAMS: Final = 2
-"""From here on, watches and tunnels are parts of when they begin."""
+"""From this level on, watches and tunnels are logged when they begin."""
 DECISIONS: Final = 3
 TIMING: Final = 6
 REQUEST_FIELDS: Final = 7
@@ -21,12 +20,12 @@ RESPONSE_FIELDS: Final = 8
 
 
 def beginning(record: Record, view: RequestView) -> str:
-    """That the gate let a request pass."""
+    """The message for a request that the gate has accepted."""
     return f"gate: accepted {_request(record, view)}"
 
 
 def ending(record: Record, view: RequestView, verbosity: int) -> Iterator[str]:
-    """What can be parts of an exchange that is over."""
+    """The messages for an exchange that has ended."""
     if record.rule and verbosity >= DECISIONS:
         verdict = "refused" if is_refusal(record) else "answered"
         yield f"gate: {verdict} {_request(record, view)} by {record.rule}"

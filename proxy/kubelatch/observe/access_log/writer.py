@@ -1,8 +1,8 @@
-"""One file that lines are appended to, by a thread of its own.
+"""Appends lines to a file, in a thread.
 
-Whoever writes never waits: not for a disk, not for a views of a pipe that has gone to lunch.
-What cannot be written is dropped and counted, said once, and said again when writing works
-again. Lines are never mixed: a batch that was cut in the middle is ended before the next.
+Callers never wait for a slow disk or a pipe that nobody reads. Lines that cannot be written are
+dropped and counted; the loss is reported once, and once more when writing works again. Lines are
+never mixed: a batch that was cut in the middle is ended with a newline before the next.
 """
 
 import contextlib
@@ -22,27 +22,28 @@ from ...redact import printable, redact, redact_path, sanitize
 from ...system.supervision import where
 
 STDERR: Final = "-"
-# What may wait for a slow disk or views; some ten thousand lines.
+# Lines that wait for a slow disk or reader; some ten thousand.
 _MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
-# Between two writes, in seconds: what comes meanwhile goes out together, and each time that the
-# thread wakes up it competes with the event loop for the interpreter.
+# Seconds between two writes. Each wake-up of the thread competes with the event loop for the GIL,
+# so lines are collected.
 _WRITE_INTERVAL: Final = 0.02
-# Of the program's own log, in characters.
+# Of one message of the program's log, in characters.
 _MAX_LINE_LENGTH: Final = 8000
-# How long the end of the process waits for a views that does not read.
+# Seconds that closing waits for a reader that does not read.
 _CLOSE_TIMEOUT: Final = 5.0
 
 
 class LogWriter:
-    """See the module.
+    """Writes lines to a file, a named pipe or standard error.
 
     Args:
-        path: the file, made if need be and readable by its owner only, or a named pipe;
+        path: the file, created with mode 0600 if it does not exist, or a named pipe;
             :data:`STDERR` is standard error.
-        report: is parts, from any thread, when lines are lost and when that is over.
+        report: called from any thread with a message when lines are lost, and when writing works
+            again.
 
     Attributes:
-        lost: how many lines could not be written.
+        lost: the number of lines that could not be written.
 
     Raises:
         UsageError: the file cannot be opened.
@@ -53,7 +54,7 @@ class LogWriter:
         self._report = report
         self._fd = _stderr() if path == STDERR else _open(path)
         self._changed = threading.Condition()
-        # None stands for the file to be opened anew, behind what was written before.
+        # None stands for reopening the file, once the lines before it are written.
         self._queued: list[bytes | None] = []
         self._size = 0
         self._closed = False
@@ -64,13 +65,13 @@ class LogWriter:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person may be looking."""
+        """Whether it writes to a terminal."""
         with contextlib.suppress(OSError):
             return os.isatty(self._fd)
         return False
 
     def write(self, lines: bytes) -> None:
-        """Take whole lines, each with its end; they are written soon, in order."""
+        """Queue whole lines, each with its line end; they are written soon, in order."""
         with self._changed:
             if self._closed:
                 return
@@ -82,14 +83,14 @@ class LogWriter:
             self._wake()
 
     def reopen(self) -> None:
-        """Open the file anew, once what was written before is in the old one (for logrotate)."""
+        """Reopen the file once the queued lines are in the old one, as logrotate needs it."""
         with self._changed:
             if self._path != STDERR and not self._closed:
                 self._queued.append(None)
                 self._wake()
 
     def close(self) -> None:
-        """Write what waits, within seconds, and end. May be repeated."""
+        """Write what is queued, for at most five seconds, and close. May be repeated."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -122,7 +123,7 @@ class LogWriter:
                 self._report_state(f"loses lines: internal error ({where(error)})")
 
     def _write_queued(self) -> bool:
-        """Write what waits; False if it is closed and nothing does."""
+        """Write what is queued, or wait for it; False if closed and nothing is queued."""
         with self._changed:
             while not self._queued and not self._closed:
                 self._changed.wait()
@@ -148,7 +149,7 @@ class LogWriter:
                 try:
                     rest = rest[os.write(self._fd, rest) :]
                 except BlockingIOError:
-                    # Somebody who shares our standard error has made it non-blocking.
+                    # Another process that shares standard error has made it non-blocking.
                     poll = select.poll()
                     poll.register(self._fd, select.POLLOUT)
                     poll.poll(1000)
@@ -184,13 +185,13 @@ class LogWriter:
 
 
 def _stderr() -> int:
-    """Standard error; nowhere if it was closed at start, when its number is another file's."""
+    """Standard error; ``/dev/null`` if it was closed at start, since 2 may be another file then."""
     return 2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 def _open(path: str) -> int:
-    # Who opens a pipe for writing alone waits until somebody reads it, and is cut off when that
-    # one leaves. Whoever reads next gets what the pipe has kept.
+    # Opening a pipe for writing alone blocks until it has a reader, and writing fails once that
+    # reader leaves (fifo(7)). Opened both ways, it keeps lines for the next reader.
     mode = os.O_RDWR if _is_pipe(path) else os.O_WRONLY
     flags = mode | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
     try:
@@ -207,18 +208,18 @@ def _is_pipe(path: str) -> bool:
 
 
 def sanitized_traceback(error: BaseException) -> str:
-    """The traceback, fit to be shown: each line with its end."""
+    """The traceback, redacted and escaped; each line with its line end."""
     parts = redact("".join(traceback.format_exception(error)))
     return "".join(f"{printable(line)}\n" for line in parts.splitlines())
 
 
 class LogHandler(logging.Handler):
-    """Sends what the program has to say of itself to a writer, one line each.
+    """Writes the program's own log, one line for each record.
 
     Args:
-        writer: usually that of standard error, which a request log may share.
-        tracebacks: say where a fault of ours came from, which takes more lines.
-        mark: what stands before each line, by the level of the record; the journal reads it.
+        writer: usually that of standard error, which the request log may share.
+        tracebacks: add the traceback of an exception, in more lines.
+        mark: returns the prefix of each line for the level of a record, as the journal reads it.
     """
 
     def __init__(
@@ -234,7 +235,7 @@ class LogHandler(logging.Handler):
         self._mark = mark
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, sanitized; of an exception its name and its text."""
+        """Write the record, sanitized; an exception is added by its type and text."""
         text, trace = record.getMessage(), ""
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]

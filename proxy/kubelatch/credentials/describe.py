@@ -1,4 +1,4 @@
-"""Describes the cluster, the user and the credential without a network request.
+"""What ``kubelatch check`` can tell before it asks the network: which files, whom, and how.
 
 Plain values without secrets. Times are seconds since the epoch.
 """
@@ -12,12 +12,13 @@ from ..kubeconfig import DISK, ClientConfig, FileReader, Impersonation, proxy_fo
 from .tls import CertificateInfo, certificate_info
 from .values import CredentialSource, SourceStatus
 
-_WARN_SECONDS = 7 * 24 * 3600.0
+SOON = 7 * 24 * 3600.0
+"""An expiry within this many seconds is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """The chosen cluster and user. ``files`` has each path, and whether the file exists."""
+    """A chosen cluster and user. ``files`` tells of each file whether it is there."""
 
     source: str
     files: tuple[tuple[str, bool], ...]
@@ -42,7 +43,7 @@ def describe(
     now: float,
     files: FileReader = DISK,
 ) -> Description:
-    """Describe the configuration and the state of its credential; nothing is run or fetched."""
+    """Describe the choice and the state of its credential; nothing is run or asked."""
     status = source.describe()
     ca = certificate_info(config.tls.ca_data) if config.tls.ca_data else None
     warnings = (*config.warnings, *expiry_warnings(status, now=now, ca=ca))
@@ -66,17 +67,15 @@ def describe(
 def expiry_warnings(
     status: SourceStatus, *, now: float, ca: CertificateInfo | None = None
 ) -> tuple[str, ...]:
-    """Warnings about what has expired, or will within a week and is not renewed automatically."""
+    """What has expired, or will within a week and is not renewed by itself."""
     warnings = []
     for what, info in (("client certificate", status.certificate), ("cluster's CA", ca)):
         if info is not None and info.not_before > now:
             warnings.append(f"the {what} is not valid before {_date(info.not_before)}")
-        if info is not None and info.not_after < now + _WARN_SECONDS:
+        if info is not None and info.not_after < now + SOON:
             warnings.append(_expiry(what, info.not_after, now))
     renewed = status.kind in {"exec", "oidc", "token-file"}
-    if status.expires_at is not None and status.expires_at < now + (
-        0 if renewed else _WARN_SECONDS
-    ):
+    if status.expires_at is not None and status.expires_at < now + (0 if renewed else SOON):
         warnings.append(_expiry("token", status.expires_at, now))
     return tuple(warnings)
 

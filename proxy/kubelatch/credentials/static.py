@@ -1,8 +1,8 @@
-"""Credentials from the kubeconfig itself, or from files that are replaced now and then.
+"""Credentials that are given once, or live in files that are replaced now and then.
 
-``reload`` compares files by stat and reads those that have changed. It is never called while a
-request waits, as a file system may hang. If a new file cannot be used, that is logged and the old
-content stays in use, for certificate and token separately.
+Files are compared by stat, and read again when they changed, by whoever calls ``reload``: never on
+the way of a request, which a file system that hangs would hold up. A new file that cannot be used
+is reported and the old content goes on, certificate and token each for itself.
 """
 
 import logging
@@ -24,17 +24,19 @@ Content = TypeVar("Content")
 
 
 class FileBacked(Generic[Content]):
-    """A value read from files, and read again when they change.
+    """A value made from files, and made again when they change.
 
-    The constructor raises what ``read`` raises. Later errors are stored in ``error``; the old value
-    stays, and the files are read again at every :meth:`reload`.
+    The first reading raises whatever ``read`` raises. Later failures are kept in ``error`` while
+    the old value stands, and the files are read again at every look.
 
     Args:
-        what: the value's name in the log.
+        what: what to call the value in the log.
         paths: the files.
-        read: returns the value; raises ConfigError.
-        files: detects changes.
+        read: makes the value; raises ConfigError.
+        files: tells whether they changed.
     """
+
+    __slots__ = ("_files", "_read", "_seen", "_what", "error", "paths", "value")
 
     def __init__(
         self,
@@ -48,12 +50,12 @@ class FileBacked(Generic[Content]):
         self._what = what
         self._read = read
         self._files = files
-        # Before reading, so that the next reload detects a change in between.
+        # Taken before reading: what is replaced in between is noticed by the next look.
         self._seen = signatures(paths, files)
         self.value = read()
 
     def reload(self) -> None:
-        """Read the value again if a file has changed, or if the last reading failed."""
+        """Read again if a file changed, or if the last reading failed."""
         now = signatures(self.paths, self._files)
         if now == self._seen and self.error is None:
             return
@@ -62,7 +64,7 @@ class FileBacked(Generic[Content]):
         except ConfigError as error:
             self._fail(error)
             return
-        except Exception as error:  # noqa: BLE001 -- whatever the content, the old value stays
+        except Exception as error:  # noqa: BLE001 -- whatever is in a file, the old value stands
             self._fail(
                 ConfigError(f"the {self._what} cannot be read: internal error ({where(error)})")
             )
@@ -83,6 +85,8 @@ class FileBacked(Generic[Content]):
 class StaticSource:
     """The certificate, token or password of a kubeconfig user, from data or files."""
 
+    __slots__ = ("_authorization", "_certificate", "_credential", "_kind", "_paths")
+
     def __init__(self, user: UserConfig, *, files: FileReader = DISK) -> None:
         """Read everything once. Blocks. Raises ConfigError."""
         self._kind = _kind(user)
@@ -99,19 +103,19 @@ class StaticSource:
         self._credential = self._assemble()
 
     def cached(self) -> Credential:
-        """The credential as of the last reload."""
+        """The credential as the files had it at the last look."""
         return self._credential
 
     async def get(self) -> Credential:
-        """The same as :meth:`cached`."""
+        """The same as :meth:`cached`: nothing here needs waiting."""
         return self._credential
 
     async def invalidate(self, credential: Credential) -> Credential | None:
-        """Another credential, if a reload has found one since."""
+        """Another credential if a look has found one by now."""
         return None if self._credential.same_as(credential) else self._credential
 
     def reload(self) -> Credential:
-        """Read the files that have changed."""
+        """Read the files again that changed."""
         if self._paths:
             self._certificate.reload()
             self._authorization.reload()
@@ -121,10 +125,10 @@ class StaticSource:
         return self._credential
 
     async def close(self) -> None:
-        """Do nothing: nothing runs."""
+        """Nothing is ever under way."""
 
     def describe(self) -> SourceStatus:
-        """Kind, expiry if certificate or token has one, and the last error of a file."""
+        """Kind, validity as far as certificate or token tell it, last failure of a file."""
         certificate = self._credential.certificate
         errors = (self._certificate.error, self._authorization.error)
         return SourceStatus(
@@ -158,7 +162,7 @@ def _kind(user: UserConfig) -> Kind:
 
 
 def read_certificate(user: UserConfig, files: FileReader) -> ClientCertificate | None:
-    """The user's client certificate and matching key. Raises ConfigError."""
+    """The user's client certificate and key, seen to belong together. Raises ConfigError."""
     if not user.has_certificate:
         return None
     chain = user.certificate_data or _read(user.certificate_file, files, "client-certificate")
@@ -169,7 +173,7 @@ def read_certificate(user: UserConfig, files: FileReader) -> ClientCertificate |
 
 
 def _read_authorization(user: UserConfig, files: FileReader) -> Secret | None:
-    """In Go's order: the token file, the token if the file has none, the password."""
+    """Go's order: the file, the token if the file gives none, then the password."""
     if user.token_file:
         try:
             content = _read(user.token_file, files, "tokenFile").decode("utf-8", "replace")

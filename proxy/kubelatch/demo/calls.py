@@ -14,6 +14,7 @@ from aiohttp import web
 from . import protobuf, status
 from .arrivals import Arrival
 from .authentication import User
+from .decoding import loads
 from .negotiation import JSON, YAML, Format, check_routed, error_format, negotiate
 from .paths import Target
 from .resources import Resource
@@ -66,6 +67,17 @@ class Call:
         return bool(values)
 
     @property
+    def field_validation(self) -> str:
+        """What becomes of fields that the schema does not have: Strict, Warn or Ignore."""
+        return self.target.option("fieldValidation") or "Warn"
+
+    @property
+    def manager(self) -> str:
+        """Whose fields a write sets: the client's name (apiserver ``managerOrUserAgent``)."""
+        agent = self.request.headers.get("User-Agent", "").partition("/")[0]
+        return self.target.option("fieldManager") or agent[:128] or "unknown"
+
+    @property
     def format(self) -> Format:
         """The form that the client prefers.
 
@@ -88,7 +100,7 @@ class Call:
             raise status.unsupported_media_type(f"{JSON}, {YAML}, {protobuf.MEDIA_TYPE}")
         body = await self.arrival.body()
         try:
-            return yaml.safe_load(body) if media_type == YAML else json.loads(body)
+            return yaml.safe_load(body) if media_type == YAML else loads(body)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise status.bad_request(f"couldn't get version/kind; json parse error: {error}") from (
                 error

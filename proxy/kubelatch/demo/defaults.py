@@ -1,207 +1,208 @@
-"""What the API server fills in and refuses before it stores an object.
+"""What the API server fills in before it validates and stores an object.
 
-Only the defaults and rules that a reader of ``kubectl describe`` or a controller here would miss.
-There is no schema: unknown fields are kept, not refused.
+The published schemas have no defaults, so ``data/defaults.json`` has them by definition; those that
+depend on other fields are :data:`_COMPUTED` (k8s.io/kubernetes ``pkg/apis/*/v1/defaults.go``).
 """
 
 import base64
 import copy
-import re
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from .resources import DEPLOYMENTS, PODS, REPLICA_SETS, SECRETS, SERVICES, Resource
-from .selectors import matches_labels
-from .status import Object, StatusError, invalid
-
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-_SUBDOMAIN_PROBLEM = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
-    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
-    f"for validation is '{_LABEL}(\\.{_LABEL})*')"
-)
-_FREE_NAMES = ("rbac.authorization.k8s.io",)
-"""Groups whose names are path segments, not DNS names: ``system:basic-user`` is one."""
+from . import schemas
+from .resources import Resource
+from .schemas import Schema
+from .status import Object
 
 
-def validate_name(resource: Resource, name: str) -> None:
-    """Raise StatusError 422 for a name that the API server would refuse."""
-    if not name:
-        raise invalid(
-            resource, "", "metadata.name", "Required value: name or generateName is required"
-        )
-    if resource.group in _FREE_NAMES:
-        if "/" in name or "%" in name or name in {".", ".."}:
-            raise _invalid_name(resource, name, "may not contain '/' or '%'")
-        return
-    if len(name) > 253:
-        raise _invalid_name(resource, name, "must be no more than 253 bytes")
-    if not _SUBDOMAIN.fullmatch(name):
-        raise _invalid_name(resource, name, _SUBDOMAIN_PROBLEM)
+@functools.cache
+def _defaults() -> Mapping[str, Object]:
+    loaded: dict[str, Object] = schemas.read("defaults.json")
+    return loaded
 
 
 def with_defaults(resource: Resource, obj: Object) -> Object:
     """A copy of ``obj`` with the defaults of its kind."""
     obj = copy.deepcopy(obj)
-    fill = _DEFAULTS.get(resource)
-    if fill is not None:
-        fill(obj)
+    if resource.custom is not None:
+        fill_custom(resource.custom.schema, obj)
+        return obj
+    schema = schemas.schema_of(resource)
+    if "status" in schema["properties"]:
+        obj.setdefault("status", {})
+    name = schemas.name_of(resource.group, resource.version, resource.kind)
+    _fill(name, schema, obj, obj)
     return obj
 
 
-def validate(resource: Resource, obj: Object) -> None:
-    """Raise StatusError 422 for an object that a controller could not work with."""
-    check = _CHECKS.get(resource)
-    if check is not None and (problem := check(resource, obj)) is not None:
-        raise problem
+def fill_custom(schema: Schema, value: Any) -> None:
+    """Fill in the defaults of a CustomResourceDefinition's schema, in place."""
+    if isinstance(value, dict):
+        for key, row in (schema.get("properties") or {}).items():
+            if key not in value and "default" in row:
+                value[key] = copy.deepcopy(row["default"])
+            if key in value:
+                fill_custom(row, value[key])
+        if isinstance(rest := schema.get("additionalProperties"), dict):
+            for item in value.values():
+                fill_custom(rest, item)
+    elif isinstance(value, list) and isinstance(items := schema.get("items"), dict):
+        for item in value:
+            fill_custom(items, item)
 
 
-def _invalid_name(resource: Resource, name: str, problem: str) -> StatusError:
-    return invalid(resource, name, "metadata.name", f'Invalid value: "{name}": {problem}')
+def _fill(name: str, schema: Schema, value: Any, root: Object) -> None:
+    if isinstance(value, list):
+        item_name, item_schema = schemas.resolve(schema.get("items") or {})
+        for item in value:
+            _fill(item_name, item_schema, item, root)
+        return
+    if not isinstance(value, dict):
+        return
+    short = schemas.short_name(name)
+    for key, default in (_defaults().get(short) or {}).items():
+        if key not in value:
+            value[key] = copy.deepcopy(default)
+    if (compute := _COMPUTED.get(short)) is not None:
+        compute(value, root)
+    if short.endswith("Status"):
+        for key in schema.get("required") or ():
+            if schema["properties"][key].get("type") == "integer":
+                value.setdefault(key, 0)
+    properties = schema.get("properties") or {}
+    for key, item in value.items():
+        if isinstance(item, dict | list) and key in properties:
+            _fill(*schemas.resolve(properties[key]), item, root)
 
 
-def _fill(target: Object, **values: Any) -> None:
+def _missing(target: Object, **values: Any) -> None:
     for key, value in values.items():
         target.setdefault(key, value)
 
 
-def _pod_spec(spec: Object) -> None:
-    for container in spec.get("containers") or []:
-        image = str(container.get("image", ""))
-        latest = ":" not in image.rpartition("/")[2] or image.endswith(":latest")
-        _fill(
-            container,
-            resources={},
-            terminationMessagePath="/dev/termination-log",
-            terminationMessagePolicy="File",
-            imagePullPolicy="Always" if latest else "IfNotPresent",
-        )
-        for port in container.get("ports") or []:
-            _fill(port, protocol="TCP")
-    _fill(
-        spec,
-        restartPolicy="Always",
-        terminationGracePeriodSeconds=30,
-        dnsPolicy="ClusterFirst",
-        securityContext={},
-        schedulerName="default-scheduler",
-    )
+def _container(container: Object, _: Object) -> None:
+    image = str(container.get("image", ""))
+    latest = ":" not in image.rpartition("/")[2] or image.endswith(":latest")
+    _missing(container, imagePullPolicy="Always" if latest else "IfNotPresent")
+    resources = container["resources"]
+    for key, quantity in (resources.get("limits") or {}).items():
+        resources.setdefault("requests", {}).setdefault(key, quantity)
 
 
-def _pod(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _pod_spec(spec)
-    _fill(
+def _pod(obj: Object, _: Object) -> None:
+    spec = obj["spec"]
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    _missing(
         spec,
-        serviceAccountName="default",
+        serviceAccountName=account,
+        serviceAccount=account,
         enableServiceLinks=True,
         preemptionPolicy="PreemptLowerPriority",
         priority=0,
-        tolerations=[
-            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-            for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-        ],
     )
-    _fill(obj.setdefault("status", {}), phase="Pending", qosClass=_qos_class(spec))
+    kept = spec.setdefault("tolerations", [])
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(row.get("key") in {key, None} for row in kept):
+            toleration = {"key": key, "operator": "Exists", "effect": "NoExecute"}
+            kept.append(toleration | {"tolerationSeconds": 300})
+    _missing(obj["status"], phase="Pending", qosClass=qos_class(spec))
 
 
-def _qos_class(spec: Object) -> str:
+def qos_class(spec: Object) -> str:
+    """How a pod's resources class it (``qos.GetPodQOS``)."""
     resources = [container.get("resources") or {} for container in spec.get("containers") or []]
     if not any(row.get("requests") or row.get("limits") for row in resources):
         return "BestEffort"
     guaranteed = all(
-        row.get("limits") and row.get("requests", row["limits"]) == row["limits"]
+        {"cpu", "memory"} <= set(row.get("limits") or {})
+        and row.get("requests", row["limits"]) == row["limits"]
         for row in resources
     )
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _deployment(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    rolling = {"maxSurge": "25%", "maxUnavailable": "25%"}
-    _fill(
-        spec,
-        replicas=1,
-        strategy={"type": "RollingUpdate", "rollingUpdate": rolling},
-        revisionHistoryLimit=10,
-        progressDeadlineSeconds=600,
-    )
-    _pod_spec(spec.setdefault("template", {}).setdefault("spec", {}))
+def _template_labels(obj: Object, _: Object) -> None:
+    spec = obj.get("spec") or {}
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if labels and obj.get("kind") == "ReplicationController":
+        _missing(spec, selector=labels)
 
 
-def _replica_set(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _fill(spec, replicas=1)
-    _pod_spec(spec.setdefault("template", {}).setdefault("spec", {}))
+def _strategy(strategy: Object, _: Object) -> None:
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        _missing(rolling, maxUnavailable="25%", maxSurge="25%")
 
 
-def _service(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _fill(spec, type="ClusterIP", sessionAffinity="None", internalTrafficPolicy="Cluster")
-    for port in spec.get("ports") or []:
-        _fill(port, protocol="TCP", targetPort=port.get("port"))
-    obj.setdefault("status", {"loadBalancer": {}})
+def _daemon_set(obj: Object, _: Object) -> None:
+    generation = "deprecated.daemonset.template.generation"
+    obj["metadata"].setdefault("annotations", {}).setdefault(generation, "1")
 
 
-def _secret(obj: Object) -> None:
-    obj.setdefault("type", "Opaque")
+def _service(spec: Object, _: Object) -> None:
+    if spec["type"] != "ExternalName":
+        _missing(spec, internalTrafficPolicy="Cluster")
+        headless = spec.get("clusterIP") == "None" and not spec.get("selector")
+        families = ["IPv4", "IPv6"] if headless else ["IPv4"]
+        policy = "RequireDualStack" if headless else "SingleStack"
+        _missing(spec, ipFamilies=families, ipFamilyPolicy=policy)
+    if spec["type"] in {"NodePort", "LoadBalancer"}:
+        _missing(spec, externalTrafficPolicy="Cluster")
+    if spec["type"] == "LoadBalancer":
+        _missing(spec, allocateLoadBalancerNodePorts=True)
+
+
+def _service_port(port: Object, _: Object) -> None:
+    if "port" in port and port.get("targetPort") in {None, 0, ""}:
+        port["targetPort"] = port["port"]
+
+
+def _secret(obj: Object, _: Object) -> None:
     for key, text in (obj.pop("stringData", None) or {}).items():
         obj.setdefault("data", {})[key] = base64.b64encode(str(text).encode()).decode()
 
 
-_DEFAULTS: dict[Resource, Callable[[Object], None]] = {
-    PODS: _pod,
-    DEPLOYMENTS: _deployment,
-    REPLICA_SETS: _replica_set,
-    SERVICES: _service,
-    SECRETS: _secret,
-}
+def _job(spec: Object, root: Object) -> None:
+    if root.get("kind") == "CronJob":
+        return
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    _missing(spec, parallelism=1, backoffLimit=6, completionMode="NonIndexed", suspend=False)
+    _missing(spec, manualSelector=False, podReplacementPolicy="TerminatingOrFailed")
 
 
-def _check_containers(
-    resource: Resource, name: str, spec: Object, field: str
-) -> StatusError | None:
-    containers = spec.get("containers")
-    if not containers:
-        return invalid(resource, name, f"{field}.containers", "Required value")
-    for index, container in enumerate(containers):
-        for key in ("name", "image"):
-            if not container.get(key):
-                place = f"{field}.containers[{index}].{key}"
-                return invalid(resource, name, place, "Required value")
-    return None
+def _network_policy(spec: Object, _: Object) -> None:
+    types = ["Ingress", "Egress"] if "egress" in spec else ["Ingress"]
+    _missing(spec, podSelector={}, policyTypes=types)
 
 
-def _check_pod(resource: Resource, obj: Object) -> StatusError | None:
-    return _check_containers(resource, obj["metadata"]["name"], obj["spec"], "spec")
+def _subject(subject: Object, _: Object) -> None:
+    group = "" if subject.get("kind") == "ServiceAccount" else "rbac.authorization.k8s.io"
+    if group:
+        _missing(subject, apiGroup=group)
 
 
-def _check_workload(resource: Resource, obj: Object) -> StatusError | None:
-    name, spec = obj["metadata"]["name"], obj["spec"]
-    selector, template = spec.get("selector"), spec["template"]
-    if not selector:
-        return invalid(resource, name, "spec.selector", "Required value")
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    if not matches_labels(selector, labels):
-        problem = f"Invalid value: {labels}: `selector` does not match template `labels`"
-        return invalid(resource, name, "spec.template.metadata.labels", problem)
-    replicas = spec["replicas"]
-    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
-        problem = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        return invalid(resource, name, "spec.replicas", problem)
-    return _check_containers(resource, name, template["spec"], "spec.template.spec")
+def _definition(spec: Object, root: Object) -> None:
+    names = spec.setdefault("names", {})
+    kind = str(names.get("kind", ""))
+    _missing(names, singular=kind.lower(), listKind=f"{kind}List" if kind else "")
+    stored = [row["name"] for row in spec.get("versions") or [] if row.get("storage")]
+    root.setdefault("status", {}).setdefault("storedVersions", stored)
 
 
-def _check_service(resource: Resource, obj: Object) -> StatusError | None:
-    if not obj["spec"].get("ports") and obj["spec"].get("clusterIP") != "None":
-        return invalid(resource, obj["metadata"]["name"], "spec.ports", "Required value")
-    return None
-
-
-_CHECKS: dict[Resource, Callable[[Resource, Object], StatusError | None]] = {
-    PODS: _check_pod,
-    DEPLOYMENTS: _check_workload,
-    REPLICA_SETS: _check_workload,
-    SERVICES: _check_service,
+_COMPUTED: Mapping[str, Callable[[Object, Object], None]] = {
+    "core.v1.Container": _container,
+    "core.v1.EphemeralContainer": _container,
+    "core.v1.Pod": _pod,
+    "core.v1.ReplicationController": _template_labels,
+    "core.v1.ServiceSpec": _service,
+    "core.v1.ServicePort": _service_port,
+    "core.v1.Secret": _secret,
+    "apps.v1.DeploymentStrategy": _strategy,
+    "apps.v1.DaemonSet": _daemon_set,
+    "batch.v1.JobSpec": _job,
+    "networking.v1.NetworkPolicySpec": _network_policy,
+    "rbac.v1.Subject": _subject,
+    "CustomResourceDefinitionSpec": _definition,
 }

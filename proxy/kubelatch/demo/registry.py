@@ -9,25 +9,35 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import status
+from . import checks, status
 from .admission import complete_pod
-from .defaults import validate, validate_name, with_defaults
+from .defaults import with_defaults
+from .ownership import Writer, recorded
 from .resources import (
-    DEPLOYMENTS,
+    JOBS,
     NAMESPACES,
+    NODES,
     PODS,
-    REPLICA_SETS,
     SERVICES,
     Catalog,
     Resource,
 )
 from .status import Object
 from .store import Store
+from .validation import refuse, validate
 
 Admission = Callable[[Object, Object | None], Object]
 """Gives an object as it may be stored, from the new and the stored one; refuses others."""
-_CONTROLLED = frozenset({PODS, SERVICES, DEPLOYMENTS, REPLICA_SETS})
-"""Resources whose status is only ever written by controllers: what a client creates has none."""
+_CONTROLLER = "kube-controller-manager"
+_PROTECTED = {
+    "persistentvolumeclaims": ["kubernetes.io/pvc-protection"],
+    "persistentvolumes": ["kubernetes.io/pv-protection"],
+}
+"""Finalizers that new objects get, by resource."""
+_PARTS = {"ephemeralcontainers": ("ephemeralContainers",), "resize": ("containers",)}
+"""What of a pod's spec a subresource writes."""
+_GVK = 'no kind "{kind}" is registered for version "{version}" in scheme'
+_SCHEME = '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -58,6 +68,7 @@ class Registry:
         *,
         dry_run: bool = False,
         admit: Admission | None = None,
+        writer: Writer | None = None,
     ) -> Object:
         """Store a new object, with defaults, and as ``admit`` leaves it.
 
@@ -65,31 +76,59 @@ class Registry:
             StatusError: 400, 403, 404, 409 or 422.
         """
         metadata = self._checked_metadata(resource, namespace, obj)
+        if metadata.pop("resourceVersion", ""):
+            raise status.plain_error("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = f"{metadata['generateName']}{self.store.identifiers.suffix()}"
-        for key in ("resourceVersion", "selfLink", *_SERVER_OWNED):
+        for key in ("selfLink", "managedFields", *_SERVER_OWNED):
             metadata.pop(key, None)
-        validate_name(resource, metadata.get("name", ""))
+        name = str(metadata.get("name") or "")
         if namespace:
-            self._require_namespace(resource, namespace)
-        if resource in _CONTROLLED:
+            self._require_namespace(resource, namespace, name)
+        if "status" in resource.subresources and resource != NODES:
             obj = {key: value for key, value in obj.items() if key != "status"}
-        obj = _prepared(resource, obj | {"metadata": metadata})
-        name = metadata["name"]
-        if self.store.get(resource, namespace, name) is not None:
-            raise status.already_exists(resource, name)
-        if resource == PODS:
-            obj = complete_pod(self.store, obj)
-        if admit is not None:
-            obj = admit(obj, None)
-        if "spec" in obj and resource not in {SERVICES, NAMESPACES}:
-            obj["metadata"]["generation"] = 1
-        if resource == SERVICES and obj["spec"].get("type") != "ExternalName":
-            address = obj["spec"].setdefault("clusterIP", self._cluster_ip())
-            obj["spec"].setdefault("clusterIPs", [address])
+        identity = {"kind": resource.kind, "apiVersion": resource.api_version}
+        obj = with_defaults(resource, identity | obj | {"metadata": metadata})
         if resource == NAMESPACES:
             self._new_namespace(obj)
+        writer = writer or Writer(manager=_CONTROLLER, now=self.store.now())
+        obj = recorded(resource, {}, obj, writer)
+        obj = self._completed(resource, obj)
+        if admit is not None:
+            obj = admit(obj, None)
+        validate(resource, obj)
+        if self.store.get(resource, namespace, name) is not None:
+            raise status.already_exists(resource, name)
         return self.store.stamp(obj) if dry_run else self.store.create(resource, obj)
+
+    def _completed(self, resource: Resource, obj: Object) -> Object:
+        """What a new object gets besides its defaults: addresses, tokens, finalizers."""
+        if resource == PODS:
+            obj = complete_pod(self.store, obj)
+        metadata = obj["metadata"]
+        if resource.generations or resource.custom is not None:
+            metadata["generation"] = 1
+        if finalizers := _PROTECTED.get(resource.qualified):
+            metadata["finalizers"] = [*(metadata.get("finalizers") or []), *finalizers]
+        if resource == JOBS:
+            self._select_pods(obj)
+        if resource == SERVICES and obj["spec"].get("type") != "ExternalName":
+            address = obj["spec"].get("clusterIP") or self._cluster_ip()
+            obj["spec"] |= {"clusterIP": address, "clusterIPs": [address]}
+        return obj
+
+    def _select_pods(self, job: Object) -> None:
+        """The labels by which a Job finds its pods; its uid is among them."""
+        spec, metadata = job["spec"], job["metadata"]
+        if spec.get("manualSelector") or spec.get("selector"):
+            return
+        metadata["uid"] = self.store.identifiers.uid()
+        names = {"controller-uid": metadata["uid"], "job-name": metadata["name"]}
+        labels = {f"batch.kubernetes.io/{key}": value for key, value in names.items()} | names
+        key = "batch.kubernetes.io/controller-uid"
+        spec["selector"] = {"matchLabels": {key: metadata["uid"]}}
+        for owner in (metadata, spec["template"].setdefault("metadata", {})):
+            owner["labels"] = (owner.get("labels") or {}) | labels
 
     def update(
         self,
@@ -101,6 +140,7 @@ class Registry:
         subresource: str = "",
         dry_run: bool = False,
         admit: Admission | None = None,
+        writer: Writer | None = None,
     ) -> Object:
         """Replace an object by ``change`` of its stored version, as ``admit`` leaves it.
 
@@ -111,9 +151,14 @@ class Registry:
         obj = change(stored)
         metadata = self._checked_metadata(resource, namespace, obj)
         if metadata.get("name") != name:
+            if not metadata.get("name"):
+                raise status.bad_request(
+                    f"the name of the object ({name} based on URL) was undeterminable: name must "
+                    "be provided"
+                )
             raise status.bad_request(
-                f"the name of the object ({metadata.get('name')}) does not match the name on "
-                f"the URL ({name})"
+                f"the name of the object ({metadata['name']}) does not match the name on the URL "
+                f"({name})"
             )
         old = stored["metadata"]
         if metadata.get("resourceVersion") not in {None, "", old["resourceVersion"]}:
@@ -128,10 +173,21 @@ class Registry:
         obj = obj | {"metadata": metadata}
         if subresource in {"status", "approval"}:
             obj = stored | {"status": obj.get("status", {})}
+        elif subresource in _PARTS:
+            spec = with_defaults(resource, obj)["spec"]
+            part = {key: spec[key] for key in _PARTS[subresource] if key in spec}
+            obj = stored | {"spec": stored["spec"] | part}
+            metadata["generation"] = metadata.get("generation", 0) + int(obj != stored)
+            obj["metadata"] = metadata
         else:
             obj = self._updated_spec(resource, stored, obj)
+        writer = writer or Writer(manager=_CONTROLLER, now=self.store.now())
+        obj = recorded(resource, stored, obj, writer)
         if admit is not None:
             obj = admit(obj, stored)
+        if subresource == "resize":
+            refuse(resource, obj, list(checks.resize(obj["spec"], stored["spec"])))
+        validate(resource, obj, None if subresource in _PARTS else stored)
         if dry_run:
             return _preview(obj, stored)
         if old.get("deletionTimestamp") and not metadata.get("finalizers") and resource != PODS:
@@ -175,7 +231,7 @@ class Registry:
                     self.store.replace(resource, obj | {"metadata": metadata})
 
     def _updated_spec(self, resource: Resource, stored: Object, obj: Object) -> Object:
-        obj = _prepared(resource, obj)
+        obj = with_defaults(resource, obj)
         if "status" in resource.subresources and "status" in stored:
             obj["status"] = stored["status"]
         if resource == SERVICES:
@@ -190,19 +246,24 @@ class Registry:
 
     def _checked_metadata(self, resource: Resource, namespace: str, obj: Object) -> Object:
         """A copy of the metadata, once kind and namespace are known to fit the URL."""
-        kind, version = obj.get("kind", resource.kind), obj.get("apiVersion", resource.api_version)
-        if version != resource.api_version:
+        kind = obj.get("kind") or resource.kind
+        version = obj.get("apiVersion") or resource.api_version
+        served = {(row.api_version, row.kind) for row in self.catalog}
+        unfit = f'{kind} in version "{version}" cannot be handled as a {resource.kind}: '
+        if (version, kind) == (resource.api_version, resource.kind):
+            pass
+        elif kind == resource.kind and "/" in version:
             raise status.bad_request(
                 f"the API version in the data ({version}) does not match the expected API "
                 f"version ({resource.api_version})"
             )
-        if kind != resource.kind:
-            raise status.bad_request(
-                f'{kind} in version "{version}" cannot be handled as a {resource.kind}'
-            )
+        elif (version, kind) in served:
+            types = f"({_go(version)}.{kind}) to ({resource.group or 'core'}.{resource.kind})"
+            raise status.bad_request(f"{unfit}converting {types}: unknown conversion")
+        else:
+            known = _GVK.format(kind=kind, version=version)
+            raise status.bad_request(f"{unfit}{known} {_SCHEME}")
         metadata = obj.get("metadata") or {}
-        if not isinstance(metadata, dict):
-            raise status.bad_request("metadata is not an object")
         if metadata.get("namespace", namespace) != namespace:
             raise status.bad_request(
                 "the namespace of the provided object does not match the namespace sent on the "
@@ -210,13 +271,20 @@ class Registry:
             )
         return metadata | ({"namespace": namespace} if namespace else {})
 
-    def _require_namespace(self, resource: Resource, namespace: str) -> None:
+    def _require_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         found = self.get(NAMESPACES, "", namespace)
         if found["metadata"].get("deletionTimestamp"):
-            raise status.forbidden(
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            raise status.not_admitted(
+                resource,
+                name,
                 f"unable to create new content in namespace {namespace} because it is being "
                 "terminated",
-                {"kind": resource.plural},
+                [cause],
             )
 
     def _new_namespace(self, obj: Object) -> None:
@@ -237,19 +305,6 @@ def _preview(obj: Object, stored: Object) -> Object:
     return obj | {"metadata": obj["metadata"] | version}
 
 
-def _prepared(resource: Resource, obj: Object) -> Object:
-    """The object with its defaults, if it has the shape of its kind.
-
-    Raises:
-        StatusError: 400 or 422.
-    """
-    for key in ("spec", "status"):
-        if not isinstance(obj.get(key) or {}, dict):
-            raise status.bad_request(f"{resource.kind}.{key} is not an object")
-    try:
-        obj = with_defaults(resource, obj)
-        validate(resource, obj)
-    except (AttributeError, KeyError, TypeError) as error:
-        message = f"the object does not have the shape of a {resource.kind}: {error}"
-        raise status.bad_request(message) from error
-    return obj
+def _go(api_version: str) -> str:
+    """The name of the Go package of a version."""
+    return api_version.rpartition("/")[2]

@@ -1,11 +1,12 @@
-"""The kinds that are served, one row each.
+"""The kinds that are served, one row each in ``data/resources.txt``.
 
-Discovery, OpenAPI, routing, authorization and storage are all driven by this table, and by what
+Discovery, OpenAPI, routing, authorization and storage are all driven by that table, and by what
 CustomResourceDefinitions add to a :class:`Catalog`. A kind in neither does not exist.
 """
 
 import base64
 import hashlib
+import importlib.resources
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +58,8 @@ class Resource:
     subresources: Mapping[str, Subresource] = field(default_factory=dict, hash=False)
     storage: str = ""
     storage_version: str = ""
+    generations: bool = False
+    made_by_put: bool = False
     singular: str = ""
     list_kind: str = ""
     custom: Custom | None = field(default=None, hash=False, compare=False)
@@ -95,11 +98,7 @@ class Resource:
 
 
 def _row(group: str, version: str, text: str) -> Resource:
-    """Read a row: plural, kind, ``-`` for cluster scope, then what differs from the usual.
-
-    ``=`` short names, ``@`` categories, ``!`` verbs, ``>`` what it is stored as, and subresources:
-    ``/name:kind:verbs:group/version``, with the object's kind and :data:`_READ_WRITE` if left out.
-    """
+    """Read a row, as the head of the file explains it."""
     plural, kind, *words = text.split()
     given: dict[str, Any] = {}
     subresources: dict[str, Subresource] = {}
@@ -107,6 +106,10 @@ def _row(group: str, version: str, text: str) -> Resource:
         mark, rest = word[0], word[1:]
         if mark == "-":
             given["namespaced"] = False
+        elif mark == "#":
+            given["generations"] = True
+        elif mark == "+":
+            given["made_by_put"] = True
         elif mark == "=":
             given["short_names"] = tuple(rest.split(","))
         elif mark == "@":
@@ -131,168 +134,20 @@ def _row(group: str, version: str, text: str) -> Resource:
 
 
 _VERBS = {"": _READ_WRITE, "connect": _CONNECT, "every": _EVERY_METHOD}
-_SCALE = "/scale:Scale::autoscaling/v1"
-_GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (
-        "",
-        "v1",
-        (
-            "bindings Binding !create",
-            "componentstatuses ComponentStatus - =cs !get,list",
-            "configmaps ConfigMap =cm",
-            "endpoints Endpoints =ep",
-            "events Event =ev",
-            "limitranges LimitRange =limits",
-            "namespaces Namespace - =ns !create,delete,get,list,patch,update,watch "
-            "/finalize::update /status",
-            "nodes Node - =no /proxy:NodeProxyOptions:every /status",
-            "persistentvolumeclaims PersistentVolumeClaim =pvc /status",
-            "persistentvolumes PersistentVolume - =pv /status",
-            "pods Pod =po @all /attach:PodAttachOptions:connect /binding:Binding:create "
-            "/ephemeralcontainers /eviction:Eviction:create:policy/v1 "
-            "/exec:PodExecOptions:connect /log::get /portforward:PodPortForwardOptions:connect "
-            "/proxy:PodProxyOptions:every /resize /status",
-            "podtemplates PodTemplate",
-            f"replicationcontrollers ReplicationController =rc @all {_SCALE} /status",
-            "resourcequotas ResourceQuota =quota /status",
-            "secrets Secret",
-            "serviceaccounts ServiceAccount =sa "
-            "/token:TokenRequest:create:authentication.k8s.io/v1",
-            "services Service =svc @all /proxy:ServiceProxyOptions:every /status",
-        ),
-    ),
-    ("apiregistration.k8s.io", "v1", ("apiservices APIService - @api-extensions /status",)),
-    (
-        "apps",
-        "v1",
-        (
-            "controllerrevisions ControllerRevision",
-            "daemonsets DaemonSet =ds @all /status",
-            f"deployments Deployment =deploy @all {_SCALE} /status",
-            f"replicasets ReplicaSet =rs @all {_SCALE} /status",
-            f"statefulsets StatefulSet =sts @all {_SCALE} /status",
-        ),
-    ),
-    ("events.k8s.io", "v1", ("events Event =ev >events/v1",)),
-    (
-        "authentication.k8s.io",
-        "v1",
-        (
-            "selfsubjectreviews SelfSubjectReview - !create",
-            "tokenreviews TokenReview - !create",
-        ),
-    ),
-    (
-        "authorization.k8s.io",
-        "v1",
-        (
-            "localsubjectaccessreviews LocalSubjectAccessReview !create",
-            "selfsubjectaccessreviews SelfSubjectAccessReview - !create",
-            "selfsubjectrulesreviews SelfSubjectRulesReview - !create",
-            "subjectaccessreviews SubjectAccessReview - !create",
-        ),
-    ),
-    (
-        "autoscaling",
-        "v2",
-        (
-            "horizontalpodautoscalers HorizontalPodAutoscaler =hpa @all /status "
-            ">horizontalpodautoscalers.autoscaling/v2",
-        ),
-    ),
-    (
-        "autoscaling",
-        "v1",
-        (
-            "horizontalpodautoscalers HorizontalPodAutoscaler =hpa @all /status "
-            ">horizontalpodautoscalers.autoscaling/v2",
-        ),
-    ),
-    ("batch", "v1", ("cronjobs CronJob =cj @all /status", "jobs Job @all /status")),
-    (
-        "certificates.k8s.io",
-        "v1",
-        ("certificatesigningrequests CertificateSigningRequest - =csr /approval /status",),
-    ),
-    (
-        "networking.k8s.io",
-        "v1",
-        (
-            "ingressclasses IngressClass -",
-            "ingresses Ingress =ing /status",
-            "ipaddresses IPAddress - =ip",
-            "networkpolicies NetworkPolicy =netpol",
-            "servicecidrs ServiceCIDR - /status",
-        ),
-    ),
-    ("policy", "v1", ("poddisruptionbudgets PodDisruptionBudget =pdb /status",)),
-    (
-        "rbac.authorization.k8s.io",
-        "v1",
-        (
-            "clusterrolebindings ClusterRoleBinding -",
-            "clusterroles ClusterRole -",
-            "rolebindings RoleBinding",
-            "roles Role",
-        ),
-    ),
-    (
-        "storage.k8s.io",
-        "v1",
-        (
-            "csidrivers CSIDriver -",
-            "csinodes CSINode -",
-            "csistoragecapacities CSIStorageCapacity",
-            "storageclasses StorageClass - =sc",
-            "volumeattachments VolumeAttachment - /status",
-            "volumeattributesclasses VolumeAttributesClass - =vac",
-        ),
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "v1",
-        (
-            "mutatingadmissionpolicies MutatingAdmissionPolicy - @api-extensions",
-            "mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding - @api-extensions",
-            "mutatingwebhookconfigurations MutatingWebhookConfiguration - @api-extensions",
-            "validatingadmissionpolicies ValidatingAdmissionPolicy - @api-extensions /status",
-            "validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding - @api-extensions",
-            "validatingwebhookconfigurations ValidatingWebhookConfiguration - @api-extensions",
-        ),
-    ),
-    (
-        "apiextensions.k8s.io",
-        "v1",
-        ("customresourcedefinitions CustomResourceDefinition - =crd,crds @api-extensions /status",),
-    ),
-    ("scheduling.k8s.io", "v1", ("priorityclasses PriorityClass - =pc",)),
-    ("coordination.k8s.io", "v1", ("leases Lease",)),
-    ("node.k8s.io", "v1", ("runtimeclasses RuntimeClass -",)),
-    ("discovery.k8s.io", "v1", ("endpointslices EndpointSlice",)),
-    (
-        "resource.k8s.io",
-        "v1",
-        (
-            "deviceclasses DeviceClass -",
-            "resourceclaims ResourceClaim /status",
-            "resourceclaimtemplates ResourceClaimTemplate",
-            "resourceslices ResourceSlice -",
-        ),
-    ),
-    (
-        "flowcontrol.apiserver.k8s.io",
-        "v1",
-        (
-            "flowschemas FlowSchema - /status",
-            "prioritylevelconfigurations PriorityLevelConfiguration - /status",
-        ),
-    ),
-)
-"""Groups in the order of discovery, which is that of their priorities."""
 
-RESOURCES: tuple[Resource, ...] = tuple(
-    _row(group, version, text) for group, version, rows in _GROUPS for text in rows
-)
+
+def _read() -> Iterator[Resource]:
+    """The rows of ``data/resources.txt``, groups in the order of discovery."""
+    path = importlib.resources.files(__package__) / "data" / "resources.txt"
+    group = version = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith(" "):
+            yield _row(group, version, line)
+        elif not line.startswith("#"):
+            group, _, version = line.rpartition("/")
+
+
+RESOURCES: tuple[Resource, ...] = tuple(_read())
 _BY_PATH = {(row.group, row.version, row.plural): row for row in RESOURCES}
 
 

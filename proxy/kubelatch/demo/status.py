@@ -52,8 +52,9 @@ class StatusError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
+        if self.reason:
+            status["reason"] = self.reason
         if self.details is not None:
             status["details"] = self.details
         return status | {"code": self.code}
@@ -85,6 +86,20 @@ def unauthorized() -> StatusError:
 def forbidden(message: str, details: Object | None = None) -> StatusError:
     """403, worded by the caller."""
     return StatusError(403, "Forbidden", message, details if details is not None else {})
+
+
+def not_admitted(
+    resource: Resource, name: str, why: str, causes: Sequence[Object] = ()
+) -> StatusError:
+    """403 by admission."""
+    details = _details(resource, name) | ({"causes": list(causes)} if causes else {})
+    subject = f'{resource.qualified} "{name}"'
+    return StatusError(403, "Forbidden", f"{subject} is forbidden: {why}", details)
+
+
+def plain_error(message: str) -> StatusError:
+    """500 for an error that has no reason of its own."""
+    return StatusError(500, "", message)
 
 
 def not_found(resource: Resource, name: str) -> StatusError:

@@ -107,7 +107,7 @@ class Store:
 
     def stamp(self, obj: Object) -> Object:
         """Give a new object its uid and creation time."""
-        metadata = obj["metadata"] | {"uid": self.identifiers.uid()}
+        metadata = {"uid": self.identifiers.uid()} | obj["metadata"]
         metadata["creationTimestamp"] = self.now()
         return obj | {"metadata": metadata}
 
@@ -162,8 +162,9 @@ class Store:
         previous: Object | None,
     ) -> Object:
         metadata = obj["metadata"] | {"resourceVersion": str(self.revision + 1)}
-        stored = {"kind": resource.kind, "apiVersion": resource.api_version} | obj
-        stored |= {"metadata": metadata}
+        stored: Object = {"kind": resource.kind, "apiVersion": resource.api_version}
+        stored |= obj
+        stored = stored | {"metadata": {key: metadata[key] for key in sorted(metadata, key=_place)}}
         self._objects.setdefault(resource.storage, {})[_key(stored)] = stored
         self._publish(kind, resource, stored, previous)
         return versions.present(resource, stored)
@@ -194,6 +195,18 @@ class Store:
 def timestamp(moment: dt.datetime) -> str:
     """RFC 3339 in UTC with whole seconds, as ``metav1.Time`` writes it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_ORDER = (
+    *("name", "generateName", "namespace", "uid", "resourceVersion", "generation"),
+    *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels"),
+    *("annotations", "ownerReferences", "finalizers", "managedFields"),
+)
+
+
+def _place(key: str) -> int:
+    """Where a field of the metadata stands, as ``ObjectMeta`` has them."""
+    return _ORDER.index(key) if key in _ORDER else len(_ORDER)
 
 
 def _key(obj: Object) -> Key:

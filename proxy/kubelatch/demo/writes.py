@@ -1,12 +1,15 @@
 """Create, update, patch and delete, with their subresources, and reviews."""
 
+import json
 from collections.abc import Callable
 
 from aiohttp import web
 
-from . import admission, patches, status
+from . import admission, patches, schemas, status, texts
 from .accounts import Tokens
-from .calls import Call, json_response
+from .calls import Call, json_response, warn
+from .decoding import DecodeError, Decoder, strict_error
+from .ownership import Writer
 from .reads import collection, get_response, plain_list
 from .registry import Admission, Registry
 from .resources import PODS, SERVICE_ACCOUNTS, Resource
@@ -37,14 +40,31 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
     if resource.namespaced and not call.namespace:
         raise status.bad_request("an empty namespace may not be set during creation")
     created = registry.create(
-        resource, call.namespace, obj, dry_run=call.dry_run, admit=_admission(registry, call)
+        resource,
+        call.namespace,
+        decode(call, obj),
+        dry_run=call.dry_run,
+        admit=_admission(registry, call),
+        writer=_writer(registry, call),
     )
     return get_response(call, created, 201)
 
 
 async def update(registry: Registry, call: Call) -> web.Response:
     """PUT."""
-    obj = await call.object()
+    obj = decode(call, await call.object())
+    resource, target = call.kind, call.target
+    missing = registry.store.get(resource, call.namespace, target.name) is None
+    if missing and resource.made_by_put and not target.subresource:
+        created = registry.create(
+            resource,
+            call.namespace,
+            obj,
+            dry_run=call.dry_run,
+            admit=_admission(registry, call),
+            writer=_writer(registry, call),
+        )
+        return get_response(call, created, 201)
     return _change(registry, call, lambda _: obj)
 
 
@@ -54,7 +74,51 @@ async def patch(registry: Registry, call: Call) -> web.Response:
     if media_type not in _PATCHES:
         raise status.unsupported_media_type(", ".join(_PATCHES))
     body = await call.json()
-    return _change(registry, call, lambda stored: patches.apply(media_type, stored, body))
+
+    def change(stored: Object) -> Object:
+        return decode(call, patches.apply(media_type, stored, body), patched=True)
+
+    return _change(registry, call, change)
+
+
+def decode(call: Call, obj: Object, *, patched: bool = False) -> Object:
+    """A body as its schema has it; unknown fields are dropped, reported or refused.
+
+    Raises:
+        StatusError: 400 for what does not fit, or 422 if ``obj`` is the result of a patch.
+    """
+    resource, subresource = call.kind, call.target.subresource
+    mode = call.field_validation
+    sub = resource.subresources.get(subresource)
+    decoder = Decoder()
+    try:
+        decoded = decoder.decode(schemas.schema_of(resource, sub), obj)
+        if decoder.problems and mode == "Strict":
+            raise DecodeError(strict_error(decoder.problems))
+    except DecodeError as error:
+        if patched:
+            problem = texts.invalid(json.dumps(_shown(obj), separators=(",", ":")), str(error))
+            raise status.invalid_fields("", "", "", [("patch", problem)]) from error
+        kind = (sub.kind if sub else "") or resource.kind
+        version = str(obj.get("apiVersion") or resource.api_version).rpartition("/")[2]
+        raise status.bad_request(
+            f'{kind} in version "{version}" cannot be handled as a {kind}: {error}'
+        ) from error
+    if mode != "Ignore":
+        for problem in decoder.problems:
+            warn(call.request, problem)
+    return decoded
+
+
+def _shown(obj: Object) -> Object:
+    """An object as the patch handler shows it: its fields in alphabetical order."""
+    return {key: obj[key] for key in sorted(obj)}
+
+
+def _writer(registry: Registry, call: Call) -> Writer:
+    return Writer(
+        manager=call.manager, now=registry.store.now(), subresource=call.target.subresource
+    )
 
 
 async def delete(registry: Registry, call: Call) -> web.Response:
@@ -108,6 +172,7 @@ def _change(registry: Registry, call: Call, change: Change) -> web.Response:
         subresource=target.subresource,
         dry_run=call.dry_run,
         admit=_admission(registry, call),
+        writer=_writer(registry, call),
     )
     if scaling:
         return json_response(call.request, scale_of(changed))

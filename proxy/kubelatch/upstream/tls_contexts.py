@@ -8,7 +8,7 @@ else to each.
 import asyncio
 import ssl
 
-from ..credentials.tls import ClientContext, TlsContext, go_may_accept, proxy_context
+from ..credentials.tls import ClientContext, TlsContext, may_be_good_for_go, proxy_context
 
 
 class TlsContexts:
@@ -44,7 +44,7 @@ class TlsContexts:
         own = self._own
         if context is not own:
             return own
-        if not isinstance(own, ClientContext) or not go_may_accept(own, refusal):
+        if not isinstance(own, ClientContext) or not may_be_good_for_go(own, refusal):
             return None
         async with self._preparing:
             if self._go is None:

@@ -115,7 +115,7 @@ async def test_a_touched_file_is_not_parsed_again(tmp_path: Path, authority: Aut
         async with proxy_in_loop(tmp_path, config) as app:
             os.utime(tmp_path / "kubeconfig")
             assert app._reloader is not None
-            await app._reloader.look()
+            await app._reloader.check_now()
             assert app.reloads == 0
 
 

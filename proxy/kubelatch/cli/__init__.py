@@ -1,5 +1,5 @@
 """The commands: serving, check, run, wait, completion, help.
 
-The only package that prints, and the only one that ends the process. Modules are imported by the
-command that needs them, since help and completion must answer at once.
+The only package that prints, and the only one that ends the process. Each command imports the
+modules that it needs when it runs, so that help and completion are fast.
 """

@@ -1,8 +1,8 @@
-"""``kubelatch check``: which cluster, as whom, and does it work; or what ``--allow-rules`` allow.
+"""``kubelatch check``: report the cluster, the user and whether requests work, without secrets.
 
-Everything that a person wants to know before asking for help, without secrets: the files that
-were read, what came out of them, how the proxy will authenticate, what expires when, whether the
-API server answers and who it says we are.
+It shows the files that were read, the chosen cluster and user, how the proxy authenticates, what
+expires when, whether the API server responds, and whom it authenticates. With ``--can-i`` it
+evaluates ``--allow-rules`` instead.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ _REVIEW: Final = b'{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectR
 
 @dataclass(slots=True)
 class Report:
-    """What was found out.
+    """The result of a check.
 
     Attributes:
-        facts: name and value in the order in which they are shown; values are JSON-like.
-        problem: what does not work, and what to do; empty if all does.
-        exit_code: 0 if it works.
+        facts: names and JSON-like values, in the order in which they are shown.
+        problem: the first failure, with a hint; empty if requests work.
+        exit_code: 0 if requests work.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -47,13 +47,13 @@ class Report:
     exit_code: int = 0
 
     def as_json(self) -> str:
-        """One object, for programs."""
+        """As one JSON object."""
         facts = {**self.facts, "ok": not self.problem, "problem": self.problem}
-        # JSON escapes by itself; names stay as they are.
+        # JSON escapes control characters itself.
         return json.dumps(_each_text(facts, redact), indent=2)
 
     def as_text(self) -> str:
-        """Lines for people."""
+        """As lines of text."""
         facts = {
             name: _each_text(value, sanitize)
             for name, value in self.facts.items()
@@ -71,10 +71,10 @@ FLAGS: Final = COMMANDS["check"].flags
 
 
 def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, int]:
-    """What the command prints, and its exit code: 0 yes or works, 1 no, 2 bad usage.
+    """The command's output and exit code: 0 for works or yes, 1 for fails or no.
 
     Raises:
-        KubelatchError: a flag or a file is no good.
+        KubelatchError: a flag or a file cannot be used.
     """
     given, positional = flag_set(FLAGS).parse(arguments, environ)
     values = complete(given, FLAGS, environ=environ)
@@ -116,7 +116,7 @@ def _can_i(values: Mapping[str, Any], positional: Sequence[str]) -> tuple[str, i
 
 
 async def _try(config: ClientConfig, generation: Generation, environ: Mapping[str, str]) -> Report:
-    """Describe the choice, then ask the API server."""
+    """Describe the configuration, then send requests to the API server."""
     report = Report()
     try:
         await generation.credential()
@@ -189,7 +189,7 @@ def _time(seconds: float | None) -> str:
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """JSON-like data with each text in it changed."""
+    """JSON-like data with *change* applied to every string."""
     match value:
         case str():
             return change(value)

@@ -1,9 +1,9 @@
-"""Shell completion: what could stand where the cursor is, and the scripts that ask.
+"""Shell completion: the candidates at the cursor, and the scripts for each shell.
 
-The answers follow cobra's protocol (spf13/cobra ``completions.go``): one candidate a line with
-its description behind a tab, then a colon and a directive. kubectl asks plugins in the same
-words, through ``kubectl_complete-latch`` on PATH, so one command serves bash, zsh, fish and
-kubectl. It must answer while a finger rests: nothing heavier than the flags is imported.
+Candidates are printed in cobra's protocol (spf13/cobra ``completions.go``): one a line with its
+description after a tab, then a colon and a directive. kubectl uses the same protocol for plugins,
+through ``kubectl_complete-latch`` on PATH. Nothing heavier than the flags is imported, since
+completion runs at each press of TAB.
 """
 
 import os
@@ -29,10 +29,10 @@ SHELLS: Final = ("bash", "fish", "zsh")
 
 
 def script(shell: str) -> str:
-    """The completion script of a shell, to be sourced or put where it looks for them.
+    """The completion script for *shell*, to be sourced or installed.
 
     Raises:
-        UsageError: there is none for it.
+        UsageError: the shell is not supported.
     """
     if shell not in SHELLS:
         msg = f"no completion for {shell!r}"
@@ -42,7 +42,7 @@ def script(shell: str) -> str:
 
 def kubectl_complete() -> NoReturn:
     """The command ``kubectl_complete-latch``, which kubectl runs for ``kubectl latch``."""
-    # As bin/kubelatch: another program's packages are none of ours. YAML comes later.
+    # As in bin/kubelatch: packages on another program's PYTHONPATH must not shadow ours.
     foreign = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [path for path in sys.path if path not in foreign]
     print_candidates(sys.argv[1:], os.environ)
@@ -50,19 +50,19 @@ def kubectl_complete() -> NoReturn:
 
 
 def print_candidates(words: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Print what :func:`complete` finds, in cobra's protocol."""
+    """Print the result of :func:`complete` in cobra's protocol."""
     found, directive = complete(words, environ)
     sys.stdout.write("".join(f"{line}\n" for line in (*found, f":{directive}")))
 
 
 def complete(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], int]:
-    """The candidates for the last of these words, and cobra's directive.
+    """The candidates for the last argument, and cobra's directive.
 
     A candidate for ``--flag=part`` is the value alone.
 
     Args:
-        words: what stands behind the command; the last word is being typed and may be empty.
-        environ: where kubeconfig is looked for.
+        words: the arguments typed so far; the last one is incomplete and may be empty.
+        environ: the environment, for finding kubeconfig.
     """
     *before, current = words or [""]
     if "--" in before:
@@ -86,7 +86,7 @@ def complete(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
 
 
 def _flags(before: Sequence[str]) -> tuple[Flag, ...]:
-    """The proxy's flags, and those of the command that stands there."""
+    """The proxy's flags, and those of the command that was typed."""
     command = next((word for word in before if word in COMMANDS), "")
     return (*FLAGS, *COMMANDS[command].flags) if command else FLAGS
 
@@ -96,7 +96,7 @@ def _flag(name: str, before: Sequence[str]) -> Flag | None:
 
 
 def _waiting(before: Sequence[str]) -> Flag | None:
-    """The flag before the cursor, if it still wants its value."""
+    """The flag before the cursor, if it still needs its value."""
     last = before[-1] if before else ""
     if last.startswith("--"):
         flag = _flag(last[2:], before)
@@ -135,16 +135,16 @@ def _values(
 
 
 def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """What kubeconfig calls its contexts, clusters or users; none if it cannot be read.
+    """The names of kubeconfig's contexts, clusters or users; none if it cannot be read.
 
-    Names that a line or a terminal would take for something else are left out: with line ends,
-    tabs and other control characters.
+    Names with line ends, tabs or other control characters are left out, since they would break the
+    protocol.
     """
     from ..kubeconfig import DiskFiles  # noqa: PLC0415 -- reads YAML, which most completions do not
     from ..kubeconfig.merge import load_files  # noqa: PLC0415
 
     files = DiskFiles()
-    # What a pipe holds is for the command that is being typed.
+    # A pipe's content is left for the command that is being typed.
     files.settle()
     try:
         merged, _ = load_files(_kubeconfig(before, environ), environ, files)
@@ -162,7 +162,7 @@ def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list
 
 
 def _kubeconfig(before: Sequence[str], environ: Mapping[str, str]) -> str:
-    """The file that the words so far name."""
+    """The kubeconfig file that the arguments name."""
     found = environ.get("KUBELATCH_KUBECONFIG", "")
     for word, following in pairwise([*before, ""]):
         if word.startswith("--kubeconfig="):

@@ -1,6 +1,6 @@
-"""The command: arguments in, exit code out. The only room that prints.
+"""The entry point: parses arguments, runs the command, returns its exit code.
 
-Nothing heavy is imported here: help, version and completion must answer at once.
+Nothing heavy is imported at module level, so that help, version and completion are fast.
 """
 
 import gc
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(argv: Sequence[str]) -> int:
-    from ..config import settings  # noqa: PLC0415 -- its imports are paid for only here
+    from ..config import settings  # noqa: PLC0415 -- slower than the rest of this module
 
     try:
         name, words = _split(argv)
@@ -36,12 +36,12 @@ def _run(argv: Sequence[str]) -> int:
         if name == "help":
             return _help_about(words)
         if name in {"__complete", "completion", "man"}:
-            return _tell(name, *words)
+            return _print_generated(name, *words)
         if name == "check":
             from .check import check  # noqa: PLC0415
 
             text, code = check(words, os.environ)
-            _say(text)
+            _print(text)
             return code
         if name == "wait":
             from .runner import wait  # noqa: PLC0415
@@ -58,20 +58,21 @@ def _run(argv: Sequence[str]) -> int:
         if values["help"]:
             return _help()
         if values["version"]:
-            _say(f"kubelatch {__version__}")
+            _print(f"kubelatch {__version__}")
             return 0
         return _serve(settings.from_values(values), command)
     except KubelatchError as error:
-        _complain(str(error))
+        _print_error(str(error))
         return error.exit_code
 
 
 def _split(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The command, or nothing, and the other arguments. Flags may come first, as with kubectl.
+    """The command's name, or an empty one, and the other arguments. Flags may come first, as with
+    kubectl.
 
     Raises:
-        UsageError: a word seems to be a command, and is none. Other words behind flags are left to
-            the parser: ``--disable-filter true`` works with kubectl, which ignores them.
+        UsageError: an argument looks like a command and is none. Other arguments after flags are
+            left to the parser: ``--disable-filter true`` works with kubectl, which ignores them.
     """
     from ..config.settings import FLAGS  # noqa: PLC0415
 
@@ -101,14 +102,14 @@ def _help_about(arguments: Sequence[str]) -> int:
 
 
 def _words(arguments: Sequence[str]) -> list[str]:
-    """What is no flag, for a command that needs none."""
+    """The positional arguments of a command that has no flags of its own."""
     from ..config.settings import flag_set  # noqa: PLC0415
 
     return flag_set().parse(arguments, {})[1]
 
 
 def _asks_help(words: Sequence[str]) -> bool:
-    """Help is asked for; what stands behind ``--`` is another's."""
+    """Whether help is requested; arguments after ``--`` belong to the command that is run."""
     own = words[: words.index("--")] if "--" in words else words
     return bool({"-h", "--help"} & set(own))
 
@@ -117,12 +118,12 @@ def _help(command: str = "") -> int:
     from .manual import command_help, help_text  # noqa: PLC0415
 
     width = shutil.get_terminal_size().columns
-    _say(as_called(command_help(command, width) if command else help_text(width)))
+    _print(as_called(command_help(command, width) if command else help_text(width)))
     return 0
 
 
-def _complain(words: str) -> None:
-    """Say why it ends; in the journal as an error."""
+def _print_error(text: str) -> None:
+    """Print an error; the journal gets it with that priority."""
     mark = ""
     if "JOURNAL_STREAM" in os.environ:
         import logging  # noqa: PLC0415
@@ -130,11 +131,11 @@ def _complain(words: str) -> None:
         from ..system.systemd import journal_mark, leads_to_journal  # noqa: PLC0415
 
         mark = journal_mark(logging.ERROR) if leads_to_journal(os.environ) else ""
-    print(f"{mark}error: {as_called(words)}", file=sys.stderr)
+    print(f"{mark}error: {as_called(text)}", file=sys.stderr)
 
 
-def _tell(word: str, *more: str) -> int:
-    """Print what needs no settings."""
+def _print_generated(word: str, *more: str) -> int:
+    """Run ``__complete``, ``completion`` or ``man``, which need no settings."""
     from . import completion, manual  # noqa: PLC0415
 
     if word == "__complete":
@@ -143,15 +144,15 @@ def _tell(word: str, *more: str) -> int:
     words = _words(more)
     reject_arguments(word, words[word == "completion" :])
     if word == "completion":
-        _say(completion.script(words[0] if words else ""), end="")
+        _print(completion.script(words[0] if words else ""), end="")
     else:
-        _say(manual.man_page(), end="")
+        _print(manual.man_page(), end="")
     return 0
 
 
 def _serve(settings: "Settings", command: Sequence[str]) -> int:
-    # What is imported stays. Looking for garbage in it, now and whenever connections are many,
-    # is a tenth of the start and of a burst of watches.
+    # Imported modules are never garbage. Collecting among them costs a tenth of the start, and of
+    # a burst of watches; gc.freeze() below excludes them for good.
     gc.disable()
     import asyncio  # noqa: PLC0415
 
@@ -205,40 +206,40 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
             )
         return 0
     finally:
-        # What the log has to say comes before our last words.
+        # Queued log lines go out before the error message of main().
         stderr.close()
 
 
 def _crash(kind: type[BaseException], error: BaseException, _: object, *, tracebacks: bool) -> None:
-    """Say in one line what has ended the program; an interrupt says it all by itself."""
+    """Print an uncaught exception in one line; KeyboardInterrupt is not reported."""
     from ..observe.access_log import sanitized_traceback  # noqa: PLC0415
     from ..redact import sanitize  # noqa: PLC0415
 
     if tracebacks:
         print(sanitized_traceback(error), end="", file=sys.stderr)
     elif not issubclass(kind, KeyboardInterrupt):
-        _complain(f"internal error: {kind.__name__}: {sanitize(str(error))}")
+        _print_error(f"internal error: {kind.__name__}: {sanitize(str(error))}")
 
 
 def _announce(name: str) -> None:
     from ..redact import printable  # noqa: PLC0415
 
-    _say(f"Starting to serve on {printable(name)}")
+    _print(f"Starting to serve on {printable(name)}")
 
 
-def _say(text: str, end: str = "\n") -> None:
-    """Print, whether anybody reads it or not, as in ``kubelatch --help | head -1``."""
+def _print(text: str, end: str = "\n") -> None:
+    """Print to standard output, and ignore a closed pipe, as in ``kubelatch --help | head -1``."""
     try:
         print(text, end=end, flush=True)
     except OSError:
-        # At exit Python would flush once more, and fail for that.
+        # Otherwise Python's flush at exit fails too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fill_standard_descriptors() -> None:
     """Open ``/dev/null`` where stdin, stdout or stderr is closed, as Go does (fds_unix.go).
 
-    Otherwise a socket gets the number, and the start line or a plugin's words go to its peer.
+    Otherwise a socket gets the number, and the start line or a plugin's output goes to its peer.
     """
     for number in range(3):
         try:

@@ -1,14 +1,11 @@
-"""The help text and the manual page: two renderings of the one table of flags.
-
-Nothing is said here of a flag that the table does not say. Pure: text in, text out.
-"""
+"""The help text and the manual page, both generated from the table of flags. Pure."""
 
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from .._version import __version__
-from ..config.commands import COMMANDS, Command
+from ..config.commands import COMMANDS, Subcommand
 from ..config.goflags import DIRECTORY, FILE, Flag, parse_int, parse_level
 from ..config.settings import FLAGS
 
@@ -78,7 +75,7 @@ def help_text(width: int = 80) -> str:
 
 
 def command_help(name: str, width: int = 80) -> str:
-    """What ``--help`` prints behind a command.
+    """What ``--help`` prints for a command.
 
     Args:
         name: of the command.
@@ -136,7 +133,7 @@ def man_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _usage(name: str, command: Command) -> list[str]:
+def _usage(name: str, command: Subcommand) -> list[str]:
     return [f"kubelatch {name} {way}".rstrip() for way in command.usage]
 
 
@@ -148,7 +145,7 @@ def _groups() -> Mapping[str, list[Flag]]:
 
 
 def _row(left: str, text: str, width: int) -> Iterable[str]:
-    """Two columns; a long left one stands on a line of its own."""
+    """Two columns; a long left one gets a line of its own."""
     lines = textwrap.wrap(text, width - _LEFT, break_long_words=False, break_on_hyphens=False)
     if len(left) > _LEFT - 2:
         yield left

@@ -1,8 +1,8 @@
 """``kubelatch run`` and ``kubelatch wait``: the proxy for as long as a command takes, or until
 it is there.
 
-``run`` serves on a free port, gives the command a kubeconfig that leads to it, and behaves to
-the outside as the command itself: its output, its signals, its exit code.
+``run`` serves on a free port, gives the command a kubeconfig for it, and behaves as the command
+itself would: its output, its signals, its exit code.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ from ..observe.access_log import LogWriter
 from ..system.listeners import unix_address, unix_path
 from ..system.process import child_environment, original_core_limit, raise_descriptor_limit
 
-# As a shell has it.
+# Added to the signal's number in the exit code, as by shells.
 _SIGNALLED: Final = 128
-# What a terminal sends to every process in the foreground, the command included.
+# The terminal sends these to every process in the foreground, the command included.
 _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 _PASSED_ON: Final = _FROM_TERMINAL | {
     signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
@@ -43,20 +43,20 @@ _BETWEEN_ATTEMPTS: Final = 0.1
 
 
 class NotReadyError(KubelatchError):
-    """``kubelatch wait`` has waited long enough."""
+    """The proxy was not ready within ``--timeout`` of ``kubelatch wait``."""
 
     default_cause = "not-ready"
 
 
 class CommandNotFoundError(KubelatchError):
-    """The command of ``kubelatch run`` is not there (POSIX shell, "Exit Status for Commands")."""
+    """The command of ``kubelatch run`` does not exist (POSIX shell, "Exit Status for Commands")."""
 
     exit_code = 127
     default_cause = "command"
 
 
 class CommandNotExecutableError(KubelatchError):
-    """The command of ``kubelatch run`` is there, and cannot be run."""
+    """The command of ``kubelatch run`` exists, but cannot be executed."""
 
     exit_code = 126
     default_cause = "command"
@@ -65,10 +65,10 @@ class CommandNotExecutableError(KubelatchError):
 def parse_run(
     arguments: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The flags of ``run``, and the command behind ``--``.
+    """The values of ``run``'s flags, and the command after ``--``.
 
     Raises:
-        UsageError: a flag is no good, or there is no command.
+        UsageError: a flag cannot be used, or there is no command.
     """
     hint = "say kubelatch run [FLAGS] -- COMMAND [ARGUMENTS]"
     flags, command = list(arguments), []
@@ -103,11 +103,11 @@ async def run(
 
     Args:
         settings: of the proxy.
-        environ: the environment, which the command gets with ``KUBECONFIG``, ``KUBECACHEDIR``
-            and ``KUBELATCH_URL`` put in, and without what is ours alone
-            (:func:`~kubelatch.system.process.child_environment`).
+        environ: the environment. The command gets that of
+            :func:`~kubelatch.system.process.child_environment` with ``KUBECONFIG``,
+            ``KUBECACHEDIR`` and ``KUBELATCH_URL`` added.
         command: program and arguments.
-        stderr: standard error, for the log.
+        stderr: writes to standard error, for the log.
 
     Returns:
         The command's exit code; 128 and more if a signal ended it.
@@ -116,7 +116,7 @@ async def run(
         KubelatchError: the proxy, or the command, cannot start.
     """
     app = App(settings, environ, stderr=stderr)
-    signals = _Signals()
+    signals = _SignalForwarder()
     with contextlib.ExitStack() as stack:
         stack.callback(signals.release)
         try:
@@ -126,7 +126,7 @@ async def run(
             kubeconfig = stack.enter_context(_kubeconfig(url, app))
             signals.hold = True
             process = _start(command, _environment(environ, url, kubeconfig))
-            # Not before: the command's limit is none of our business.
+            # Only now, so that the command keeps its own limit.
             raise_descriptor_limit()
             signals.pass_to(process)
             code = await asyncio.to_thread(process.wait)
@@ -139,15 +139,15 @@ async def run(
     return code if code >= 0 else _SIGNALLED - code
 
 
-class _Signals:
-    """Passes signals on to the command; those that come before it is being started end us.
+class _SignalForwarder:
+    """Forwards signals to the command; those that arrive before its start end this process.
 
-    A signal that was ignored when we started (``nohup``) stays ignored, here and in the command: a
-    handler of ours would be replaced by the default action when the command is executed.
+    A signal that was ignored at the start (``nohup``) stays ignored, here and in the command: with
+    a handler, exec would reset it to the default action in the command.
 
     Attributes:
-        early: the signal that ended us; 0 if none did.
-        hold: the command is being started, and gets what comes once it has.
+        early: the signal that ended this process; 0 if none did.
+        hold: the command is being started; signals are kept for it until it runs.
     """
 
     def __init__(self) -> None:
@@ -186,7 +186,8 @@ class _Signals:
 
 
 def _in_foreground() -> bool:
-    """Whether the terminal's signals reach the command without our help."""
+    """Whether this process group is in the foreground of its terminal, which then sends its signals
+    to the command too."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
@@ -208,8 +209,8 @@ def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Pop
         hint = "is it installed, and on PATH?"
         raise CommandNotFoundError(f"{command[0]}: command not found", hint=hint)
     try:
-        # Not by the event loop: uvloop leaves copies of our standard streams open in the command
-        # and in what it leaves behind, and whoever reads our output would wait for their end.
+        # Not by the event loop: uvloop leaves duplicates of the standard streams open in the
+        # command and its children, and a reader of our output would wait for their end.
         with original_core_limit():
             return subprocess.Popen(list(command), executable=program, env=dict(environ))
     except OSError as error:
@@ -218,7 +219,7 @@ def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Pop
 
 
 def _is_there(program: str, path: str) -> bool:
-    """There is a file, or for a path a directory, of that name."""
+    """Whether a file of that name exists, or for a path anything."""
     if "/" in program:
         return Path(program).exists()
     return any(Path(directory, program).is_file() for directory in path.split(os.pathsep))
@@ -231,13 +232,13 @@ def _url(name: str, api_prefix: str) -> str:
 
 
 def _environment(environ: Mapping[str, str], url: str, kubeconfig: Path) -> dict[str, str]:
-    """The command's environment; a proxy for the rest of the world must not get our requests."""
+    """The command's environment, which exempts our address from its ``http_proxy``."""
     changed = {
         **child_environment(environ),
         "KUBELATCH_URL": url,
         "KUBECONFIG": str(kubeconfig),
-        # kubectl and helm keep discovery by host and port (cli-runtime config_flags.go): in a
-        # directory that outlives us, a later proxy on this port would meet this cluster's.
+        # kubectl and helm cache discovery by host and port (cli-runtime config_flags.go): in a
+        # lasting directory, a later proxy on the same port would get this cluster's.
         "KUBECACHEDIR": str(kubeconfig.with_name("cache")),
     }
     host = url.removeprefix("http://").rpartition(":")[0].strip("[]")
@@ -249,9 +250,9 @@ def _environment(environ: Mapping[str, str], url: str, kubeconfig: Path) -> dict
 
 @contextlib.contextmanager
 def _kubeconfig(url: str, app: App) -> Iterator[Path]:
-    """A kubeconfig that leads to the proxy, for as long as the command runs.
+    """A temporary kubeconfig for the proxy.
 
-    Context, namespace and user keep their names, so that ``--context`` still finds them.
+    Its context and namespace have the names of the real ones, so that ``--context`` still works.
     """
     config = app.chosen
     context = (config.context if config else "") or "kubelatch"
@@ -276,7 +277,7 @@ def _kubeconfig(url: str, app: App) -> Iterator[Path]:
         ],
         "current-context": context,
     }
-    # A directory that only we can enter; tools write caches and locks beside a kubeconfig.
+    # A directory of mode 0700: tools write caches and locks beside a kubeconfig.
     with tempfile.TemporaryDirectory(prefix="kubelatch-", ignore_cleanup_errors=True) as directory:
         path = Path(directory, "config")
         path.touch(mode=0o600)
@@ -285,17 +286,17 @@ def _kubeconfig(url: str, app: App) -> Iterator[Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked of whom."""
+class _Probe:
+    """A request whose response shows whether a proxy is ready."""
 
     host: str
     port: int
     unix_socket: str
     target: str
 
-    def ask(self, seconds: float) -> int:
-        """The status of the answer. Raises OSError, HTTPException."""
-        connection = _Connection(self, seconds)
+    def send(self, seconds: float) -> int:
+        """Send it; returns the response's status. Raises OSError, HTTPException."""
+        connection = _ProbeConnection(self, seconds)
         try:
             connection.request("GET", self.target, headers={"Host": "localhost"})
             return connection.getresponse().status
@@ -303,10 +304,10 @@ class _Question:
             connection.close()
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, question: _Question, seconds: float) -> None:
-        super().__init__(question.host or "localhost", question.port, timeout=seconds)
-        self._path = question.unix_socket
+class _ProbeConnection(http.client.HTTPConnection):
+    def __init__(self, probe: _Probe, seconds: float) -> None:
+        super().__init__(probe.host or "localhost", probe.port, timeout=seconds)
+        self._path = probe.unix_socket
 
     def connect(self) -> None:
         if not self._path:
@@ -320,11 +321,11 @@ class _Connection(http.client.HTTPConnection):
 def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     """Return when the proxy that the flags describe is ready.
 
-    With ``--admin-address``, that is when its ``/readyz`` says so; without, when a request gets
-    through it and is answered.
+    With ``--admin-address``, that is when its ``/readyz`` returns 200; without, when a request
+    through it gets a response.
 
     Raises:
-        UsageError: a flag is no good.
+        UsageError: a flag cannot be used.
         NotReadyError: ``--timeout`` is over.
     """
     own = COMMANDS["wait"].flags
@@ -332,43 +333,43 @@ def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     reject_arguments("wait", words)
     values = complete(given, own, environ=environ)
     timeout, settings = values["timeout"], from_values(values)
-    question, wanted = _question(settings)
+    probe, wanted = _probe(settings)
     deadline = time.monotonic() + timeout
     while True:
         left = deadline - time.monotonic()
         try:
-            status = question.ask(max(0.1, min(left, _ATTEMPT_SECONDS)))
+            status = probe.send(max(0.1, min(left, _ATTEMPT_SECONDS)))
         except (OSError, http.client.HTTPException) as error:
-            problem = _words(error)
+            problem = _reason(error)
         else:
             if status <= wanted:
                 return
             problem = f"it answers {status}"
         if left <= 0:
-            where = question.unix_socket or f"{question.host}:{question.port}"
+            where = probe.unix_socket or f"{probe.host}:{probe.port}"
             msg = f"the proxy at {where} is not ready after {timeout:g}s: {problem}"
             hint = "does it run, and on that address? Its log and /readyz?verbose say more"
             raise NotReadyError(msg, hint=hint)
         time.sleep(min(_BETWEEN_ATTEMPTS, max(0.0, left)))
 
 
-def _words(error: OSError | http.client.HTTPException) -> str:
+def _reason(error: OSError | http.client.HTTPException) -> str:
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__
 
 
-def _question(settings: Settings) -> tuple[_Question, int]:
-    """What to ask, and the highest status that will do."""
+def _probe(settings: Settings) -> tuple[_Probe, int]:
+    """The probe, and the highest status that counts as ready."""
     if address := settings.admin_address:
         if path := unix_path(address):
-            return _Question("", 0, path, "/readyz"), 200
+            return _Probe("", 0, path, "/readyz"), 200
         host, _, port = address.rpartition(":")
         if not port.isdecimal():
             msg = f"invalid --admin-address {address!r}"
             raise UsageError(msg, hint="say 127.0.0.1:8002, or unix:/path")
-        return _Question(reachable_host(host.strip("[]")), int(port), "", "/readyz"), 200
+        return _Probe(reachable_host(host.strip("[]")), int(port), "", "/readyz"), 200
     target = f"{settings.api_prefix.rstrip('/')}/version"
     host = reachable_host(settings.address.strip("[]"))
-    # A refusal by the filter, or by the API server, has come through as well.
-    return _Question(host, settings.port, settings.unix_socket, target), 499
+    # A refusal by the filter or the API server shows that the proxy works, too.
+    return _Probe(host, settings.port, settings.unix_socket, target), 499

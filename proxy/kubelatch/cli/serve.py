@@ -1,9 +1,8 @@
-"""The proxy as a process: it serves until a signal ends it.
+"""Serving as a process, and the meaning of signals.
 
-What signals mean is decided here. SIGTERM and SIGINT drain, and end it at once when repeated;
-SIGUSR1 reopens the request log. SIGHUP is what a service manager sends to have files read again,
-and what the kernel and the shell send when a terminal is closed: a proxy that somebody started
-there ends with it, as kubectl's does, and does not go on to serve whoever reaches its port.
+SIGTERM and SIGINT drain, and end the process at once when repeated; SIGUSR1 reopens the request
+log. SIGHUP reloads, as service managers expect, except when it means that the terminal was closed:
+then the proxy drains and ends, as kubectl's does, rather than stay behind unseen.
 """
 
 import asyncio
@@ -22,10 +21,10 @@ from ..system.zombies import reap_zombies
 
 log = logging.getLogger(__name__)
 
-# Of the time that the service manager is asked for, what is left when the drain is over.
+# Seconds that the service manager is asked for beyond --drain-timeout.
 _AFTER_DRAIN: Final = 5.0
-# Seconds after which a drain is worth a remark: idle connections and watches are gone by then.
-_BEFORE_REMARK: Final = 0.2
+# Seconds after which a drain is reported; idle connections and watches have ended by then.
+_REPORT_AFTER: Final = 0.2
 
 
 async def run(
@@ -42,21 +41,21 @@ async def run(
     """Serve until SIGTERM or SIGINT; a second one stops at once.
 
     Args:
-        settings: what the user wants.
+        settings: the flags.
         environ: the environment.
-        announce: is told the address when the socket accepts.
-        greet: is told what a person should know, after that.
-        sockets: listen on these instead of what the settings say.
-        notifier: tells the service manager how we are.
-        stderr: standard error, if it is ours to write to.
-        interactive: a person at a terminal sees standard error.
+        announce: called with each address once it accepts connections.
+        greet: called with the start block after that.
+        sockets: listening sockets to use instead of the settings' address.
+        notifier: reports the state to the service manager.
+        stderr: writes to standard error.
+        interactive: a person at a terminal reads standard error.
 
     Raises:
-        KubelatchError: it cannot start, or a part of it has ended for good.
+        KubelatchError: the start failed, or a listener or background task has ended for good.
     """
     notifier = notifier or Notifier()
     app = App(settings, environ, sockets=sockets, stderr=stderr, interactive=interactive)
-    signals = _Signals(app, notifier, stderr)
+    signals = _SignalHandlers(app, notifier, stderr)
     try:
         reap_zombies(app.supervisor)
         if not await _start(app):
@@ -69,11 +68,11 @@ async def run(
         notifier.watch(lambda: app.status, app.supervisor)
         await app.quitting.wait()
         notifier.stopping("Draining", settings.drain_timeout + _AFTER_DRAIN)
-        remark = asyncio.get_running_loop().call_later(
-            _BEFORE_REMARK, signals.report_drain, settings
+        report = asyncio.get_running_loop().call_later(
+            _REPORT_AFTER, signals.report_drain, settings
         )
         await app.drain()
-        remark.cancel()
+        report.cancel()
         if app.failure is not None:
             raise app.failure
     finally:
@@ -81,7 +80,7 @@ async def run(
 
 
 async def _start(app: App) -> bool:
-    """Start it; False if it was asked to end before it had started."""
+    """Start the proxy; False if a signal came before it had started."""
     loop = asyncio.get_running_loop()
     starting, quitting = loop.create_task(app.start()), loop.create_task(app.quitting.wait())
     try:
@@ -95,21 +94,21 @@ async def _start(app: App) -> bool:
         await asyncio.gather(starting, quitting, return_exceptions=True)
 
 
-class _Signals:
-    """Follows the signals of this process; see the module."""
+class _SignalHandlers:
+    """Handles the signals of this process; see the module."""
 
     def __init__(self, app: App, notifier: Notifier, stderr: LogWriter | None) -> None:
         self._app = app
         self._notifier = notifier
         self._stderr = stderr
-        self._terminal = _Terminal()
+        self._terminal = _ControllingTerminal()
         self._interrupted = False
         self._reloads: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGUSR1, app.reopen_log)
-        # nohup has it ignored, as does a shell's trap; Go leaves that alone, too (os/signal).
+        # Ignored by nohup or a shell's trap, it stays ignored, as in Go (os/signal).
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
@@ -124,10 +123,10 @@ class _Signals:
 
     def _hang_up(self) -> None:
         if self._terminal.gone:
-            # Shell and kernel may both send it: the second is no wish to hurry.
+            # The shell and the kernel may both send it: a second one does not end it at once.
             self._app.quitting.set()
             return
-        if self._app.name:  # else the files have not been read for the first time
+        if self._app.name:  # not before the files have been read for the first time
             task = asyncio.get_running_loop().create_task(
                 self._reload(), name="kubelatch reload on SIGHUP"
             )
@@ -140,7 +139,7 @@ class _Signals:
         self._notifier.ready(self._app.status)
 
     def report_drain(self, settings: Settings) -> None:
-        """Say what keeps the proxy from ending, to the person who has pressed Ctrl-C."""
+        """Report what the drain waits for: at the terminal after Ctrl-C, else in the log."""
         in_flight = self._app.in_flight
         if not in_flight:
             return
@@ -151,12 +150,12 @@ class _Signals:
             log.info("%s", text)
 
 
-class _Terminal:
+class _ControllingTerminal:
     """The terminal that this process was started from, if any.
 
-    A closed terminal is not always gone yet when SIGHUP comes: some shells and terminal programs
-    send it themselves, first. So it counts as closed at SIGHUP if a standard stream was it; a
-    process with all three redirected may be asked for a reload while the terminal is there.
+    Some shells and terminal programs send SIGHUP before the terminal is gone. SIGHUP therefore
+    means that it was closed if a standard stream was the terminal. A process with all three
+    redirected may be sent SIGHUP for a reload while the terminal exists.
     """
 
     def __init__(self) -> None:
@@ -165,7 +164,7 @@ class _Terminal:
 
     @property
     def gone(self) -> bool:
-        """Whether SIGHUP, which has come just now, means that the terminal was closed."""
+        """Whether a SIGHUP received now means that the terminal was closed."""
         return self._used or (self._attached and not _has_terminal())
 
 

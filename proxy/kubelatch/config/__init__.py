@@ -1,5 +1,4 @@
 """Settings: one table of flags, kubectl's flag grammar, the commands beside serving.
 
-Argument list and environment in, values out. It reads no files and knows nothing of what the
-settings are for.
+Turns arguments and environment into values. It reads no files and uses no setting itself.
 """

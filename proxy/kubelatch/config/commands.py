@@ -1,6 +1,6 @@
-"""The commands beside serving: what each does, how it is called, and the flags of its own.
+"""The table of commands beside serving, with their flags.
 
-One table for the parser, the help, the manual page and completion. Pure.
+Parser, help, manual page and completion are made from it. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from .goflags import Flag, parse_limit, quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Subcommand:
     """One command.
 
     Attributes:
         help: what it does, in one sentence.
-        usage: what stands behind its name; one for each way to call it.
-        flags: its own. With ``[flags]`` in its usage it takes the proxy's besides.
+        usage: its arguments, one text for each way to call it.
+        flags: its own flags. With ``[flags]`` in its usage it also takes the proxy's.
     """
 
     help: str
@@ -26,8 +26,8 @@ class Command:
     flags: tuple[Flag, ...] = ()
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "check": Command(
+COMMANDS: Final[Mapping[str, Subcommand]] = {
+    "check": Subcommand(
         help="Say which cluster, as whom, and whether it works.",
         usage=("[flags]", "--allow-rules=FILE --can-i=VERB RESOURCE[/NAME]|/URL [-n NAMESPACE]"),
         flags=(
@@ -39,16 +39,16 @@ COMMANDS: Final[Mapping[str, Command]] = {
                  help="With --can-i: such as log."),
         ),
     ),
-    "completion": Command(
+    "completion": Subcommand(
         help="Print the completion script of a shell.", usage=("bash|fish|zsh",)
     ),
-    "help": Command(help="Print the help, or that of a command.", usage=("[COMMAND]",)),
-    "man": Command(help="Print the manual page."),
-    "run": Command(
+    "help": Subcommand(help="Print the help, or that of a command.", usage=("[COMMAND]",)),
+    "man": Subcommand(help="Print the manual page."),
+    "run": Subcommand(
         help="Run a command with the proxy at its side.",
         usage=("[flags] -- COMMAND [ARGUMENTS]",),
     ),
-    "wait": Command(
+    "wait": Subcommand(
         help="Wait until a proxy is ready.",
         usage=("[flags]",),
         flags=(
@@ -58,23 +58,23 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
 }  # fmt: skip
 
-# That of difflib: "chekc" is like "check", and "true" like nothing.
+# difflib's default cutoff: "chekc" is similar to "check", and "true" to nothing.
 _LIKE: Final = 0.6
 
 
 def similar_commands(word: str) -> list[str]:
-    """The commands that *word* may have been meant for, the likeliest first."""
-    from difflib import get_close_matches  # noqa: PLC0415 -- for what is no command alone
+    """The commands that *word* may be a mistyped form of, the likeliest first."""
+    from difflib import get_close_matches  # noqa: PLC0415 -- needed for errors only
 
     begun = [name for name in COMMANDS if word and name.startswith(word)]
     return begun or get_close_matches(word.lower(), COMMANDS, cutoff=_LIKE)
 
 
 def unknown_command(word: str, flags: Sequence[str]) -> UsageError:
-    """The error for a word that stands where a command would.
+    """The error for an argument in the place of a command.
 
     Args:
-        word: as it was given.
+        word: the argument.
         flags: names of flags, one of which may have been meant.
     """
     if word == "proxy":
@@ -89,11 +89,11 @@ def unknown_command(word: str, flags: Sequence[str]) -> UsageError:
 
 
 def reject_arguments(name: str, words: Sequence[str], hint: str = "") -> None:
-    """Raise UsageError if a command was given words that it has no use for.
+    """Raise UsageError if a command got positional arguments, of which it takes none.
 
     Args:
         name: of the command.
-        words: what is left beside its flags.
+        words: the positional arguments.
         hint: what to do instead.
     """
     if words:

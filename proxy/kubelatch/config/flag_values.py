@@ -1,6 +1,6 @@
-"""Values of flags that kubectl does not have, from text; those of Go's types are in ``goflags``.
+"""Parsers for the values of flags that kubectl does not have; ``goflags`` has Go's types.
 
-Each function raises ValueError with what the text must be.
+Each raises ValueError with a message that says what the value must be.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def parse_clients(text: str) -> frozenset[int] | Literal["auto", "any", "same-us
 
 
 def parse_file_mode(text: str) -> int:
-    """A file's mode as ``chmod`` takes it, ``660`` or ``0660``, or as programs write it, 0o660."""
+    """A file mode in octal: ``660``, ``0660`` or ``0o660``."""
     digits = text.removeprefix("0o")
     if not digits.isascii() or not digits.isdigit() or {"8", "9"} & set(digits):
         msg = "must be a file mode in octal, such as 0660"

@@ -1,8 +1,8 @@
-"""Command line flags with Go's manners: pflag's grammar and error texts, Go's value syntax.
+"""Command line flags as in Go: pflag's grammar and error messages, Go's syntax of values.
 
-kubectl's users write ``--flag``, ``--flag=false``, ``-p8001``, ``-p=8001``, ``1m30s``; scripts
+kubectl's users write ``--flag``, ``--flag=false``, ``-p8001``, ``-p=8001``, ``1m30s``, and scripts
 match its error messages. Rules from github.com/spf13/pflag ``flag.go`` and Go's ``strconv`` and
-``time.ParseDuration``. Pure: argument list and environment in, values out.
+``time.ParseDuration``. Pure.
 """
 
 import re
@@ -14,7 +14,7 @@ from ..errors import UsageError
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-# strconv.underscoreOK: an underscore may stand between digits, and behind the base.
+# strconv.underscoreOK: underscores may separate digits, and follow the base prefix.
 _INT: Final = re.compile(
     r"[+-]?(?:(?P<hex>0[xX](?:_?[0-9a-fA-F])+)|(?P<bin>0[bB](?:_?[01])+)"
     r"|(?P<oct>0[oO]?(?:_?[0-7])+)|(?P<dec>0|[1-9](?:_?[0-9])*))"
@@ -26,7 +26,7 @@ _UNITS: Final = {
     "h": 3600 * 10**9,
 }  # fmt: skip
 _DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
-# What the kubelet sets in every pod for each Service of its namespace, behind the Service's name
+# The variables that the kubelet sets in every pod for each Service of its namespace
 # (kubernetes pkg/kubelet/envvars/envvars.go).
 _SERVICE_LINK: Final = re.compile(
     r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_[0-9]+_[A-Z]+(?:_(?:PROTO|PORT|ADDR))?)=.*"
@@ -40,17 +40,17 @@ _ESCAPES: Final = {
 
 
 def is_service_link(name: str, text: str) -> bool:
-    """Whether an environment variable was set by Kubernetes for a Service, not by the user.
+    """Whether the kubelet has set an environment variable for a Service (``enableServiceLinks``).
 
     A Service called ``kubelatch`` makes ``KUBELATCH_PORT=tcp://10.96.7.7:8001``, one called
-    ``kubelatch-admin`` makes ``KUBELATCH_ADMIN_SERVICE_HOST``. Of the names only ``…_PORT`` can be
-    a flag's, and then the value tells.
+    ``kubelatch-admin`` makes ``KUBELATCH_ADMIN_SERVICE_HOST``. Only ``…_PORT`` can also be the
+    variable of a flag; its value shows which it is.
     """
     return _SERVICE_LINK.fullmatch(f"{name}={text}") is not None
 
 
 def quote(text: str) -> str:
-    """``strconv.Quote``: in double quotes, and in one line."""
+    """``strconv.Quote``: the text in double quotes, escaped."""
     return f'"{"".join(map(_escape, text))}"'
 
 
@@ -60,7 +60,7 @@ def _escape(char: str) -> str:
     if char.isprintable():
         return char
     if "\udc80" <= char <= "\udcff":
-        # A byte of the command line that is not UTF-8, as Python holds it.
+        # A byte of the command line that is not UTF-8 (PEP 383).
         return f"\\x{ord(char) - 0xDC00:02x}"
     code = ord(char)
     if code < 0x80:
@@ -83,7 +83,7 @@ def parse_int(text: str) -> int:
     if match is None or match.lastgroup is None:
         raise _syntax("ParseInt", text)
     kind = match.lastgroup
-    # Python reads the prefixes 0x, 0b and 0o where they fit the base, and 017 in base 8.
+    # int() accepts the prefix of the given base, and 017 in base 8.
     value = int(match[kind].replace("_", ""), _BASES[kind])
     return _bounded(text, value, bits=64)
 
@@ -143,7 +143,7 @@ def parse_limit(text: str) -> float:
 
 
 def _quote_bytes(text: str) -> str:
-    """The time package's own quoting: what is not ASCII goes byte by byte."""
+    """Quote as Go's time package does: bytes beyond ASCII as ``\\xhh``."""
     return '"' + "".join(
         (f"\\{char}" if char in '"\\' else char)
         if " " <= char < "\x80"
@@ -152,8 +152,8 @@ def _quote_bytes(text: str) -> str:
     ) + '"'  # fmt: skip
 
 
-# What completes a flag's value, where that is not one of some words: the names of files or of
-# directories, or what kubeconfig calls the things that the flag is named after.
+# How a flag's value is completed: with file names, directory names, or the names of kubeconfig's
+# entries of the kind that the flag is named after.
 FILE: Final = "file"
 DIRECTORY: Final = "directory"
 NAMES: Final = "names"
@@ -165,18 +165,18 @@ class Flag:
 
     Attributes:
         name: its long name, without dashes.
-        field: under which its value is found.
-        default: its value when nobody says anything; its type is the flag's type.
+        field: the key of its value.
+        default: its value if it is not given.
         help: one or two sentences.
         shorthand: a letter, or empty.
-        parse: text to value; raises ValueError with Go's words.
-        repeat: values add up instead of replacing each other.
-        bare: the value of the flag without an argument; None: it needs one.
-        value_name: shown in help.
-        completion: what its value can be: some words, or :data:`FILE`, :data:`DIRECTORY` or
-            :data:`NAMES`.
+        parse: converts text to the value; raises ValueError with Go's message.
+        repeat: the values of a repeated flag are concatenated.
+        bare: the value of the flag without an argument (pflag's ``NoOptDefVal``); None if the
+            argument is required.
+        value_name: the placeholder in help.
+        completion: the possible values, or :data:`FILE`, :data:`DIRECTORY` or :data:`NAMES`.
         group: the heading in help.
-        ignored: why it has no effect here; such a flag is accepted, and says so.
+        ignored: why it has no effect; such a flag is accepted, and reported.
         env: it can be set by ``KUBELATCH_<NAME>``.
         secret: its value must not be shown.
         library: ``Proxy`` has it as an option.
@@ -210,26 +210,26 @@ class Flag:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Those that its value can be, if it is one of some words."""
+        """The possible values, if they are listed."""
         return self.completion if isinstance(self.completion, tuple) else ()
 
     @property
     def is_duration(self) -> bool:
-        """Whether its value is a length of time."""
+        """Whether its value is a duration."""
         return isinstance(self.default, float) or self.value_name == "DURATION"
 
     @property
     def label(self) -> str:
-        """As pflag names it in errors."""
+        """Its name in pflag's error messages."""
         return f"-{self.shorthand}, --{self.name}" if self.shorthand else f"--{self.name}"
 
 
 class FlagSet:
-    """A set of flags that reads an argument list.
+    """Parses arguments and environment for a set of flags.
 
     Args:
         flags: the flags.
-        usage: the last line of an error about flags.
+        usage: the hint of every error.
     """
 
     def __init__(self, flags: Iterable[Flag], usage: str) -> None:
@@ -240,13 +240,13 @@ class FlagSet:
     def parse(
         self, arguments: Sequence[str], environ: Mapping[str, str]
     ) -> tuple[dict[str, Any], list[str]]:
-        """Values by field name for every flag that was set, and the positional arguments.
+        """The values of all given flags by field, and the positional arguments.
 
-        A flag beats its environment variable. A variable that is set but empty, or that Kubernetes
-        has set for a Service, counts as unset.
+        A flag takes precedence over its environment variable. A variable that is empty, or was set
+        by Kubernetes for a Service, counts as unset.
 
         Raises:
-            UsageError: in pflag's words.
+            UsageError: with pflag's message.
         """
         values: dict[str, Any] = {}
         positional: list[str] = []

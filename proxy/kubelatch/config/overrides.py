@@ -1,4 +1,4 @@
-"""What of the settings concerns the kubeconfig."""
+"""The settings that override kubeconfig entries."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,7 @@ from ..secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What the command line says about the kubeconfig. An empty value leaves it as it is.
-
-    The two flags that can be switched off explicitly are ``None`` while nobody said anything.
-    """
+    """kubectl's overrides, as flags. An empty value, or None, leaves the kubeconfig's."""
 
     kubeconfig: str = ""
     context: str = ""
@@ -33,8 +30,8 @@ class Overrides:
     disable_compression: bool | None = None
     request_timeout: str = ""
     in_cluster: bool | None = None
-    """True: only the pod's service account. False: never. None: when nothing else is there."""
+    """True: only the pod's service account. False: never. None: if there is no kubeconfig."""
     kuberc: str = ""
     exec_allow: tuple[str, ...] = ()
-    """The exec plugins that may run, by name or path; empty: no opinion."""
+    """The exec plugins that may run, by name or path; empty: as kuberc says."""
     no_exec: bool = False

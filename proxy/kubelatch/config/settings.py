@@ -1,12 +1,11 @@
-"""What can be set: the one table of flags, which is the type of what was set.
+"""The table of flags: each field of :class:`Settings` is a flag.
 
-The command line, the environment variables, the help text, the manual page, completion, the
-options of :class:`kubelatch.Proxy` and the documentation are made of it, so that they cannot
-drift apart. Names, shorthands, defaults and meanings of the first groups are kubectl's (kubectl
-pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
+Command line, environment variables, help, manual page, completion and the options of
+:class:`kubelatch.Proxy` are all made from it. Names, shorthands, defaults and meanings of the first
+groups are kubectl's (kubectl pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
 
-A new flag is a new field of :class:`Settings`, and its use. Two files are written from the table:
-``kubelatch man > docs/kubelatch.1``, and ``python -m tests.embedding.signature``.
+A new flag is a new field, and its use. Two files are generated from the table: ``kubelatch man >
+docs/kubelatch.1``, and ``python -m tests.embedding.signature``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,30 +58,30 @@ def flag(default: _T, parse: Callable[[str], _T], help_text: str, **more: Any) -
     """A field of :class:`Settings` that a flag sets.
 
     Args:
-        default: the field's value while nobody says anything.
-        parse: text to value; raises ValueError with what the text must be.
+        default: the value if the flag is not given.
+        parse: converts text to the value; raises ValueError.
         help_text: one or two sentences.
-        more: other attributes of :class:`Flag`; the name only where it is not the field's.
+        more: other attributes of :class:`Flag`; the name only where it differs from the field's.
     """
     return field(default=default, metadata={"parse": parse, "help": help_text, **more})
 
 
 def switch(help_text: str, **more: Any) -> bool:
-    """A flag that is off unless it is given."""
+    """A boolean flag, false by default."""
     return flag(False, parse_bool, help_text, bare=True, **more)
 
 
 def choice(default: _Word, words: tuple[_Word, ...], help_text: str, **more: Any) -> _Word:
-    """A flag whose value is one of some words."""
+    """A flag whose value is one of *words*."""
     return flag(default, one_of(*words), help_text, completion=words, **more)
 
 
-# Settings are never compared nor shown; to make the methods for that is a quarter of the import.
+# Without eq and repr, which are never used: generating them takes a quarter of the import time.
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Settings:
-    """Everything that can be set, each entry a field and its flag, in the order of the help.
+    """All flags, in the order of the help.
 
-    ``notes``, which no flag sets, are remarks on what has no effect.
+    ``notes``, which is no flag, holds remarks on flags and variables that have no effect.
     """
 
     # fmt: off
@@ -202,11 +201,11 @@ class Settings:
     # Local clients send a head at once; nginx waits 60 s, the API server 32 s.
     head_timeout: float = flag(30.0, parse_limit, "How long a request's line and header fields "
         "may take to come, from the first byte on; 0 is for ever.", group=LIMITS)
-    # Longer than clients keep connections in their pools (Go 90 s), so that it is never we who
-    # close one as they send on it.
+    # Longer than clients keep connections in their pools (Go 90 s), so that the proxy never closes
+    # one while a client sends on it.
     idle_timeout: float = flag(3600.0, parse_limit, "How long a connection may be without a "
         "request; 0 is for ever.", group=LIMITS)
-    # Each watch and tunnel takes one, and how many are right only the user can know.
+    # Each watch and tunnel takes one, so the right number depends on the use.
     max_connections: int = flag(0, at_least(0), "How many connections clients may have at once; 0 "
         "is any number.", value_name="N", group=LIMITS)
     log_requests: str = flag("auto", str, "Where to log requests: a file, - for standard error, "
@@ -259,7 +258,7 @@ class Settings:
 
     @property
     def overrides(self) -> Overrides:
-        """What concerns kubeconfig: the fields of that name."""
+        """The overrides of kubeconfig entries."""
         values = {name: getattr(self, name) for name in Overrides.__dataclass_fields__}
         if self.no_in_cluster:
             values["in_cluster"] = False
@@ -276,17 +275,18 @@ FLAGS: Final = tuple(
 
 
 def flag_set(more: Sequence[Flag] = ()) -> FlagSet:
-    """The command's flags, and those of a sub-command."""
+    """The proxy's flags, and those of a command."""
     return FlagSet((*FLAGS, *more), "see 'kubelatch --help' for usage")
 
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
     """The values of all flags by field name.
 
-    Other words are ignored, as kubectl does; a note says so, since one may be a mistyped command.
+    Positional arguments are ignored, as by kubectl, with a note, since one may be a mistyped
+    command.
 
     Raises:
-        UsageError: a flag is unknown, or its value is no good.
+        UsageError: a flag is unknown, or its value is invalid.
     """
     given, words = flag_set().parse(arguments, environ)
     values = complete(given, environ=environ)
@@ -298,12 +298,12 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any
 def complete(
     given: Mapping[str, Any], more: Sequence[Flag] = (), *, environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The values of all flags, of which some were given, and notes on what has no effect.
+    """The values of all flags by field name, defaults included, and notes on what has no effect.
 
     Args:
-        given: the values that were given, by field name.
-        more: the flags of a sub-command.
-        environ: where they may have been given.
+        given: the values of the flags that were given.
+        more: the flags of a command.
+        environ: the environment, checked for unknown variables.
     """
     values = {**{flag.field: flag.default for flag in (*FLAGS, *more)}, **given}
     ignored = [
@@ -316,8 +316,8 @@ def complete(
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
-    """Notes on variables that look like a flag's and are none: a misspelt one opens the fence."""
-    # The last is what kubelatch run tells its command.
+    """Notes on unknown ``KUBELATCH_`` variables: a misspelt one may be meant to restrict access."""
+    # The last is set by kubelatch run for its command.
     known = {*(flag.variable for flag in FLAGS if flag.env), "KUBELATCH_URL"}
     for name, text in sorted(environ.items()):
         ours = name.startswith("KUBELATCH_") and name not in known
@@ -326,13 +326,12 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def from_values(values: Mapping[str, Any]) -> Settings:
-    """Settings from parsed flags.
+    """Settings from the values of flags.
 
     Raises:
         UsageError: flags contradict each other.
     """
-    # kubectl cannot tell its default port from one that was given; neither may we
-    # (scripts pass --port=8001 with a socket).
+    # --port=8001 with a socket is accepted, since kubectl cannot tell it from its default.
     if values["unix_socket"] and values["port"] != 8001:
         msg = "cannot set --unix-socket and --port at the same time"
         raise UsageError(msg, hint="leave one of them out")

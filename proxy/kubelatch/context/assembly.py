@@ -1,7 +1,7 @@
-"""What settings and files describe: the configuration, the generation, the gate.
+"""Builds configuration, generation, gate and listeners from settings and files.
 
-Each function makes one room's value out of the words of another, so that neither needs to know
-the other. Nothing here serves or waits.
+The other packages do not know each other's types; the conversions are here. Nothing here serves or
+waits.
 """
 
 import platform
@@ -46,10 +46,10 @@ def load_configuration(
 
     Args:
         settings: the flags.
-        environ: where kubeconfig and in-cluster discovery look.
-        files: reads them.
-        kubeconfig: one in memory, instead of files.
-        pinned: what was chosen at the start, if that was before.
+        environ: the environment, for kubeconfig and in-cluster discovery.
+        files: reads files.
+        kubeconfig: a kubeconfig as a mapping, instead of files.
+        pinned: the choice made at the start; None at the start.
 
     Raises:
         ConfigError: a file, an entry or a flag cannot be used.
@@ -76,7 +76,7 @@ def build_generation(
     Args:
         config: the chosen cluster and user.
         settings: the flags.
-        environ: what plugins inherit.
+        environ: the environment of plugins.
         files: reads the credential's files, now and later.
 
     Raises:
@@ -111,23 +111,22 @@ def build_generation(
         ),
         credentials,
     )
-    # What cannot be used shows now rather than at the first request.
+    # Report unusable files now rather than at the first request.
     credential = credentials.reload()
     generation.prepare(credential.certificate if credential is not None else None)
     return generation
 
 
 class Assembler:
-    """Makes a setup of what settings and files say, and keeps of the last one what is the same.
+    """Builds setups, each reusing the unchanged parts of the one before.
 
-    What was chosen at the start stays chosen: a context is not left because another has become
-    the current one.
+    The context chosen at the start stays: a later change of ``current-context`` has no effect.
 
     Args:
         settings: the flags.
         environ: the environment.
-        disk: reads files.
-        kubeconfig: one in memory, instead of files.
+        disk: reads the credential's files.
+        kubeconfig: a kubeconfig as a mapping, instead of files.
     """
 
     def __init__(
@@ -143,7 +142,7 @@ class Assembler:
         self._kubeconfig = kubeconfig
 
     def __call__(self, files: TrackedFiles, before: Setup | None) -> Setup:
-        """The setup now. Blocks.
+        """The setup that the files describe now. Blocks.
 
         Raises:
             KubelatchError: a file, an entry or a flag cannot be used.
@@ -184,7 +183,7 @@ def _gate_changes(before: Gate, now: Gate) -> tuple[str, ...]:
 
 
 def user_agent() -> bytes:
-    """Our own name, in the form of kubectl's."""
+    """The proxy's ``User-Agent``, in the form of kubectl's."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return f"kubelatch/{__version__} ({platform.system().lower()}/{machine})".encode()
 
@@ -192,10 +191,10 @@ def user_agent() -> bytes:
 def allowed_clients(
     settings: Settings, listeners: Sequence[Listener] = ()
 ) -> frozenset[int] | None:
-    """The users whose processes may connect; None for all.
+    """The user ids whose processes may connect; None for all.
 
     Raises:
-        UsageError: this system cannot tell users apart there.
+        UsageError: this system does not report the user of a connection.
     """
     wanted = settings.clients
     if wanted == "auto":
@@ -209,11 +208,11 @@ def allowed_clients(
 
 
 def open_listeners(settings: Settings, sockets: Sequence[socket.socket] = ()) -> list[Listener]:
-    """Listen where the settings say, or on sockets that were handed over.
+    """Listen on the settings' address, or adopt *sockets*.
 
     Raises:
-        UsageError: there is no such group.
-        ListenError: it cannot listen there.
+        UsageError: ``--unix-socket-group`` does not exist.
+        ListenError: the address cannot be listened on.
     """
     if sockets:
         return [adopt(sock) for sock in sockets]
@@ -222,13 +221,13 @@ def open_listeners(settings: Settings, sockets: Sequence[socket.socket] = ()) ->
     gid = _group(settings.unix_socket_group)
     mode = settings.unix_socket_mode
     if mode is None:
-        # kubectl's, made under umask 0077; a group is named so that it may connect.
+        # kubectl's mode, made under umask 0077; with a group, that group may connect.
         mode = 0o700 if gid is None else 0o660
     return [listen_unix(settings.unix_socket, mode=mode, gid=gid)]
 
 
 def _group(name: str) -> int | None:
-    """The number of ``--unix-socket-group``; None without one."""
+    """The group id of ``--unix-socket-group``; None without one."""
     if not name:
         return None
     import grp  # noqa: PLC0415 -- seldom used
@@ -242,10 +241,7 @@ def _group(name: str) -> int | None:
 
 
 def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iterator[str]:
-    """What to tell the user of who can connect, and who cannot.
-
-    A client that gets through acts as the user.
-    """
+    """Warnings about who can connect, and so act as the user, and who cannot."""
     if settings.unix_socket_mode is not None or settings.unix_socket_group:
         own = [listener for listener in listeners if listener.path]
         if not own:
@@ -272,7 +268,7 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
 
 
 def client_token(path: str, files: FileReader = DISK) -> Secret | None:
-    """The secret that clients must send; None without a file.
+    """The token that clients must send; None without a file.
 
     Raises:
         ConfigError: the file cannot be read, or is empty.
@@ -296,8 +292,8 @@ def make_gate(settings: Settings, generation: Generation, files: FileReader = DI
     """The gate that the flags describe. Reads files, so it may block.
 
     Raises:
-        UsageError: a pattern or a prefix is no good.
-        ConfigError: a file of rules cannot be used.
+        UsageError: a pattern or a prefix is invalid.
+        ConfigError: a file cannot be used.
     """
     rules = None
     if settings.allow_rules:

@@ -1,10 +1,10 @@
-"""Following kubeconfig and the other files: what changed is made anew, and nothing else.
+"""Reloading: when kubeconfig or another file changes, the affected parts are rebuilt.
 
-Files are compared by stat once a second: symlinks that the kubelet swaps, editors that rename,
-and network file systems all show up so, which inotify cannot say. That, and all reading and
-parsing, happens in a thread, one pass at a time: a file that hangs, or takes long, holds up
-nothing but the next pass. A pass that meets anything it cannot use leaves in place what works
-(client-go keeps its last good token in the same way), and is reported once.
+Files are compared by stat once a second, which, unlike inotify, also covers the kubelet's swapped
+symlinks, editors that rename, and network file systems. A thread does that and all reading and
+parsing, one pass at a time: a file that hangs delays nothing but the next pass. If a pass fails,
+the current setup stays in use (as client-go keeps its last good token), and the error is reported
+once.
 """
 
 import asyncio
@@ -23,28 +23,28 @@ from ..upstream.generation import Generation
 
 log = logging.getLogger(__name__)
 
-# Within two seconds a new file is in use; a few stats a second cost nothing.
+# Seconds between passes: a new file is in use within two.
 INTERVAL: Final = 1.0
-# A pass that takes longer is reported; it goes on. A kubeconfig of 3,000 contexts takes one.
+# Seconds after which a pass is reported as slow; it goes on. 3,000 contexts take one second.
 SLOW: Final = 10.0
-# The first pass ends the start instead.
+# Seconds after which a slow first pass ends the start.
 START_LIMIT: Final = 30.0
-# What could not be read or used is tried again after so many passes, changed or not.
+# Passes after which a failed reload is repeated though no file has changed.
 _TRY_AGAIN: Final = 30
-# How long a request that was answered 401 waits for a pass.
-_PATIENCE: Final = 2.0
+# Seconds that a request with a 401 response waits for a pass.
+_REQUEST_TIMEOUT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """Everything that is made of settings and files, as they are at one time.
+    """Everything that is built from settings and files, at one time.
 
     Attributes:
         config: the chosen cluster and user.
-        generation: made of it.
-        gate: decides on requests to it.
-        watched: the files that it was all made of.
-        changes: what differs from the setup before, in words without secrets.
+        generation: built from *config*.
+        gate: decides which requests pass.
+        watched: the files that these depend on.
+        changes: what differs from the previous setup, as text without secrets.
     """
 
     config: ClientConfig
@@ -61,17 +61,17 @@ class Reloader:
     """Holds the current setup, and with it the current generation.
 
     Args:
-        make: makes a setup of what the files say now, reading them through what it is given, and
-            keeps of the last one what is the same; raises KubelatchError. Called in a thread.
+        make: builds a setup from the files, given the previous setup; raises KubelatchError. Called
+            in a thread.
         files: reads the files.
-        use: is given each setup after the first and the one before it, in the event loop.
-        supervisor: sees to it that watching goes on.
-        interval: seconds between two looks at the files.
+        use: called in the event loop with each setup after the first, and the previous one.
+        supervisor: runs the passes.
+        interval: seconds between passes.
 
     Attributes:
-        last_error: why what the files say now is not in use; None if it is.
-        reloads: how often they were read anew and used.
-        failures: how often they were read anew and not used.
+        last_error: why the changed files are not in use; None if they are.
+        reloads: how often changed files were put into use.
+        failures: how often changed files could not be used.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class Reloader:
         # Ends the watching; None while there is none.
         self._end: Callable[[], None] | None = None
         self._retired: set[asyncio.Task[None]] = set()
-        # One pass runs; all who ask while it does share the next.
-        self._asked: asyncio.Future[None] | None = None
+        # One pass runs at a time; all requests made meanwhile share the next one.
+        self._requested: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
         self._forced = False
         self._since_failure = 0
@@ -121,10 +121,10 @@ class Reloader:
         return self.setup.generation
 
     async def start(self) -> None:
-        """Make the first setup.
+        """Build the first setup.
 
         Raises:
-            KubelatchError: it cannot be made.
+            KubelatchError: a file, an entry or a flag cannot be used.
         """
         call = asyncio.get_running_loop().run_in_executor(self._executor, self._first)
         try:
@@ -139,11 +139,11 @@ class Reloader:
         finally:
             if self._setup is None:
                 self._executor.shutdown()
-        self._setup.generation.reload = self.look
+        self._setup.generation.reload = self.check_now
         self._current_context = self._setup.config.current_context
 
     def watch(self) -> None:
-        """Begin to follow the files."""
+        """Begin to watch the files."""
         self._disk.settle()
         self._end = self._supervisor.repeat("reload", self._wait, self._pass)
 
@@ -152,7 +152,7 @@ class Reloader:
         if self._end is not None:
             self._end()
             self._end = None
-        self._answer()
+        self._complete_request()
         for task in self._retired:
             task.cancel()
         await asyncio.gather(*self._retired, return_exceptions=True)
@@ -160,31 +160,31 @@ class Reloader:
         if self._setup is not None:
             await self._setup.generation.close()
 
-    async def look(self) -> Generation:
-        """Look at the files now, and return the generation that is current then.
+    async def check_now(self) -> Generation:
+        """Check the files now, and return the generation that is current afterwards.
 
-        A file that hangs is not waited for longer than a request can wait.
+        Waits for at most two seconds, since a request waits for it.
         """
-        await self._ask(_PATIENCE)
+        await self._request_pass(_REQUEST_TIMEOUT)
         return self.current()
 
     async def reload(self) -> None:
         """Read the files now, changed or not; returns when that is done, or takes too long."""
         self._forced = True
-        await self._ask(SLOW)
+        await self._request_pass(SLOW)
 
-    async def _ask(self, seconds: float) -> None:
+    async def _request_pass(self, seconds: float) -> None:
         if self._end is None:
             return
-        if self._asked is None:
-            self._asked = asyncio.get_running_loop().create_future()
+        if self._requested is None:
+            self._requested = asyncio.get_running_loop().create_future()
             self._wake.set()
-        await asyncio.wait([self._asked], timeout=seconds)
+        await asyncio.wait([self._requested], timeout=seconds)
 
-    def _answer(self) -> None:
-        if self._asked is not None and not self._asked.done():
-            self._asked.set_result(None)
-        self._asked = None
+    def _complete_request(self) -> None:
+        if self._requested is not None and not self._requested.done():
+            self._requested.set_result(None)
+        self._requested = None
 
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -192,17 +192,17 @@ class Reloader:
                 await self._wake.wait()
 
     async def _pass(self) -> None:
-        """Look at the files once, and use what they say if that is something else."""
-        asked, self._asked = self._asked, None
+        """Check the files once, and use a new setup if they have changed."""
+        requested, self._requested = self._requested, None
         forced, self._forced = self._forced, False
         self._wake.clear()
         try:
-            await self._look(forced)
+            await self._check(forced)
         finally:
-            if asked is not None and not asked.done():
-                asked.set_result(None)
+            if requested is not None and not requested.done():
+                requested.set_result(None)
 
-    async def _look(self, forced: bool) -> None:
+    async def _check(self, forced: bool) -> None:
         self._since_failure += 1
         forced |= self.last_error is not None and self._since_failure >= _TRY_AGAIN
         call = asyncio.get_running_loop().run_in_executor(self._executor, self._read, forced)
@@ -220,7 +220,7 @@ class Reloader:
             setup = call.result()
         except KubelatchError as error:
             self._fail(error)
-        except Exception as error:  # noqa: BLE001 -- whatever it met, the next pass goes on
+        except Exception as error:  # noqa: BLE001 -- the next pass must still run
             self._fail(_unexpected(error))
         else:
             if setup is not None:
@@ -240,8 +240,8 @@ class Reloader:
         setup.generation.credentials.reload()
         if not self._files.changed() and not forced:
             return None
-        # What is read is remembered even if it is of no use, so that it is reported once; and what
-        # a failure keeps from being read goes on being watched.
+        # Files of a failed pass count as seen, so that the error is reported once. Files that the
+        # failure kept from being read stay watched.
         before, self._files = self._files, TrackedFiles(self._disk)
         self._files.follow(before)
         setup = self._make(self._files, setup)
@@ -269,7 +269,7 @@ class Reloader:
             log.info("configuration reloaded: nothing has changed")
         self._report_switch(setup.config)
         if setup.generation is not old.generation:
-            setup.generation.reload = self.look
+            setup.generation.reload = self.check_now
             task = asyncio.get_running_loop().create_task(
                 old.generation.retire(), name="kubelatch retire"
             )
@@ -277,7 +277,7 @@ class Reloader:
             task.add_done_callback(self._retired.discard)
 
     def _report_switch(self, config: ClientConfig) -> None:
-        """Say that others use another context from now on; once for each switch."""
+        """Warn, once for each switch, that kubeconfig's current-context is now another."""
         before, self._current_context = self._current_context, config.current_context
         if config.current_context not in {before, config.context}:
             log.warning(
@@ -295,7 +295,7 @@ def _slow(files: DiskFiles, seconds: float) -> ConfigError:
 
 
 def _unexpected(error: Exception) -> ConfigError:
-    # Its own text could quote a secret.
+    # Without its text, which may quote a secret.
     return ConfigError(
         f"internal error while the configuration was read ({where(error)})",
         hint="Please report it.",

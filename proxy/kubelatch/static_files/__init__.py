@@ -1,6 +1,7 @@
 """Static files (``--www``): from a request below the prefix to a file's bytes.
 
-It knows directories, links and types of content, and nothing of the API or of who may ask.
+It knows directories, symbolic links and content types, but neither the API nor who may send
+requests.
 """
 
 from .serving import StaticFiles

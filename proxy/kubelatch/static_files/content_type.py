@@ -1,14 +1,14 @@
-"""The type of a file's content: by its name, else by its first bytes.
+"""The content type of a file: by its extension, else by its first bytes.
 
-The second is Go's ``http.DetectContentType`` (net/http/sniff.go), rule for rule, which is the
-algorithm of https://mimesniff.spec.whatwg.org/ but for a few signatures. Pure.
+:func:`by_content` is Go's ``http.DetectContentType`` (net/http/sniff.go), which implements
+https://mimesniff.spec.whatwg.org/ but for a few signatures. Pure.
 """
 
 from mimetypes import MimeTypes
 from typing import Final
 
 SNIFFED: Final = 512
-"""So many bytes are looked at."""
+"""The number of bytes that are examined."""
 
 _OCTETS: Final = "application/octet-stream"
 _HTML: Final = "text/html; charset=utf-8"
@@ -36,7 +36,7 @@ _TAGS: Final = tuple(
         "<!--",
     )
 )
-# Where, what, which type. A second pattern at another place must match too.
+# Prefix, offset and pattern of a second match, content type.
 _SIGNATURES: Final = (
     (b"%PDF-", 0, b"", "application/pdf"),
     (b"%!PS-Adobe-", 0, b"", "application/postscript"),
@@ -71,7 +71,7 @@ _LATER_SIGNATURES: Final = (
 )
 _BINARY: Final = bytes([*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)])
 
-# What web pages are made of, and Python's own table lacks in some supported version.
+# Types for the web that Python's own table lacks in some supported version.
 _TYPES: Final = MimeTypes()
 for _suffix, _type in (
     (".js", "text/javascript"),
@@ -87,11 +87,11 @@ for _suffix, _type in (
 
 
 def by_name(name: str) -> str | None:
-    """The type that a file's extension stands for, or None."""
-    # With a directory, since mimetypes takes `data:text/html,x` for a URL.
+    """The content type for a file's extension; None if that is unknown."""
+    # With a directory before it, since mimetypes takes `data:text/html,x` for a URL.
     kind, encoding = _TYPES.guess_type(f"./{name}")
     if encoding is not None:
-        # An archive, which must arrive as it is: `Content-Encoding` would unpack it.
+        # Without `Content-Encoding`, which would make clients unpack the archive.
         return "application/gzip" if encoding == "gzip" else _OCTETS
     if kind is None:
         return None
@@ -99,7 +99,7 @@ def by_name(name: str) -> str | None:
 
 
 def by_content(data: bytes) -> str:
-    """The type of what begins with *data*; what is neither known nor text is octets."""
+    """The content type for a file that begins with *data*; unknown binary data is octets."""
     data = data[:SNIFFED]
     text = data.lstrip(_SPACE)
     if any(_has_tag(text, tag) for tag in _TAGS):
@@ -120,7 +120,7 @@ def by_content(data: bytes) -> str:
 
 
 def _has_tag(text: bytes, tag: bytes) -> bool:
-    """Whether it begins with a tag, in any case, that ends there."""
+    """Whether *text* begins with a complete tag, in upper or lower case."""
     size = len(tag)
     return text[:size].upper() == tag and text[size : size + 1] in {b" ", b">"}
 
@@ -139,5 +139,5 @@ def _is_mp4(data: bytes) -> bool:
     size = int.from_bytes(data[:4], "big")
     if len(data) < 12 or len(data) < size or size % 4 or data[4:8] != b"ftyp":
         return False
-    # What stands at 12 is a version.
+    # At 12 is a version.
     return any(data[at : at + 3] == b"mp4" for at in range(8, size, 4) if at != 12)

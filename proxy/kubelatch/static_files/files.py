@@ -1,4 +1,4 @@
-"""What is at a path below a directory, by the rules of Go's ``http.FileServer`` (net/http/fs.go).
+"""Finds the file or directory for a path, as Go's ``http.FileServer`` (net/http/fs.go).
 
 Only regular files and directories below the given one are found, see ``tree``.
 """
@@ -16,7 +16,7 @@ from .tree import Tree, Walk
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """An open regular file; the holder closes it."""
+    """An open regular file; the caller closes it."""
 
     descriptor: int
     content_type: str
@@ -29,20 +29,20 @@ class File:
 
     @property
     def modified(self) -> int:
-        """Seconds: no header can say it more finely."""
+        """Seconds since the epoch, the resolution of HTTP dates."""
         return self.modified_ns // 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The names in a directory; those of directories end with a slash."""
+    """A directory's entries; names of directories end with a slash."""
 
     names: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The same thing under its proper name, relative to the path asked for."""
+    """The canonical location of a path, relative to it."""
 
     location: str
 
@@ -54,8 +54,8 @@ class Files:
     """Finds files below a directory.
 
     Args:
-        directory: looked up anew for each request, so it may appear later.
-        follow_symlinks: also find what symbolic links in it point to, wherever that is.
+        directory: its path, resolved again for each request.
+        follow_symlinks: also follow symbolic links out of the directory.
 
     Attributes:
         directory: as given.
@@ -66,29 +66,29 @@ class Files:
         self._tree = Tree(directory, follow_symlinks=follow_symlinks)
 
     async def find(self, path: str) -> Found:
-        """Find what is at *path*, in a thread.
+        """Find *path*, in a thread.
 
         Raises:
-            OSError: nothing that may be served.
+            OSError: it does not exist, or may not be served.
         """
         future = asyncio.get_running_loop().run_in_executor(None, self._find, path)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            # The thread goes on; what it opens is closed when it is done.
+            # The thread goes on; a file that it opens is closed when it is done.
             future.add_done_callback(_discard)
             raise
 
     def _find(self, path: str) -> Found:
-        """What is at *path*, by the rules of Go's ``serveFile`` (net/http/fs.go).
+        """Find *path*, as Go's ``serveFile`` (net/http/fs.go).
 
         Raises:
-            OSError: nothing that may be served.
+            OSError: it does not exist, or may not be served.
         """
         *parents, last = path.split("/")
         if last == "index.html":
             return Redirect("./")
-        # A trailing slash belongs to a directory; on a file's name it is a mistake to mend.
+        # A path with a trailing slash is a directory's; for a file it is redirected.
         entry = last or (parents.pop() if parents else "")
         with self._tree.walk() as walk:
             for name in parents:
@@ -114,9 +114,9 @@ def _open(walk: Walk, name: str, shown: str) -> File:
     """Open a file.
 
     Args:
-        walk: in its directory.
-        name: what it is called there.
-        shown: what the client calls it, whose extension says what it is.
+        walk: has entered the file's directory.
+        name: of the file there.
+        shown: the name that the client used, whose extension decides the content type.
     """
     descriptor, status = walk.open_file(name)
     try:
@@ -140,7 +140,7 @@ def _discard(future: asyncio.Future[Found]) -> None:
 
 
 def quoted(name: str) -> str:
-    """A name in a URL's path, with the characters that Go leaves alone (net/url, encodePath)."""
+    """A name percent-encoded for a URL's path, as Go does it (net/url, encodePath)."""
     return quote(os.fsencode(name), safe="$&+,/:;=@")
 
 

@@ -1,7 +1,7 @@
-"""``--www``: responses with the files of a directory, as Go's ``http.FileServer`` makes them.
+"""Responses for ``--www``, as Go's ``http.FileServer`` makes them.
 
-All file work is done in threads; nothing here may block the event loop. Which requests may ask is
-the gate's to decide.
+All file operations run in threads; nothing here blocks the event loop. The gate decides which
+requests may be served.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _CHUNK: Final = 256 * 1024
 _RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.IGNORECASE)
 # An entity tag: RFC 9110 section 8.8.3.
 _TAG: Final = re.compile(r'(W/)?("[^"]*")')
-# A link that may not be followed is ELOOP.
+# ELOOP is the error of a symbolic link that may not be followed.
 _NOT_FOUND: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
@@ -38,13 +38,13 @@ class StaticFiles:
     """Serves one directory.
 
     Args:
-        directory: looked up anew for each request, so it may appear later.
-        prefix: where it is mounted, for messages only.
-        follow_symlinks: also serve what symbolic links in it point to, wherever that is.
+        directory: its path, resolved again for each request.
+        prefix: of the URL paths, for messages only.
+        follow_symlinks: also follow symbolic links out of the directory.
 
     Attributes:
-        files: finds them.
-        warnings: what to tell the user at start, in kubectl's words.
+        files: finds the files.
+        warnings: about the directory, with kubectl's messages.
     """
 
     def __init__(self, directory: str, prefix: str, *, follow_symlinks: bool = False) -> None:
@@ -88,12 +88,12 @@ class StaticFiles:
 
 
 class FileExchange(Exchange):
-    """A request for a static file, and its response."""
+    """The exchange of a request for a static file."""
 
     __slots__ = ()
 
     def begin(self, files: Files, path: str) -> None:
-        """Begin to look for *path* in *files*."""
+        """Respond with *path* of *files*."""
         self._wait(partial(self._respond, files, path), lambda _: self._finish())
 
     async def _respond(self, files: Files, path: str) -> None:
@@ -182,7 +182,7 @@ class FileExchange(Exchange):
             chunk = await loop.run_in_executor(None, os.pread, file.descriptor, size, start)
             transport = self.client.transport
             if not chunk or transport is None:
-                # The file has shrunk. A cut connection says so; a short body would look whole.
+                # The file has shrunk: reset the connection, so that the client notices.
                 self.keep_alive = False
                 self.client.cut(reset=True)
                 return
@@ -192,9 +192,9 @@ class FileExchange(Exchange):
 
 
 def _precondition(headers: Mapping[str, str], file: File) -> int | None:
-    """The status that the conditional fields demand instead of the file.
+    """The status to send instead of the file, if a precondition fails; None if none does.
 
-    RFC 9110 section 13.2.2, in its order.
+    In the order of RFC 9110 section 13.2.2.
     """
     tags = headers.get("If-Match")
     if tags is not None:
@@ -212,14 +212,15 @@ def _precondition(headers: Mapping[str, str], file: File) -> int | None:
 
 
 def _names(tags: str, etag: str, *, weak: bool) -> bool:
-    """Whether a list of entity tags has *etag* in it (RFC 9110 section 8.8.3.2)."""
+    """Whether a list of entity tags contains *etag* (RFC 9110 section 8.8.3.2)."""
     if tags.strip() == "*":
         return True
     return any(tag == etag and (weak or not mark) for mark, tag in _TAG.findall(tags))
 
 
 def _is_after(modified: int, date: str | None) -> bool | None:
-    """Whether *modified*, in Unix seconds, is later than an HTTP date; None if that is no date."""
+    """Whether *modified*, in seconds since the epoch, is after an HTTP date; None if that is
+    invalid."""
     if date is None:
         return None
     try:
@@ -229,7 +230,8 @@ def _is_after(modified: int, date: str | None) -> bool | None:
 
 
 def _requested_range(headers: Mapping[str, str], file: File) -> tuple[int, int] | None:
-    """The one range asked for, end excluded; empty if there is nothing of it in the file."""
+    """The single requested range, end excluded; empty if it is outside the file; None without
+    one."""
     match = _RANGE.fullmatch(headers.get("Range", ""))
     if match is None:
         return None
@@ -245,7 +247,7 @@ def _requested_range(headers: Mapping[str, str], file: File) -> tuple[int, int] 
 
 
 def _list(names: list[str]) -> bytes:
-    """A directory's listing, byte for byte Go's ``dirList``."""
+    """A directory's listing, byte for byte as Go's ``dirList``."""
     lines = ["<!doctype html>", '<meta name="viewport" content="width=device-width">', "<pre>"]
     for name in names:
         shown = html.escape(name).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")

@@ -1,9 +1,9 @@
-"""A directory tree, walked one name at a time, from descriptor to descriptor.
+"""Path resolution within a directory tree, one name at a time, from descriptor to descriptor.
 
-No name is ever looked up by the system as a path, and none that is a link is followed by it: links
-are read, and their targets walked the same way. So what is checked is what is opened, whatever
-happens to the tree meanwhile, and no link leads out of it, as with ``RESOLVE_BENEATH`` of openat2,
-which not every system has. Links inside are what a ConfigMap volume is made of, and git-sync.
+The kernel never resolves a path or follows a symbolic link here: links are read, and their targets
+walked in the same way. What is checked is therefore what is opened, even while the tree changes,
+and no link leads out of it, as with ``RESOLVE_BENEATH`` of openat2(2), which not every system has.
+Links within the tree are needed for ConfigMap volumes and git-sync.
 """
 
 import errno
@@ -13,19 +13,19 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-# As many as Linux follows (path_resolution(7)).
+# Linux' limit (path_resolution(7)).
 _MAX_LINKS: Final = 40
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-# What O_DIRECTORY and O_NOFOLLOW make of a link.
+# The errors of O_DIRECTORY and O_NOFOLLOW for a symbolic link.
 _LINK: Final = {errno.ELOOP, errno.ENOTDIR}
 
 
 class Tree:
-    """A directory and all below it.
+    """A directory and everything below it.
 
     Args:
-        directory: looked up anew for each walk, so it may appear later, or be a link.
-        follow_symlinks: links may lead out of it.
+        directory: its path, resolved again for each walk; it may be a symbolic link.
+        follow_symlinks: symbolic links may lead out of the tree.
     """
 
     def __init__(self, directory: str, *, follow_symlinks: bool = False) -> None:
@@ -33,11 +33,11 @@ class Tree:
         self.follow_symlinks = follow_symlinks
 
     def walk(self) -> "Walk":
-        """A walk that begins at the top. Raises OSError."""
+        """A walk that starts at the top. Raises OSError."""
         return Walk(self, [os.open(self.directory, _FLAGS | os.O_DIRECTORY)])
 
     def inside(self, path: str) -> str | None:
-        """An absolute path as one relative to the top, or None if it does not begin there."""
+        """An absolute path relative to the top; None if it is outside the tree."""
         top = os.path.abspath(self.directory)
         for known in (top, os.path.realpath(top)):
             start = known.rstrip("/")
@@ -47,14 +47,12 @@ class Tree:
 
 
 class Walk:
-    """Where one walk has come to: the directories from the top down, all of them open.
+    """One path resolution: the open directories from the top down to the current one.
 
     Args:
-        tree: through which it leads.
-        descriptors: of the directories; it closes them.
+        tree: the tree.
+        descriptors: of the directories; closed at the end of the walk.
     """
-
-    __slots__ = ("_descriptors", "_links", "_tree")
 
     def __init__(self, tree: Tree, descriptors: list[int]) -> None:
         self._tree = tree
@@ -74,10 +72,10 @@ class Walk:
             os.close(descriptor)
 
     def enter(self, name: str) -> None:
-        """Go into the directory *name*, or that to which a link of this name leads.
+        """Enter the directory *name*, or the one that a symbolic link of that name points to.
 
         Raises:
-            OSError: there is none, or it may not be entered; this walk is to be given up then.
+            OSError: it does not exist or may not be entered; the walk cannot be used any more.
         """
         try:
             self._descend(name)
@@ -89,14 +87,14 @@ class Walk:
                 self._descend(name)
 
     def resolve(self, name: str) -> tuple[str, os.stat_result]:
-        """What *name* is. If it is a link, go where its target is.
+        """Resolve *name*; if it is a symbolic link, move to the directory of its target.
 
         Returns:
-            Its name there, empty if it is the directory that the walk has come to; its status.
+            The target's name there, empty if it is the directory itself; its status.
 
         Raises:
-            OSError: it is nothing, or a link that leads nowhere or out of the tree; the walk is
-                still where it was.
+            OSError: it does not exist, or is a link that is broken or leads out of the tree; the
+                walk has not moved.
         """
         status = self._status(name)
         if not stat.S_ISLNK(status.st_mode):
@@ -107,16 +105,16 @@ class Walk:
         return found
 
     def open_file(self, name: str) -> tuple[int, os.stat_result]:
-        """Open a regular file, or that to which a link of this name leads.
+        """Open a regular file, or the one that a symbolic link of that name points to.
 
         Returns:
             Its descriptor, for the caller to close, and its status.
 
         Raises:
-            OSError: it is none.
+            OSError: it is no regular file.
         """
-        # Looked at before it is opened: merely opening a device or a pipe has effects. Looked at
-        # again when it is open: then it cannot be exchanged any more.
+        # Checked before opening, since opening a device or a pipe has side effects, and again
+        # afterwards, since the file may have been replaced in between.
         name, status = self.resolve(name)
         if not stat.S_ISREG(status.st_mode):
             raise _not_found(name)
@@ -128,11 +126,11 @@ class Walk:
         return descriptor, status
 
     def names(self) -> list[str]:
-        """What of this directory can be had, sorted as Go sorts; directories end with a slash."""
+        """The names that can be served, sorted as in Go; directories end with a slash."""
         names = []
         with os.scandir(self._descriptors[-1]) as entries:
             for entry in entries:
-                # A link that leads nowhere, out of the tree, or in a circle is none of it.
+                # Links that are broken, circular or lead out of the tree are left out.
                 with suppress(OSError):
                     names += self._shown(entry)
         return sorted(names, key=lambda name: os.fsencode(name.removesuffix("/")))
@@ -151,7 +149,7 @@ class Walk:
         return [entry.name] if is_file else []
 
     def _branch(self) -> "Walk":
-        """Another walk that has come to the same place."""
+        """A copy of this walk, with its own descriptors."""
         other = Walk(self._tree, [])
         try:
             for descriptor in self._descriptors:
@@ -162,7 +160,7 @@ class Walk:
         return other
 
     def _follow(self, name: str) -> tuple[str, os.stat_result]:
-        """Go where the link *name* leads; see :meth:`resolve`."""
+        """Follow the symbolic link *name*; see :meth:`resolve`."""
         ahead = [name]
         while ahead:
             name = ahead.pop()
@@ -181,7 +179,8 @@ class Walk:
         return "", os.fstat(self._descriptors[-1])
 
     def _target(self, name: str) -> str:
-        """Where a link leads, as seen from the directory that the walk has come to."""
+        """The target of a symbolic link, relative to the current directory; an absolute target
+        moves the walk to the top."""
         self._links += 1
         target = os.readlink(name, dir_fd=self._descriptors[-1])
         if self._links > _MAX_LINKS:
@@ -216,7 +215,7 @@ class Walk:
 
 
 def _checked(name: str) -> str:
-    """A name that stays in its directory.
+    """The name, if it names an entry of its directory.
 
     Raises:
         FileNotFoundError: it does not.

@@ -1,4 +1,4 @@
-"""The operating system: sockets, accepting, peers, signals' aftermath, systemd, threads, limits.
+"""The operating system: sockets, peers, processes, systemd, threads, limits.
 
 Each module wraps one interface of the kernel or of the service manager. Nothing here knows HTTP or
 Kubernetes.

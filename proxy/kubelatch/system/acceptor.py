@@ -1,10 +1,9 @@
-"""Takes connections from a listening socket and gives them to a protocol of the event loop.
+"""Accepts connections from a listening socket, and makes a protocol for each.
 
-It does what ``loop.create_server`` does, but for the moment when this process has no file
-descriptors left. asyncio then tries again and again, as often as its backlog is long, with a
-traceback each time; libuv takes the waiting connections and drops them without a word. Here they
-wait in the kernel's queue until a descriptor is free, and the log says so. It knows nothing of
-what is spoken on a connection.
+Unlike ``loop.create_server``, it copes with running out of file descriptors. asyncio then retries
+once for each place in the backlog, with a traceback each time; libuv accepts the pending
+connections and closes them. Here they wait in the kernel's queue until a descriptor is free, and
+the log reports it.
 """
 
 import asyncio
@@ -16,9 +15,9 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-# At one turn of the loop, so that a burst of clients does not hold up those who are here.
+# Connections accepted in one iteration of the loop, so that a burst does not delay other clients.
 _BATCH: Final = 64
-# No event tells of a descriptor that has become free.
+# There is no event for a descriptor that has become free.
 _RETRY_SECONDS: Final = 0.1
 _SILENT_SECONDS: Final = 60.0
 _ENDED: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
@@ -29,9 +28,9 @@ class Acceptor:
     """See the module.
 
     Args:
-        sock: bound; it is closed with the acceptor.
+        sock: a bound socket; closed with the acceptor.
         factory: makes the protocol of each connection.
-        ended: is told if the socket can never accept again, and why.
+        ended: called with the reason if the socket can never accept again.
         backlog: how many connections may wait in the kernel's queue.
     """
 
@@ -55,7 +54,7 @@ class Acceptor:
         self._start()
 
     def close(self) -> None:
-        """Take no more; who waits in the queue is refused. May be repeated."""
+        """Close the socket; connections in its queue are refused. May be repeated."""
         if self._socket.fileno() < 0:
             return
         if self._retry is not None:
@@ -78,11 +77,11 @@ class Acceptor:
                     self._wait(exc)
                     return
                 if exc.errno in _ENDED:
-                    # Somebody who shares the socket has shut it down; it would fail for ever.
+                    # Another process that shares the socket has shut it down.
                     self._loop.remove_reader(self._socket.fileno())
                     self._ended(exc.strerror or "")
                     return
-                # One that was gone before it was taken (accept(2), ECONNABORTED and others).
+                # A connection that was lost before accept(2): ECONNABORTED and others.
                 continue
             task = self._loop.create_task(
                 self._loop.connect_accepted_socket(self._factory, sock), name="kubelatch accept"

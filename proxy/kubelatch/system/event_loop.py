@@ -1,4 +1,4 @@
-"""Which event loop to run on. It knows nothing of what runs there."""
+"""The choice of the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from .threads import DaemonExecutor
 
 
 def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the event loop; its default executor keeps nobody waiting at the end.
+    """A factory of event loops, whose default executor is a :class:`DaemonExecutor`.
 
     Args:
-        choice: ``uvloop``, ``asyncio``, or ``auto`` for uvloop where it exists.
+        choice: ``uvloop``, ``asyncio``, or ``auto`` for uvloop where it is installed.
 
     Raises:
-        UsageError: uvloop was asked for, and is not installed.
+        UsageError: the choice is uvloop, which is not installed.
     """
     new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     if choice != "asyncio":
         try:
-            import uvloop  # noqa: PLC0415 -- it need not exist
+            import uvloop  # noqa: PLC0415 -- may not be installed
         except ImportError:
             if choice == "uvloop":
                 msg = "--loop=uvloop: uvloop is not installed"

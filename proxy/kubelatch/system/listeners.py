@@ -1,10 +1,9 @@
-"""Sockets to listen on: TCP or unix, made before the server so that every error has a name.
+"""Listening sockets, TCP or unix.
 
-Errors are worded as kubectl's, since scripts look for ``address already in use``. A unix socket
-is made under a strict umask and opened up, if it is to be, before it listens; a stale one is
-replaced, a live one never (kubectl proxy takes it from the running proxy without a word). A path
-that begins with ``@`` is a name in Linux's abstract namespace (unix(7)), as in Go: there is no
-file, no mode, and nothing stale.
+Error messages are kubectl's, since scripts match ``address already in use``. A unix socket is bound
+under umask 0077, and gets its mode and group before it listens. A stale socket is replaced, one
+with a listener never (kubectl proxy takes it over silently). A path that begins with ``@`` is a
+name in Linux's abstract namespace (unix(7)), as in Go; it has no file and no mode.
 """
 
 import contextlib
@@ -22,8 +21,8 @@ from ..errors import ListenError
 
 # asyncio asks for 100; a burst of 1,000 clients would then wait seconds for SYN retries.
 BACKLOG: Final = 4096
-# A client that has gone without a word, as behind a network that went away, is noticed after
-# 75 s. No TCP_USER_TIMEOUT: Linux would cut off a client that does not read for so long.
+# A client that disappears without closing its connection is detected after 75 s. No
+# TCP_USER_TIMEOUT: with it, Linux also ends connections of clients that do not read for so long.
 _KEEPALIVE: Final = (
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
@@ -38,9 +37,9 @@ class Listener:
 
     Attributes:
         socket: the socket.
-        name: what the start line says.
-        path: of a unix socket that is to be removed at exit; else empty.
-        inode: of that path, to tell our socket from one that took its place.
+        name: its address in the start line.
+        path: of a unix socket whose file is removed when it is closed; else empty.
+        inode: of that file, so that no other socket at the path is removed.
     """
 
     socket: socket.socket
@@ -50,25 +49,25 @@ class Listener:
 
     @property
     def unix(self) -> bool:
-        """It is a unix socket."""
+        """Whether it is a unix socket."""
         return self.socket.family == socket.AF_UNIX
 
     @property
     def abstract(self) -> bool:
-        """It is a unix socket without a file: whoever is in its network namespace can connect."""
+        """Whether it is an abstract unix socket: every process of its network namespace can
+        connect."""
         return self.unix and isinstance(self.socket.getsockname(), bytes)
 
     @property
     def local(self) -> bool:
-        """Only processes of this machine can reach it."""
+        """Whether only processes of this machine can connect."""
         if self.unix:
             return True
         host = self.socket.getsockname()[0].partition("%")[0]
         return ipaddress.ip_address(host).is_loopback
 
     def remove(self) -> None:
-        """Remove a unix socket's file if it is still ours: nobody new can come. May be
-        repeated."""
+        """Remove a unix socket's file, if it is still this socket's. May be repeated."""
         if self.path:
             with contextlib.suppress(OSError):
                 if os.stat(self.path).st_ino == self.inode:
@@ -87,12 +86,12 @@ def listen_tcp(address: str, port: int, *, flag: str = "") -> Listener:
     address may stand with or without brackets.
 
     Args:
-        address: of this machine.
+        address: an address of this machine.
         port: 0 lets the system choose.
-        flag: what says where to listen; if empty, that is ``--address`` and ``--port``.
+        flag: the flag that set the address, for hints; empty for ``--address`` and ``--port``.
 
     Raises:
-        ListenError: in kubectl's words.
+        ListenError: with kubectl's message.
     """
     host = address[1:-1] if address.startswith("[") and address.endswith("]") else address
     if host in {"", "0.0.0.0"}:  # noqa: S104 -- asked for by the user
@@ -123,27 +122,27 @@ def listen_tcp(address: str, port: int, *, flag: str = "") -> Listener:
 
 
 def unix_path(address: str) -> str:
-    """The path, or abstract name, in an address such as ``unix:/path``, ``/path`` or ``@name``;
-    empty if that is no unix socket's."""
+    """The path or abstract name in ``unix:/path``, ``/path`` or ``@name``; empty for any other
+    address."""
     path = address.removeprefix("unix:")
     return path if path != address or path.startswith(("/", "./", "@")) else ""
 
 
 def unix_address(path: str) -> str | bytes:
-    """What to bind or connect to for this path or abstract name."""
+    """The socket address of a path or abstract name."""
     return b"\0" + os.fsencode(path[1:]) if path.startswith("@") else path
 
 
 def listen_unix(path: str, *, mode: int = 0o700, gid: int | None = None) -> Listener:
-    """Listen on a unix socket, by default one that only this user can open.
+    """Listen on a unix socket, by default one that only this user can connect to.
 
     Args:
-        path: of the socket, or its abstract name, for which the other two mean nothing.
-        mode: of its file; to connect takes permission to write.
-        gid: the group of its file; None for this process's own.
+        path: of the socket, or its abstract name; the other arguments do not apply to the latter.
+        mode: of its file; connecting requires write permission.
+        gid: the group of its file; None for this process's.
 
     Raises:
-        ListenError: something else is in the way, or another process listens there.
+        ListenError: another process listens there, or the path is taken or cannot be used.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     abstract, bound = path.startswith("@"), False
@@ -172,9 +171,9 @@ def listen_unix(path: str, *, mode: int = 0o700, gid: int | None = None) -> List
 def _open_to(path: str, mode: int, gid: int | None) -> None:
     """Set group and mode of a socket that does not listen yet.
 
-    The group comes first, so that the mode lets nobody else in meanwhile. Both are set through a
-    descriptor where the system has such (open(2), ``O_PATH``): in a directory where others may
-    write, the path can be a link to another file by now.
+    The group first, so that the mode never applies to another one. Both through a descriptor where
+    the system has ``O_PATH`` (open(2)): in a directory that others can write to, the path may have
+    become a link to another file.
     """
     if not hasattr(os, "O_PATH"):
         if gid is not None:
@@ -193,7 +192,7 @@ def _open_to(path: str, mode: int, gid: int | None) -> None:
 
 
 def _no_unix_socket(path: str, exc: OSError, *, bound: bool) -> ListenError:
-    # The kernel's limit of 107 bytes shows up in Python as a plain OSError.
+    # For a path over the kernel's limit of 107 bytes, Python raises OSError without an errno.
     words = "invalid argument" if exc.errno is None else _reason(exc)
     if bound and exc.errno == errno.EPERM:
         return ListenError(
@@ -213,10 +212,10 @@ def _no_unix_socket(path: str, exc: OSError, *, bound: bool) -> ListenError:
 
 
 def closed_to_others(path: str) -> str:
-    """Why those whom a unix socket's mode seems to let in cannot connect; empty if they can.
+    """Why users whom a unix socket's mode seems to admit cannot connect; empty if they can.
 
-    Linux wants permission to write to the socket, and to search each directory above it (unix(7),
-    path_resolution(7)). Access control lists are not looked at.
+    Linux requires write permission for the socket, and search permission for each directory above
+    it (unix(7), path_resolution(7)). Access control lists are not considered.
     """
     socket_file = os.stat(path)
     for shift, who in ((3, "its group"), (0, "others")):
@@ -234,18 +233,18 @@ def closed_to_others(path: str) -> str:
 
 
 def adopt(sock: socket.socket) -> Listener:
-    """A listener of a socket that somebody else made, and may use again: its file stays."""
+    """A listener for a socket made by another process, which may use it again: its file stays."""
     bound = sock.getsockname()
     if sock.family != socket.AF_UNIX:
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
             _keep_alive(sock)
         return Listener(sock, join_host_port(bound[0], bound[1]))
-    # An abstract name comes as bytes that begin with a zero.
+    # An abstract name is returned as bytes that begin with a zero byte.
     return Listener(sock, bound if isinstance(bound, str) else os.fsdecode(b"@" + bound[1:]))
 
 
 def _remove_stale(path: str) -> None:
-    """Remove a socket that nobody listens on. Anything else is left for bind to fail at."""
+    """Remove a socket without a listener. Anything else stays, and makes bind fail."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return
@@ -263,15 +262,15 @@ def _remove_stale(path: str) -> None:
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """Have TCP look after the clients of a listening socket: what it accepts inherits this."""
+    """Enable TCP keep-alive; accepted connections inherit it."""
     for level, name, value in _KEEPALIVE:
-        # A system without one of these can listen all the same.
+        # Not every system has all of these options.
         with contextlib.suppress(OSError, AttributeError):
             sock.setsockopt(level, getattr(socket, name), value)
 
 
 def _reason(exc: OSError) -> str:
-    """The error in Go's lower-case words."""
+    """The error's text in lower case, as in Go."""
     text = os.strerror(exc.errno) if exc.errno else str(exc)
     return text[:1].lower() + text[1:]
 

@@ -1,19 +1,18 @@
-"""How much freed memory the C library keeps for what comes next.
+"""glibc's malloc threshold: how much freed memory it keeps.
 
-glibc takes a large block from the kernel and gives it back when it is freed, and trims its heap
-where much is free at the end; whatever it takes again comes page by page, with a fault for each.
-Bodies go through this process in pieces of a quarter of a megabyte, and their faults cost more
-than their encryption. What counts as large, and as much, follows the largest block freed so far
-(mallopt(3), ``M_MMAP_THRESHOLD``): freeing one is all it takes. Other C libraries, and a glibc
-told otherwise by its environment, are left as they are.
+By default glibc returns large freed blocks to the kernel, and later allocations cost one page fault
+for each page. Bodies pass through this process in blocks of 256 KiB, whose page faults would cost
+more than their encryption. The threshold grows to the size of the largest block freed so far
+(mallopt(3), ``M_MMAP_THRESHOLD``), so freeing one is enough. Other C libraries, and a glibc
+configured by its environment, are not affected.
 """
 
 from typing import Final
 
-# Of the heap's end, glibc then keeps up to twice this.
+# glibc then keeps up to twice this at the end of the heap.
 _LARGE: Final = 4 * 1024 * 1024
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep up to 8 MiB of freed memory. Uses none by itself."""
+    """Let glibc keep up to 8 MiB of freed memory. Allocates none for longer."""
     bytes(_LARGE)

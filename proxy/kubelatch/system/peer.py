@@ -1,9 +1,8 @@
-"""Who is at the other end of a local connection, as the kernel knows it.
+"""The user at the other end of a local connection, as reported by the kernel.
 
-On a unix socket the kernel says it directly (``SO_PEERCRED``, unix(7)). For TCP over loopback
-Linux names the owner of the client's socket when asked for that socket (sock_diag(7)); it is
-believed for a connection that both ends still have, and for no other socket. Nothing here decides
-who may come.
+A unix socket has the peer's credentials (``SO_PEERCRED``, unix(7)). For TCP over loopback, Linux
+reports the owner of the client's socket (sock_diag(7)), which counts only while both ends of this
+connection exist. Nothing here decides who may connect.
 """
 
 import contextlib
@@ -36,13 +35,12 @@ _SOCKET_ID_REST: Final = struct.Struct("=III")
 _RESPONSE: Final = struct.Struct("=BBBB4s16s16s12x12xII")
 # include/net/tcp_states.h
 _ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT = 1, 4, 5, 8
-# The client may have ended its side after the request; whether its process has closed the socket
-# as well shows in the inode.
+# A client may half-close after its request. If its process has closed the socket, the inode is 0.
 _CLIENT_STATES: Final = frozenset({_ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2})
 _OUR_STATES: Final = frozenset({_ESTABLISHED, _CLOSE_WAIT})
 
-# include/net/flow.h. What stays on a machine goes through it, and a socket may be bound to it
-# (SO_BINDTODEVICE), which a look-up that names no interface would miss.
+# include/net/flow.h. Local traffic uses it, and a socket may be bound to it (SO_BINDTODEVICE): a
+# lookup without an interface would not find that one.
 _LOOPBACK_INTERFACE: Final = 1
 _V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _V6_LOOPBACK: Final = bytes(15) + b"\1"
@@ -58,22 +56,22 @@ class _Endpoint(NamedTuple):
 
 
 class _Socket(NamedTuple):
-    """What the kernel says of a socket."""
+    """A socket as the kernel reports it."""
 
     state: int
     uid: int
     inode: int
 
 
-# Linux says when the peer has sent its end; elsewhere only a reset shows.
+# Linux reports a half-close by the peer; elsewhere only a reset is reported.
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 class Peer:
-    """Who is at the other end of one accepted connection.
+    """The other end of an accepted connection.
 
     Args:
-        transport: the connection's; None while there is none.
+        transport: the connection's; None before there is one.
     """
 
     __slots__ = ("_address", "_transport", "_uid")
@@ -95,8 +93,8 @@ class Peer:
 
     @property
     def uid(self) -> int | None:
-        """The user id of its process, where the kernel knows it; asked for once, at its first
-        request, whose response an honest client waits for."""
+        """The user id of its process; None if the kernel does not know it. Looked up once, at the
+        first request, since a client that waits for the response still has its socket."""
         if self._uid is ...:
             sock = self._transport.get_extra_info("socket") if self._transport else None
             self._uid = uid_of(sock) if sock is not None else None
@@ -104,16 +102,16 @@ class Peer:
 
 
 def can_identify_users(*, unix_socket: bool) -> bool:
-    """Whether this system can name the user behind a connection at all."""
+    """Whether this system reports the user of a connection."""
     return hasattr(socket, "SO_PEERCRED") if unix_socket else sys.platform == "linux"
 
 
 def has_disconnected(sock: "socket.socket | TransportSocket", *, half: bool = True) -> bool:
-    """Whether the other end has closed, though bytes of its may be unread.
+    """Whether the peer has disconnected, even if data of it is unread.
 
     Args:
         sock: the connection.
-        half: the end of its sending is enough; False: only a reset tells.
+        half: whether a half-close counts; otherwise only a reset does.
     """
     poll = select.poll()
     poll.register(sock.fileno(), _GONE if half else select.POLLHUP | select.POLLERR)
@@ -123,8 +121,8 @@ def has_disconnected(sock: "socket.socket | TransportSocket", *, half: bool = Tr
 def uid_of(sock: "socket.socket | TransportSocket") -> int | None:
     """The user id of the process at the other end of an accepted connection.
 
-    None if it cannot be known: the peer is on another machine or in another network namespace, it
-    has closed or reset the connection, or its user has no id in this process's user namespace.
+    None if it is unknown: the peer is on another machine or in another network namespace, has
+    closed or reset the connection, or its user has no id in this process's user namespace.
     """
     uid = None
     with contextlib.suppress(OSError):
@@ -144,11 +142,11 @@ def _unix_uid(sock: "socket.socket | TransportSocket") -> int | None:
 
 
 def _tcp_uid(sock: "socket.socket | TransportSocket") -> int | None:
-    """Ask for the client's end, and then for ours, with which it cannot have changed meanwhile.
+    """Look up the client's end, then ours.
 
-    As long as our end lives, no second connection between the same two addresses and ports comes
-    to be established. A client that has reset its own may have left its port to anybody, of
-    which the kernel's table then speaks, and our end is gone.
+    While our end exists, no other connection between the same addresses and ports can be
+    established, so the first result was the client's. If the client has reset the connection,
+    another process may have taken its port, but then our end is gone.
     """
     there, here = _endpoint(sock.getpeername()), _endpoint(sock.getsockname())
     loopback = there.address[:1] == b"\x7f" or there.address == _V6_LOOPBACK
@@ -159,23 +157,23 @@ def _tcp_uid(sock: "socket.socket | TransportSocket") -> int | None:
         if client is None or client.state not in _CLIENT_STATES:
             return None
         ours = _find_socket(kernel, here, there)
-    # Inodes of sockets are the whole machine's: that this is our socket also shows that the
-    # connection is one of the network namespace which was asked.
+    # Socket inodes are unique on the machine: the match also proves that the lookup was in the
+    # connection's network namespace.
     if (
         ours is None
         or ours.state not in _OUR_STATES
         or ours.inode != os.fstat(sock.fileno()).st_ino
     ):
         return None
-    # A socket that its process has closed already is shown without an inode, and as root's.
+    # A socket that its process has closed is reported without an inode, and as root's.
     return client.uid if client.inode else None
 
 
 def _find_socket(kernel: socket.socket, local: _Endpoint, remote: _Endpoint) -> _Socket | None:
-    """The socket whose own address is *local* and that is connected to *remote*.
+    """The socket with address *local* that is connected to *remote*.
 
-    Without one, the kernel would make do with one that listens on *local*
-    (net/ipv4/inet_diag.c, ``inet_diag_find_one_icsk``): the answer's addresses tell.
+    Without one, the kernel returns a socket that listens on *local* (net/ipv4/inet_diag.c,
+    ``inet_diag_find_one_icsk``), recognised by its addresses.
     """
     family = socket.AF_INET if len(local.address) == 4 else socket.AF_INET6
     request = (
@@ -187,7 +185,7 @@ def _find_socket(kernel: socket.socket, local: _Endpoint, remote: _Endpoint) -> 
     )
     size = _HEADER.size + len(request)
     kernel.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + request)
-    # The answer is there when the request has been sent (net/core/sock_diag.c, sock_diag_rcv).
+    # The kernel responds within send() (net/core/sock_diag.c, sock_diag_rcv).
     answer, sender = kernel.recvfrom(4096, socket.MSG_DONTWAIT)
     if sender[0] != 0 or len(answer) < _HEADER.size + _RESPONSE.size:
         return None
@@ -203,9 +201,9 @@ def _find_socket(kernel: socket.socket, local: _Endpoint, remote: _Endpoint) -> 
 
 
 def _endpoint(name: tuple[object, ...]) -> _Endpoint:
-    """An end by its name of the ``socket`` module."""
+    """An endpoint from an address of the ``socket`` module."""
     address, port, *rest = name
-    # A link-local address has one of its own.
+    # A link-local address has a scope.
     interface = (rest[1] if len(rest) == 2 else 0) or _LOOPBACK_INTERFACE
     if not isinstance(address, str) or not isinstance(port, int) or not isinstance(interface, int):
         raise TypeError(name)
@@ -219,14 +217,14 @@ def _from_kernel(family: int, packed: bytes) -> bytes:
 
 
 def _plain(packed: bytes) -> bytes:
-    """An IPv4 address, also where a socket for both families has it as an IPv6 one."""
+    """The address, with IPv4-mapped IPv6 turned into IPv4."""
     return packed[12:] if packed.startswith(_V4_MAPPED) else packed
 
 
 @functools.cache
 def _unmapped_uid() -> int | None:
-    """The id by which all users go that have none in this process's user namespace
-    (user_namespaces(7)): nobody in particular. None where every user has one."""
+    """The id reported for users without an id in this process's user namespace
+    (user_namespaces(7)); None where every user has one."""
     try:
         ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
         if ranges == [["0", "0", str(2**32 - 1)]]:
@@ -237,5 +235,5 @@ def _unmapped_uid() -> int | None:
 
 
 def own_uid() -> int:
-    """The user that this process acts as."""
+    """The effective user id of this process."""
     return os.geteuid()

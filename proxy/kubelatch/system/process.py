@@ -1,8 +1,8 @@
-"""What this process may do, and what the processes that it starts get of its own.
+"""Resource limits and environment, of this process and of its children.
 
-Three things are ours alone: the raised limit of descriptors, that no core file is written, and
-what the environment says to us. Exec plugins and the command of ``kubelatch run`` get none of
-them. Only the command changes its own process; a library leaves its host as it is.
+The raised descriptor limit, the ban on core files and the variables of flags are for this process
+alone: exec plugins and the command of ``kubelatch run`` do not inherit them. The library leaves its
+host process unchanged.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Final
 
 from ..config.settings import FLAGS
 
-# Of a service manager: systemd.exec(5), sd_notify(3), sd_listen_fds(3).
+# Set by a service manager: systemd.exec(5), sd_notify(3), sd_listen_fds(3).
 _MANAGERS: Final = frozenset(
     {"CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
 )
@@ -22,32 +22,32 @@ _LISTEN: Final = "LISTEN_"
 # prctl(2)
 _PR_SET_DUMPABLE: Final = 4
 
-# The soft limits that we were given, where we have others.
+# The original soft limits of those that were changed.
 _original: dict[int, int] = {}
 
 
 def raise_descriptor_limit() -> None:
-    """Allow this process as many descriptors as it may allow itself.
+    """Raise the soft limit of descriptors to the hard one.
 
-    A proxy wants many: a watch takes two. A login shell, a service manager and a container runtime
-    give 1,024 and allow more, since programs that use ``select(2)`` break beyond that.
+    A watch takes two. Login shells, service managers and container runtimes set a soft limit of
+    1,024 for the sake of programs that use ``select(2)``.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     _set(resource.RLIMIT_NOFILE, hard)
 
 
 def forbid_core_dumps() -> None:
-    """Write no core file, which would hold keys and tokens.
+    """Write no core files, which would contain keys and tokens.
 
-    The soft limit alone, which children can get back. A handler in ``core_pattern`` is not bound by
-    it (core(5)), but gets nothing of a process that is not dumpable (Linux, prctl(2)); of such a
-    process no other of the same user can read the memory either, by ptrace or ``/proc``. Programs
-    that it executes are dumpable again.
+    Only the soft limit is lowered, so that children can get it back. A handler in ``core_pattern``
+    ignores it (core(5)), but gets nothing of a process that is not dumpable (Linux, prctl(2)).
+    Other processes of the user cannot read such a process's memory either, by ptrace or ``/proc``.
+    Programs that it executes are dumpable again.
     """
     _set(resource.RLIMIT_CORE, 0)
     if sys.platform == "linux":
         with contextlib.suppress(ImportError, OSError, AttributeError, MemoryError):
-            import ctypes  # noqa: PLC0415 -- 2 ms, and a library does without
+            import ctypes  # noqa: PLC0415 -- 2 ms, which the library saves
 
             ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0))
 
@@ -55,16 +55,16 @@ def forbid_core_dumps() -> None:
 def _set(limit: int, wanted: int) -> None:
     soft, hard = resource.getrlimit(limit)
     if soft != wanted:
-        # A kernel may allow less than it says (macOS); then all stays as it was.
+        # macOS may refuse its own hard limit; then the limit stays.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(limit, (wanted, hard))
             _original.setdefault(limit, soft)
 
 
 def restore_descriptor_limit(pid: int) -> None:
-    """Give a child of ours the limit that we were given, where the system can (Linux).
+    """Give a child the original descriptor limit, where the system can (Linux).
 
-    As Go's runtime does it for kubectl (``os/rlimit.go``, ``syscall/rlimit.go``).
+    Go's runtime does so for kubectl (``os/rlimit.go``, ``syscall/rlimit.go``).
     """
     soft = _original.get(resource.RLIMIT_NOFILE)
     if soft is not None and hasattr(resource, "prlimit"):
@@ -75,9 +75,9 @@ def restore_descriptor_limit(pid: int) -> None:
 
 @contextlib.contextmanager
 def original_core_limit() -> Iterator[None]:
-    """A child that is started within may write core files as we might have.
+    """Start a child with the original limit of core files.
 
-    This process still does not where it is not dumpable, and elsewhere only for that moment.
+    Meanwhile this process still writes none where it is not dumpable.
     """
     soft = _original.get(resource.RLIMIT_CORE)
     if soft is not None:
@@ -90,11 +90,11 @@ def original_core_limit() -> Iterator[None]:
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process that we start.
+    """The environment for a child process.
 
-    Without the variables of our flags, of which ``KUBELATCH_TOKEN`` is a secret and
-    ``KUBELATCH_KUBECONFIG`` a way around the proxy, and without what a service manager says to this
-    process alone.
+    Without the variables of flags, since ``KUBELATCH_TOKEN`` is a secret and
+    ``KUBELATCH_KUBECONFIG`` a way around the proxy, and without those that the service manager sets
+    for this process.
     """
     return {
         name: value

@@ -1,8 +1,8 @@
-"""What has to go on for as long as the proxy serves; none of it ends in silence.
+"""Background tasks that run for as long as the proxy serves; none fails silently.
 
-A part is a function that is called again and again. One that raises is reported, fails readiness
-until it has worked again, and is called again at its next turn. What cannot be repeated, such as
-accepting from a socket that is gone, ends the proxy.
+A task is a function that is called periodically. If it raises, that is reported, the proxy is not
+ready until a later call succeeds, and the calls go on. Failures that cannot be retried, such as
+that of a listening socket, end the proxy.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ class Supervisor:
     """See the module.
 
     Args:
-        on_fatal: is called when a part has ended that cannot be repeated.
+        on_fatal: called with a message after a failure that cannot be retried.
     """
 
     def __init__(self, on_fatal: Callable[[str], None] = lambda _: None) -> None:
@@ -29,15 +29,16 @@ class Supervisor:
 
     @property
     def problem(self) -> str:
-        """What does not work; empty if all does."""
+        """The tasks that fail now, and why; empty if none does."""
         return "; ".join(f"{name}: {problem}" for name, problem in self._problems.items())
 
     def every(
         self, name: str, seconds: float, turn: Callable[[], Awaitable[None] | None]
     ) -> Callable[[], None]:
-        """Call *turn* now and again: first after *seconds*, then as long after each of its ends.
+        """Call *turn* after *seconds*, and again the same time after each call has ended.
 
-        What is returned ends this part; :meth:`stop` ends all.
+        Returns:
+            A function that ends this task; :meth:`stop` ends all.
         """
 
         async def wait() -> None:
@@ -51,7 +52,7 @@ class Supervisor:
         wait: Callable[[], Awaitable[None]],
         turn: Callable[[], Awaitable[None] | None],
     ) -> Callable[[], None]:
-        """Call *turn* whenever *wait* has returned, which must not raise."""
+        """Call *turn* each time that *wait* has returned; *wait* must not raise."""
         task = asyncio.get_running_loop().create_task(
             self._repeat(name, wait, turn), name=f"kubelatch {name}"
         )
@@ -60,14 +61,14 @@ class Supervisor:
         return lambda: _cancel(task)
 
     def fatal(self, name: str, problem: str) -> None:
-        """A part has ended for good. Reported once for each part."""
+        """Report a failure that cannot be retried, and end the proxy. Reported once."""
         if self._problems.get(name) != problem:
             self._problems[name] = problem
             log.error("%s has ended: %s", name, problem)
             self._on_fatal(f"{name} has ended: {problem}")
 
     async def stop(self) -> None:
-        """End all parts. May be repeated."""
+        """End all tasks. May be repeated."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -85,7 +86,7 @@ class Supervisor:
                 outcome = turn()
                 if inspect.isawaitable(outcome):
                     await outcome
-            except Exception as error:  # noqa: BLE001 -- a part must not end in silence
+            except Exception as error:  # noqa: BLE001 -- the task must go on
                 self._failed(name, error)
             else:
                 self._problems.pop(name, None)
@@ -102,7 +103,7 @@ def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def where(error: BaseException) -> str:
-    """An error of ours without its text, which may quote a secret: its kind and its place."""
+    """An exception's type, file and line, without its text, which may quote a secret."""
     frames = traceback.extract_tb(error.__traceback__)
     kind = type(error).__name__
     return f"{kind}, {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else kind

@@ -1,9 +1,8 @@
-"""systemd's protocols: sockets that it hands over, state that is reported to it, and how its
-journal reads a line.
+"""systemd's protocols: socket activation, state notification, priorities in the journal.
 
-Rules from sd_listen_fds(3), sd_notify(3) and sd-daemon(3); no library is needed for any. The
-first two take their variables out of the environment, so that no child process mistakes them for
-its own, and nothing here fails because systemd is not there. It knows nothing of HTTP.
+Rules from sd_listen_fds(3), sd_notify(3) and sd-daemon(3). The variables of the first two are
+removed from the environment, so that no child process uses them. Without systemd, nothing here
+fails.
 """
 
 import contextlib
@@ -20,9 +19,9 @@ from .supervision import Supervisor
 log = logging.getLogger(__name__)
 
 _FIRST_FD: Final = 3
-# What happens a few times in a process's life may wait this long for the manager.
+# Seconds that a notification may block, other than those of the watchdog.
 _SEND_SECONDS: Final = 1.0
-# Of syslog(3), which the journal shares.
+# Priorities of syslog(3), which the journal uses.
 _PRIORITIES: Final = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG: Final = 7
 
@@ -30,14 +29,14 @@ _DEBUG: Final = 7
 def take_sockets(environ: MutableMapping[str, str]) -> tuple[tuple[str, socket.socket], ...]:
     """The listening sockets that were passed to this process, each with its name.
 
-    The name is ``FileDescriptorName=`` of the socket unit, by default the unit's own. The
-    sockets are closed in child processes.
+    The name is ``FileDescriptorName=`` of the socket unit, by default the unit's own. Child
+    processes do not inherit the sockets.
 
     Args:
-        environ: is left without the ``LISTEN_`` variables.
+        environ: the ``LISTEN_`` variables are removed.
 
     Raises:
-        ListenError: what was passed is no listening stream socket.
+        ListenError: a descriptor is no listening stream socket.
     """
     pid = environ.pop("LISTEN_PID", "")
     count = environ.pop("LISTEN_FDS", "")
@@ -45,7 +44,7 @@ def take_sockets(environ: MutableMapping[str, str]) -> tuple[tuple[str, socket.s
     if pid != str(os.getpid()) or not count.isdecimal():
         return ()
     fds = range(_FIRST_FD, _FIRST_FD + int(count))
-    # None may reach a child, not even if a later one is refused.
+    # All of them, before the first is checked: no child may inherit one.
     for fd in fds:
         with contextlib.suppress(OSError):
             os.set_inheritable(fd, False)
@@ -73,7 +72,7 @@ def _adopt(fd: int) -> socket.socket:
 
 
 def leads_to_journal(environ: Mapping[str, str], fd: int = 2) -> bool:
-    """Whether the journal reads what is written to *fd* (systemd.exec(5), ``JOURNAL_STREAM``)."""
+    """Whether *fd* is connected to the journal (systemd.exec(5), ``JOURNAL_STREAM``)."""
     try:
         found = os.fstat(fd)
     except OSError:
@@ -82,16 +81,16 @@ def leads_to_journal(environ: Mapping[str, str], fd: int = 2) -> bool:
 
 
 def journal_mark(level: int) -> str:
-    """What before a line gives it the priority of this level of :mod:`logging`."""
+    """The prefix that gives a line the priority of a level of :mod:`logging`."""
     return f"<{next((mark for least, mark in _PRIORITIES if level >= least), _DEBUG)}>"
 
 
 class Notifier:
-    """Tells the service manager how we are; without one, it tells nobody.
+    """Reports state to the service manager, if there is one.
 
     Args:
-        address: of the datagram socket; ``@`` at its start stands for the abstract namespace.
-        watchdog: seconds within which the manager wants a sign of life; 0 is never.
+        address: of the datagram socket; with ``@`` at its start, in the abstract namespace.
+        watchdog: seconds within which the manager expects a keep-alive; 0 for never.
     """
 
     def __init__(self, address: str = "", watchdog: float = 0.0) -> None:
@@ -101,10 +100,10 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str]) -> "Notifier":
-        """The notifier that the service manager asks for.
+        """The notifier that the environment describes.
 
         Args:
-            environ: is left without ``NOTIFY_SOCKET`` and the ``WATCHDOG_`` variables.
+            environ: ``NOTIFY_SOCKET`` and the ``WATCHDOG_`` variables are removed.
         """
         address = environ.pop("NOTIFY_SOCKET", "")
         microseconds = environ.pop("WATCHDOG_USEC", "")
@@ -115,29 +114,29 @@ class Notifier:
         return cls(address, int(microseconds) / 1e6 if ours else 0.0)
 
     def ready(self, status: str) -> None:
-        """It serves; also the end of a reload."""
+        """Report that the proxy serves, or has finished a reload."""
         self._send("READY=1", status)
 
     def reloading(self) -> None:
-        """The configuration is read again; :meth:`ready` follows."""
-        # systemd 253 and later tell by this time which request to reload was meant.
+        """Report the begin of a reload; :meth:`ready` reports its end."""
+        # systemd 253 and later match the time to their request (systemd.service(5), notify-reload).
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str, within: float) -> None:
-        """It is on its way out, which may take this many seconds.
+        """Report that the proxy stops, which may take *within* seconds.
 
-        The manager waits for that long even if its unit says less.
+        The manager waits for so long even if its unit sets a shorter time-out.
         """
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(within * 1e6)}", status)
 
     def watch(self, status: Callable[[], str], supervisor: Supervisor) -> None:
-        """Send a watchdog keep-alive from the running event loop, twice as often as asked for.
+        """Send watchdog keep-alives from the running event loop, at twice the required rate.
 
-        An event loop that hangs gives none, and the manager restarts the service.
+        An event loop that hangs sends none, and the manager restarts the service.
 
         Args:
-            status: is asked each time, and sent when it has changed.
-            supervisor: sees to it that this goes on.
+            status: called each time; sent if it has changed.
+            supervisor: runs the keep-alives.
         """
 
         def keep_alive() -> None:
@@ -155,9 +154,9 @@ class Notifier:
             state = f"{state}\nSTATUS={' '.join(status.splitlines())}"
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                # The manager may be stopped, and its queue be full.
+                # The manager may be stopped, with a full queue.
                 sock.settimeout(seconds)
                 sock.sendto(state.encode("utf-8", "backslashreplace"), self._address)
         except OSError as exc:
-            # The manager will notice by itself; stopping for it would make things worse.
+            # Not fatal: a manager that is gone or stopped is no reason to stop serving.
             log.debug("the service manager was not told %r: %s", state, exc)

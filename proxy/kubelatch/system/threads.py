@@ -1,8 +1,8 @@
-"""Threads for what may block: files on a network file system, name look-ups.
+"""An executor for calls that may block: files on a network file system, name resolution.
 
-A thread that hangs in the kernel cannot be ended. The threads here are daemons, so that such a
-thread keeps neither a stop nor the end of the process waiting; asyncio's own executor is joined
-at both.
+A thread that hangs in the kernel cannot be ended. The threads here are daemons and never joined, so
+that such a thread delays neither a stop nor the end of the process, as asyncio's default executor
+would.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ _Job = tuple["Future[Any]", Callable[[], Any]]
 
 
 class DaemonExecutor(ThreadPoolExecutor):
-    """An executor of daemon threads, started as they are needed.
+    """An executor of daemon threads, started on demand.
 
-    It derives from ThreadPoolExecutor since an event loop takes nothing else for its default
-    executor (``loop.set_default_executor``); none of that class's threads is ever started.
+    It derives from ThreadPoolExecutor since ``loop.set_default_executor`` requires that; none of
+    that class's threads is ever started.
 
     Args:
-        threads: how many calls may run at once; others wait.
+        threads: the maximum number of threads; further calls wait.
         name: of the threads.
     """
 
@@ -61,7 +61,7 @@ class DaemonExecutor(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls. Waits for none: see the module. May be repeated."""
+        """Accept no more calls, without waiting for running ones. May be repeated."""
         with self._lock:
             if self._ended:
                 return
@@ -75,11 +75,11 @@ class DaemonExecutor(ThreadPoolExecutor):
             if future.set_running_or_notify_cancel():
                 try:
                     result = call()
-                except BaseException as error:  # noqa: BLE001 -- it belongs to the caller
+                except BaseException as error:  # noqa: BLE001 -- passed to the caller
                     _settle(future.set_exception, error)
                 else:
                     _settle(future.set_result, result)
-            # A result kept until the next call could be a large one.
+            # Otherwise a large result is kept until the next call.
             del job, future, call
             with self._lock:
                 self._pending -= 1

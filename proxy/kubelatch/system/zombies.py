@@ -1,8 +1,8 @@
-"""As the first process of a container: children that were left to us are waited for.
+"""The zombie reaper, for the first process of a container.
 
-The kernel hands process 1 whatever its descendants started and did not wait for, such as the
-helpers of an exec plugin; unless it waits for them, each stays in the process table for good.
-Whom this program has started itself, somebody here waits for, and that is not touched.
+The kernel makes process 1 the parent of orphans, such as the helpers of an exec plugin; unless it
+waits for them, each stays in the process table as a zombie. Children that this program has started
+itself are waited for where they were started.
 """
 
 import contextlib
@@ -11,18 +11,19 @@ from typing import Final
 
 from .supervision import Supervisor
 
-# Who waits for a child of ours does so at once: one that is still there at the next look is not.
+# Seconds. A child of this program is waited for at once, so one that is a zombie at two successive
+# checks is an orphan.
 _INTERVAL: Final = 1.0
 
 
 def reap_zombies(supervisor: Supervisor) -> None:
-    """Do so from now on, if this is process 1."""
+    """Reap orphans from now on, if this is process 1."""
     if os.getpid() == 1:
         supervisor.every("zombie reaper", _INTERVAL, _Reaper().look)
 
 
 class _Reaper:
-    """Remembers the child that had ended at the last look."""
+    """Reaps children that were zombies at two successive checks."""
 
     def __init__(self) -> None:
         self._suspect = 0
@@ -37,6 +38,6 @@ class _Reaper:
 
 
 def _ended_child() -> int:
-    """One that has ended and that nobody has waited for; 0 if there is none. It stays."""
+    """The pid of a zombie, which is left as it is; 0 if there is none."""
     ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     return ended.si_pid if ended is not None else 0

@@ -207,13 +207,11 @@ async def test_access_review_says_what_would_happen(
             "POST", MAPS, config_map("kube-root-ca.crt"), 409, "AlreadyExists", id="twice"
         ),
         pytest.param("POST", MAPS, b"x" * 4_000_000, 413, "RequestEntityTooLarge", id="too large"),
-        pytest.param(
-            "POST", f"{MAPS}?dryRun=Some", config_map("a"), 400, "BadRequest", id="dryRun"
-        ),
+        pytest.param("POST", f"{MAPS}?dryRun=Some", config_map("a"), 422, "Invalid", id="dryRun"),
         pytest.param("GET", f"{MAPS}?fieldSelector=data=x", None, 400, "BadRequest", id="field"),
         pytest.param("GET", f"{MAPS}?labelSelector=a=b=c", None, 400, "BadRequest", id="label"),
         pytest.param("GET", f"{MAPS}?continue=nonsense", None, 400, "BadRequest", id="continue"),
-        pytest.param("GET", f"{MAPS}?limit=-1", None, 400, "BadRequest", id="limit"),
+        pytest.param("GET", f"{MAPS}?limit=two", None, 400, "BadRequest", id="limit"),
     ],
 )
 async def test_a_bad_request_gets_a_status(

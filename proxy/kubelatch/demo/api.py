@@ -11,6 +11,7 @@ from .authentication import User, authenticate, impersonation
 from .calls import Call, error_response, json_response, response_headers, text_response
 from .connect import Connector
 from .negotiation import JSON, Format, check_routed, negotiate
+from .options import check_timeout, version
 from .paths import Target, parse
 from .registry import Registry
 from .resources import NAMESPACES, Resource
@@ -69,6 +70,7 @@ class Api:
     async def _answer(
         self, request: web.BaseRequest, arrival: Arrival, target: Target
     ) -> web.StreamResponse:
+        check_timeout(target)
         user = self._user(request, target)
         call = Call(request=request, arrival=arrival, target=target, user=user)
         self._authorize(call)
@@ -206,6 +208,7 @@ class Api:
             return await self._connector.connect(call)
         match target.verb:
             case "get":
+                version(target, self._store.revision)
                 found = self._registry.get(resource, call.namespace, target.name)
                 if target.subresource == "scale":
                     return json_response(call.request, writes.scale_of(found))
@@ -244,6 +247,9 @@ def _is_served(resource: Resource, target: Target) -> bool:
 def _verbs(resource: Resource, target: Target) -> tuple[str, ...]:
     if target.subresource:
         return resource.subresources[target.subresource].verbs
-    if not target.name and target.method in {"PUT", "PATCH"}:
+    if target.name and target.method == "POST":
         return ()
+    everywhere = resource.namespaced and not target.namespace
+    if not target.name and (everywhere or target.method in {"PUT", "PATCH"}):
+        return tuple(verb for verb in resource.verbs if verb in {"list", "watch"})
     return resource.verbs

@@ -6,12 +6,11 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 from aiohttp import web
 
-from . import protobuf, status
+from . import goerrors, protobuf, status
 from .arrivals import Arrival
 from .authentication import User
 from .decoding import loads
@@ -25,6 +24,13 @@ _GZIP_FLOOR = 128 * 1024
 _TRANSFORMATIONS = dict.fromkeys(
     ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"), ("v1", "v1beta1")
 )
+_UNREADABLE = "couldn't get version/kind; json parse error"
+_TYPE_META = (
+    'Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+    'Kind string "json:\\"kind,omitempty\\"" }'
+)
+_SUMMARY = 30
+"""Bytes of a body that cannot be read which the message quotes."""
 _WARNINGS = web.RequestKey("warnings", list[str])
 LONG_RUNNING = web.RequestKey("long_running", bool)
 """Set on requests that priority and fairness does not handle."""
@@ -56,15 +62,8 @@ class Call:
 
     @property
     def dry_run(self) -> bool:
-        """Whether ``dryRun=All`` was asked for.
-
-        Raises:
-            StatusError: 400 for any other value.
-        """
-        values = self.target.query.get("dryRun", [])
-        if any(value != "All" for value in values):
-            raise status.bad_request(f"unsupported dryRun value {values}; only All is supported")
-        return bool(values)
+        """Whether ``dryRun`` was asked for; its values are checked elsewhere."""
+        return bool(self.target.query.get("dryRun"))
 
     @property
     def field_validation(self) -> str:
@@ -87,40 +86,79 @@ class Call:
         check_routed(self.request)
         return negotiate(self.request, _TRANSFORMATIONS)
 
-    async def json(self) -> Any:
-        """The body, decoded from JSON, YAML or protobuf.
+    async def object(self) -> Object:
+        """The body as one object of the kind that is asked for.
 
         Raises:
             StatusError: 400, 413 or 415.
         """
-        media_type = self.content_type
-        if media_type == protobuf.MEDIA_TYPE:
-            return protobuf.decode(await self.arrival.body())
-        if media_type not in {"", JSON, YAML} and not media_type.endswith("+json"):
-            raise status.unsupported_media_type(f"{JSON}, {YAML}, {protobuf.MEDIA_TYPE}")
         body = await self.arrival.body()
+        sub = self.kind.subresources.get(self.target.subresource)
+        kind = sub.kind if sub else self.kind.kind
         try:
-            return yaml.safe_load(body) if media_type == YAML else loads(body)
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            raise status.bad_request(f"couldn't get version/kind; json parse error: {error}") from (
-                error
-            )
+            return self._decoded(body)
+        except ValueError as error:
+            message = f"the object provided is unrecognized (must be of type {kind}): {error}"
+            raise status.bad_request(f"{message} ({_summary(body)})") from None
 
-    async def object(self) -> Object:
-        """The body as one object.
+    async def options_object(self, kind: str) -> Object:
+        """The body as options of that kind; empty without one.
 
         Raises:
-            StatusError: as :meth:`json`, and 400 for anything else than an object.
+            StatusError: 400, 413 or 415.
         """
-        body = await self.json()
-        if not isinstance(body, dict):
-            raise status.bad_request("the body of the request is not an object")
-        return body
+        body = await self.arrival.body()
+        if not body:
+            return {}
+        try:
+            options = self._decoded(body)
+        except ValueError as error:
+            raise status.bad_request(str(error)) from None
+        found, version = options.get("kind") or kind, options.get("apiVersion") or "v1"
+        if found != kind:
+            raise status.bad_request(
+                f'no kind "{found}" is registered for version "{version}" in scheme '
+                '"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
+            )
+        return options
+
+    def _decoded(self, body: bytes) -> Object:
+        """The body as an object, from JSON, YAML or protobuf.
+
+        Raises:
+            StatusError: 400 or 415.
+            ValueError: in the decoder's words.
+        """
+        media_type = self.content_type
+        if media_type == protobuf.MEDIA_TYPE:
+            return protobuf.decode(body)
+        if media_type not in {"", JSON, YAML}:
+            raise status.unsupported_media_type(f"{JSON}, {YAML}, {protobuf.MEDIA_TYPE}")
+        try:
+            decoded = yaml.safe_load(body) if media_type == YAML else loads(body)
+        except yaml.YAMLError as error:
+            raise ValueError(goerrors.yaml_syntax(error)) from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{_UNREADABLE}: {goerrors.json_syntax(body)}") from error
+        if not isinstance(decoded, dict):
+            found = goerrors.json_type(decoded)
+            raise ValueError(f"{_UNREADABLE}: json: cannot unmarshal {found} into {_TYPE_META}")
+        return decoded
 
     @property
     def content_type(self) -> str:
         """The body's media type, without parameters."""
         return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _summary(body: bytes) -> str:
+    """What a message quotes of a body (apiserver ``handlers.summarizeData``)."""
+    if not body:
+        return "<empty>"
+    more = " ..." if len(body) > _SUMMARY else ""
+    if body.startswith(b"{"):
+        return body[:_SUMMARY].decode(errors="replace") + more
+    return body[:_SUMMARY].hex() + more
 
 
 def response_headers(request: web.BaseRequest) -> dict[str, str]:

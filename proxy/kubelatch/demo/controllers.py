@@ -7,8 +7,10 @@ should be, until a pass changes nothing; then it sleeps until the next change or
 import asyncio
 import contextlib
 
+from . import disruption
 from .accounts import Accounts
 from .certificates import Authority
+from .deletion import collect, delete
 from .kubelet import Kubelet
 from .recorder import Recorder
 from .registry import Registry
@@ -81,10 +83,11 @@ class Controllers:
             self._namespaces()
             aggregate(self._store)
             sign_approved(self._store, self._authority)
-            self._garbage()
+            collect(self._registry)
             self._workloads.settle()
             self._kubelet.settle(now)
             self._endpoint_slices()
+            disruption.settle(self._registry)
 
     def _namespaces(self) -> None:
         for namespace in self._store.list(NAMESPACES):
@@ -101,7 +104,8 @@ class Controllers:
                 for obj in self._namespaced(row, name)
             ]
             for resource, obj in content:
-                self._registry.delete(resource, obj)
+                if not obj["metadata"].get("deletionTimestamp"):
+                    delete(self._registry, resource, obj, policy="Background")
             if not content:
                 self._store.remove(NAMESPACES, namespace)
 
@@ -112,17 +116,6 @@ class Controllers:
         if self._store.get(resource, namespace, name) is None:
             metadata = {"name": name, "namespace": namespace}
             self._store.create(resource, obj | {"metadata": metadata})
-
-    def _garbage(self) -> None:
-        """Delete what lost all its owners."""
-        objects = [
-            (row, obj) for row in self._registry.catalog.stored() for obj in self._store.list(row)
-        ]
-        alive = {obj["metadata"]["uid"] for _, obj in objects}
-        for resource, obj in objects:
-            owners = obj["metadata"].get("ownerReferences") or []
-            if owners and not any(owner.get("uid") in alive for owner in owners):
-                self._registry.delete(resource, obj)
 
     def _endpoint_slices(self) -> None:
         for service in self._store.list(SERVICES):

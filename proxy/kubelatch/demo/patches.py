@@ -5,14 +5,19 @@ apply is not here: without field ownership it would be a merge under a false nam
 """
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
+from .goerrors import json_syntax, json_type
 from .status import Object, StatusError, bad_request
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+
+APPLY_PATCH = "application/apply-patch+yaml"
+_MOST_OPERATIONS = 10_000
 
 _MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "conditions": ("type",),
@@ -34,6 +39,8 @@ _MERGE_KEYS: dict[str, tuple[str, ...]] = {
 }
 """``patchMergeKey`` of k8s.io/api, by field name; ``ports`` has two."""
 
+_MAP = "map[string]interface {}"
+_REJECTED = "the server rejected our request due to an error in our request"
 _MERGED_SCALARS = frozenset({"finalizers"})
 _ORDER = "$setElementOrder/"
 _DELETE_SCALARS = "$deleteFromPrimitiveList/"
@@ -41,23 +48,43 @@ _RETAIN = "$retainKeys"
 _DIRECTIVE = "$patch"
 
 
+def decode(media_type: str, body: bytes) -> Any:
+    """A patch from the body of a request.
+
+    Raises:
+        StatusError: 400, or 413 for a JSON patch of too many operations.
+    """
+    try:
+        patch = json.loads(body)
+    except ValueError as error:
+        raise bad_request(f"error decoding patch: {json_syntax(body)}") from error
+    wanted, name = (list, "[]handlers.jsonPatchOp") if media_type == JSON_PATCH else (dict, _MAP)
+    if not isinstance(patch, wanted):
+        problem = f"json: cannot unmarshal {json_type(patch)} into Go value of type {name}"
+        raise bad_request(f"error decoding patch: {problem}")
+    if media_type == JSON_PATCH and len(patch) > _MOST_OPERATIONS:
+        raise StatusError(
+            413,
+            "RequestEntityTooLarge",
+            "Request entity too large: The allowed maximum operations in a JSON patch is "
+            f"{_MOST_OPERATIONS}, got {len(patch)}",
+        )
+    return patch
+
+
 def apply(media_type: str, obj: Object, patch: Any) -> Object:
     """``obj`` after ``patch``.
 
     Raises:
-        StatusError: 400 for a malformed patch, 422 for one that does not fit the object.
+        StatusError: 422 for a patch that does not fit the object.
     """
     if media_type == JSON_PATCH:
-        if not isinstance(patch, list):
-            raise bad_request("a JSON patch is a list of operations")
         result = json_patch(obj, patch)
     else:
-        if not isinstance(patch, dict):
-            raise bad_request("a merge patch is an object")
         merge = merge_patch if media_type == MERGE_PATCH else strategic_merge
         result = merge(obj, patch)
     if not isinstance(result, dict):
-        raise bad_request("the patch leaves no object")
+        raise StatusError(422, "Invalid", _REJECTED, {})
     return result
 
 
@@ -81,8 +108,7 @@ def json_patch(target: Any, operations: list[Any]) -> Any:
         try:
             _operate(document, operation)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            message = f"the server rejected our request due to an error in our request: {error}"
-            raise StatusError(422, "Invalid", message, {}) from error
+            raise StatusError(422, "Invalid", _REJECTED, {}) from error
     return document[""]
 
 

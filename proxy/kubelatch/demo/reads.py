@@ -12,7 +12,9 @@ from aiohttp import web
 
 from . import status, tables, versions
 from .calls import Call, json_response, response_headers
+from .goerrors import json_syntax
 from .negotiation import JSON, Format
+from .options import list_options
 from .resources import Resource
 from .selectors import Predicate, field_predicate, label_predicate
 from .status import Object, StatusError
@@ -21,6 +23,7 @@ from .store import Change, Store, Subscription
 _BOOKMARK_INTERVAL = 60.0
 _WATCH_TIMEOUT = 1800.0
 """Seconds; the API server's ``--min-request-timeout``."""
+_BAD_CONTINUE = "invalid continue token: continue key is not valid"
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -32,26 +35,31 @@ def get_response(call: Call, obj: Object, code: int = 200) -> web.Response:
 
 def list_response(store: Store, call: Call) -> web.Response:
     """A list: selected, in pages if asked for, in the form that the client prefers."""
-    resource, selects = call.kind, _selection(call)
-    selected = [obj for obj in store.list(resource, call.namespace) if selects(obj)]
-    revision = store.revision
-    if token := call.target.option("continue"):
-        revision, start = _read_continue(token, store)
+    resource, form = call.kind, call.format
+    options = list_options(call.target, store.revision)
+    revision, start = store.revision, None
+    if options.following:
+        revision, start = _read_continue(options.following, store)
+    elif options.exact:
+        revision = options.version
+    selects = _selection(call)
+    selected = [o for o in store.list_at(resource, call.namespace, revision) if selects(o)]
+    if start is not None:
         selected = [obj for obj in selected if _sort_key(obj) >= start]
     metadata: Object = {"resourceVersion": str(revision)}
-    limit = _integer(call, "limit", 0)
+    limit = options.limit
     if 0 < limit < len(selected):
         metadata["continue"] = _write_continue(revision, selected[limit])
         if not (call.target.option("labelSelector") or call.target.option("fieldSelector")):
             metadata["remainingItemCount"] = len(selected) - limit
         selected = selected[:limit]
-    form = call.format
     shaped = _Shaper(call, form).many(selected, metadata)
     return json_response(call.request, shaped, form=form)
 
 
 def collection(store: Store, call: Call) -> list[Object]:
     """What a deletecollection is about."""
+    list_options(call.target, store.revision)
     selects = _selection(call)
     return [obj for obj in store.list(call.kind, call.namespace) if selects(obj)]
 
@@ -75,9 +83,9 @@ async def watch(store: Store, call: Call) -> web.StreamResponse:
     encoder = _EventEncoder(call)
     response = web.StreamResponse(headers=response_headers(call.request) | {"Content-Type": JSON})
     response.enable_chunked_encoding()
-    given = call.target.option("resourceVersion")
-    since = _integer(call, "resourceVersion", 0)
-    initial = not since or call.target.flag("sendInitialEvents")
+    options = list_options(call.target, store.revision)
+    since = options.version
+    initial = not since or options.initial_events
     try:
         subscription = store.subscribe(resource, None if initial else since)
     except StatusError as error:
@@ -89,10 +97,11 @@ async def watch(store: Store, call: Call) -> web.StreamResponse:
         await response.prepare(call.request)
         for obj in filter(selects, first):
             await response.write(encoder.event("ADDED", obj))
-        if call.target.flag("sendInitialEvents") and call.target.flag("allowWatchBookmarks"):
-            revision = given if since > store.revision else str(store.revision)
+        if options.initial_events and call.target.flag("allowWatchBookmarks"):
+            revision = str(max(since, store.revision))
             await response.write(encoder.bookmark(revision, {_INITIAL_EVENTS_END: "true"}))
-        async for line in _follow(store, call, subscription, selects, encoder):
+        end = asyncio.get_running_loop().time() + (options.timeout or _WATCH_TIMEOUT)
+        async for line in _follow(store, call, subscription, selects, encoder, end):
             await response.write(line)
     finally:
         store.unsubscribe(subscription)
@@ -105,10 +114,10 @@ async def _follow(
     subscription: Subscription,
     selects: Predicate,
     encoder: "_EventEncoder",
+    end: float,
 ) -> AsyncIterator[bytes]:
     """Lines of what happens; bookmarks in between, if the client wants them."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + (_integer(call, "timeoutSeconds", 0) or _WATCH_TIMEOUT)
     bookmarks = call.target.flag("allowWatchBookmarks")
     while True:
         now = loop.time()
@@ -231,15 +240,6 @@ def _selection(call: Call) -> Predicate:
     return lambda obj: labels(obj) and fields(obj) and (not name or obj["metadata"]["name"] == name)
 
 
-def _integer(call: Call, name: str, default: int) -> int:
-    text = call.target.option(name)
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit()):
-        raise status.bad_request(f'{name}: Invalid value: "{text}": must be a number')
-    return int(text)
-
-
 def _sort_key(obj: Object) -> list[str]:
     return [obj["metadata"].get("namespace", ""), obj["metadata"]["name"]]
 
@@ -250,18 +250,23 @@ def _write_continue(revision: int, following: Object) -> str:
 
 
 def _read_continue(token: str, store: Store) -> tuple[int, list[str]]:
-    """Revision of the first page and key of the next object.
-
-    Later pages show the present, not the past: with the first page's revision a watch catches up.
-    """
+    """Revision of the first page and key of the next object."""
+    decoded = b""
     try:
-        read: Any = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        decoded = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        read: Any = json.loads(decoded)
         revision, start = int(read["rv"]), [str(part) for part in read["start"]]
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise status.bad_request(f"continue key is not valid: {error}") from error
+    except binascii.Error as error:
+        problem = f"illegal base64 data at input byte {len(token)}"
+        raise status.bad_request(f"{_BAD_CONTINUE}: {problem}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise status.bad_request(f"{_BAD_CONTINUE}: {json_syntax(decoded)}") from error
     if revision < store.forgotten:
         raise status.expired(
             "The provided continue parameter is too old to display a consistent list result. You "
-            "must start a new list without the continue parameter."
+            "can start a new list without the continue parameter, or use the continue token in "
+            "this response to retrieve the remainder of the results. Continuing with the provided "
+            "token results in an inconsistent list - objects that were created, modified, or "
+            "deleted between the time the first chunk was returned and now may show up in the list."
         )
     return revision, start

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import checks, status
+from . import checks, goerrors, status
 from .admission import complete_pod
 from .defaults import with_defaults
 from .ownership import Writer, recorded
@@ -161,10 +161,16 @@ class Registry:
                 f"({name})"
             )
         old = stored["metadata"]
-        if metadata.get("resourceVersion") not in {None, "", old["resourceVersion"]}:
+        version = str(metadata.get("resourceVersion") or old["resourceVersion"])
+        if problem := goerrors.number(version, signed=False):
+            raise status.plain_error(problem)
+        if version != old["resourceVersion"]:
             raise status.conflict(resource, name)
         if metadata.get("uid") not in {None, "", old["uid"]}:
             why = (
+                "StorageError: invalid object, Code: 4, Key: /registry/"
+                f"{'/'.join(filter(None, (resource.qualified, namespace, name)))}, "
+                "ResourceVersion: 0, AdditionalErrorMsg: "
                 f"Precondition failed: UID in precondition: {metadata['uid']}, "
                 f"UID in object meta: {old['uid']}"
             )
@@ -194,41 +200,6 @@ class Registry:
             self.store.remove(resource, obj)
             return obj
         return self.store.replace(resource, obj)
-
-    def delete(
-        self, resource: Resource, obj: Object, *, grace: int | None = None, dry_run: bool = False
-    ) -> Object:
-        """Delete at once, or mark for those that finish the work (finalizers, kubelet)."""
-        if dry_run:
-            return obj
-        metadata = obj["metadata"]
-        waits = resource in {PODS, NAMESPACES} and grace != 0
-        if resource == NAMESPACES:
-            waits = True
-        if not waits and not metadata.get("finalizers"):
-            self.store.remove(resource, obj)
-            return obj
-        if metadata.get("deletionTimestamp"):
-            return obj
-        marks = {"deletionTimestamp": self.store.now(), "deletionGracePeriodSeconds": 0}
-        if resource == PODS:
-            default = obj["spec"].get("terminationGracePeriodSeconds", 30)
-            marks["deletionGracePeriodSeconds"] = default if grace is None else grace
-        marked = obj | {"metadata": metadata | marks}
-        if resource == NAMESPACES:
-            marked |= {"status": {"phase": "Terminating"}}
-        return self.store.replace(resource, marked)
-
-    def orphan(self, owner: Object) -> None:
-        """Let what ``owner`` owns live on without it."""
-        uid = owner["metadata"]["uid"]
-        for resource in self.catalog.stored():
-            for obj in self.store.list(resource):
-                owners = obj["metadata"].get("ownerReferences") or []
-                kept = [reference for reference in owners if reference.get("uid") != uid]
-                if len(kept) != len(owners):
-                    metadata = obj["metadata"] | {"ownerReferences": kept}
-                    self.store.replace(resource, obj | {"metadata": metadata})
 
     def _updated_spec(self, resource: Resource, stored: Object, obj: Object) -> Object:
         obj = with_defaults(resource, obj)

@@ -92,6 +92,27 @@ class Store:
         found = self._objects.get(resource.storage, {}).get((namespace, name))
         return None if found is None else versions.present(resource, found)
 
+    def list_at(self, resource: Resource, namespace: str, revision: int) -> list[Object]:
+        """What :meth:`list` gave at an earlier revision.
+
+        Raises:
+            StatusError: 410 when changes since then are no longer known.
+        """
+        if revision < self.forgotten:
+            raise expired("The resourceVersion for the provided list is too old.")
+        rows = {_key(obj): obj for obj in self.list(resource, namespace)}
+        for change in reversed(self._history):
+            if change.revision <= revision:
+                break
+            key = _key(change.object)
+            if change.resource != resource or (namespace and key[0] != namespace):
+                continue
+            if change.previous is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = change.previous
+        return [rows[key] for key in sorted(rows)]
+
     def list(self, resource: Resource, namespace: str = "") -> list[Object]:
         """All objects of a resource, of one namespace if one is named, in key order."""
         rows = self._objects.get(resource.storage, {})

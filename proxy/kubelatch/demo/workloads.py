@@ -7,6 +7,7 @@ ready. Nothing here waits; :class:`.controllers.Controllers` calls again until a
 import hashlib
 import json
 
+from .deletion import delete
 from .recorder import Recorder
 from .registry import Registry
 from .resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
@@ -194,7 +195,7 @@ class Workloads:
             )
         pods.sort(key=lambda pod: (_is_ready(pod), pod["metadata"]["creationTimestamp"]))
         for pod in pods[: max(0, len(pods) - spec["replicas"])]:
-            self._registry.delete(PODS, pod)
+            delete(self._registry, PODS, pod)
         pods = [pod for pod in self._owned(PODS, replica_set) if _is_active(pod)]
         ready = sum(_is_ready(pod) for pod in pods)
         status: Object = {"observedGeneration": metadata["generation"], "replicas": len(pods)}

@@ -5,24 +5,30 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from . import admission, patches, schemas, status, texts
+from . import admission, deletion, disruption, patches, schemas, status, texts
 from .accounts import Tokens
 from .calls import Call, json_response, warn
 from .decoding import DecodeError, Decoder, strict_error
+from .options import check_write, delete_options
 from .ownership import Writer
 from .reads import collection, get_response, plain_list
 from .registry import Admission, Registry
-from .resources import PODS, SERVICE_ACCOUNTS, Resource
+from .resources import JOBS, PODS, SERVICE_ACCOUNTS
 from .reviews import review
-from .status import Object
+from .status import Object, StatusError
 
 Change = Callable[[Object], Object]
 
+_ORPHANED_PODS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background "
+    "to remove them or set propagationPolicy=Orphan to suppress this warning"
+)
 _PATCHES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_MERGE_PATCH)
 
 
 async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response:
     """POST: an object, an eviction, a token, or a review."""
+    check_write(call.target)
     obj = await call.object()
     resource, target = call.kind, call.target
     if not resource.stored:
@@ -31,14 +37,8 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
     if (resource, target.subresource) == (SERVICE_ACCOUNTS, "token"):
         token = await tokens.accounts.request(call.namespace, target.name, obj)
         return json_response(call.request, token, 201)
-    if target.name:
-        if (resource, target.subresource) != (PODS, "eviction"):
-            raise status.method_not_allowed()
-        pod = registry.get(PODS, call.namespace, target.name)
-        registry.delete(PODS, pod, dry_run=call.dry_run)
-        return json_response(call.request, status.success(), 201)
-    if resource.namespaced and not call.namespace:
-        raise status.bad_request("an empty namespace may not be set during creation")
+    if (resource, target.subresource) == (PODS, "eviction"):
+        return _evict(registry, call, obj)
     created = registry.create(
         resource,
         call.namespace,
@@ -50,8 +50,22 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
     return get_response(call, created, 201)
 
 
+def _evict(registry: Registry, call: Call, obj: Object) -> web.Response:
+    """POST of an Eviction: a deletion that disruption budgets can forbid."""
+    pod = registry.get(PODS, call.namespace, call.target.name)
+    if (obj.get("metadata") or {}).get("name") != call.target.name:
+        raise status.bad_request("name in URL does not match name in Eviction object")
+    options = delete_options(call.target, obj.get("deleteOptions") or {})
+    deletion.check(PODS, pod, options.get("preconditions") or {})
+    disruption.check(registry.store, pod)
+    dry_run = call.dry_run or bool(options.get("dryRun"))
+    deletion.delete(registry, PODS, pod, grace=options.get("gracePeriodSeconds"), dry_run=dry_run)
+    return json_response(call.request, status.success() | {"code": 201}, 201)
+
+
 async def update(registry: Registry, call: Call) -> web.Response:
-    """PUT."""
+    """PUT; of some kinds it may create the object."""
+    check_write(call.target)
     obj = decode(call, await call.object())
     resource, target = call.kind, call.target
     missing = registry.store.get(resource, call.namespace, target.name) is None
@@ -71,9 +85,12 @@ async def update(registry: Registry, call: Call) -> web.Response:
 async def patch(registry: Registry, call: Call) -> web.Response:
     """PATCH, in three formats."""
     media_type = call.content_type
-    if media_type not in _PATCHES:
+    if media_type == patches.APPLY_PATCH:
         raise status.unsupported_media_type(", ".join(_PATCHES))
-    body = await call.json()
+    if media_type not in _PATCHES:
+        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    check_write(call.target)
+    body = patches.decode(media_type, await call.arrival.body())
 
     def change(stored: Object) -> Object:
         return decode(call, patches.apply(media_type, stored, body), patched=True)
@@ -123,24 +140,29 @@ def _writer(registry: Registry, call: Call) -> Writer:
 
 async def delete(registry: Registry, call: Call) -> web.Response:
     """DELETE of one object."""
-    target = call.target
+    resource, target = call.kind, call.target
     options = await _delete_options(call)
-    obj = registry.get(call.kind, call.namespace, target.name)
-    _check_preconditions(call.kind, obj, options.get("preconditions") or {})
-    deleted = _delete(registry, call, obj, options)
-    if registry.store.get(call.kind, call.namespace, target.name) is not None:
+    obj = registry.get(resource, call.namespace, target.name)
+    deletion.check(resource, obj, options.get("preconditions") or {})
+    if resource == JOBS and "propagationPolicy" not in options:
+        warn(call.request, _ORPHANED_PODS)
+    deleted, gone = _delete(registry, call, obj, options)
+    if not gone or deletion.returns_object(resource):
         return get_response(call, deleted)
     details: Object = {"name": target.name}
-    if call.kind.group:
-        details["group"] = call.kind.group
-    details |= {"kind": call.kind.plural, "uid": obj["metadata"]["uid"]}
+    if resource.group:
+        details["group"] = resource.group
+    details |= {"kind": resource.plural, "uid": obj["metadata"]["uid"]}
     return json_response(call.request, status.success(details))
 
 
 async def delete_collection(registry: Registry, call: Call) -> web.Response:
     """DELETE of all that is selected."""
     options = await _delete_options(call)
-    deleted = [_delete(registry, call, obj, options) for obj in collection(registry.store, call)]
+    deleted = []
+    for obj in collection(registry.store, call):
+        deletion.check(call.kind, obj, options.get("preconditions") or {})
+        deleted.append(_delete(registry, call, obj, options)[0])
     metadata = {"resourceVersion": str(registry.store.revision)}
     return json_response(call.request, plain_list(call.kind, deleted, metadata))
 
@@ -193,32 +215,18 @@ def _through_scale(change: Change) -> Change:
 
 
 async def _delete_options(call: Call) -> Object:
-    options: Object = await call.object() if await call.arrival.body() else {}
-    query = call.target
-    if query.option("propagationPolicy"):
-        options["propagationPolicy"] = query.option("propagationPolicy")
-    if (grace := query.option("gracePeriodSeconds")).isdigit():
-        options["gracePeriodSeconds"] = int(grace)
-    options["dryRun"] = call.dry_run or bool(options.get("dryRun"))
-    return options
+    body = await call.options_object("DeleteOptions")
+    return delete_options(call.target, body)
 
 
-def _check_preconditions(resource: Resource, obj: Object, wanted: Object) -> None:
-    for key, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-        actual = obj["metadata"][key]
-        if wanted.get(key) not in {None, actual}:
-            why = (
-                f"Precondition failed: {label} in precondition: {wanted[key]}, "
-                f"{label} in object meta: {actual}"
-            )
-            raise status.conflict(resource, obj["metadata"]["name"], why)
-
-
-def _delete(registry: Registry, call: Call, obj: Object, options: Object) -> Object:
-    if options.get("propagationPolicy") == "Orphan" and not options["dryRun"]:
-        registry.orphan(obj)
-    return registry.delete(
-        call.kind, obj, grace=options.get("gracePeriodSeconds"), dry_run=options["dryRun"]
+def _delete(registry: Registry, call: Call, obj: Object, options: Object) -> tuple[Object, bool]:
+    return deletion.delete(
+        registry,
+        call.kind,
+        obj,
+        grace=options.get("gracePeriodSeconds"),
+        policy=options.get("propagationPolicy"),
+        dry_run=bool(options.get("dryRun")),
     )
 
 

@@ -1,0 +1,94 @@
+"""Errors of Go's standard library, in its words: messages of the API server quote them."""
+
+import json
+from typing import Any
+
+import yaml
+
+_LITERALS = {"n": "null", "t": "true", "f": "false"}
+_NO_KEY = "looking for beginning of object key string"
+_AFTER = {
+    "Expecting ':' delimiter": "after object key",
+    "Extra data": "after top-level value",
+    "Invalid \\escape: ": "in string escape code",
+    "Invalid control character at": "in string literal",
+    "Expecting property name enclosed in double quotes": _NO_KEY,
+    "Illegal trailing comma before end of object": _NO_KEY,
+}
+
+
+def json_syntax(body: bytes) -> str:
+    """What ``encoding/json`` says of a text that is no JSON."""
+    text = body.decode("latin-1")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return _syntax(text, error)
+    return "invalid UTF-8"
+
+
+def _syntax(text: str, error: json.JSONDecodeError) -> str:
+    place = error.pos
+    if error.msg == "Expecting ',' delimiter":
+        where = "after object key:value pair" if _in_object(text[:place]) else "after array element"
+    elif error.msg == "Expecting value":
+        literal = _LITERALS.get(text[place : place + 1], "")
+        for wanted in literal:
+            if text[place : place + 1] != wanted:
+                where = f"in literal {literal} (expecting '{wanted}')"
+                break
+            place += 1
+        else:
+            where = "looking for beginning of value"
+    else:
+        where = _AFTER.get(error.msg, "")
+    if place >= len(text) or not where:
+        return "unexpected end of JSON input"
+    character = text[place]
+    shown = f"\\x{ord(character):02x}" if ord(character) > 127 else repr(character)[1:-1]
+    return f"invalid character '{shown}' {where}"
+
+
+def _in_object(text: str) -> bool:
+    """Whether the innermost value that is open at the end of ``text`` is an object."""
+    depth: list[str] = []
+    inside = escaped = False
+    for character in text:
+        if inside:
+            inside, escaped = escaped or character != '"', character == "\\" and not escaped
+        elif character == '"':
+            inside = True
+        elif character in "{[":
+            depth.append(character)
+        elif character in "}]" and depth:
+            depth.pop()
+    return depth[-1:] == ["{"]
+
+
+def number(text: str, *, signed: bool = True) -> str:
+    """What ``strconv`` says of a text that is no decimal number, or nothing."""
+    digits = text[1:] if signed and text[:1] in {"+", "-"} else text
+    if digits.isascii() and digits.isdigit():
+        return ""
+    return f'strconv.Parse{"Int" if signed else "Uint"}: parsing "{text}": invalid syntax'
+
+
+def json_type(value: Any) -> str:
+    """What ``encoding/json`` calls the type of a value."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, list):
+        return "array"
+    return "object" if isinstance(value, dict) else "number"
+
+
+def yaml_syntax(error: yaml.YAMLError) -> str:
+    """What go-yaml says of a text that is no YAML."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "yaml: control characters are not allowed"
+    line = error.problem_mark.line
+    place = f"line {line}: " if line else ""
+    problem = str(error.problem).replace("not allowed here", "not allowed in this context")
+    return f"yaml: {place}{problem}"

@@ -18,10 +18,10 @@ class Told:
         self.events: list[Any] = []
 
     def on_informational(self, head: ResponseHead) -> None:
-        self.events.append(("informational", head.status, tuple(head.headers)))
+        self.events.append(("informational", head.status, tuple(head.fields.pairs)))
 
     def on_head(self, head: ResponseHead) -> None:
-        self.events.append(("head", head.status, head.reason, tuple(head.headers), head.body))
+        self.events.append(("head", head.status, head.reason, tuple(head.fields.pairs), head.body))
 
     def on_body(self, data: bytes) -> None:
         assert data
@@ -36,7 +36,7 @@ class Told:
         """Told by the connection."""
 
     def on_upgraded(self, head: ResponseHead, early: bytes) -> None:
-        self.events.append(("upgraded", head.status, tuple(head.headers)))
+        self.events.append(("upgraded", head.status, tuple(head.fields.pairs)))
         if early:
             self.events.append(("early", early))
 

@@ -20,6 +20,7 @@ import h2.events
 import h2.exceptions
 
 from kubelatch.errors import UpstreamError
+from kubelatch.http1.fields import Fields as HeadFields
 from kubelatch.http1.response import BodyKind, Receiver, ResponseHead
 from kubelatch.upstream.dial import Dialer
 from kubelatch.upstream.request import UpstreamRequest
@@ -349,15 +350,12 @@ class Http2Transport:
 
 def _head(fields: Fields | None, body: BodyKind) -> ResponseHead:
     head = ResponseHead()
-    for name, value in _pairs(fields):
-        if name == b":status":
-            head.status = int(value)
-        else:
-            head.headers.append((name, value))
-            head.names.append(name)
+    pairs = _pairs(fields)
+    head.status = next(int(value) for name, value in pairs if name == b":status")
+    head.fields = HeadFields([pair for pair in pairs if pair[0] != b":status"])
     with contextlib.suppress(ValueError):
         head.reason = HTTPStatus(head.status).phrase.encode()
-    if body is BodyKind.CHUNKED and b"content-length" in head.names:
+    if body is BodyKind.CHUNKED and head.get(b"content-length") is not None:
         head.body = BodyKind.LENGTH
     else:
         head.body = body

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from ..http1.fields import Fields, Pairs
 from ..http1.target import Malformed, Moved, Target, parse_target, path_variants, strip_prefix
 from .browser import NavigationRule, OriginRule, Verdict, cors_headers, is_preflight, preflight
 from .clients import judge_token
@@ -25,7 +26,7 @@ from .decision import (
     forbidden,
     malformed,
 )
-from .head import Found, HeadReader, RawHeaders, check_framing, requested_upgrade
+from .head import Found, check_framing, requested_upgrade, sort_fields
 from .hosts import HostRule
 from .identity import Identity, judge_identity
 from .patterns import PatternList
@@ -101,14 +102,13 @@ class Gate:
         self._navigations = NavigationRule(
             PatternList("--accept-navigation", settings.accept_navigation), origins
         )
-        self._heads = HeadReader()
         self._needs_info = settings.read_only != "off" or settings.allow_rules is not None
 
     def decide(
         self,
         method: str,
         target: str,
-        headers: RawHeaders,
+        headers: Pairs,
         version: tuple[int, int] = (1, 1),
     ) -> Decision:
         """Decide what becomes of a request.
@@ -119,17 +119,17 @@ class Gate:
             headers: all header lines as received, in order, without hop-by-hop cleaning.
             version: the request's HTTP version.
         """
-        return self.judge(method, target, self.read(headers, version))
+        return self.judge(method, target, self.read(Fields(headers), version))
 
-    def read(self, headers: RawHeaders, version: tuple[int, int] = (1, 1)) -> Caller | Refusal:
+    def read(self, fields: Fields, version: tuple[int, int] = (1, 1)) -> Caller | Refusal:
         """What the header lines alone say. It holds for every request that has the same, so it
         may be kept for the next one on a connection.
 
         Args:
-            headers: as for :meth:`decide`.
+            fields: all header fields as received, without hop-by-hop cleaning.
             version: as for :meth:`decide`.
         """
-        found = self._heads.read(headers)
+        found = sort_fields(fields)
         if isinstance(found, Refusal):
             return found
         refusal = check_framing(found, version)
@@ -157,7 +157,7 @@ class Gate:
         """Clients have to send the ``--client-token-file``'s secret."""
         return self.settings.client_token is not None
 
-    def judge_token(self, headers: RawHeaders) -> Refusal | None:
+    def judge_token(self, headers: Pairs) -> Refusal | None:
         """Refuse a request that does not bring the client token, where one is wanted.
 
         Args:
@@ -165,7 +165,7 @@ class Gate:
         """
         if self.settings.client_token is None:
             return None
-        found = self._heads.read(headers)
+        found = sort_fields(Fields(headers))
         return (
             found if isinstance(found, Refusal) else judge_token(found, self.settings.client_token)
         )

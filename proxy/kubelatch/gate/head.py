@@ -6,20 +6,18 @@ a request ends here or there must not rest on one guard.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from ..http1.fields import Fields
 from .decision import Refusal, malformed
 
-RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 Found: TypeAlias = dict[str, list[tuple[bytes, bytes]]]
 
 # RFC 9110 section 5.5: in a field value no control bytes but HTAB.
 _CONTROL: Final = bytes([*range(9), *range(10, 32), 127])
 # No longer: a reader with 64 signed bits must take it for the same number (Go refuses 2^63).
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
-_REMEMBERED: Final = 1024
 _VERSIONS: Final = frozenset({(1, 0), (1, 1)})
 
 _EXACT: Final = frozenset(
@@ -45,50 +43,35 @@ _EXACT: Final = frozenset(
 )
 
 
-class HeadReader:
-    """Sorts header lines by name; remembers names, so that a common one costs one lookup."""
+def sort_fields(fields: Fields) -> Found | Refusal:
+    """Sort out the fields that any rule asks for, by kind; a kind that is absent has no key.
 
-    __slots__ = ("_known",)
+    The kind is the name in lower case, ``impersonate`` for ``Impersonate-*``,
+    ``disguised-impersonate`` where underscores stand in for its dashes, and ``x-remote`` for
+    ``X-Remote-*`` in any spelling.
+    """
+    found: Found = {}
+    for name, pair in zip(fields.names.lower, fields.pairs, strict=True):
+        kind = _kind(name)
+        if kind:
+            found.setdefault(kind, []).append(pair)
+    values = b"".join([value for _, value in fields.pairs])
+    if len(values.translate(None, _CONTROL)) != len(values):
+        return malformed("framing", "a header value has a control character in it", close=True)
+    return found
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, str] = {}
 
-    def read(self, headers: RawHeaders) -> Found | Refusal:
-        """The lines the gate cares about, by kind; a kind that is absent has no key.
-
-        The kind is the name in lower case, ``impersonate`` for ``Impersonate-*``,
-        ``disguised-impersonate`` where underscores stand in for its dashes, and ``x-remote`` for
-        ``X-Remote-*`` in any spelling.
-        """
-        found: Found = {}
-        known = self._known
-        for line in headers:
-            kind = known.get(line[0])
-            if kind is None:
-                kind = self._classify(line[0])
-            if kind:
-                found.setdefault(kind, []).append(line)
-        values = b"".join([value for _, value in headers])
-        if len(values.translate(None, _CONTROL)) != len(values):
-            return malformed("framing", "a header value has a control character in it", close=True)
-        return found
-
-    def _classify(self, name: bytes) -> str:
-        lower = name.lower()
-        dashed = lower.replace(b"_", b"-")
-        if lower in _EXACT:
-            kind = lower.decode()
-        elif dashed.startswith(b"x-remote-"):
-            kind = "x-remote"
-        elif dashed.startswith(b"impersonate-"):
-            # The key that follows "Impersonate-Extra-" may have underscores of its own.
-            plain = lower == dashed or lower.startswith(b"impersonate-extra-")
-            kind = "impersonate" if plain else "disguised-impersonate"
-        else:
-            kind = ""
-        if len(self._known) < _REMEMBERED and len(name) <= 64:
-            self._known[name] = kind
-        return kind
+def _kind(name: bytes) -> str:
+    if name in _EXACT:
+        return name.decode()
+    dashed = name.replace(b"_", b"-")
+    if dashed.startswith(b"x-remote-"):
+        return "x-remote"
+    if dashed.startswith(b"impersonate-"):
+        # The key that follows "Impersonate-Extra-" may have underscores of its own.
+        plain = name == dashed or name.startswith(b"impersonate-extra-")
+        return "impersonate" if plain else "disguised-impersonate"
+    return ""
 
 
 def check_framing(found: Found, version: tuple[int, int]) -> Refusal | None:

@@ -5,12 +5,12 @@ order. The order of work is Go's ReverseProxy's: strip first, inject last, so th
 the client's can remove or replace one of ours (golang/go#50580).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-Pairs = Sequence[tuple[bytes, bytes]]
+from .fields import Fields, Pairs
 
 # RFC 9110 section 7.6.1, and the two that predate it.
 HOP_BY_HOP: Final = frozenset(
@@ -105,32 +105,32 @@ class ClientFields:
     trailers: bool = False
 
 
-def connection_options(headers: Pairs) -> frozenset[bytes]:
+def connection_options(fields: Fields) -> frozenset[bytes]:
     """The names of fields that ``Connection`` says to drop, lower case."""
-    values = [value for name, value in headers if len(name) == 10 and name.lower() == b"connection"]
-    return _options(b",".join(values)) if values else _NO_OPTIONS
+    if b"connection" not in fields.names.first:
+        return _NO_OPTIONS
+    return _options(b",".join(fields.values(b"connection")))
 
 
 @lru_cache(128)
 def _options(value: bytes) -> frozenset[bytes]:
-    return frozenset(_tokens(value)) - _NEVER_NAMED
+    return frozenset(_tokens(value)) - _NEVER_NAMED - HOP_BY_HOP
 
 
-def read_request(headers: Pairs, strip: frozenset[bytes]) -> ClientFields:
+def read_request(fields: Fields, strip: frozenset[bytes]) -> ClientFields:
     """Sort a request's fields into what passes and what only informs us.
 
     Dropped: hop-by-hop fields, fields that ``Connection`` names, ``Host`` (ours is the
     upstream's), and what the gate says.
 
     Args:
-        headers: the client's.
-        strip: names, spelled as in *headers*, that do not pass.
+        fields: the client's.
+        strip: names, spelled as in *fields*, that do not pass.
     """
     seen = ClientFields()
     kept = seen.kept
-    named = connection_options(headers)
-    for pair in headers:
-        name = pair[0].lower()
+    named = connection_options(fields)
+    for name, pair in zip(fields.names.lower, fields.pairs, strict=True):
         if name == b"te":
             # Whoever sends it must name it in Connection (RFC 9110 section 10.1.4).
             seen.trailers = seen.trailers or b"trailers" in _tokens(pair[1])
@@ -182,17 +182,19 @@ def forwarded_for(earlier: Iterable[bytes], peer: bytes) -> bytes:
     return b", ".join([*earlier, peer]) if peer else b", ".join(earlier)
 
 
-def response_fields(headers: Pairs, names: Sequence[bytes], drop: frozenset[bytes]) -> list[bytes]:
-    """The lines of an answer that go to the client, without line ends.
+def response_fields(fields: Fields, drop: frozenset[bytes]) -> list[bytes]:
+    """The lines of a response that go to the client, without line ends.
 
     Args:
-        headers: the upstream's.
-        names: their names in lower case, in the same order.
-        drop: names, lower case, that do not pass, besides those that ``Connection`` names.
+        fields: the upstream's.
+        drop: names, lower case, that do not pass, besides hop-by-hop fields that ``Connection``
+            names.
     """
-    if b"connection" in names:
-        drop |= connection_options(headers)
-    return [b": ".join(pair) for pair, name in zip(headers, names, strict=True) if name not in drop]
+    named = connection_options(fields)
+    if named:
+        drop |= named
+    pairs = fields.pairs
+    return [b": ".join(pairs[position]) for position in fields.names.without(drop)]
 
 
 def trailer_fields(trailers: Pairs) -> bytes:

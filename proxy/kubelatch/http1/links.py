@@ -6,10 +6,9 @@ that server by the proxy's name only, and has no credential for it. Pure.
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
-Pairs = Sequence[tuple[bytes, bytes]]
+from .fields import Fields
 
 FIELDS: Final = frozenset({b"location", b"content-location", b"refresh"})
 
@@ -44,17 +43,17 @@ class LinkRewriter:
         self._path = path
         self._mount = mount
 
-    def rewrite(self, headers: Pairs, names: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    def rewrite(self, fields: Fields) -> Fields:
         """A response's fields, as its client shall see them.
 
         Args:
-            headers: the upstream's.
-            names: their names in lower case, in the same order.
+            fields: the upstream's.
         """
-        return [
+        pairs = [
             (pair[0], self._field(name, pair[1])) if name in FIELDS else pair
-            for pair, name in zip(headers, names, strict=True)
+            for name, pair in zip(fields.names.lower, fields.pairs, strict=True)
         ]
+        return Fields(pairs, fields.names)
 
     def _field(self, name: bytes, value: bytes) -> bytes:
         if name == b"refresh" and (match := _REFRESH.fullmatch(value)):

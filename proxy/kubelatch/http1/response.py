@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import httptools
 
 from ..errors import UpstreamError
+from .fields import Fields, Pair
 
 # net/http's server limit for a request's head; Kubernetes' own heads are below 2 KiB. It holds
 # for whatever is no body: interim answers and the final head together, and trailers.
@@ -33,29 +34,30 @@ class BodyKind(enum.Enum):
     UNTIL_CLOSE = "until-close"
 
 
+_NO_FIELDS: Final = Fields()
+
+
 class ResponseHead:
     """Status line and header fields of an answer.
 
     Attributes:
         status: the code.
         reason: the phrase; empty where there is none.
-        headers: the fields, as they came.
-        names: their names in lower case, in the same order.
+        fields: the header fields.
         body: how its end is found.
     """
 
-    __slots__ = ("body", "headers", "names", "reason", "status")
+    __slots__ = ("body", "fields", "reason", "status")
 
     def __init__(self) -> None:
         self.status = 0
         self.reason = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.names: list[bytes] = []
+        self.fields = _NO_FIELDS
         self.body = BodyKind.NONE
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field *name* (lower case), or None."""
-        return self.headers[self.names.index(name)][1] if name in self.names else None
+        return self.fields.get(name)
 
 
 class Receiver(Protocol):
@@ -117,9 +119,9 @@ class ResponseReader:
         "_building",
         "_chunked",
         "_counted",
-        "_fields",
         "_head_only",
         "_length",
+        "_pairs",
         "_parser",
         "_receiver",
         "_remaining",
@@ -141,7 +143,7 @@ class ResponseReader:
         self._parser: httptools.HttpResponseParser | None = None
         self._building = ResponseHead()
         # Where fields go as they come.
-        self._fields = self._building.headers
+        self._pairs: list[Pair] = []
         self._head_only = False
         self._chunked = False
         # What the field says, less what the parser has delivered; -1 without one.
@@ -247,7 +249,7 @@ class ResponseReader:
             msg = "bytes after the answer"
             raise FramingError(msg)
         self._building = ResponseHead()
-        self._fields = self._building.headers
+        self._pairs = []
         self._length = -1
         self._chunked = False
 
@@ -255,21 +257,22 @@ class ResponseReader:
         self._building.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        self._pairs.append((name, value))
 
     def on_headers_complete(self) -> None:
         parser, receiver, head = self._parser, self._receiver, self._building
         if parser is None or receiver is None:  # pragma: no cover -- called from feed_data only
             return
-        head.names = names = [name.lower() for name, _ in head.headers]
+        head.fields = fields = Fields(self._pairs)
+        names = fields.names.first
         # What comes from now on is a trailer.
-        self._fields = self._trailers
+        self._pairs = self._trailers
         head.status = status = parser.get_status_code()
         if b"content-length" in names:
-            self._length = int(head.get(b"content-length") or b"")  # llhttp let digits pass, once
+            self._length = int(fields.get(b"content-length") or b"")  # llhttp let digits pass, once
         if b"transfer-encoding" in names:
-            coding = head.get(b"transfer-encoding") or b""
-            if names.count(b"transfer-encoding") > 1 or coding.strip().lower() != b"chunked":
+            codings = fields.values(b"transfer-encoding")
+            if len(codings) > 1 or codings[0].strip().lower() != b"chunked":
                 msg = "a transfer coding other than chunked"
                 raise FramingError(msg)
             self._chunked = True
@@ -325,7 +328,7 @@ class ResponseReader:
 
 def _size(head: ResponseHead) -> int:
     """Of a head with nothing but the fields' own bytes; a body may have come in the same read."""
-    return sum(len(name) + len(value) + 4 for name, value in head.headers)
+    return sum(len(name) + len(value) + 4 for name, value in head.fields.pairs)
 
 
 def _bad(exc: httptools.HttpParserError) -> UpstreamError:
@@ -339,11 +342,7 @@ def _bad(exc: httptools.HttpParserError) -> UpstreamError:
 
 def _keeps_alive(parser: httptools.HttpResponseParser, head: ResponseHead) -> bool:
     """``Connection`` alone decides for an answer to HEAD, whose end is never the connection's."""
-    options = b",".join(
-        value
-        for name, (_, value) in zip(head.names, head.headers, strict=True)
-        if name == b"connection"
-    ).lower()
+    options = b",".join(head.fields.values(b"connection")).lower()
     if parser.get_http_version() == "1.0":
         return b"keep-alive" in options
     return b"close" not in options

@@ -8,7 +8,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
-from .headers import Pairs, trailer_fields
+from .fields import Pairs
+from .headers import trailer_fields
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 

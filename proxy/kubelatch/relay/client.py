@@ -187,9 +187,7 @@ class ClientProtocol(asyncio.Protocol):
                     # A client that pipelines and does not read gets no further.
                     self._keep(data[start:])
                     return
-                stop = self._reader.next_stop(data, start)
-                self._feed(data[start:stop])
-                start = stop
+                start = self._feed(data, start)
             elif state is _UPGRADE:
                 self._keep_early(data[start:])
                 return
@@ -207,24 +205,32 @@ class ClientProtocol(asyncio.Protocol):
                 self._keep(data[start:])
                 return
 
-    def _feed(self, piece: bytes) -> None:
+    def _feed(self, data: bytes, start: int) -> int:
+        """Feed the parser one message or a part of it, and return where the next begins."""
         reader = self._reader
         try:
-            request = reader.feed(piece)
+            stop = reader.feed(data, start)
         except KubelatchError as error:
             self._refuse(error)
-            return
+            return len(data)
+        request = reader.request
         if request is not None:
+            reader.request = None
             self._begin(request)
         elif self.state is _BODY:
-            if reader.broken:
-                self._to(Event.BODY_BREAKS)
-                self._backlog = b""
-            elif reader.body is None:
-                self._to(Event.BODY_ENDS)
+            self._note_body()
         elif self.state is _IDLE and reader.within_head:
             self._to(Event.HEAD_BEGINS)
             self._deadline.set(self._limits.head_seconds)
+        return stop
+
+    def _note_body(self) -> None:
+        """Note the end of a request's body, if it has come."""
+        if self._reader.broken:
+            self._to(Event.BODY_BREAKS)
+            self._backlog = b""
+        elif self._reader.body is None:
+            self._to(Event.BODY_ENDS)
 
     def _begin(self, request: Request) -> None:
         self._deadline.clear()
@@ -345,7 +351,9 @@ class ClientProtocol(asyncio.Protocol):
         """The body is taken again; *resume_parser*: the parser has put something aside."""
         self._resume(_BODY_FULL)
         if resume_parser and self._reader.body is not None:
-            self._feed(b"")
+            self._reader.feed_paused()
+            if self.state is _BODY:
+                self._note_body()
             if not self._pauses & _BODY_FULL and self._backlog:
                 self._feed_backlog()
 

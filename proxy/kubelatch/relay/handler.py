@@ -14,7 +14,7 @@ from aiohttp.http import RawRequestMessage
 from ..errors import ClientRequestError, KubelatchError
 from ..gate import Allowed, Gate, LocalResponse, Refusal, Static
 from ..gate.clients import judge_user
-from ..gate.head import RawHeaders
+from ..http1.fields import Pairs
 from ..upstream.generation import Generation, GenerationSource
 from . import local
 from .client import ClientProtocol
@@ -74,7 +74,7 @@ class Handler:
         self._clients = clients
         self._tunnel_keepalive = tunnel_keepalive
 
-    def judge_client(self, uid: int | None, headers: RawHeaders) -> Refusal | None:
+    def judge_client(self, uid: int | None, headers: Pairs) -> Refusal | None:
         """Why a client may not ask at all; None if it may.
 
         Args:

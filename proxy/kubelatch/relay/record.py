@@ -4,10 +4,10 @@ Those who carry an exchange put in what they know at the moment, by reference wh
 nothing is computed here that whoever reads the record can still find out later.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-Pairs = Sequence[tuple[bytes, bytes]]
+from ..http1.fields import Pairs
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from aiohttp.http import RawRequestMessage
 from ..gate import Allowed, Caller, Decision, Gate, Refusal
 from ..gate.request_info import RequestInfo, request_info
 from ..http1 import headers
+from ..http1.fields import Fields
 from ..upstream.generation import Generation
 from ..upstream.request import UpstreamRequest
 
@@ -72,10 +73,10 @@ class HeaderCache:
     __slots__ = (
         "_caller",
         "_chunked",
+        "_client_fields",
         "_fields",
         "_gate",
         "_generation",
-        "_headers",
         "_peer",
         "_plans",
         "_user_agent",
@@ -92,23 +93,23 @@ class HeaderCache:
         peer: bytes,
         user_agent: bytes,
     ) -> None:
-        self._headers = message.raw_headers
+        self._fields = Fields(message.raw_headers)
         self._version = message.version
         self._chunked = message.chunked
         self._gate = gate
         self._generation = generation
         self._peer = peer
         self._user_agent = user_agent
-        self._fields: headers.ClientFields | None = None
+        self._client_fields: headers.ClientFields | None = None
         self._plans: dict[tuple[str, str], Plan] = {}
-        self._caller: Caller | Refusal = gate.read(message.raw_headers, message.version)
+        self._caller: Caller | Refusal = gate.read(self._fields, message.version)
         size = sum(len(name) + len(value) for name, value in message.raw_headers)
         self.cacheable = size <= _MAX_LINES
 
     def holds_for(self, message: RawRequestMessage, gate: Gate, generation: Generation) -> bool:
         """Whether what is cached holds for another request of the same client, too."""
         return (
-            self._headers == message.raw_headers
+            self._fields.pairs == message.raw_headers
             and self._version == message.version
             and self._gate is gate
             and self._generation is generation
@@ -130,17 +131,17 @@ class HeaderCache:
         return plan
 
     def _upstream_request(self, method: str, allowed: Allowed) -> UpstreamRequest:
-        if self._fields is None:
+        if self._client_fields is None:
             # The gate strips the same, whatever is asked for.
-            self._fields = headers.read_request(self._headers, allowed.strip)
+            self._client_fields = headers.read_request(self._fields, allowed.strip)
             if self._version.minor == 0:
                 # RFC 9110 section 10.1.1: an expectation of an HTTP/1.0 client is ignored.
-                self._fields.expect = b""
+                self._client_fields.expect = b""
         upstream = self._generation.upstream
         return UpstreamRequest(
             method,
             allowed.target.raw.encode("utf-8", "surrogateescape"),
-            self._fields,
+            self._client_fields,
             path_prefix=upstream.path_prefix,
             authority=upstream.host_header,
             identity=upstream.identity,

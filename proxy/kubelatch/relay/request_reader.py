@@ -27,6 +27,7 @@ class RequestReader:
         limits: of a request's head.
 
     Attributes:
+        request: one whose head has come; who takes it sets None.
         body: of the request whose body is still coming; None between requests.
         broken: a body could not be read, and nothing that follows can be.
     """
@@ -40,6 +41,7 @@ class RequestReader:
         "_parser",
         "body",
         "broken",
+        "request",
     )
 
     def __init__(self, make_parser: Callable[[], HttpRequestParser], limits: Limits) -> None:
@@ -50,6 +52,7 @@ class RequestReader:
         # A head that came in part.
         self._head: PartialHead | None = None
         self._chunked = False
+        self.request: Request | None = None
         self.body: StreamReader | None = None
         self.broken = False
 
@@ -58,22 +61,28 @@ class RequestReader:
         """Part of a request's head has come."""
         return self._head is not None
 
-    def next_stop(self, data: bytes, start: int) -> int:
-        """Return where the part of *data* ends that :meth:`feed` takes next, from *start* on."""
-        return self._framer.next_stop(data, start)
-
-    def feed(self, piece: bytes) -> Request | None:
-        """Read *piece*, which ends no later than a message does.
+    def feed(self, data: bytes, start: int = 0) -> int:
+        """Read what has come from *start* on, no further than one message.
 
         Returns:
-            a request whose head is complete now.
+            where to go on. :attr:`request` has a request whose head is complete now.
 
         Raises:
             KubelatchError: this is no request, or it is beyond a limit.
         """
+        stop = self._framer.next_stop(data, start)
         if self.body is not None:
-            self._feed_body(self.body, piece)
-            return None
+            self._feed_body(self.body, data[start:stop])
+        else:
+            self._feed_head(data[start:stop])
+        return stop
+
+    def feed_paused(self) -> None:
+        """Read on what the parser has put aside."""
+        if self.body is not None:
+            self._feed_body(self.body, b"")
+
+    def _feed_head(self, piece: bytes) -> None:
         if self._chunked:
             # aiohttp keeps the last trailer, and would take it for the first field of the next
             # request (_http_parser.pyx: cb_on_message_begin does not clear _raw_name).
@@ -85,7 +94,7 @@ class RequestReader:
             if len(piece) + head.size > self._limits.header_bytes:
                 raise self._limits.head_too_large()
             if not (piece := head.gather(piece)):
-                return None
+                return
             line = head.line
         elif len(piece) > self._limits.header_bytes:
             raise self._limits.head_too_large()
@@ -99,7 +108,7 @@ class RequestReader:
             # RFC 9112 section 2.2: empty lines before a request are none of it.
             if head is None and piece.strip(b"\r\n"):
                 self._head = PartialHead(piece)
-            return None
+            return
         self._head = None
         message, body = messages[0]
         if line is not None:
@@ -109,7 +118,7 @@ class RequestReader:
             self._chunked = message.chunked
             if not message.chunked:
                 self._framer.body_left = int(message.headers.get("Content-Length", "0"))
-        return message, body
+        self.request = message, body
 
     def _feed_body(self, body: StreamReader, piece: bytes) -> None:
         try:

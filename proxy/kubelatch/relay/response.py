@@ -125,7 +125,7 @@ class ResponseRelay:
             return
         lines = [
             writer.status_line(head.status, head.reason),
-            *headers.response_fields(head.headers, head.names, _DROP_INTERIM),
+            *headers.response_fields(head.fields, _DROP_INTERIM),
         ]
         self._write([writer.head(lines)])
 
@@ -135,7 +135,7 @@ class ResponseRelay:
         if self.outcome is not None:
             return
         self._head = head
-        self._record.answer = head.headers
+        self._record.answer = head.fields.pairs
         self._record.audit_id = head.get(b"audit-id") or b""
         # That of the response which the client gets: what renewed a credential came before it.
         self._record.first_byte = time.monotonic()
@@ -247,6 +247,8 @@ class ResponseRelay:
         if self._exchange.registry.draining or self._client.state is not State.RESPONSE:
             # Before a request is whole, where the next one begins is not certain.
             self._exchange.keep_alive = False
+        fields = head.fields
+        names = fields.names.first
         minor = 0 if self._http10 else 1
         lines = [writer.status_line(head.status, head.reason, minor=minor)]
         drop = _DROP
@@ -263,7 +265,7 @@ class ResponseRelay:
                     lines.append(b"Transfer-Encoding: chunked")
                 if head.status == 200 and "watch" in self._record.target:
                     self._events = event_framer(head.get(b"content-type"))
-                if _may_stream(self._record.target) and b"x-accel-buffering" not in head.names:
+                if _may_stream(self._record.target) and b"x-accel-buffering" not in names:
                     lines.append(b"X-Accel-Buffering: no")
         elif head.status == 204:
             drop = _DROP_FRAMING
@@ -271,14 +273,13 @@ class ResponseRelay:
             drop |= {name.lower().encode() for name, _ in self._extra} - {b"vary"}
             if b"access-control-allow-origin" in drop:
                 # Who may read an answer is said once.
-                drop |= {name for name in head.names if name.startswith(b"access-control-")}
+                drop |= {name for name in names if name.startswith(b"access-control-")}
             lines += [f"{name}: {value}".encode("latin-1") for name, value in self._extra]
-        passed = headers.response_fields(head.headers, head.names, drop)
-        if len(passed) < len(head.headers) and not FIELDS.isdisjoint(head.names):
-            fields = self._links.rewrite(head.headers, head.names)
-            passed = headers.response_fields(fields, head.names, drop - FIELDS)
+        passed = headers.response_fields(fields, drop)
+        if len(passed) < len(fields.pairs) and not FIELDS.isdisjoint(names):
+            passed = headers.response_fields(self._links.rewrite(fields), drop - FIELDS)
         lines += passed
-        if b"date" not in head.names:
+        if b"date" not in names:
             # RFC 9110 section 6.6.1: a recipient with a clock adds a missing one.
             lines.append(writer.date_field())
         lines += writer.connection_field(keep_alive=self._exchange.keep_alive, http10=self._http10)

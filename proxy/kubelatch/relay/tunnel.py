@@ -108,7 +108,7 @@ class Tunnel:
 
     def on_head(self, head: ResponseHead) -> None:
         self._head = head
-        self._record.answer = head.headers
+        self._record.answer = head.fields.pairs
         self._record.audit_id = head.get(b"audit-id") or b""
         self._record.first_byte = time.monotonic()
 
@@ -149,7 +149,7 @@ class Tunnel:
         self._record.sent = len(self._content)
         lines = [
             writer.status_line(head.status, head.reason),
-            *headers.response_fields(head.headers, head.names, _DROP),
+            *headers.response_fields(head.fields, _DROP),
             b"Content-Length: %d" % len(self._content),
             *writer.connection_field(keep_alive=False, http10=False),
         ]
@@ -168,7 +168,7 @@ class Tunnel:
             writer.status_line(101, head.reason),
             b"Connection: Upgrade",
             b"Upgrade: %b" % (head.get(b"upgrade") or self._protocol),
-            *headers.response_fields(head.headers, head.names, _DROP),
+            *headers.response_fields(head.fields, _DROP),
         ]
         self._open = True
         client = self._client

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partialmethod
 
 from ..errors import UpstreamError
-from ..http1.headers import Pairs
+from ..http1.fields import Fields, Pairs
 from ..http1.response import BodyKind, Receiver, ResponseHead
 from .request import UpstreamRequest
 
@@ -21,8 +21,7 @@ Step = ResponseHead | bytes | list[tuple[bytes, bytes]] | UpstreamError
 def head(status: int, fields: Pairs = (), body: BodyKind = BodyKind.CHUNKED) -> ResponseHead:
     """A response's head; without a reason."""
     made = ResponseHead()
-    made.status, made.body, made.headers = status, body, list(fields)
-    made.names = [name.lower() for name, _ in fields]
+    made.status, made.body, made.fields = status, body, Fields(fields)
     return made
 
 

@@ -7,6 +7,7 @@ plain requests only.
 from typing import Final
 
 from ..http1 import headers
+from ..http1.fields import Pairs
 
 _EXPECTS_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
@@ -65,7 +66,7 @@ class UpstreamRequest:
         *,
         path_prefix: bytes,
         authority: bytes,
-        identity: headers.Pairs,
+        identity: Pairs,
         compression: bool,
         peer: bytes,
         user_agent: bytes,

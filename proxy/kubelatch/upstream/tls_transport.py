@@ -131,8 +131,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._raw is None or self._eof_out or self._closing or not data:
             return
-        sealed = []
         try:
+            if len(data) <= _PIECE:
+                self._ssl.write(data)
+                self._raw.write(self._outgoing.read())
+                return
+            sealed = []
             for piece in _pieces(data):
                 self._ssl.write(piece)
                 sealed.append(self._outgoing.read())
@@ -225,18 +229,18 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Deliver all that can be decrypted now, *data* last, and then the end if it has come."""
         records: list[bytes] = []
         if not self._closing:
-            if not data:
-                self._read_records(records)
-            for piece in _pieces(data):
-                self._incoming.write(piece)
+            for piece in _pieces(data) if len(data) > _PIECE else (data,):
+                if piece:
+                    self._incoming.write(piece)
                 self._read_records(records)
         if records:
             if self._sessions is not None:
                 self._sessions.learn(self._ssl)
                 self._sessions = None
-            self._protocol.data_received(b"".join(records))
+            self._protocol.data_received(records[0] if len(records) == 1 else b"".join(records))
         if self._failure is None:
-            self._flush()  # answers of the TLS layer itself, such as to a KeyUpdate
+            if self._outgoing.pending:
+                self._flush()  # responses of the TLS layer itself, such as to a KeyUpdate
             if self._eof_in and not self._paused and not self._eof_delivered:
                 self._eof_delivered = True
                 if not self._protocol.eof_received():
@@ -293,8 +297,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
 
 def _pieces(data: bytes | bytearray | memoryview) -> Iterable[bytes | bytearray | memoryview]:
-    """*data* cut up; none if it is empty."""
-    if len(data) <= _PIECE:
-        return (data,) if data else ()
+    """*data* cut up."""
     view = memoryview(data)
     return [view[start : start + _PIECE] for start in range(0, len(view), _PIECE)]

@@ -10,8 +10,9 @@ from typing import Final, Literal
 
 from ...gate import Target, parse_target, stripped_prefix
 from ...gate.request_info import RequestInfo, query_values, request_info
+from ...http1.fields import Pairs
 from ...redact import printable
-from ...relay.record import Pairs, Record
+from ...relay.record import Record
 from .redaction import visible, visible_name, visible_target
 
 StreamKind = Literal["", "watch", "follow", "tunnel"]

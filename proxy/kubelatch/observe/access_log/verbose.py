@@ -6,7 +6,8 @@ The levels are kubectl's where kubectl gives them a meaning. Secrets are redacte
 from collections.abc import Iterator
 from typing import Final
 
-from ...relay.record import Pairs, Record
+from ...http1.fields import Pairs
+from ...relay.record import Record
 from .formats import upstream_time
 from .redaction import redact_field, visible_host
 from .request_view import RequestView, field, is_refusal

@@ -4,17 +4,19 @@ Peers send the same names with nearly every message, so what follows from names 
 the next message that has the same ones.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Final
 
 Pair = tuple[bytes, bytes]
 Pairs = Sequence[Pair]
+Selector = Callable[[Pairs], Pairs]
 
 # Of names that are kept: bytes of one head, heads, and ways to filter one.
 _MAX_BYTES: Final = 2048
 _MAX_HEADS: Final = 256
-_MAX_FILTERS: Final = 8
+_MAX_SELECTORS: Final = 8
 
 
 class FieldNames:
@@ -25,36 +27,43 @@ class FieldNames:
 
     Attributes:
         lower: the same in lower case.
-        first: where each of these stands first.
+        positions: where each of these stands.
     """
 
-    __slots__ = ("_kept", "first", "lower")
+    __slots__ = ("_selectors", "lower", "positions")
 
     def __init__(self, names: Sequence[bytes]) -> None:
-        self.lower: tuple[bytes, ...] = tuple([name.lower() for name in names])
-        self.first: dict[bytes, int] = {}
+        self.lower = tuple([name.lower() for name in names])
+        self.positions: dict[bytes, list[int]] = {}
         for position, name in enumerate(self.lower):
-            self.first.setdefault(name, position)
-        self._kept: dict[frozenset[bytes], tuple[int, ...]] = {}
+            self.positions.setdefault(name, []).append(position)
+        self._selectors: dict[frozenset[bytes], Selector] = {}
 
-    def without(self, drop: frozenset[bytes]) -> tuple[int, ...]:
-        """The positions of all names, lower case, that are not in *drop*."""
-        kept = self._kept.get(drop)
-        if kept is None:
-            kept = tuple([i for i, name in enumerate(self.lower) if name not in drop])
-            if len(self._kept) < _MAX_FILTERS:
-                self._kept[drop] = kept
-        return kept
+    def without(self, drop: frozenset[bytes]) -> Selector:
+        """What selects, of fields with these names, those whose name is not in *drop*."""
+        selector = self._selectors.get(drop)
+        if selector is None:
+            kept = [position for position, name in enumerate(self.lower) if name not in drop]
+            # With less than two, itemgetter returns no tuple.
+            selector = itemgetter(*kept) if len(kept) > 1 else partial(_at, kept)
+            if len(self._selectors) < _MAX_SELECTORS:
+                self._selectors[drop] = selector
+        return selector
+
+
+def _at(positions: list[int], pairs: Pairs) -> Pairs:
+    return [pairs[position] for position in positions]
 
 
 def field_names(pairs: Pairs) -> FieldNames:
     """The names of *pairs*; those of an earlier head, if they are the same."""
-    names = tuple([name for name, _ in pairs])
+    names = tuple(map(_name_of, pairs))
     if sum(map(len, names)) > _MAX_BYTES:
         return FieldNames(names)
     return _cached(names)
 
 
+_name_of = itemgetter(0)
 _cached = lru_cache(_MAX_HEADS)(FieldNames)
 
 
@@ -78,12 +87,13 @@ class Fields:
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field *name* (lower case), or None."""
-        position = self.names.first.get(name)
-        return None if position is None else self.pairs[position][1]
+        positions = self.names.positions.get(name)
+        return None if positions is None else self.pairs[positions[0]][1]
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of the field *name* (lower case)."""
-        if name not in self.names.first:
-            return []
-        pairs = zip(self.names.lower, self.pairs, strict=True)
-        return [value for lower, (_, value) in pairs if lower == name]
+        return [self.pairs[position][1] for position in self.names.positions.get(name, ())]
+
+    def without(self, drop: frozenset[bytes]) -> Pairs:
+        """The fields whose name (lower case) is not in *drop*."""
+        return self.names.without(drop)(self.pairs)

@@ -107,7 +107,7 @@ class ClientFields:
 
 def connection_options(fields: Fields) -> frozenset[bytes]:
     """The names of fields that ``Connection`` says to drop, lower case."""
-    if b"connection" not in fields.names.first:
+    if b"connection" not in fields.names.positions:
         return _NO_OPTIONS
     return _options(b",".join(fields.values(b"connection")))
 
@@ -191,10 +191,7 @@ def response_fields(fields: Fields, drop: frozenset[bytes]) -> list[bytes]:
             names.
     """
     named = connection_options(fields)
-    if named:
-        drop |= named
-    pairs = fields.pairs
-    return [b": ".join(pairs[position]) for position in fields.names.without(drop)]
+    return list(map(b": ".join, fields.without(drop | named if named else drop)))
 
 
 def trailer_fields(trailers: Pairs) -> bytes:

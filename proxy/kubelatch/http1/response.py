@@ -264,12 +264,13 @@ class ResponseReader:
         if parser is None or receiver is None:  # pragma: no cover -- called from feed_data only
             return
         head.fields = fields = Fields(self._pairs)
-        names = fields.names.first
+        names = fields.names.positions
         # What comes from now on is a trailer.
         self._pairs = self._trailers
         head.status = status = parser.get_status_code()
-        if b"content-length" in names:
-            self._length = int(fields.get(b"content-length") or b"")  # llhttp let digits pass, once
+        length = names.get(b"content-length")
+        if length is not None:
+            self._length = int(fields.pairs[length[0]][1])  # llhttp let digits pass, once
         if b"transfer-encoding" in names:
             codings = fields.values(b"transfer-encoding")
             if len(codings) > 1 or codings[0].strip().lower() != b"chunked":

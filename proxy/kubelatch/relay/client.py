@@ -171,39 +171,37 @@ class ClientProtocol(asyncio.Protocol):
 
     def _feed_all(self, data: bytes) -> None:
         """Feed the parser what one read brought, as far as the state allows."""
-        self._feed_messages(data)
-        request, self._request = self._request, None
-        if request is not None:
-            # What has come of its body by now can go with its head, and be sent again.
-            self._server.handle(self, *request)
-
-    def _feed_messages(self, data: bytes) -> None:
         start, size = 0, len(data)
         self._backlog = b""
         while start < size:
             state = self.state
-            if state is _BODY or state is _IDLE or state is _HEAD:
+            if state is _IDLE or state is _BODY or state is _HEAD:
                 if self._pauses & _BODY_FULL or (self.writing_paused and state is not _BODY):
                     # A client that pipelines and does not read gets no further.
                     self._keep(data[start:])
-                    return
+                    break
                 start = self._feed(data, start)
-            elif state is _UPGRADE:
-                self._keep_early(data[start:])
-                return
-            elif state is _LINGER:
-                self._discard(size - start)
-                return
-            elif state is _BROKEN:
-                return
-            elif state is _EXCESS:
-                self._refuse(self._limits.too_many_connections())
-                return
-            elif state is _CLOSED:
-                return
             else:
-                self._keep(data[start:])
-                return
+                self._keep_unread(data[start:])
+                break
+        request = self._request
+        if request is not None:
+            # What has come of its body by now can go with its head, and be sent again.
+            self._request = None
+            self._server.handle(self, *request)
+
+    def _keep_unread(self, data: bytes) -> None:
+        """Take what the parser is not fed in this state."""
+        if self.state is _UPGRADE:
+            self._keep_early(data)
+        elif self.state is _LINGER:
+            # The rest of a request whose response is sent.
+            if self._reader.skip(len(data)):
+                self.close()
+        elif self.state is _EXCESS:
+            self._refuse(self._limits.too_many_connections())
+        elif self.state is not _BROKEN and self.state is not _CLOSED:
+            self._keep(data)
 
     def _feed(self, data: bytes, start: int) -> int:
         """Feed the parser one message or a part of it, and return where the next begins."""
@@ -252,11 +250,6 @@ class ClientProtocol(asyncio.Protocol):
         self._early += data
         if len(self._early) > _PENDING_HIGH:
             self._pause(_PENDING_FULL)
-
-    def _discard(self, size: int) -> None:
-        """Drop the rest of a request whose response is sent, and close at its end."""
-        if self._reader.skip(size):
-            self.close()
 
     def _feed_backlog(self) -> None:
         if self._backlog and self.state in (_IDLE, _BODY):

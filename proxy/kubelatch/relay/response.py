@@ -248,7 +248,7 @@ class ResponseRelay:
             # Before a request is whole, where the next one begins is not certain.
             self._exchange.keep_alive = False
         fields = head.fields
-        names = fields.names.first
+        names = fields.names.positions
         minor = 0 if self._http10 else 1
         lines = [writer.status_line(head.status, head.reason, minor=minor)]
         drop = _DROP

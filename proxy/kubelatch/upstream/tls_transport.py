@@ -229,10 +229,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Deliver all that can be decrypted now, *data* last, and then the end if it has come."""
         records: list[bytes] = []
         if not self._closing:
-            for piece in _pieces(data) if len(data) > _PIECE else (data,):
-                if piece:
-                    self._incoming.write(piece)
+            if len(data) <= _PIECE:
+                if data:
+                    self._incoming.write(data)
                 self._read_records(records)
+            else:
+                for piece in _pieces(data):
+                    self._incoming.write(piece)
+                    self._read_records(records)
         if records:
             if self._sessions is not None:
                 self._sessions.learn(self._ssl)

@@ -108,9 +108,9 @@ def test_the_kubeconfig_of_the_line_is_the_one_that_is_read(home: Path) -> None:
 def test_what_completion_knows_of_flags_is_true() -> None:
     own = [flag for command in COMMANDS.values() for flag in command.flags]
     for flag in (*FLAGS, *own):
-        for word in flag.words:
+        for word in flag.choices:
             flag.parse(word)
-        assert flag.words or flag.completion in {"", FILE, DIRECTORY, NAMES}, flag
+        assert flag.choices or flag.completion in {"", FILE, DIRECTORY, NAMES}, flag
         assert flag.completion != NAMES or flag.name in {"context", "cluster", "user"}
 
 

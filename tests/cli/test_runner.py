@@ -265,9 +265,9 @@ async def test_a_command_that_cannot_be_run(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param((), "behind two dashes", id="no command"),
-        pytest.param(("--",), "behind two dashes", id="nothing behind the dashes"),
-        pytest.param(("true",), "behind two dashes", id="no dashes"),
+        pytest.param((), "after two dashes", id="no command"),
+        pytest.param(("--",), "after two dashes", id="nothing behind the dashes"),
+        pytest.param(("true",), "after two dashes", id="no dashes"),
         pytest.param(("--nosuch", "--", "true"), "unknown flag: --nosuch", id="unknown flag"),
         pytest.param(("--unix-socket=/s", "--", "true"), "no use for --unix-socket", id="socket"),
         pytest.param(

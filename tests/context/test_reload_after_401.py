@@ -125,7 +125,7 @@ async def test_many_refused_requests_share_a_look(
             for client in clients:
                 client.close()
     assert {answer.status for answer in answers} == {401}
-    # Those that come while one is under way share the next.
+    # Those that come while one is in flight share the next.
     assert 1 <= len(looks) <= 10
 
 

@@ -40,9 +40,9 @@ def _type(flag: Flag) -> str:
     if flag.parse is parse_file_mode:
         return "int | str"
     # A name of a value's own in help means that the words are not all that it can be.
-    if flag.words and not flag.value_name:
-        switched = "bool | " if "true" in flag.words else ""
-        words = [f'"{word}"' for word in flag.words if word not in {"true", "false"}]
+    if flag.choices and not flag.value_name:
+        switched = "bool | " if "true" in flag.choices else ""
+        words = [f'"{word}"' for word in flag.choices if word not in {"true", "false"}]
         return f"{switched}Literal[{', '.join(words)}]"
     if isinstance(flag.bare, bool):
         return "bool"

@@ -133,7 +133,7 @@ DIFFERENCES: Final = _rows(
     ("bad-answer", "API server refuses, resets", "500 with Go's text", "502 Status"),
     ("upgrade-answered", "API server refuses, resets", "500 to an upgrade answered 200", "502"),
     ("slow", "API server too slow", "500", "504"),
-    ("no-credential", "no credential to be had", "500", "503"),
+    ("no-credential", "no credential available", "500", "503"),
     ("redirect-body", "redirects for path cleaning", "HTML", "no body"),
     ("no-type", "response without `Content-Type`", "one is guessed", "none is added"),
     ("static-method", "POST for a static file", "POST is GET", "405"),

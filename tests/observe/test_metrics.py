@@ -316,7 +316,7 @@ def test_labels_are_bounded_whatever_clients_send(status: int) -> None:
 
 @pytest.mark.parametrize("name", ['a"b', "%FF", "%ED%A0%80", "%E2%80%AE", "a%20b", "A"])
 def test_hostile_names_do_not_break_the_format(name: str) -> None:
-    """Bytes that are no UTF-8 broke every scrape from then on, once an answer was a success."""
+    """Bytes that are no UTF-8 broke every scrape from then on, once a response was a success."""
     found = counted({"target": f"/apis/g/v1/{name}"})
     assert [labels["resource"] for labels in labels_of(found, "kubelatch_requests_total")] == [
         "other"

@@ -41,7 +41,7 @@ def shown(*names: str, unit: str = "kubelatch.service") -> dict[str, str]:
 
 
 def get(path: str = "/version", unix: str = "") -> int:
-    """The status of a GET; -1 if there is no answer."""
+    """The status of a GET; -1 if there is no response."""
     connection = http.client.HTTPConnection("127.0.0.1", 8001, timeout=10)
     if unix:
         connection.sock = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,4 @@
-"""What becomes of everything that is under way when the proxy is told to stop."""
+"""What becomes of everything that is in flight when the proxy is told to stop."""
 
 import asyncio
 import contextlib

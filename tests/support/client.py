@@ -9,7 +9,7 @@ from .upstream import read_chunked
 
 @dataclass
 class Answer:
-    """An answer: the head's bytes, and the body with its framing removed.
+    """A response: the head's bytes, and the body with its framing removed.
 
     ``whole`` is False when the connection ended before the body did.
     """
@@ -61,7 +61,7 @@ class Client:
         await self.writer.drain()
 
     async def answer(self, *, head_only: bool = False) -> Answer:
-        """Read one answer."""
+        """Read one response."""
         return await read_answer(self.reader, head_only=head_only)
 
     async def to_end(self) -> tuple[bytes, bool]:
@@ -75,14 +75,14 @@ class Client:
         return data, True
 
     async def get(self, target: str, *fields: str, method: str = "GET") -> Answer:
-        """Send a request without a body, and read its answer."""
+        """Send a request without a body, and read its response."""
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *fields]
         await self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
         return await self.answer(head_only=method == "HEAD")
 
 
 async def read_answer(reader: asyncio.StreamReader, *, head_only: bool = False) -> Answer:
-    """Read one answer; raises IncompleteReadError if it ends within its head."""
+    """Read one response; raises IncompleteReadError if it ends within its head."""
     head = (await reader.readuntil(b"\r\n\r\n"))[:-4]
     answer = Answer(head, b"")
     if head_only or answer.status in {204, 304} or answer.status < 200:

@@ -73,7 +73,7 @@ class Tokens:
         return self._credentials[0]
 
     async def close(self) -> None:
-        """Nothing is under way."""
+        """Nothing is in flight."""
 
     def describe(self) -> SourceStatus:
         return SourceStatus(kind="token")

@@ -207,7 +207,7 @@ def server_context(
 
 
 def answering(*answers: bytes) -> Script:
-    """A script that gives these answers in turn, then the last one again and again."""
+    """A script that gives these responses in turn, then the last one again and again."""
 
     async def script(connection: Connection) -> None:
         for index in range(10**9):

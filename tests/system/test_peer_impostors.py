@@ -177,7 +177,7 @@ def test_the_next_connection_from_its_port_vouches_for_itself_alone(stage: Stage
 
 
 def test_a_client_that_has_ended_its_side_alone_is_known(stage: Stage) -> None:
-    """As ``nc -N``: it still waits for the answer."""
+    """As ``nc -N``: it still waits for the response."""
     stage.client.shutdown(socket.SHUT_WR)
     assert peer.uid_of(stage.accepted) == US
 

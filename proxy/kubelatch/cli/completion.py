@@ -130,7 +130,7 @@ def _values(
         return [], _DIRECTORIES
     if flag.completion == NAMES:
         return _matching(_names(flag.name, before, environ), part), _NO_FILES
-    words = flag.words or (("true", "false") if flag.bare is not None else ())
+    words = flag.choices or (("true", "false") if flag.bare is not None else ())
     return _matching(words, part), _NO_FILES
 
 

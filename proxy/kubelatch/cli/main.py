@@ -30,31 +30,31 @@ def _run(argv: Sequence[str]) -> int:
     from ..config import settings  # noqa: PLC0415 -- slower than the rest of this module
 
     try:
-        name, words = _split(argv)
-        if name in COMMANDS and _asks_help(words):
+        name, arguments = _split(argv)
+        if name in COMMANDS and _asks_help(arguments):
             return _help(name)
         if name == "help":
-            return _help_about(words)
+            return _help_about(arguments)
         if name in {"__complete", "completion", "man"}:
-            return _print_generated(name, *words)
+            return _print_generated(name, *arguments)
         if name == "check":
             from .check import check  # noqa: PLC0415
 
-            text, code = check(words, os.environ)
+            text, code = check(arguments, os.environ)
             _print(text)
             return code
         if name == "wait":
             from .runner import wait  # noqa: PLC0415
 
-            wait(words, os.environ)
+            wait(arguments, os.environ)
             return 0
         command: list[str] = []
         if name == "run":
             from .runner import parse_run  # noqa: PLC0415
 
-            values, command = parse_run(words, os.environ)
+            values, command = parse_run(arguments, os.environ)
         else:
-            values = settings.parse(words, os.environ)
+            values = settings.parse(arguments, os.environ)
         if values["help"]:
             return _help()
         if values["version"]:
@@ -93,24 +93,24 @@ def _split(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 
 def _help_about(arguments: Sequence[str]) -> int:
-    words = _words(arguments)
-    name = words[0] if words else ""
+    positional = _positional(arguments)
+    name = positional[0] if positional else ""
     if name and name not in COMMANDS:
         raise unknown_command(name, ())
-    reject_arguments("help", words[1:])
+    reject_arguments("help", positional[1:])
     return _help(name)
 
 
-def _words(arguments: Sequence[str]) -> list[str]:
+def _positional(arguments: Sequence[str]) -> list[str]:
     """The positional arguments of a command that has no flags of its own."""
     from ..config.settings import flag_set  # noqa: PLC0415
 
     return flag_set().parse(arguments, {})[1]
 
 
-def _asks_help(words: Sequence[str]) -> bool:
+def _asks_help(arguments: Sequence[str]) -> bool:
     """Whether help is requested; arguments after ``--`` belong to the command that is run."""
-    own = words[: words.index("--")] if "--" in words else words
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return bool({"-h", "--help"} & set(own))
 
 
@@ -141,10 +141,10 @@ def _print_generated(word: str, *more: str) -> int:
     if word == "__complete":
         completion.print_candidates(more, os.environ)
         return 0
-    words = _words(more)
-    reject_arguments(word, words[word == "completion" :])
+    arguments = _positional(more)
+    reject_arguments(word, arguments[word == "completion" :])
     if word == "completion":
-        _print(completion.script(words[0] if words else ""), end="")
+        _print(completion.script(arguments[0] if arguments else ""), end="")
     else:
         _print(manual.man_page(), end="")
     return 0

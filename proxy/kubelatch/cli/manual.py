@@ -164,9 +164,9 @@ def _placeholder(flag: Flag) -> str:
     if flag.value_name:
         return f"={flag.value_name}"
     if flag.bare is not None:
-        return f"[={'|'.join(flag.words)}]" if flag.words else ""
-    if flag.words:
-        return f"={'|'.join(flag.words)}"
+        return f"[={'|'.join(flag.choices)}]" if flag.choices else ""
+    if flag.choices:
+        return f"={'|'.join(flag.choices)}"
     if flag.completion == FILE:
         return "=FILE"
     if flag.completion == DIRECTORY:

@@ -80,7 +80,7 @@ def parse_run(
     if values["help"] or values["version"]:
         return values, command
     if positional or not command:
-        msg = "what is to be run stands behind two dashes"
+        msg = "the command to run goes after two dashes"
         raise UsageError(msg, hint=hint)
     for name, why in (
         ("unix_socket", "kubeconfig knows no unix sockets"),
@@ -214,8 +214,8 @@ def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Pop
         with original_core_limit():
             return subprocess.Popen(list(command), executable=program, env=dict(environ))
     except OSError as error:
-        words = os.strerror(error.errno or 0).lower()
-        raise CommandNotExecutableError(f"{command[0]}: {words}") from error
+        reason = os.strerror(error.errno or 0).lower()
+        raise CommandNotExecutableError(f"{command[0]}: {reason}") from error
 
 
 def _is_there(program: str, path: str) -> bool:

@@ -209,7 +209,7 @@ class Flag:
         return "KUBELATCH_" + self.option.upper()
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def choices(self) -> tuple[str, ...]:
         """The possible values, if they are listed."""
         return self.completion if isinstance(self.completion, tuple) else ()
 

@@ -167,7 +167,7 @@ class Settings:
         "An extra field KEY=VALUE to impersonate; may be repeated.", name="as-user-extra",
         repeat=True, group=CLUSTER)
     disable_compression: bool | None = flag(None, parse_bool,
-        "Do not ask the server for compressed answers.", bare=True, group=CLUSTER)
+        "Do not ask the server for compressed responses.", bare=True, group=CLUSTER)
     proxy_url: Secret | None = flag(None, parse_secret, "The proxy through which to reach the API "
         "server (http, https, socks5).", secret=True, group=CLUSTER)
     request_timeout: str = flag("0", str, "How long a request may take, e.g. 30s; watches, logs, "
@@ -179,8 +179,8 @@ class Settings:
     tls_timeout: float = flag(10.0, parse_limit, "How long the TLS handshake with the API server "
         "may take; 0 is for ever.", group=CLUSTER)
     response_timeout: float = flag(300.0, parse_limit, "How long the API server may take to begin "
-        "its answer to a whole request; watches, logs, proxied services and tunnels are exempt; 0 "
-        "is for ever.", group=CLUSTER)
+        "its response to a whole request; watches, logs, proxied services and tunnels are exempt; "
+        "0 is for ever.", group=CLUSTER)
     kuberc: str = flag("", str, "kubectl's preferences, for its policy on exec plugins.",
         completion=FILE, group=CLUSTER)
     in_cluster: bool | None = flag(None, parse_bool, "Use the pod's service account and no "
@@ -223,7 +223,7 @@ class Settings:
         group=SEEN)
     verbosity: int = flag(0, parse_level, "How much to tell: 0 warnings, 1 reloads, 2 streams as "
         "they begin, 3 decisions of the filter, 4 details, 5 tracebacks of faults of its own, 6 "
-        "timing, 7 request and 8 response headers, masked.", name="v", shorthand="v",
+        "timing, 7 request and 8 response headers, redacted.", name="v", shorthand="v",
         library=False, group=SEEN)
     demo: bool = switch("Start an API server of our own with a small demo cluster, and serve "
         "that.", group=OWN)

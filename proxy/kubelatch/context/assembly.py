@@ -257,8 +257,8 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
     for listener in listeners:
         if not listener.local:
             yield (
-                f"Whoever reaches {listener.name} acts with this proxy's credentials: it is open "
-                "to other machines. Use --client-token-file, or listen on 127.0.0.1"
+                f"Any client that reaches {listener.name} acts with this proxy's credentials: it is"
+                " open to other machines. Use --client-token-file, or listen on 127.0.0.1"
             )
         elif listener.abstract and settings.clients == "any":
             yield (

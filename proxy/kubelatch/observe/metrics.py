@@ -217,7 +217,7 @@ class Metrics(Collector):
     def _of_requests(self, snapshot: Snapshot) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "kubelatch_requests",
-            "Requests that were answered, by Kubernetes verb, resource and HTTP status.",
+            "Requests that have ended, by Kubernetes verb, resource and HTTP status.",
             labels=["verb", "resource", "code"],
         )
         for labels, count in self._counters.requests.items():
@@ -227,7 +227,7 @@ class Metrics(Collector):
         for record in snapshot.in_flight:
             kinds[self._views.read(record).stream or "request"] += 1
         in_flight = GaugeMetricFamily(
-            "kubelatch_requests_in_flight", "Requests under way, by kind.", labels=["kind"]
+            "kubelatch_requests_in_flight", "Requests in flight, by kind.", labels=["kind"]
         )
         for kind, count in kinds.items():
             in_flight.add_metric([kind], count)
@@ -251,7 +251,7 @@ class Metrics(Collector):
         totals.add(snapshot.in_flight)
         yield self._upstream.family(
             "kubelatch_upstream_duration_seconds",
-            "From a request's way upstream to the head of the answer.",
+            "From sending a request upstream to the head of the response.",
         )
         for name, text, value in (
             ("received_bytes", "Bytes of bodies from clients.", totals.received),

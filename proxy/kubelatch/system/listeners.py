@@ -193,10 +193,10 @@ def _open_to(path: str, mode: int, gid: int | None) -> None:
 
 def _no_unix_socket(path: str, exc: OSError, *, bound: bool) -> ListenError:
     # For a path over the kernel's limit of 107 bytes, Python raises OSError without an errno.
-    words = "invalid argument" if exc.errno is None else _reason(exc)
+    reason = "invalid argument" if exc.errno is None else _reason(exc)
     if bound and exc.errno == errno.EPERM:
         return ListenError(
-            f"listen unix {path}: change group: {words}",
+            f"listen unix {path}: change group: {reason}",
             hint="a socket can be given to a group that the proxy's user belongs to: another "
             "--unix-socket-group, or a member of this one",
         )
@@ -208,7 +208,7 @@ def _no_unix_socket(path: str, exc: OSError, *, bound: bool) -> ListenError:
         errno.ENOENT: "make its directory first",
         None: "a socket's path or name may have at most 107 bytes",
     }
-    return ListenError(f"listen unix {path}: bind: {words}", hint=hints.get(exc.errno, ""))
+    return ListenError(f"listen unix {path}: bind: {reason}", hint=hints.get(exc.errno, ""))
 
 
 def closed_to_others(path: str) -> str:

@@ -186,13 +186,13 @@ def _find_socket(kernel: socket.socket, local: _Endpoint, remote: _Endpoint) -> 
     size = _HEADER.size + len(request)
     kernel.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + request)
     # The kernel responds within send() (net/core/sock_diag.c, sock_diag_rcv).
-    answer, sender = kernel.recvfrom(4096, socket.MSG_DONTWAIT)
-    if sender[0] != 0 or len(answer) < _HEADER.size + _RESPONSE.size:
+    response, sender = kernel.recvfrom(4096, socket.MSG_DONTWAIT)
+    if sender[0] != 0 or len(response) < _HEADER.size + _RESPONSE.size:
         return None
-    if _HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
+    if _HEADER.unpack_from(response)[1] != _SOCK_DIAG_BY_FAMILY:
         return None  # an error: there is no such socket
     family, state, _, _, ports, source, target, uid, inode = _RESPONSE.unpack_from(
-        answer, _HEADER.size
+        response, _HEADER.size
     )
     found = _from_kernel(family, source), _from_kernel(family, target)
     if ports != _PORTS.pack(local.port, remote.port) or found != (local.address, remote.address):

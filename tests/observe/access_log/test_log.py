@@ -330,7 +330,7 @@ async def test_a_credential_that_was_renewed(tmp_path: Path, authority: Authorit
             await client.get("/version")
     [told] = log.objects
     assert (told["status"], told["retries"], told["credential"]) == (200, 1, "token-file")
-    # The times are those of the answer that the client got, not of the 401 before it.
+    # The times are those of the response that the client got, not of the 401 before it.
     assert told["first_byte_ms"] > 190
     assert told["upstream_ms"] > 190
 

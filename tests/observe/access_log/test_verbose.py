@@ -60,12 +60,12 @@ async def test_no_level_shows_a_secret(
                      3, id="what passes"),
         pytest.param(r"gate: refused GET .*/exec\?command=x&command=\*\*\* for host .* by reject-p",
                      3, id="what is refused"),
-        pytest.param(r"upstream: GET .*: status 200, opened 1 in .*ms, answered after .*ms, over",
+        pytest.param(r"upstream: GET .*: status 200, opened 1 in .*ms, response after .*ms, over",
                      6, id="timing"),
         pytest.param(r"request: Cookie: \*\*\*", 7, id="request fields"),
         pytest.param(r"request: Host: localhost", 7, id="harmless request fields"),
-        pytest.param(r"answer: Set-Cookie: \*\*\*", 8, id="answer fields"),
-        pytest.param(r"answer: Audit-Id: 5", 8, id="harmless answer fields"),
+        pytest.param(r"response: Set-Cookie: \*\*\*", 8, id="answer fields"),
+        pytest.param(r"response: Audit-Id: 5", 8, id="harmless answer fields"),
     ],
 )  # fmt: skip
 async def test_levels(

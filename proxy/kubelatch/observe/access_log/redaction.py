@@ -123,13 +123,13 @@ def redact_query(query: str) -> str:
     Of a command to be executed the program is kept, and the arguments are redacted.
     """
     shown = []
-    words = 0
+    commands = 0
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         kind = _kind_of_name(name) if len(name) < _MAX_PARAMETER_NAME else "secret"
         if kind == "command":
-            words += 1
-            kind = "secret" if words > 1 else "plain"
+            commands += 1
+            kind = "secret" if commands > 1 else "plain"
         if _assigns(name):
             pair = REDACTED  # noqa: PLW2901 -- shown instead of it
         elif value and (kind == "secret" or (kind != "selector" and _assigns(value))):

@@ -28,7 +28,7 @@ def beginning(record: Record, view: RequestView) -> str:
 def ending(record: Record, view: RequestView, verbosity: int) -> Iterator[str]:
     """The messages for an exchange that has ended."""
     if record.rule and verbosity >= DECISIONS:
-        verdict = "refused" if is_refusal(record) else "answered"
+        verdict = "refused" if is_refusal(record) else "handled"
         yield f"gate: {verdict} {_request(record, view)} by {record.rule}"
     if verbosity < TIMING:
         return
@@ -37,7 +37,7 @@ def ending(record: Record, view: RequestView, verbosity: int) -> Iterator[str]:
     if verbosity >= REQUEST_FIELDS:
         yield from _fields("request", record.headers)
     if verbosity >= RESPONSE_FIELDS:
-        yield from _fields("answer", record.answer)
+        yield from _fields("response", record.answer)
 
 
 def _request(record: Record, view: RequestView) -> str:
@@ -46,7 +46,7 @@ def _request(record: Record, view: RequestView) -> str:
 
 
 def _timing(record: Record) -> str:
-    parts = [f"status {record.status}" if record.status else "no answer"]
+    parts = [f"status {record.status}" if record.status else "no response"]
     if record.credential_wait:
         parts.append(f"waited {record.credential_wait * 1000:.1f}ms for a credential")
     if record.connects:
@@ -54,7 +54,7 @@ def _timing(record: Record) -> str:
     elif record.reused:
         parts.append("reused a connection")
     if record.first_byte:
-        parts.append(f"answered after {upstream_time(record) * 1000:.1f}ms")
+        parts.append(f"response after {upstream_time(record) * 1000:.1f}ms")
     if record.retries:
         parts.append(f"sent {record.retries + 1} times")
     if record.cause:

@@ -10,6 +10,7 @@ from .arrivals import Arrival
 from .authentication import User, authenticate, impersonation
 from .calls import Call, error_response, json_response, response_headers, text_response
 from .connect import Connector
+from .documents import Documents
 from .negotiation import JSON, Format, check_routed, negotiate
 from .options import check_timeout, version
 from .paths import Target, parse
@@ -17,7 +18,6 @@ from .registry import Registry
 from .resources import NAMESPACES, Resource
 from .status import StatusError
 
-_PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2"
 _STREAMS = frozenset({"attach", "exec", "portforward"})
 _CONNECTS = _STREAMS | {"log", "proxy"}
 
@@ -44,6 +44,7 @@ class Api:
         self._tokens = tokens
         self._server = server
         self._metrics = endpoints.Metrics()
+        self._documents = Documents(registry.catalog)
         self._connector = Connector(registry, log_interval=log_interval)
 
     async def handle(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
@@ -75,7 +76,7 @@ class Api:
         call = Call(request=request, arrival=arrival, target=target, user=user)
         self._authorize(call)
         if not target.is_resource:
-            return self._plain(call)
+            return await self._plain(call)
         catalog = self._registry.catalog
         call.resource = catalog.find(target.group, target.version, target.resource)
         if call.resource is None or not _is_served(call.resource, target):
@@ -124,7 +125,7 @@ class Api:
             if not rbac.is_allowed(self._store, call.user, attributes):
                 raise rbac.refusal(call.user, attributes)
 
-    def _plain(self, call: Call) -> web.Response:
+    async def _plain(self, call: Call) -> web.Response:
         """Health, version, discovery, OpenAPI and what else is no resource."""
         request, path = call.request, call.target.path
         parts = [part for part in path.split("/") if part]
@@ -149,14 +150,9 @@ class Api:
             case ["statusz"]:
                 return text_response(request, self._metrics.status_text(), nosniff=False)
             case ["openapi", "v2"]:
-                if _PROTOBUF_V2 in request.headers.get("Accept", ""):
-                    headers = response_headers(request) | {
-                        "Content-Type": "application/octet-stream"
-                    }
-                    return web.Response(body=discovery.openapi_v2_protobuf(), headers=headers)
-                return json_response(request, discovery.OPENAPI_V2)
-            case ["openapi", "v3"]:
-                return json_response(request, discovery.OPENAPI_V3)
+                return await self._documents.v2(call)
+            case ["openapi", "v3", *rest]:
+                return await self._documents.v3(call, "/".join(rest))
             case _:
                 return self._discovery(call, parts)
 

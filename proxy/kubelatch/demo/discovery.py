@@ -173,24 +173,3 @@ def _add_names(entry: Object, resource: Resource) -> None:
 
 def _kind(group: str, version: str, kind: str) -> dict[str, str]:
     return {"group": group, "version": version, "kind": kind}
-
-
-OPENAPI_V2: Object = {
-    "swagger": "2.0",
-    "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
-    "paths": {},
-    "definitions": {},
-}
-OPENAPI_V3: Object = {"paths": {}}
-
-
-def openapi_v2_protobuf() -> bytes:
-    """The v2 document as gnostic's ``openapi.v2.Document``, the form that kubectl asks for."""
-    version = str(VERSION["gitVersion"]).encode()
-    info = _protobuf_field(1, b"Kubernetes") + _protobuf_field(2, version)
-    return _protobuf_field(1, b"2.0") + _protobuf_field(2, info) + _protobuf_field(8, b"")
-
-
-def _protobuf_field(number: int, value: bytes) -> bytes:
-    """A length-delimited field shorter than 128 bytes."""
-    return bytes([number << 3 | 2, len(value)]) + value

@@ -197,6 +197,8 @@ class Catalog:
 
     def __init__(self) -> None:
         self._rows = dict(_BY_PATH)
+        self.revision = 0
+        """How often the custom resources changed."""
 
     def __iter__(self) -> Iterator[Resource]:
         """Every resource, the preferred version of a group first."""
@@ -229,3 +231,4 @@ class Catalog:
         """Serve these custom resources, and no others."""
         custom = {(row.group, row.version, row.plural): row for row in rows}
         self._rows = dict(_BY_PATH) | custom
+        self.revision += 1

@@ -21,7 +21,7 @@ from .context.assembly import (
     warn_of_listeners,
 )
 from .context.reload import Reloader, Setup
-from .errors import KubelatchError
+from .errors import ConfigError, KubelatchError
 from .kubeconfig import ClientConfig, DiskFiles
 from .observe.access_log import LogWriter
 from .observe.console import greeting
@@ -243,10 +243,18 @@ class App:
             )
 
     async def _start_demo(self) -> None:
-        from .demo import DemoServer  # noqa: PLC0415 -- not for a proxy to a real cluster
+        from .demo import DemoError, DemoServer  # noqa: PLC0415 -- seldom used
 
-        self._demo = DemoServer()
-        access = await self._demo.start()
+        settings = self._settings
+        self._demo = DemoServer(seed=settings.demo_seed, load=settings.demo_load)
+        try:
+            access = await self._demo.start()
+            if settings.demo_kubeconfig:
+                from .demo.kubeconfig_file import write  # noqa: PLC0415 -- the same
+
+                write(access, settings.demo_kubeconfig)
+        except DemoError as error:
+            raise ConfigError(str(error)) from error
         self._config = access.kubeconfig()
 
     def _static_files(self) -> "StaticFiles | None":

@@ -67,6 +67,9 @@ class Options(TypedDict, total=False):
     log_skip_paths: str
     admin_address: str
     demo: bool
+    demo_kubeconfig: str
+    demo_load: tuple[str, ...]
+    demo_seed: str
     www_symlinks: bool
     drain_timeout: float
     loop: Literal["auto", "uvloop", "asyncio"]

@@ -227,6 +227,13 @@ class Settings:
         library=False, group=SEEN)
     demo: bool = switch("Start an API server of our own with a small demo cluster, and serve "
         "that.", group=OWN)
+    demo_kubeconfig: str = flag("", str, "Write a kubeconfig for the demo's own TLS port here, and "
+        "its certificate authority beside it, as FILE with the suffix .ca.crt.", completion=FILE,
+        group=OWN)
+    demo_load: tuple[str, ...] = flag((), parse_item, "A file with objects for the demo to begin "
+        "with, as YAML or JSON; may be repeated.", repeat=True, completion=FILE, group=OWN)
+    demo_seed: int | None = flag(None, parse_int, "Make names and uids in the demo the same in "
+        "each run, by this number.", value_name="N", group=OWN)
     www_symlinks: bool = switch("Follow symbolic links out of the --www directory.", group=OWN)
     drain_timeout: float = flag(25.0, parse_limit, "How long requests in flight may take to "
         "finish after SIGTERM; 0 cuts them at once.", group=OWN)
@@ -342,6 +349,10 @@ def from_values(values: Mapping[str, Any]) -> Settings:
     if not -1 < values["port"] < 65536:
         msg = f"listen tcp: address {values['port']}: invalid port"
         raise UsageError(msg, hint="a port is a number from 0 to 65535")
+    for name in ("demo_kubeconfig", "demo_load", "demo_seed"):
+        if values[name] not in ("", (), None) and not values["demo"]:
+            msg = f"--{name.replace('_', '-')} has no effect without --demo"
+            raise UsageError(msg, hint="say --demo too, or leave it out")
     if values["loop"] not in LOOPS:
         msg = f"invalid --loop {values['loop']!r}"
         raise UsageError(msg, hint="say auto, uvloop or asyncio")

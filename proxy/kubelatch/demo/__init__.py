@@ -6,6 +6,7 @@ other.
 """
 
 from .access import DemoAccess
+from .errors import DemoError
 from .server import DemoServer
 
-__all__ = ["DemoAccess", "DemoServer"]
+__all__ = ["DemoAccess", "DemoError", "DemoServer"]

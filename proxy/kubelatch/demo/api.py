@@ -17,6 +17,7 @@ from .paths import Target, parse
 from .registry import Registry
 from .resources import NAMESPACES, Resource
 from .status import StatusError
+from .volumes import Volumes
 
 _STREAMS = frozenset({"attach", "exec", "portforward"})
 _CONNECTS = _STREAMS | {"log", "proxy"}
@@ -45,7 +46,12 @@ class Api:
         self._server = server
         self._metrics = endpoints.Metrics()
         self._documents = Documents(registry.catalog)
-        self._connector = Connector(registry, log_interval=log_interval)
+        self._connector = Connector(
+            registry,
+            Volumes(registry.store, tokens.accounts),
+            server=server,
+            log_interval=log_interval,
+        )
 
     async def handle(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
         """Answer one request."""

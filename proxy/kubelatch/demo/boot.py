@@ -7,11 +7,14 @@ import asyncio
 import contextlib
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..secret import Secret
 from .access import DemoAccess
 from .accounts import Accounts, Tokens
+from .admission import admit
 from .api import Api
 from .arrivals import OnRequest
 from .authentication import AUTHENTICATED, User
@@ -20,9 +23,12 @@ from .content import VIEWER, seed
 from .controllers import Controllers
 from .http import HttpServer
 from .identifiers import Identifiers
+from .loading import load
 from .rbac import MASTERS
-from .registry import Registry
+from .registry import Admission, Registry
+from .resources import Resource
 from .store import Store
+from .streams.network import API_ADDRESS, API_NAMES, DOMAIN
 from .tokens import Signer
 
 _ADMIN = "admin"
@@ -45,6 +51,7 @@ class Options:
     start_delay: float
     history: int
     seed: int | None
+    load: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +76,13 @@ async def boot(options: Options) -> Running:
     """Start a demo.
 
     Raises:
+        DemoError: an object cannot be loaded.
         OSError: the address cannot be listened on.
     """
     authority = Authority()
-    names = ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc", options.host]
+    names = ["localhost", "127.0.0.1", "::1", *API_NAMES, f"{API_NAMES[-1]}.{DOMAIN}"]
+    names += [API_ADDRESS, options.host]
     context = server_context(authority, list(dict.fromkeys(names)))
-    listening = _listen(options.host, options.port)
-    access = _access(authority, _url(listening))
     identifiers = Identifiers(options.seed)
     registry = Registry(store=Store(history=options.history, identifiers=identifiers))
     accounts = Accounts(registry.store, Signer(), identifiers)
@@ -83,8 +90,17 @@ async def boot(options: Options) -> Running:
         registry, start_delay=options.start_delay, authority=authority, accounts=accounts
     )
     seed(registry, controllers)
+    admin = User(name=_ADMIN, groups=(MASTERS, AUTHENTICATED))
+
+    def admission(resource: Resource) -> Admission:
+        return lambda obj, old: admit(registry.store, admin, resource, obj, old)
+
+    for path in options.load:
+        load(registry, path, admission, partial(controllers.settle, None))
+    listening = _listen(options.host, options.port)
+    access = _access(authority, _url(listening))
     static = (
-        (access.admin_token, User(name=_ADMIN, groups=(MASTERS, AUTHENTICATED))),
+        (access.admin_token, admin),
         (access.viewer_token, User(name=VIEWER, groups=(AUTHENTICATED,))),
     )
     tokens = Tokens(static, accounts)

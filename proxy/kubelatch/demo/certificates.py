@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ..secret import Secret
 
+AUTHORITY_NAME = "kubelatch-demo-ca"
 _LIFETIME = dt.timedelta(days=365)
 _CLOCK_SKEW = dt.timedelta(hours=1)
 
@@ -38,7 +39,7 @@ class Authority:
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._certificate = self._sign(_name("kubelatch-demo-ca"), self._key.public_key(), None)
+        self._certificate = self._sign(_name(AUTHORITY_NAME), self._key.public_key(), None)
         pem = self._certificate.public_bytes(serialization.Encoding.PEM)
         self.certificate_pem = pem.decode()
 

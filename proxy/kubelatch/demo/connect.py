@@ -10,8 +10,10 @@ from .selectors import matches_labels
 from .status import Object
 from .streams import channels, portforward, spdy_sessions
 from .streams.files import FileSystem
+from .streams.network import Network
 from .streams.sessions import Session, attach_session, exec_session
 from .streams.shell import Container
+from .volumes import Volumes
 
 _OS_RELEASE = 'NAME="Demo Linux"\nID=demo\nPRETTY_NAME="Demo Linux"\n'
 
@@ -20,11 +22,17 @@ class Connector:
     """Leads calls into pods.
 
     Args:
+        volumes: has what containers see of the cluster.
+        server: the URL at which the API server can be reached from here.
         log_interval: seconds between two lines of a container's log.
     """
 
-    def __init__(self, registry: Registry, *, log_interval: float) -> None:
+    def __init__(
+        self, registry: Registry, volumes: Volumes, *, server: str, log_interval: float
+    ) -> None:
         self._registry = registry
+        self._volumes = volumes
+        self._server = server
         self._log_interval = log_interval
         self._files: dict[tuple[str, str], FileSystem] = {}
 
@@ -78,7 +86,7 @@ class Connector:
             arguments = target.query.get("command", [])
             if not arguments or not arguments[0]:
                 raise status.bad_request("you must specify at least 1 command for the container")
-            inside = self._container(pod, container)
+            inside = await self._container(pod, container)
             session = exec_session(inside, arguments, terminal=terminal)
         headers = response_headers(call.request)
         if _upgrade(call) == "websocket":
@@ -95,7 +103,7 @@ class Connector:
             return await portforward.serve_websocket(call.request, headers, pod)
         return await portforward.serve_spdy(call.request, headers, pod)
 
-    def _container(self, pod: Object, name: str) -> Container:
+    async def _container(self, pod: Object, name: str) -> Container:
         metadata = pod["metadata"]
         spec = next(row for row in pod["spec"]["containers"] if row["name"] == name)
         environment = {
@@ -103,25 +111,40 @@ class Connector:
             "HOSTNAME": metadata["name"],
             "HOME": "/root",
             "PWD": "/",
-            "KUBERNETES_SERVICE_HOST": "10.96.0.1",
-            "KUBERNETES_SERVICE_PORT": "443",
         }
-        environment |= {row["name"]: str(row.get("value", "")) for row in spec.get("env") or []}
+        environment |= self._volumes.environment(pod, spec)
         return Container(
             hostname=metadata["name"],
             environment=environment,
-            files=self._file_system(pod, name),
+            files=await self._file_system(pod, spec),
+            network=Network(
+                server=self._server, namespace=metadata["namespace"], find_pod=self._find_pod
+            ),
         )
 
-    def _file_system(self, pod: Object, container: str) -> FileSystem:
+    async def _file_system(self, pod: Object, container: Object) -> FileSystem:
         """The files of a container; they go with its pod."""
         alive = {row["metadata"]["uid"] for row in self._registry.store.list(PODS)}
         self._files = {key: files for key, files in self._files.items() if key[0] in alive}
-        key = (pod["metadata"]["uid"], container)
+        key = (pod["metadata"]["uid"], container["name"])
         if key not in self._files:
-            files = {"/etc/hostname": f"{pod['metadata']['name']}\n"}
+            files = await self._volumes.files(pod, container)
+            files |= {"/etc/hostname": f"{pod['metadata']['name']}\n"}
             self._files[key] = FileSystem(files | {"/etc/os-release": _OS_RELEASE})
         return self._files[key]
+
+    def _find_pod(self, namespace: str, name: str, port: int) -> Object | None:
+        """The pod behind a Service, named or by its address; or the pod of an address."""
+        for service in self._registry.store.list(SERVICES, namespace):
+            metadata, spec = service["metadata"], service["spec"]
+            if (metadata["name"] == name if namespace else spec.get("clusterIP") == name) and any(
+                row["port"] == port for row in spec.get("ports") or []
+            ):
+                return self._pod_of(service)
+        if namespace:
+            return None
+        pods = self._registry.store.list(PODS)
+        return next((pod for pod in pods if pod["status"].get("podIP") == name), None)
 
     def _proxy(self, call: Call) -> web.Response:
         """``pods/proxy`` and ``services/proxy``: the application's page."""
@@ -143,13 +166,19 @@ class Connector:
 
     def _behind(self, call: Call, name: str) -> Object:
         service = self._registry.get(SERVICES, call.namespace, name)
+        pod = self._pod_of(service)
+        if pod is None:
+            raise status.unavailable(f'no endpoints available for service "{name}"')
+        return pod
+
+    def _pod_of(self, service: Object) -> Object | None:
         selector = {"matchLabels": service["spec"].get("selector") or {}}
-        for pod in self._registry.store.list(PODS, call.namespace):
+        for pod in self._registry.store.list(PODS, service["metadata"]["namespace"]):
             labels = pod["metadata"].get("labels") or {}
             running = pod["status"].get("phase") == "Running"
             if running and selector["matchLabels"] and matches_labels(selector, labels):
                 return pod
-        raise status.unavailable(f'no endpoints available for service "{name}"')
+        return None
 
 
 def _upgrade(call: Call) -> str:

@@ -10,6 +10,7 @@ One line a message: field number, JSON name, type. ``?`` marks a pointer, whose 
 
 import base64
 import datetime as dt
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,12 +21,22 @@ _MAGIC = b"k8s\x00"
 
 _ROLE = "1 metadata ObjectMeta, 2 rules PolicyRule[]"
 _BINDING = "1 metadata ObjectMeta, 2 subjects Subject[], 3 roleRef RoleRef"
+_ACCESS_REVIEW = (
+    "1 metadata ObjectMeta, 2 spec SubjectAccessReviewSpec, 3 status SubjectAccessReviewStatus"
+)
 _MESSAGES = {
     "Unknown": "1 typeMeta TypeMeta, 2 raw raw, 3 contentEncoding str, 4 contentType str",
     "TypeMeta": "1 apiVersion str, 2 kind str",
     "ObjectMeta": "1 name str, 2 generateName str, 3 namespace str, 4 selfLink str, 5 uid str, "
-    "6 resourceVersion str, 7 generation int, 8 creationTimestamp Time, 11 labels str{}, "
-    "12 annotations str{}, 14 finalizers str[]",
+    "6 resourceVersion str, 7 generation int, 8 creationTimestamp Time, 9 deletionTimestamp Time, "
+    "10 deletionGracePeriodSeconds int?, 11 labels str{}, 12 annotations str{}, "
+    "13 ownerReferences OwnerReference[], 14 finalizers str[], "
+    "17 managedFields ManagedFieldsEntry[]",
+    "OwnerReference": "1 kind str, 3 name str, 4 uid str, 5 apiVersion str, 6 controller bool?, "
+    "7 blockOwnerDeletion bool?",
+    "ManagedFieldsEntry": "1 manager str, 2 operation str, 3 apiVersion str, 4 time Time, "
+    "6 fieldsType str, 7 fieldsV1 FieldsV1, 8 subresource str",
+    "FieldsV1": "1 raw raw",
     "LabelSelector": "1 matchLabels str{}, 2 matchExpressions LabelSelectorRequirement[]",
     "LabelSelectorRequirement": "1 key str, 2 operator str, 3 values str[]",
     "DeleteOptions": "1 gracePeriodSeconds int?, 2 preconditions Preconditions, "
@@ -81,7 +92,29 @@ _MESSAGES = {
     "Eviction": "1 metadata ObjectMeta, 2 deleteOptions DeleteOptions",
     "SelfSubjectReview": "1 metadata ObjectMeta, 2 status SelfSubjectReviewStatus",
     "SelfSubjectReviewStatus": "1 userInfo UserInfo",
-    "UserInfo": "1 username str, 2 uid str, 3 groups str[]",
+    "UserInfo": "1 username str, 2 uid str, 3 groups str[], 4 extra ExtraValue{}",
+    "ExtraValue": "1 items str[]",
+    "TokenRequest": "1 metadata ObjectMeta, 2 spec TokenRequestSpec, 3 status TokenRequestStatus",
+    "TokenRequestSpec": "1 audiences str[], 3 boundObjectRef BoundObjectReference, "
+    "4 expirationSeconds int?",
+    "BoundObjectReference": "1 kind str, 2 apiVersion str, 3 name str, 4 uid str",
+    "TokenRequestStatus": "1 token str, 2 expirationTimestamp Time",
+    "TokenReview": "1 metadata ObjectMeta, 2 spec TokenReviewSpec, 3 status TokenReviewStatus",
+    "TokenReviewSpec": "1 token str, 2 audiences str[]",
+    "TokenReviewStatus": "1 authenticated bool, 2 user UserInfo, 3 error str, 4 audiences str[]",
+    "CertificateSigningRequest": "1 metadata ObjectMeta, 2 spec CertificateSigningRequestSpec, "
+    "3 status CertificateSigningRequestStatus",
+    "CertificateSigningRequestSpec": "1 request bytes, 2 username str, 3 uid str, 4 groups str[], "
+    "5 usages str[], 6 extra ExtraValue{}, 7 signerName str, 8 expirationSeconds int?",
+    "CertificateSigningRequestStatus": "1 conditions CertificateSigningRequestCondition[], "
+    "2 certificate bytes",
+    "CertificateSigningRequestCondition": "1 type str, 2 reason str, 3 message str, "
+    "4 lastUpdateTime Time, 5 lastTransitionTime Time, 6 status str",
+    "SubjectAccessReview": _ACCESS_REVIEW,
+    "LocalSubjectAccessReview": _ACCESS_REVIEW,
+    "SubjectAccessReviewSpec": "1 resourceAttributes ResourceAttributes, "
+    "2 nonResourceAttributes NonResourceAttributes, 3 user str, 4 groups str[], "
+    "5 extra ExtraValue{}, 6 uid str",
     "SelfSubjectAccessReview": "1 metadata ObjectMeta, 2 spec SelfSubjectAccessReviewSpec, "
     "3 status SubjectAccessReviewStatus",
     "SelfSubjectAccessReviewSpec": "1 resourceAttributes ResourceAttributes, "
@@ -164,6 +197,10 @@ def _value(kind: str, value: Any) -> Any:
             return value - (1 << 64) if value >> 63 else value
         case "Quantity":
             return _message(kind, value).get("string", "0")
+        case "ExtraValue":
+            return _message(kind, value).get("items", [])
+        case "FieldsV1":
+            return json.loads(_message(kind, value).get("raw", b"{}"))
         case "IntOrString":
             either = _message(kind, value)
             return either.get("strVal", "") if either.get("type") else either.get("intVal", 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .access import DemoAccess
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from .arrivals import OnRequest
@@ -28,6 +29,7 @@ class DemoServer:
         start_delay: seconds until a scheduled pod runs, and until a deleted one is gone.
         history: how many changes a watch can resume over; older ones answer 410.
         seed: makes names and uids the same in each run.
+        load: files with more objects, as YAML or JSON.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class DemoServer:
         start_delay: float = 0.5,
         history: int = 2048,
         seed: int | None = None,
+        load: Sequence[str] = (),
     ) -> None:
         self._host = host
         self._port = port
@@ -48,12 +51,14 @@ class DemoServer:
         self._start_delay = start_delay
         self._history = history
         self._seed = seed
+        self._load = load
         self._running: Running | None = None
 
     async def start(self) -> DemoAccess:
         """Listen, and say how to get in.
 
         Raises:
+            DemoError: an object cannot be loaded.
             OSError: the address cannot be listened on.
             RuntimeError: it is running already.
         """
@@ -70,6 +75,7 @@ class DemoServer:
                 start_delay=self._start_delay,
                 history=self._history,
                 seed=self._seed,
+                load=self._load,
             )
         )
         return self._running.access

@@ -76,11 +76,15 @@ def partial(obj: Object, meta: str) -> Object:
 
 
 def age(since: str | None) -> str:
-    """Time since, as apimachinery ``duration.HumanDuration`` writes it."""
+    """Time since, as :func:`duration` writes it."""
     if not since:
         return _UNKNOWN
     moment = dt.datetime.fromisoformat(re.sub(r"\.\d+", "", since))
-    seconds = max(0, int((dt.datetime.now(dt.UTC) - moment).total_seconds()))
+    return duration(max(0, int((dt.datetime.now(dt.UTC) - moment).total_seconds())))
+
+
+def duration(seconds: int) -> str:
+    """A time as apimachinery ``duration.HumanDuration`` writes it."""
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if seconds < 120:
         return f"{seconds}s"
@@ -199,6 +203,20 @@ def _role(binding: Object) -> str:
     return f"{binding['roleRef']['kind']}/{binding['roleRef']['name']}"
 
 
+def _request_condition(request: Object) -> str:
+    """``printers/internalversion`` ``extractCSRStatus``."""
+    status = request.get("status") or {}
+    types = {row["type"] for row in status.get("conditions") or []}
+    words = ["Denied" if "Denied" in types else "Approved" if "Approved" in types else "Pending"]
+    words += ["Failed"] if "Failed" in types else []
+    return ",".join([*words, *(["Issued"] if status.get("certificate") else [])])
+
+
+def _request_duration(request: Object) -> str:
+    seconds = request["spec"].get("expirationSeconds")
+    return _NONE if seconds is None else duration(seconds)
+
+
 _NAME = Column(name="Name", kind="string", format="name", cell=_at("metadata.name"))
 _AGE = Column(name="Age", cell=_age_at("metadata.creationTimestamp"))
 _CREATED = Column(name="Created At", cell=_at("metadata.creationTimestamp"))
@@ -282,6 +300,14 @@ _COLUMNS: dict[str, list[Column]] = {
         Column(name="Ports", cell=_slice_ports),
         Column(name="Endpoints", cell=_slice_addresses),
         _AGE,
+    ],
+    "certificatesigningrequests": [
+        _NAME,
+        _AGE,
+        Column(name="SignerName", cell=_at("spec.signerName")),
+        Column(name="Requestor", cell=_at("spec.username")),
+        Column(name="RequestedDuration", cell=_request_duration),
+        Column(name="Condition", cell=_request_condition),
     ],
     "leases": [_NAME, Column(name="Holder", cell=_at("spec.holderIdentity")), _AGE],
     "roles": [_NAME, _CREATED],

@@ -7,6 +7,7 @@ Standard output has the start line alone, since scripts read it. Everything else
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Final
 
 from ..config.settings import Settings
@@ -76,6 +77,9 @@ def greeting(
         ("filter", describe_filter(settings)),
         ("log", _describe_log(settings)),
     ]
+    if settings.demo_kubeconfig:
+        authority = PurePath(settings.demo_kubeconfig).with_suffix(".ca.crt")
+        rows.append(("demo", f"kubeconfig {settings.demo_kubeconfig}, authority {authority}"))
     if admin:
         rows.append(("admin", f"{admin}: /readyz?verbose"))
     rows.append(("next", f"{example}, or kubelatch --help" if example else "kubelatch --help"))

@@ -1,11 +1,10 @@
 """The demo shell's language: words, quotes, variables, pipes, redirections, lists.
 
-A small part of POSIX ``sh``: no functions, loops, globs or substitutions. Pure: text in, a list of
-pipelines out. What is not understood is refused, not guessed at.
+A small part of POSIX ``sh``: no functions, loops or globs. Pure: text in, a list of pipelines out.
+What is not understood is refused, not guessed at.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,14 +26,14 @@ class Variable(NamedTuple):
     name: str
 
 
-Word = tuple[str | Variable, ...]
+class Substitution(NamedTuple):
+    """A command's place in a word: ``$(...)``; its output stands there when the command runs."""
+
+    script: str
 
 
-def fill(word: Word, environment: Mapping[str, str]) -> str:
-    """A word with its variables filled in; an unset one is empty."""
-    return "".join(
-        environment.get(part.name, "") if isinstance(part, Variable) else part for part in word
-    )
+Part = str | Variable | Substitution
+Word = tuple[Part, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +122,7 @@ def _tokens(text: str) -> list[str | Word]:
 
 def _word(text: str, place: int) -> tuple[Word, int]:
     """The word at ``place``, and where it ends."""
-    parts: list[str | Variable] = []
+    parts: list[Part] = []
     while place < len(text) and text[place] not in " \t\r\n;|<>&()":
         letter = text[place]
         if letter == "'":
@@ -137,8 +136,12 @@ def _word(text: str, place: int) -> tuple[Word, int]:
         elif letter == "\\" and place + 1 < len(text):
             parts.append(text[place + 1])
             place += 2
-        elif letter == "`" or text.startswith("$(", place):
-            raise ScriptError("syntax error: command substitution is not supported here")
+        elif text.startswith("$(", place):
+            end = _closing(text, place + 1)
+            parts.append(Substitution(text[place + 2 : end]))
+            place = end + 1
+        elif letter == "`":
+            raise ScriptError("syntax error: '`' is not supported here")
         elif match := _VARIABLE.match(text, place):
             parts.append(Variable(match.group(1) or match.group(2)))
             place = match.end()
@@ -149,23 +152,36 @@ def _word(text: str, place: int) -> tuple[Word, int]:
 
 
 def _closing(text: str, place: int) -> int:
+    """Where the quotes or parentheses end that begin at ``place``."""
     quote, end = text[place], place + 1
-    while end < len(text) and text[end] != quote:
-        end += 2 if text[end] == "\\" and quote == '"' else 1
+    closing = ")" if quote == "(" else quote
+    while end < len(text) and text[end] != closing:
+        if text[end] == "\\" and quote != "'":
+            end += 2
+        elif quote != "'" and text.startswith("$(", end):
+            end = _closing(text, end + 1) + 1
+        elif quote == "(" and text[end] in "'\"":
+            end = _closing(text, end) + 1
+        else:
+            end += 1
     if end >= len(text):
         raise ScriptError("syntax error: unterminated quoted string")
     return end
 
 
-def _double_quoted(text: str) -> list[str | Variable]:
-    if "`" in text or "$(" in text:
-        raise ScriptError("syntax error: command substitution is not supported here")
-    parts: list[str | Variable] = []
+def _double_quoted(text: str) -> list[Part]:
+    parts: list[Part] = []
     place = 0
     while place < len(text):
         if text[place] == "\\" and text[place + 1 : place + 2] in set('\\"$`'):
             parts.append(text[place + 1])
             place += 2
+        elif text.startswith("$(", place):
+            end = _closing(text, place + 1)
+            parts.append(Substitution(text[place + 2 : end]))
+            place = end + 1
+        elif text[place] == "`":
+            raise ScriptError("syntax error: '`' is not supported here")
         elif match := _VARIABLE.match(text, place):
             parts.append(Variable(match.group(1) or match.group(2)))
             place = match.end()

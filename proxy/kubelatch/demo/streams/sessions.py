@@ -12,12 +12,12 @@ from typing import Any
 
 from .. import status
 from ..status import Object
-from . import commands, tar
+from . import commands, curl, tar
 from .pipe import Pipe, Sink
 from .shell import INTERRUPTED, SHELLS, Container, Process, is_command, run
 from .terminal import Terminal
 
-PROGRAMS = (commands, tar)
+PROGRAMS = (commands, curl, tar)
 """The modules that fill the table of commands."""
 
 

@@ -11,13 +11,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from .files import FileSystem
+from .network import Network
 from .pipe import CHUNK, Pipe, Sink
-from .script import Command, Pipeline, ScriptError, fill, parse
+from .script import Command, Pipeline, ScriptError, Substitution, Variable, Word, parse
 
 INTERRUPTED = 130
 _BROKEN_PIPE = 141
 SHELLS = ("sh", "bash", "ash")
 _NOT_FOUND = 127
+_MAX_OUTPUT = 128 * 1024
+"""Bytes of a command's output that fit into a word, as Linux limits an argument."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,7 @@ class Container:
     hostname: str
     environment: Mapping[str, str]
     files: FileSystem
+    network: Network | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,14 +201,14 @@ async def _piped(process: Process, row: Command, source: Pipe, pipe: Pipe) -> No
 async def _one(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int:
     try:
         if row.input:
-            data = process.files.read(process.path(fill(row.input, process.environment)))
+            data = process.files.read(process.path(await _fill(process, row.input)))
             stdin = Pipe()
             feeder = asyncio.create_task(_feed(stdin, data))
         else:
             feeder = None
         target = None
         if row.output:
-            path = process.path(fill(row.output, process.environment))
+            path = process.path(await _fill(process, row.output))
             target = _FileSink(process, path, append=row.append)
             stdout = target
     except OSError as error:
@@ -219,8 +223,42 @@ async def _one(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int
             target.close()
 
 
+async def _fill(process: Process, word: Word) -> str:
+    """A word with its variables and commands filled in; an unset variable is empty."""
+    texts = []
+    for part in word:
+        if isinstance(part, Variable):
+            texts.append(process.environment.get(part.name, ""))
+        elif isinstance(part, Substitution):
+            texts.append(await _output(process, part.script))
+        else:
+            texts.append(part)
+    return "".join(texts)
+
+
+async def _output(process: Process, script: str) -> str:
+    """What a script writes, run in a shell of its own, without the newlines at its end."""
+    pipe, output = Pipe(), bytearray()
+    child = _child(process, [], process.stdin, pipe)
+
+    async def run_to_end() -> None:
+        try:
+            with contextlib.suppress(Exit):
+                await _script(child, script)
+        finally:
+            pipe.end()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run_to_end())
+        while data := await pipe.read():
+            output += data
+            if len(output) > _MAX_OUTPUT:
+                pipe.abandon()
+    return output.decode("utf-8", "replace").rstrip("\n")
+
+
 async def _builtin_or_run(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int:
-    words = [fill(word, process.environment) for word in row.words]
+    words = [await _fill(process, word) for word in row.words]
     name, *arguments = words
     match name:
         case "exit":

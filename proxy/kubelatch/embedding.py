@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from .config.addresses import join_host_port, reachable_host, split_host_port
-from .config.options import Options
+from .config.options import ProxyOptions
 
 if TYPE_CHECKING:
     from .app import App
@@ -53,7 +53,7 @@ class Proxy:
         kubeconfig: Mapping[str, Any] | str | os.PathLike[str] | None = None,
         *,
         impersonate: str = "",
-        **options: Unpack[Options],
+        **options: Unpack[ProxyOptions],
     ) -> None:
         values: dict[str, Any] = {**_DEFAULTS, **options}
         if "unix_socket" not in options:

@@ -63,6 +63,36 @@ async def test_it_says_who_we_are_and_how(tmp_path: Path) -> None:
         assert "authenticates by:    client-certificate" in text
 
 
+async def test_files_trust_and_user_are_shown_without_secrets(
+    tmp_path: Path, authority: Authority
+) -> None:
+    alice = authority.client("alice")
+    (tmp_path / "ca.crt").write_text(authority.pem)
+    encoded = [base64.b64encode(t.encode()).decode() for t in (alice.certificate, alice.key)]
+    path = tmp_path / "config"
+    path.write_text(
+        'clusters: [{name: c, cluster: {server: "https://127.0.0.1:1/", '
+        'certificate-authority: ca.crt, proxy-url: "http://me:hunter2@127.0.0.1:1"}}]\n'
+        f"users: [{{name: u, user: {{client-certificate-data: {encoded[0]}, client-key-data: "
+        f"{encoded[1]}, token: hunter2, as: bob}}}}]\n"
+        "contexts: [{name: x, context: {cluster: c, user: u, namespace: ns}}]\n"
+        "current-context: x\n"
+    )
+    code, stdout, _ = await check(f"--kubeconfig={path}", "-o", "json")
+    facts = json.loads(stdout)
+    assert (code, facts["ok"]) == (1, False)
+    assert facts["files"] == [str(path), f"{tmp_path}/ca.crt"]
+    assert (facts["context"], facts["cluster"], facts["user"]) == ("x", "c", "u")
+    assert facts["server"] == "https://127.0.0.1:1/"
+    assert facts["via_proxy"] == "http://127.0.0.1:1"
+    assert facts["trust"] == f"the CA in {tmp_path}/ca.crt"
+    assert facts["ca_expires"]
+    assert (facts["authenticates_by"], facts["certificate_of"]) == ("token", "alice")
+    assert facts["impersonates"] == "bob"
+    assert "hunter2" not in stdout
+    assert alice.key.splitlines()[1] not in stdout
+
+
 async def test_what_has_no_effect_is_a_warning(tmp_path: Path) -> None:
     async with DemoServer() as access:
         _, said = await checked(tmp_path, access.kubeconfig(), "--cache-dir=/x")

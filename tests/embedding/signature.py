@@ -16,7 +16,7 @@ _HEAD = '''\
 from typing import Literal, TypedDict
 
 
-class Options(TypedDict, total=False):
+class ProxyOptions(TypedDict, total=False):
     """The command's flags, with underscores for dashes; ``kubelatch --help`` explains them.
 
     What is a duration there is in seconds here.

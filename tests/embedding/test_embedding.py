@@ -18,7 +18,7 @@ import pytest
 
 import kubelatch
 from kubelatch import KubelatchError, Proxy
-from kubelatch.config.options import Options
+from kubelatch.config.options import ProxyOptions
 from kubelatch.config.settings import FLAGS
 from kubelatch.demo import DemoServer
 from kubelatch.errors import ConfigError, ListenError, UsageError
@@ -63,7 +63,7 @@ async def test_a_kubeconfig_may_be_a_mapping_or_a_file(tmp_path: Path) -> None:
 
 
 async def test_options_are_the_flags(tmp_path: Path) -> None:
-    options: Options = {"read_only": True, "unix_socket": str(tmp_path / "s"), "demo": True}
+    options: ProxyOptions = {"read_only": True, "unix_socket": str(tmp_path / "s"), "demo": True}
     async with Proxy(**options) as running:
         assert running.url == f"unix://{tmp_path}/s"
         async with await Client.connect(str(tmp_path / "s")) as client:
@@ -89,7 +89,7 @@ def test_every_option_is_a_flag_of_the_command() -> None:
     # A library leaves its host's core files alone.
     others = {"kubeconfig", "as", "no_in_cluster", "quiet", "v", "version", "help"}
     others.add("allow_core_dumps")
-    assert set(Options.__annotations__) == flags - others
+    assert set(ProxyOptions.__annotations__) == flags - others
 
 
 def test_the_types_of_the_options_are_up_to_date() -> None:
@@ -99,7 +99,7 @@ def test_the_types_of_the_options_are_up_to_date() -> None:
 
 @pytest.mark.parametrize("seconds", [5, 5.0, 0.25])
 async def test_a_duration_may_be_a_whole_number(seconds: float) -> None:
-    options: Options = {"drain_timeout": seconds, "request_timeout": seconds, "demo": True}
+    options: ProxyOptions = {"drain_timeout": seconds, "request_timeout": seconds, "demo": True}
     async with Proxy(**options) as running:
         assert await get_async(running) == 200
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from kubelatch.app import App
 from kubelatch.config import settings
 from kubelatch.observe.access_log import LogWriter, RequestViews
-from kubelatch.observe.metrics import Metrics, Snapshot
+from kubelatch.observe.metrics import MetricsCollector, Snapshot
 from tests.observe.access_log.support import record
 from tests.support.certificates import Authority
 from tests.support.client import Client
@@ -240,7 +240,7 @@ async def test_lines_lost_on_standard_error_are_counted(
 
 
 def counted(*records: dict[str, Any]) -> Samples:
-    metrics = Metrics(RequestViews(), Snapshot)
+    metrics = MetricsCollector(RequestViews(), Snapshot)
     metrics.count([record(**more) for more in records])
     body, _ = metrics.expose("")
     return samples(parse_text(body.decode()))
@@ -338,13 +338,13 @@ def test_only_the_api_server_makes_a_resource_known() -> None:
     "accept", ["application/openmetrics-text; version=abc", "text/plain; version=1e999", ";=,", "*"]
 )
 def test_no_accept_field_breaks_a_scrape(accept: str) -> None:
-    body, _ = Metrics(RequestViews(), Snapshot).expose(accept)
+    body, _ = MetricsCollector(RequestViews(), Snapshot).expose(accept)
     assert samples(parse_text(body.decode()))
 
 
 def test_names_follow_prometheus_conventions() -> None:
     """https://prometheus.io/docs/practices/naming, as far as a program can tell."""
-    metrics = Metrics(RequestViews(), Snapshot)
+    metrics = MetricsCollector(RequestViews(), Snapshot)
     body, _ = metrics.expose("")
     for family in parse_text(body.decode()):
         if family.name.startswith(("process_", "python_")):
@@ -373,7 +373,7 @@ def test_every_metric_is_documented_and_every_documented_metric_is_one() -> None
 
 def exposed() -> Samples:
     """One sample at least of each metric."""
-    metrics = Metrics(
+    metrics = MetricsCollector(
         RequestViews(),
         lambda: Snapshot(credential_expiry=1.0, certificate_expiry=2.0, loop="uvloop"),
     )

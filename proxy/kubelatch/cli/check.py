@@ -16,9 +16,10 @@ from typing import Any, Final
 from ..config.commands import COMMANDS, reject_arguments
 from ..config.settings import complete, flag_set, from_values
 from ..context.assembly import build_generation, load_configuration
-from ..credentials import CredentialSource, describe
-from ..errors import KubelatchError, UsageError
-from ..kubeconfig import ClientConfig
+from ..credentials import CredentialSource, expiry_warnings
+from ..credentials.tls import certificate_info
+from ..errors import ConfigError, KubelatchError, UsageError
+from ..kubeconfig import DISK, ClientConfig, proxy_for
 from ..redact import redact, sanitize
 from ..system.event_loop import loop_factory
 from ..system.process import forbid_core_dumps
@@ -134,25 +135,47 @@ async def _try(config: ClientConfig, generation: Generation, environ: Mapping[st
 def _describe(
     report: Report, config: ClientConfig, source: CredentialSource, environ: Mapping[str, str]
 ) -> None:
-    found = describe(config, source, environ=environ, now=time.time())
-    how, certificate = found.authentication, found.authentication.certificate
+    status = source.describe()
+    certificate, ca_data = status.certificate, config.tls.ca_data
+    ca = certificate_info(ca_data) if ca_data else None
     report.facts |= {
-        "source": found.source,
-        "files": [path if exists else f"{path} (missing)" for path, exists in found.files],
-        "context": found.context,
-        "cluster": found.cluster,
-        "server": found.server,
-        "trust": found.trust,
-        "ca_expires": _time(found.ca.not_after) if found.ca else "",
-        "via_proxy": found.proxy,
-        "user": found.user,
-        "authenticates_by": " ".join(filter(None, (how.kind, how.detail))),
+        "source": config.source,
+        "files": [
+            path if DISK.signature(path) is not None else f"{path} (missing)"
+            for path in config.files
+        ],
+        "context": config.context,
+        "cluster": config.cluster_name,
+        "server": config.server.url,
+        "trust": _trust(config),
+        "ca_expires": _time(ca.not_after) if ca else "",
+        "via_proxy": _proxy(config, environ),
+        "user": config.user_name,
+        "authenticates_by": " ".join(filter(None, (status.kind, status.detail))),
         "certificate_of": certificate.common_name if certificate else "",
         "certificate_expires": _time(certificate.not_after) if certificate else "",
-        "token_expires": _time(how.expires_at),
-        "impersonates": found.impersonation.user if found.impersonation else "",
-        "warnings": list(found.warnings),
+        "token_expires": _time(status.expires_at),
+        "impersonates": config.impersonation.user if config.impersonation else "",
+        "warnings": [*config.warnings, *expiry_warnings(status, now=time.time(), ca=ca)],
     }
+
+
+def _trust(config: ClientConfig) -> str:
+    if config.server.scheme == "http":
+        return "none: plain http"
+    if config.tls.insecure:
+        return "anyone: the server is not verified"
+    if config.tls.ca_file:
+        return f"the CA in {config.tls.ca_file}"
+    return "the CA in the kubeconfig" if config.tls.ca_data else "the system's CAs"
+
+
+def _proxy(config: ClientConfig, environ: Mapping[str, str]) -> str:
+    try:
+        proxy = proxy_for(config.server.url, config, environ)
+    except ConfigError as error:
+        return error.message
+    return f"{proxy.scheme}://{proxy.host}:{proxy.port}" if proxy else ""
 
 
 async def _ask(report: Report, generation: Generation) -> None:

@@ -6,7 +6,7 @@ time, runs one attempt at a time however many wait, and keeps the last good cred
 nothing of requests.
 """
 
-from .describe import Description, describe, expiry_warnings
+from .expiry import expiry_warnings
 from .impersonation import impersonation_headers
 from .source import source_for
 from .values import CLIENT_SUPPLIED, Credential, CredentialSource, SourceStatus
@@ -15,9 +15,7 @@ __all__ = [
     "CLIENT_SUPPLIED",
     "Credential",
     "CredentialSource",
-    "Description",
     "SourceStatus",
-    "describe",
     "expiry_warnings",
     "impersonation_headers",
     "source_for",

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus' format.
+"""MetricsCollector in Prometheus' format.
 
 Records are counted in plain dictionaries, batch by batch; prometheus-client's families are made
 of them at each scrape. The number of label values is bounded whatever clients send: a resource is
@@ -158,7 +158,7 @@ class _Counters:
     totals: _Totals = field(default_factory=_Totals)
 
 
-class Metrics(Collector):
+class MetricsCollector(Collector):
     """Counts exchanges, and exposes the counts.
 
     Args:

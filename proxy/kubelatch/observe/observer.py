@@ -24,8 +24,8 @@ from .access_log import (
     AccessLog,
     Batches,
     CombinedFormat,
-    Format,
     JsonFormat,
+    LineFormat,
     LogWriter,
     RequestViews,
     TextFormat,
@@ -166,9 +166,9 @@ class Observer:
 
     def _make_admin(self, settings: Settings) -> list[Callable[[Sequence[Record]], None]]:
         from .admin import Admin, ApiServerHealth  # noqa: PLC0415 -- seldom used
-        from .metrics import Metrics  # noqa: PLC0415 -- seldom used
+        from .metrics import MetricsCollector  # noqa: PLC0415 -- seldom used
 
-        metrics, api_server = Metrics(self._views, self._snapshot), ApiServerHealth()
+        metrics, api_server = MetricsCollector(self._views, self._snapshot), ApiServerHealth()
 
         def expose(accept: str) -> tuple[bytes, str]:
             self._batches.flush()
@@ -249,7 +249,7 @@ async def _credential_problem(reloader: Reloader) -> str:
     return ""
 
 
-def make_format(name: str, *, colour: bool = False) -> Format:
+def make_format(name: str, *, colour: bool = False) -> LineFormat:
     """The format called *name*; only text can have colours."""
     if name == "json":
         return JsonFormat()

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from .content_type import SNIFFED, by_content, by_name
-from .tree import Tree, Walk
+from .tree import Tree, TreeWalk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class Files:
                 return Listing(walk.names())
 
 
-def _open(walk: Walk, name: str, shown: str) -> File:
+def _open(walk: TreeWalk, name: str, shown: str) -> File:
     """Open a file.
 
     Args:

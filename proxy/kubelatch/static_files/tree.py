@@ -32,9 +32,9 @@ class Tree:
         self.directory = directory
         self.follow_symlinks = follow_symlinks
 
-    def walk(self) -> "Walk":
+    def walk(self) -> "TreeWalk":
         """A walk that starts at the top. Raises OSError."""
-        return Walk(self, [os.open(self.directory, _FLAGS | os.O_DIRECTORY)])
+        return TreeWalk(self, [os.open(self.directory, _FLAGS | os.O_DIRECTORY)])
 
     def inside(self, path: str) -> str | None:
         """An absolute path relative to the top; None if it is outside the tree."""
@@ -46,7 +46,7 @@ class Tree:
         return None
 
 
-class Walk:
+class TreeWalk:
     """One path resolution: the open directories from the top down to the current one.
 
     Args:
@@ -148,9 +148,9 @@ class Walk:
             return [entry.name + "/"]
         return [entry.name] if is_file else []
 
-    def _branch(self) -> "Walk":
+    def _branch(self) -> "TreeWalk":
         """A copy of this walk, with its own descriptors."""
-        other = Walk(self._tree, [])
+        other = TreeWalk(self._tree, [])
         try:
             for descriptor in self._descriptors:
                 other._descriptors.append(os.dup(descriptor))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from kubelatch.observe.access_log import (
     CombinedFormat,
-    Format,
     JsonFormat,
+    LineFormat,
     RequestViews,
     TextFormat,
 )
@@ -24,7 +24,7 @@ from .support import record
 OFFSET = 1_700_000_000.0
 
 
-def line(form: Format, shown: Record, prefix: str = "/") -> str:
+def line(form: LineFormat, shown: Record, prefix: str = "/") -> str:
     return form(shown, RequestViews(prefix).read(shown), OFFSET)
 
 
@@ -221,7 +221,7 @@ HOSTILE = st.binary(max_size=60).map(lambda raw: raw.decode("utf-8", "surrogatee
 @pytest.mark.parametrize("form", FORMATS)
 @given(target=HOSTILE, agent=st.binary(max_size=60), audit=st.binary(max_size=60))
 def test_a_request_can_neither_forge_a_line_nor_steer_a_terminal(
-    form: Format, target: str, agent: bytes, audit: bytes
+    form: LineFormat, target: str, agent: bytes, audit: bytes
 ) -> None:
     parts = line(
         form,
@@ -267,7 +267,7 @@ def test_a_resource_with_spaces_is_one_word_of_text() -> None:
         pytest.param("/api/v1/pods?fieldSelector=metadata.name%3D" + "x" * 900_000, id="selector"),
     ],
 )
-def test_long_requests_do_not_fill_the_disk(form: Format, target: str) -> None:
+def test_long_requests_do_not_fill_the_disk(form: LineFormat, target: str) -> None:
     agent = b"y" * 500_000
     parts = line(
         form,
@@ -290,7 +290,7 @@ def test_long_requests_do_not_fill_the_disk(form: Format, target: str) -> None:
         "/api/v1/pods?fieldSelector=metadata.name%3D{}",
     ],
 )
-def test_a_token_in_a_path_is_in_no_field_of_the_line(form: Format, target: str) -> None:
+def test_a_token_in_a_path_is_in_no_field_of_the_line(form: LineFormat, target: str) -> None:
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl"
     shown = record(target=target.format(token, token, token))
     assert RequestViews().read(shown).info.is_resource

@@ -5,7 +5,7 @@ makes the line and ``verbose`` what ``-v`` adds; these four are pure. ``log`` ha
 records, ``writer`` writes lines in a thread.
 """
 
-from .formats import CombinedFormat, Format, JsonFormat, TextFormat
+from .formats import CombinedFormat, JsonFormat, LineFormat, TextFormat
 from .log import AccessLog, Batches, Scope
 from .request_view import RequestViews, StreamKind
 from .verbose import RESPONSE_FIELDS, STREAMS
@@ -18,8 +18,8 @@ __all__ = [
     "AccessLog",
     "Batches",
     "CombinedFormat",
-    "Format",
     "JsonFormat",
+    "LineFormat",
     "LogHandler",
     "LogWriter",
     "RequestViews",

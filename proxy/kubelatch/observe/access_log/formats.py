@@ -25,7 +25,7 @@ _CACHE_SIZE: Final = 1024
 _ALWAYS: Final = frozenset({"group", "version", "resource"})
 
 
-class Format(Protocol):
+class LineFormat(Protocol):
     """Formats one record as a line."""
 
     def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:

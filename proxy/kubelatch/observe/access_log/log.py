@@ -14,7 +14,7 @@ from ...gate.patterns import PatternList
 from ...relay.record import Record
 from ...system.supervision import where
 from . import verbose
-from .formats import CombinedFormat, Format
+from .formats import CombinedFormat, LineFormat
 from .request_view import RequestViews, is_problem
 from .writer import LogWriter
 
@@ -83,7 +83,7 @@ class AccessLog:
     def __init__(
         self,
         writer: LogWriter | None,
-        form: Format,
+        form: LineFormat,
         views: RequestViews,
         *,
         scope: Scope = "all",

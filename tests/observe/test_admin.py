@@ -635,7 +635,7 @@ async def test_nothing_of_it_is_loaded_unless_asked_for(
             "prometheus_client",
             "kubelatch.observe.metrics",
             "kubelatch.observe.admin",
-            "kubelatch.cli.main.runner",
+            "kubelatch.cli.run",
         }
         & loaded
     )

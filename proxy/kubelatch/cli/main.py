@@ -44,13 +44,13 @@ def _run(argv: Sequence[str]) -> int:
             _print(text)
             return code
         if name == "wait":
-            from .runner import wait  # noqa: PLC0415
+            from .wait import wait  # noqa: PLC0415
 
             wait(arguments, os.environ)
             return 0
         command: list[str] = []
         if name == "run":
-            from .runner import parse_run  # noqa: PLC0415
+            from .run import parse_run  # noqa: PLC0415
 
             values, command = parse_run(arguments, os.environ)
         else:
@@ -188,9 +188,9 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
             gc.enable()
             keep_freed_memory()
             if command:
-                from . import runner  # noqa: PLC0415
+                from .run import run  # noqa: PLC0415
 
-                return loop.run(runner.run(settings, os.environ, command, stderr=stderr))
+                return loop.run(run(settings, os.environ, command, stderr=stderr))
             raise_descriptor_limit()
             loop.run(
                 serve.run(

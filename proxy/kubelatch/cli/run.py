@@ -1,33 +1,26 @@
-"""``kubelatch run`` and ``kubelatch wait``: the proxy for as long as a command takes, or until
-it is there.
+"""``kubelatch run``: a proxy for as long as a command runs.
 
-``run`` serves on a free port, gives the command a kubeconfig for it, and behaves as the command
-itself would: its output, its signals, its exit code.
+It serves on a free port, gives the command a kubeconfig for it, and behaves as the command itself
+would: its output, its signals, its exit code.
 """
 
 import asyncio
 import contextlib
-import http.client
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ..app import App
 from ..config.addresses import join_host_port, reachable_host, split_host_port
-from ..config.commands import COMMANDS, reject_arguments
-from ..config.settings import Settings, complete, flag_set, from_values
+from ..config.settings import Settings, complete, flag_set
 from ..errors import KubelatchError, UsageError
 from ..observe.access_log import LogWriter
-from ..system.listeners import unix_address, unix_path
 from ..system.process import child_environment, original_core_limit, raise_descriptor_limit
 
 # Added to the signal's number in the exit code, as by shells.
@@ -37,15 +30,6 @@ _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 _PASSED_ON: Final = _FROM_TERMINAL | {
     signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
 }  # fmt: skip
-
-_ATTEMPT_SECONDS: Final = 5.0
-_BETWEEN_ATTEMPTS: Final = 0.1
-
-
-class NotReadyError(KubelatchError):
-    """The proxy was not ready within ``--timeout`` of ``kubelatch wait``."""
-
-    default_cause = "not-ready"
 
 
 class CommandNotFoundError(KubelatchError):
@@ -283,93 +267,3 @@ def _kubeconfig(url: str, app: App) -> Iterator[Path]:
         path.touch(mode=0o600)
         path.write_text(json.dumps(content, indent=2))
         yield path
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """A request whose response shows whether a proxy is ready."""
-
-    host: str
-    port: int
-    unix_socket: str
-    target: str
-
-    def send(self, seconds: float) -> int:
-        """Send it; returns the response's status. Raises OSError, HTTPException."""
-        connection = _ProbeConnection(self, seconds)
-        try:
-            connection.request("GET", self.target, headers={"Host": "localhost"})
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
-
-class _ProbeConnection(http.client.HTTPConnection):
-    def __init__(self, probe: _Probe, seconds: float) -> None:
-        super().__init__(probe.host or "localhost", probe.port, timeout=seconds)
-        self._path = probe.unix_socket
-
-    def connect(self) -> None:
-        if not self._path:
-            super().connect()
-            return
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(unix_address(self._path))
-
-
-def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Return when the proxy that the flags describe is ready.
-
-    With ``--admin-address``, that is when its ``/readyz`` returns 200; without, when a request
-    through it gets a response.
-
-    Raises:
-        UsageError: a flag cannot be used.
-        NotReadyError: ``--timeout`` is over.
-    """
-    own = COMMANDS["wait"].flags
-    given, words = flag_set(own).parse(arguments, environ)
-    reject_arguments("wait", words)
-    values = complete(given, own, environ=environ)
-    timeout, settings = values["timeout"], from_values(values)
-    probe, wanted = _probe(settings)
-    deadline = time.monotonic() + timeout
-    while True:
-        left = deadline - time.monotonic()
-        try:
-            status = probe.send(max(0.1, min(left, _ATTEMPT_SECONDS)))
-        except (OSError, http.client.HTTPException) as error:
-            problem = _reason(error)
-        else:
-            if status <= wanted:
-                return
-            problem = f"it answers {status}"
-        if left <= 0:
-            where = probe.unix_socket or f"{probe.host}:{probe.port}"
-            msg = f"the proxy at {where} is not ready after {timeout:g}s: {problem}"
-            hint = "does it run, and on that address? Its log and /readyz?verbose say more"
-            raise NotReadyError(msg, hint=hint)
-        time.sleep(min(_BETWEEN_ATTEMPTS, max(0.0, left)))
-
-
-def _reason(error: OSError | http.client.HTTPException) -> str:
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno).lower()
-    return str(error) or type(error).__name__
-
-
-def _probe(settings: Settings) -> tuple[_Probe, int]:
-    """The probe, and the highest status that counts as ready."""
-    if address := settings.admin_address:
-        if path := unix_path(address):
-            return _Probe("", 0, path, "/readyz"), 200
-        host, _, port = address.rpartition(":")
-        if not port.isdecimal():
-            msg = f"invalid --admin-address {address!r}"
-            raise UsageError(msg, hint="say 127.0.0.1:8002, or unix:/path")
-        return _Probe(reachable_host(host.strip("[]")), int(port), "", "/readyz"), 200
-    target = f"{settings.api_prefix.rstrip('/')}/version"
-    host = reachable_host(settings.address.strip("[]"))
-    # A refusal by the filter or the API server shows that the proxy works, too.
-    return _Probe(host, settings.port, settings.unix_socket, target), 499

@@ -1,13 +1,11 @@
-"""``kubelatch run`` and ``kubelatch wait``, as processes."""
+"""``kubelatch run``, as a process."""
 
 import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,40 +16,9 @@ from tests.support.kubeconfig import kubeconfig, write
 from tests.support.terminal import Terminal
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
 
-ROOT = Path(__file__).parents[2]
+from .processes import ROOT, Config, finish, kubelatch, start
+
 KUBECTL = Path(sys.executable).parent / "kubectl"
-Config = Callable[[ScriptedUpstream], str]
-
-
-@pytest.fixture
-def config(tmp_path: Path, authority: Authority) -> Config:
-    def flag(upstream: ScriptedUpstream) -> str:
-        content = kubeconfig(upstream.url, authority, user={"token": "t"})
-        content["contexts"][0]["context"]["namespace"] = "shop"
-        return f"--kubeconfig={write(tmp_path / 'config', content)}"
-
-    return flag
-
-
-async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "kubelatch", *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
-        cwd=ROOT,
-    )
-
-
-async def finish(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
-
-
-async def kubelatch(*arguments: str, **environ: str) -> tuple[int, str, str]:
-    return await finish(await start(*arguments, **environ))
 
 
 async def test_the_command_reaches_the_api_server(authority: Authority, config: Config) -> None:
@@ -370,65 +337,3 @@ async def test_requests_do_not_go_astray_through_a_proxy_for_the_world(
             NO_PROXY="corp.example",
         )
     assert (code, out) == (0, "corp.example,127.0.0.1 127.0.0.1\n")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.mark.parametrize("admin", [False, True], ids=["through it", "its admin address"])
-async def test_wait_returns_once_the_proxy_is_there(
-    tmp_path: Path, authority: Authority, config: Config, admin: bool
-) -> None:
-    port, path = free_port(), tmp_path / "admin.sock"
-    where = f"--admin-address={path}" if admin else f"--port={port}"
-    async with ScriptedUpstream(answering(ok()), authority) as upstream:
-        waiting = await start("wait", where)
-        # It has not found anything yet: nothing is there.
-        serving = await start(config(upstream), f"--port={port}", f"--admin-address={path}")
-        assert await finish(waiting) == (0, "", "")
-        serving.terminate()
-        await finish(serving)
-    assert bool(upstream.requests) is not admin
-
-
-@pytest.mark.parametrize(
-    "flag", ["--unix-socket={}", "--admin-address={}", "--admin-address=unix:{}"]
-)
-@pytest.mark.parametrize("name", ["{}/proxy.sock", "@{}"], ids=["path", "abstract"])
-async def test_wait_on_a_unix_socket(
-    tmp_path: Path, authority: Authority, config: Config, flag: str, name: str
-) -> None:
-    where = flag.format(name.format(tmp_path))
-    async with ScriptedUpstream(answering(ok()), authority) as upstream:
-        waiting = await start("wait", where)
-        serving = await start(config(upstream), where, *() if "unix-s" in flag else ("--port=0",))
-        assert await finish(waiting) == (0, "", "")
-        serving.terminate()
-        await finish(serving)
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        pytest.param(None, "connection refused", id="nothing is there"),
-        pytest.param(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", "it answers 502", id="502"),
-    ],
-)
-async def test_wait_gives_up(answer: bytes | None, words: str) -> None:
-    async with ScriptedUpstream(answering(answer or b"")) as upstream:
-        port = upstream.port if answer else free_port()
-        code, out, err = await kubelatch("wait", f"--port={port}", "--timeout=300ms")
-    assert (code, out) == (1, "")
-    assert f"the proxy at 127.0.0.1:{port} is not ready after 0.3s" in err
-    assert words in err
-
-
-async def test_a_refusal_has_come_through_as_well() -> None:
-    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
-    async with ScriptedUpstream(answering(refusal)) as upstream:
-        assert await kubelatch("wait", f"--port={upstream.port}") == (0, "", "")
-    assert upstream.requests[0].line == "GET /version HTTP/1.1"
-    assert upstream.requests[0].values("host") == ["localhost"]

@@ -86,6 +86,8 @@ class Api:
         catalog = self._registry.catalog
         call.resource = catalog.find(target.group, target.version, target.resource)
         if call.resource is None or not _is_served(call.resource, target):
+            if call.resource is not None and call.resource.custom and target.name:
+                raise status.not_found(call.resource, target.name)
             raise self._unknown(call)
         if request.method == "HEAD":
             raise status.method_not_allowed()

@@ -96,7 +96,14 @@ class Call:
         sub = self.kind.subresources.get(self.target.subresource)
         kind = sub.kind if sub else self.kind.kind
         try:
-            return self._decoded(body)
+            obj = self._decoded(body)
+            if self.kind.custom is not None and kind == self.kind.kind:
+                for key in ("kind", "apiVersion"):
+                    if not obj.get(key):
+                        name = "Kind" if key == "kind" else key
+                        text = body.decode(errors="replace")
+                        raise ValueError(f"Object '{name}' is missing in '{text}'")
+            return obj
         except ValueError as error:
             message = f"the object provided is unrecognized (must be of type {kind}): {error}"
             raise status.bad_request(f"{message} ({_summary(body)})") from None

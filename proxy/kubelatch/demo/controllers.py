@@ -7,7 +7,7 @@ should be, until a pass changes nothing; then it sleeps until the next change or
 import asyncio
 import contextlib
 
-from . import disruption
+from . import custom, disruption
 from .accounts import Accounts
 from .certificates import Authority
 from .deletion import collect, delete
@@ -83,6 +83,7 @@ class Controllers:
             self._namespaces()
             aggregate(self._store)
             sign_approved(self._store, self._authority)
+            custom.settle(self._store)
             collect(self._registry)
             self._workloads.settle()
             self._kubelet.settle(now)

@@ -4,9 +4,9 @@ What ``propagationPolicy`` asks for is a finalizer, which :func:`collect` carrie
 ``registry/generic/registry/store.go``, kube-controller-manager ``garbagecollector``).
 """
 
-from . import status
+from . import custom, status
 from .registry import Registry
-from .resources import JOBS, NAMESPACES, PODS, Resource
+from .resources import CUSTOM_RESOURCE_DEFINITIONS, JOBS, NAMESPACES, PODS, Resource
 from .status import Object
 from .store import Store
 
@@ -74,6 +74,10 @@ def delete(
         the object as it is then, and whether it is gone.
     """
     store, metadata = registry.store, obj["metadata"]
+    if resource == CUSTOM_RESOURCE_DEFINITIONS and custom.FINALIZER in (
+        metadata.get("finalizers") or ()
+    ):
+        return _delete_definition(store, obj, dry_run=dry_run), False
     if policy is None and resource == JOBS:
         policy = "Orphan"
     finalizers = [f for f in metadata.get("finalizers") or [] if f not in _FINALIZERS.values()]
@@ -106,6 +110,43 @@ def delete(
     return store.replace(resource, marked), False
 
 
+def _delete_definition(store: Store, obj: Object, *, dry_run: bool) -> Object:
+    """Mark a definition; :func:`collect` deletes its objects first."""
+    now = store.now()
+    message = (
+        "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    )
+    terminating = custom.condition(now, "Terminating", "InstanceDeletionPending", message)
+    conditions = [row for row in obj["status"]["conditions"] if row["type"] != "Terminating"]
+    metadata = {"deletionTimestamp": now} | obj["metadata"]
+    marked = obj | {
+        "metadata": metadata,
+        "status": obj["status"] | {"conditions": [*conditions, terminating]},
+    }
+    return marked if dry_run else store.replace(CUSTOM_RESOURCE_DEFINITIONS, marked)
+
+
+def _finish_definitions(registry: Registry) -> None:
+    """Delete the objects of definitions that are being deleted, then those."""
+    for definition in registry.store.list(CUSTOM_RESOURCE_DEFINITIONS):
+        finalizers = definition["metadata"].get("finalizers") or []
+        if not definition["metadata"].get("deletionTimestamp") or (
+            custom.FINALIZER not in finalizers
+        ):
+            continue
+        left = [
+            (row, obj)
+            for row in custom.resources(definition)[:1]
+            for obj in registry.store.list(row)
+        ]
+        for row, obj in left:
+            if not obj["metadata"].get("deletionTimestamp"):
+                delete(registry, row, obj, policy="Background")
+        if not left:
+            _finalize(registry.store, CUSTOM_RESOURCE_DEFINITIONS, definition, custom.FINALIZER)
+            custom.serve(registry.store, registry.catalog)
+
+
 def _marked(store: Store, obj: Object, marks: Object, finalizers: list[str]) -> Object:
     metadata = obj["metadata"]
     if not metadata.get("deletionTimestamp"):
@@ -131,6 +172,7 @@ def _pod_grace(pod: Object, grace: int | None) -> int:
 def collect(registry: Registry) -> None:
     """The garbage collector: one step for everything that has, or had, an owner."""
     store = registry.store
+    _finish_definitions(registry)
     objects = [(row, obj) for row in registry.catalog.stored() for obj in store.list(row)]
     alive = {obj["metadata"]["uid"] for _, obj in objects}
     dependents: dict[str, list[tuple[Resource, Object]]] = {}

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import checks, goerrors, status
+from . import checks, custom, goerrors, status
 from .admission import complete_pod
 from .defaults import with_defaults
 from .ownership import Writer, recorded
 from .resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
     JOBS,
     NAMESPACES,
     NODES,
@@ -99,7 +100,12 @@ class Registry:
         validate(resource, obj)
         if self.store.get(resource, namespace, name) is not None:
             raise status.already_exists(resource, name)
-        return self.store.stamp(obj) if dry_run else self.store.create(resource, obj)
+        if dry_run:
+            return self.store.stamp(obj)
+        created = self.store.create(resource, obj)
+        if resource == CUSTOM_RESOURCE_DEFINITIONS:
+            custom.serve(self.store, self.catalog)
+        return created
 
     def _completed(self, resource: Resource, obj: Object) -> Object:
         """What a new object gets besides its defaults: addresses, tokens, finalizers."""
@@ -178,7 +184,7 @@ class Registry:
         metadata |= {key: old[key] for key in _SERVER_OWNED if key in old}
         obj = obj | {"metadata": metadata}
         if subresource in {"status", "approval"}:
-            obj = stored | {"status": obj.get("status", {})}
+            obj = stored | ({"status": obj["status"]} if "status" in obj else {})
         elif subresource in _PARTS:
             spec = with_defaults(resource, obj)["spec"]
             part = {key: spec[key] for key in _PARTS[subresource] if key in spec}
@@ -199,7 +205,10 @@ class Registry:
         if old.get("deletionTimestamp") and not metadata.get("finalizers") and resource != PODS:
             self.store.remove(resource, obj)
             return obj
-        return self.store.replace(resource, obj)
+        replaced = self.store.replace(resource, obj)
+        if resource == CUSTOM_RESOURCE_DEFINITIONS:
+            custom.serve(self.store, self.catalog)
+        return replaced
 
     def _updated_spec(self, resource: Resource, stored: Object, obj: Object) -> Object:
         obj = with_defaults(resource, obj)

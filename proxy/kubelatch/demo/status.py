@@ -173,6 +173,12 @@ def invalid(resource: Resource, name: str, field: str, problem: str) -> StatusEr
     return invalid_fields(resource.group, resource.kind, name, [(field, problem)])
 
 
+def _cause(problem: str) -> str:
+    if " in body must be of type " in problem:
+        return "FieldValueTypeInvalid"
+    return _CAUSES.get(problem.split(":", 1)[0], "FieldValueInvalid")
+
+
 def invalid_fields(
     group: str, kind: str, name: str, problems: Sequence[tuple[str, str]]
 ) -> StatusError:
@@ -182,7 +188,7 @@ def invalid_fields(
     """
     causes = [
         {
-            "reason": _CAUSES.get(problem.split(":", 1)[0], "FieldValueInvalid"),
+            "reason": _cause(problem),
             "message": problem,
             "field": field,
         }

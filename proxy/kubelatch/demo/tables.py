@@ -6,7 +6,7 @@ without a list has name and age.
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,23 @@ class Column:
 
 def columns_of(resource: Resource) -> list[Column]:
     """The columns of a resource."""
+    if resource.custom is not None and resource.custom.columns:
+        return [_NAME, *(_custom(row) for row in resource.custom.columns)]
     return _COLUMNS.get(resource.plural, _PLAIN)
+
+
+def _custom(row: Mapping[str, Any]) -> Column:
+    """A printer column of a CustomResourceDefinition."""
+    path = str(row["jsonPath"])
+    read = _at(re.sub(r"\['?([^'\]]*)'?\]", r".\1", path).strip("."), None)
+    kind = str(row["type"])
+    return Column(
+        name=row["name"],
+        cell=(lambda obj: age(read(obj)) if read(obj) else None) if kind == "date" else read,
+        kind="string" if kind == "date" else kind,
+        format=row.get("format", ""),
+        priority=row.get("priority", 0),
+    )
 
 
 def row(resource: Resource, obj: Object, include: str, meta: str) -> Object:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import checks, schemas
+from . import checks, custom, schemas
 from .resources import Resource
 from .schemas import Schema
 from .status import Object, invalid_fields
@@ -35,6 +35,8 @@ def validate(resource: Resource, obj: Object, old: Object | None = None) -> None
     if resource.custom is None:
         name = schemas.name_of(resource.group, resource.version, resource.kind)
         problems += find(name, obj, old)
+    else:
+        problems += custom.validate(resource, obj)
     refuse(resource, obj, problems)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from . import admission, deletion, disruption, patches, schemas, status, texts
+from . import admission, custom, deletion, disruption, patches, schemas, status, texts
 from .accounts import Tokens
 from .calls import Call, json_response, warn
 from .decoding import DecodeError, Decoder, strict_error
@@ -13,7 +13,7 @@ from .options import check_write, delete_options
 from .ownership import Writer
 from .reads import collection, get_response, plain_list
 from .registry import Admission, Registry
-from .resources import JOBS, PODS, SERVICE_ACCOUNTS
+from .resources import CUSTOM_RESOURCE_DEFINITIONS, JOBS, PODS, SERVICE_ACCOUNTS
 from .reviews import review
 from .status import Object, StatusError
 
@@ -47,6 +47,9 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
         admit=_admission(registry, call),
         writer=_writer(registry, call),
     )
+    if resource == CUSTOM_RESOURCE_DEFINITIONS:
+        for text in custom.warnings(created):
+            warn(call.request, text)
     return get_response(call, created, 201)
 
 
@@ -79,12 +82,18 @@ async def update(registry: Registry, call: Call) -> web.Response:
             writer=_writer(registry, call),
         )
         return get_response(call, created, 201)
+    if resource.custom is not None and not obj["metadata"].get("resourceVersion"):
+        text = texts.invalid(0, "must be specified for an update")
+        problems = [("metadata.resourceVersion", text)]
+        raise status.invalid_fields(resource.group, resource.plural, target.name, problems)
     return _change(registry, call, lambda _: obj)
 
 
 async def patch(registry: Registry, call: Call) -> web.Response:
     """PATCH, in three formats."""
     media_type = call.content_type
+    if call.kind.custom is not None and media_type == patches.STRATEGIC_MERGE_PATCH:
+        raise status.unsupported_media_type(", ".join((*_PATCHES[:2], patches.APPLY_PATCH)))
     if media_type == patches.APPLY_PATCH:
         raise status.unsupported_media_type(", ".join(_PATCHES))
     if media_type not in _PATCHES:
@@ -108,8 +117,12 @@ def decode(call: Call, obj: Object, *, patched: bool = False) -> Object:
     mode = call.field_validation
     sub = resource.subresources.get(subresource)
     decoder = Decoder()
+    own = resource.custom is not None and subresource != "scale"
     try:
-        decoded = decoder.decode(schemas.schema_of(resource, sub), obj)
+        if own:
+            decoded, decoder.problems = custom.prune(resource, obj)
+        else:
+            decoded = decoder.decode(schemas.schema_of(resource, sub), obj)
         if decoder.problems and mode == "Strict":
             raise DecodeError(strict_error(decoder.problems))
     except DecodeError as error:

@@ -20,6 +20,7 @@ from .authentication import (
     account_name,
 )
 from .identifiers import Identifiers
+from .ownership import Writer, recorded
 from .resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
 from .status import Object, bad_request, conflict, invalid_fields, not_found
 from .store import Store, timestamp
@@ -37,7 +38,9 @@ _MIN_SECONDS, _MAX_SECONDS = 600, 1 << 32
 Extra = dict[str, tuple[str, ...]]
 Found = tuple[User, list[str]]
 """A user, and the audiences that a token of his is for."""
-_TOKEN_REQUEST = ("authentication.k8s.io", "TokenRequest")
+_TOKEN_REQUESTS = Resource(
+    group="authentication.k8s.io", plural="tokenrequests", kind="TokenRequest", verbs=("create",)
+)
 _BOUND: dict[str, tuple[str, Resource]] = {
     "Pod": ("pod", PODS),
     "Secret": ("secret", SECRETS),
@@ -59,8 +62,8 @@ class Accounts:
         self._signer = signer
         self._identifiers = identifiers
 
-    async def request(self, namespace: str, name: str, wanted: Object) -> Object:
-        """Respond to a TokenRequest.
+    async def request(self, namespace: str, name: str, wanted: Object, writer: Writer) -> Object:
+        """Respond to a TokenRequest, ``wanted``, which ``writer`` makes.
 
         Raises:
             StatusError: 404, 409 or 422.
@@ -74,10 +77,12 @@ class Accounts:
         reference = spec.get("boundObjectRef")
         token, expires = self._issue(account, audiences, seconds, reference)
         metadata = account["metadata"]
+        sent = recorded(_TOKEN_REQUESTS, {}, {"metadata": {}, "spec": spec}, writer)
         return {
-            "kind": "TokenRequest",
-            "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {
+            "kind": _TOKEN_REQUESTS.kind,
+            "apiVersion": _TOKEN_REQUESTS.api_version,
+            "metadata": sent["metadata"]
+            | {
                 "name": name,
                 "namespace": namespace,
                 "uid": metadata["uid"],
@@ -90,6 +95,11 @@ class Accounts:
             },
             "status": {"token": token, "expirationTimestamp": timestamp(expires)},
         }
+
+    async def key_set(self) -> Claims:
+        """The keys that tokens are signed with (RFC 7517)."""
+        await self._signer.prepare()
+        return self._signer.key_set()
 
     async def mount(self, pod: Object, audience: str, seconds: int) -> str:
         """The token of a pod's volume.
@@ -251,14 +261,12 @@ class Accounts:
         values = {"ca.crt": ca_pem, "namespace": namespace, "token": token}
         annotations = metadata["annotations"] | {ACCOUNT_UID: owner["uid"]}
         data = {key: _encoded(text) for key, text in values.items()}
-        self._store.replace(
-            SECRETS,
-            secret
-            | {
-                "metadata": metadata | {"annotations": annotations},
-                "data": (secret.get("data") or {}) | data,
-            },
-        )
+        filled = secret | {
+            "metadata": metadata | {"annotations": annotations},
+            "data": (secret.get("data") or {}) | data,
+        }
+        writer = Writer(manager="kube-controller-manager", now=self._store.now())
+        self._store.replace(SECRETS, recorded(SECRETS, secret, filled, writer))
 
     def _is_empty(self, secret: Object) -> bool:
         return self._account_of(secret) is not None and "token" not in (secret.get("data") or {})
@@ -298,7 +306,8 @@ def _check_seconds(seconds: Any) -> None:
         problem = "larger than 2^32 seconds"
     if problem:
         text = f"Invalid value: {seconds}: may not specify a duration {problem}"
-        raise invalid_fields(*_TOKEN_REQUEST, "", [("spec.expirationSeconds", text)])
+        field = ("spec.expirationSeconds", text)
+        raise invalid_fields(_TOKEN_REQUESTS.group, _TOKEN_REQUESTS.kind, "", [field])
 
 
 def _encoded(text: str) -> str:

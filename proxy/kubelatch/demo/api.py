@@ -1,5 +1,6 @@
 """The HTTP side: who asks, may they, what do they want, and who answers it."""
 
+import json
 from dataclasses import replace
 
 from aiohttp import web
@@ -161,6 +162,11 @@ class Api:
                 return await self._documents.v2(call)
             case ["openapi", "v3", *rest]:
                 return await self._documents.v3(call, "/".join(rest))
+            case [".well-known", "openid-configuration"]:
+                return _public(request, JSON, endpoints.openid(self._server))
+            case ["openid", "v1", "jwks"]:
+                keys = await self._tokens.accounts.key_set()
+                return _public(request, "application/jwk-set+json", keys)
             case _:
                 return self._discovery(call, parts)
 
@@ -233,6 +239,13 @@ class Api:
                 return await writes.delete_collection(self._registry, call)
             case _:
                 raise status.method_not_allowed()
+
+
+def _public(request: web.BaseRequest, media_type: str, obj: status.Object) -> web.Response:
+    """A document that may be cached: compact, without a newline."""
+    headers = {"Content-Type": media_type, "Cache-Control": "public, max-age=3600"}
+    body = json.dumps(obj, separators=(",", ":"))
+    return web.Response(text=body, headers=response_headers(request) | headers)
 
 
 def _is_served(resource: Resource, target: Target) -> bool:

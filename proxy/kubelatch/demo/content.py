@@ -9,8 +9,11 @@ from typing import Any
 
 from . import roles
 from .controllers import Controllers
+from .ownership import Writer
 from .registry import Registry
 from .resources import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     LEASES,
@@ -38,8 +41,10 @@ def seed(registry: Registry, controllers: Controllers) -> None:
     store = registry.store
     present, store.clock = store.clock, lambda: dt.datetime.now(dt.UTC) - _AGE
     controllers.recorder.quiet = True
+    writer = Writer(manager=roles.MANAGER, now=store.now())
+    writers = dict.fromkeys((CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS), writer)
     for resource, namespace, obj in _objects(store.now()):
-        registry.create(resource, namespace, obj)
+        registry.create(resource, namespace, obj, writer=writers.get(resource))
     controllers.settle(None)
     controllers.recorder.quiet = False
     store.clock = present

@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from .accounts import ISSUER
 from .discovery import VERSION
 from .resources import Catalog
 from .status import Object
 from .store import Store
+from .tokens import ALGORITHM
 
 _Labels = tuple[tuple[str, str], ...]
 
@@ -41,6 +43,17 @@ _OTHERS = (
     *("/.well-known/openid-configuration", "/apis/", "/flagz", "/metrics", "/metrics/slis"),
     *("/openapi/v2", "/openapi/v3", "/openapi/v3/", "/openid/v1/jwks", "/statusz", "/version"),
 )
+
+
+def openid(server: str) -> Object:
+    """Where the keys of service accounts' tokens are: OpenID Connect Discovery."""
+    return {
+        "issuer": ISSUER,
+        "jwks_uri": f"{server}/openid/v1/jwks",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [ALGORITHM],
+    }
 
 
 def paths(catalog: Catalog) -> Object:

@@ -8,6 +8,7 @@ import json
 from . import rbac
 from .accounts import Tokens
 from .authentication import User
+from .ownership import Writer, recorded
 from .resources import (
     LOCAL_SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_ACCESS_REVIEWS,
@@ -33,6 +34,7 @@ def review(
     namespace: str,
     user: User,
     obj: Object,
+    writer: Writer,
 ) -> Object:
     """The response to a review.
 
@@ -43,6 +45,7 @@ def review(
         namespace: in which it was made; empty for one that is in none.
         user: who asks.
         obj: the review, as it was sent.
+        writer: who sends it.
 
     Raises:
         StatusError: 400 or 422.
@@ -56,6 +59,8 @@ def review(
     if resource == SELF_SUBJECT_REVIEWS:
         response["metadata"] = {"creationTimestamp": store.now()}
         return response | {"status": {"userInfo": user.as_object()}}
+    if resource != SELF_SUBJECT_RULES_REVIEWS:
+        response = recorded(resource, {}, response | {"spec": spec}, writer)
     if resource == TOKEN_REVIEWS:
         return response | {"spec": spec, "status": _token_status(tokens, spec)}
     if resource == SELF_SUBJECT_RULES_REVIEWS:

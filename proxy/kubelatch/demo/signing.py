@@ -30,6 +30,7 @@ def admit(store: Store, user: User, obj: Object, old: Object | None, subresource
     Raises:
         StatusError: 403 or 422.
     """
+    obj = obj | {"metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}}
     if old is None:
         return _new(user, obj)
     spec, status = old["spec"], old.get("status") or {}

@@ -32,10 +32,13 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
     obj = await call.object()
     resource, target = call.kind, call.target
     if not resource.stored:
-        reviewed = review(registry.store, tokens, resource, target.namespace, call.user, obj)
-        return json_response(call.request, reviewed, 201)
+        obj = decode(call, obj)
+        writer = _writer(registry, call)
+        place = (resource, target.namespace, call.user)
+        return json_response(call.request, review(registry.store, tokens, *place, obj, writer), 201)
     if (resource, target.subresource) == (SERVICE_ACCOUNTS, "token"):
-        token = await tokens.accounts.request(call.namespace, target.name, obj)
+        obj, writer = decode(call, obj), _writer(registry, call)
+        token = await tokens.accounts.request(call.namespace, target.name, obj, writer)
         return json_response(call.request, token, 201)
     if (resource, target.subresource) == (PODS, "eviction"):
         return _evict(registry, call, obj)

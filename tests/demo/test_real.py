@@ -7,7 +7,7 @@ import pytest
 from .real import Row, compared, known
 from .real.compare import shown
 
-IDENTICAL = 532
+IDENTICAL = 550
 """Of 690. It only rises."""
 
 

@@ -244,8 +244,8 @@ class Api:
 def _public(request: web.BaseRequest, media_type: str, obj: status.Object) -> web.Response:
     """A document that may be cached: compact, without a newline."""
     headers = {"Content-Type": media_type, "Cache-Control": "public, max-age=3600"}
-    body = json.dumps(obj, separators=(",", ":"))
-    return web.Response(text=body, headers=response_headers(request) | headers)
+    body = json.dumps(obj, separators=(",", ":")).encode()
+    return web.Response(body=body, headers=response_headers(request) | headers)
 
 
 def _is_served(resource: Resource, target: Target) -> bool:

@@ -1,7 +1,7 @@
 """The roles and bindings that every cluster starts with, and the aggregation of ClusterRoles.
 
-``data/roles.txt`` has those that a reader meets: cluster-admin, admin, edit, view, and what everybody
-may see. The roles of controllers and nodes are left out, since none of those sign in here.
+``data/roles.txt`` has those that a reader meets: cluster-admin, admin, edit, view, and what
+everybody may see. Roles of controllers and nodes are left out, since none of those sign in here.
 """
 
 import importlib.resources

@@ -1,6 +1,7 @@
 """The HTTP side: who asks, may they, what do they want, and who answers it."""
 
 import json
+import re
 from dataclasses import replace
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from .resources import NAMESPACES, Resource
 from .status import StatusError
 from .volumes import Volumes
 
+_UNCLEAN = re.compile(r"//|/\.\.?(/|$)")
 _STREAMS = frozenset({"attach", "exec", "portforward"})
 _CONNECTS = _STREAMS | {"log", "proxy"}
 
@@ -86,7 +88,8 @@ class Api:
             return await self._plain(call)
         catalog = self._registry.catalog
         call.resource = catalog.find(target.group, target.version, target.resource)
-        if call.resource is None or not _is_served(call.resource, target):
+        unclean = target.subresource != "proxy" and bool(_UNCLEAN.search(target.path))
+        if call.resource is None or unclean or not _is_served(call.resource, target):
             if call.resource is not None and call.resource.custom and target.name:
                 raise status.not_found(call.resource, target.name)
             raise self._unknown(call)

@@ -5,7 +5,7 @@ from aiohttp import web
 from . import logs, pages, status
 from .calls import LONG_RUNNING, Call, response_headers
 from .registry import Registry
-from .resources import PODS, SERVICES
+from .resources import NODES, PODS, SERVICES
 from .selectors import matches_labels
 from .status import Object
 from .streams import channels, portforward, spdy_sessions
@@ -46,6 +46,14 @@ class Connector:
         if call.target.subresource == "proxy":
             return self._proxy(call)
         pod = self._registry.get(PODS, call.namespace, call.target.name)
+        try:
+            return await self._stream(call, pod)
+        except channels.HandshakeError:
+            response = web.Response(status=403)
+            response.force_close()
+            return response
+
+    async def _stream(self, call: Call, pod: Object) -> web.StreamResponse:
         match call.target.subresource:
             case "log":
                 return await self._log(call, pod)
@@ -71,6 +79,7 @@ class Connector:
     async def _session(self, call: Call, pod: Object) -> web.StreamResponse:
         """Exec and attach."""
         target = call.target
+        upgrade = _upgrade(call)
         container = logs.container_of(pod, target.option("container"))
         log = logs.log_of(pod, container, self._log_interval)
         terminal = target.flag("tty")
@@ -89,18 +98,19 @@ class Connector:
             inside = await self._container(pod, container)
             session = exec_session(inside, arguments, terminal=terminal)
         headers = response_headers(call.request)
-        if _upgrade(call) == "websocket":
+        if upgrade == "websocket":
             stdin = "stdin" in wanted
-            return await channels.serve(call.request, headers, session, stdin=stdin)
+            return await channels.serve(call.request, session, stdin=stdin)
         if terminal:
             wanted.add("resize")
         return await spdy_sessions.serve(call.request, headers, session, wanted)
 
     async def _port_forward(self, call: Call, pod: Object) -> web.StreamResponse:
+        upgrade = _upgrade(call)
         logs.log_of(pod, pod["spec"]["containers"][0]["name"], self._log_interval)
         headers = response_headers(call.request)
-        if _upgrade(call) == "websocket":
-            return await portforward.serve_websocket(call.request, headers, pod)
+        if upgrade == "websocket":
+            return await portforward.serve_websocket(call.request, pod)
         return await portforward.serve_spdy(call.request, headers, pod)
 
     async def _container(self, pod: Object, name: str) -> Container:
@@ -152,10 +162,13 @@ class Connector:
         words = target.name.split(":")
         # NAME, NAME:PORT or SCHEME:NAME:PORT
         name = words[1] if len(words) == 3 else words[0]
+        if call.kind == NODES:
+            self._registry.get(NODES, "", name)
+            raise status.unavailable(f'the kubelet of node "{name}" serves nothing in the demo')
         if call.kind == PODS:
             pod = self._registry.get(PODS, call.namespace, name)
         else:
-            pod = self._behind(call, name)
+            pod = self._behind(call, name, words[-1] if len(words) > 1 else "")
         path = f"/{target.rest}" + (f"?{target.raw_query}" if target.raw_query else "")
         if not target.rest and not request.raw_path.partition("?")[0].endswith("/"):
             location = request.raw_path.partition("?")[0] + "/"
@@ -164,11 +177,15 @@ class Connector:
         headers = response_headers(request) | {"Content-Type": pages.CONTENT_TYPE}
         return web.Response(body=pages.page(pod, request.method, path), headers=headers)
 
-    def _behind(self, call: Call, name: str) -> Object:
+    def _behind(self, call: Call, name: str, port: str) -> Object:
+        """A pod behind a service; without a selector there are no Endpoints, hence 404."""
         service = self._registry.get(SERVICES, call.namespace, name)
-        pod = self._pod_of(service)
+        if not service["spec"].get("selector"):
+            raise status.not_found(SERVICES, name)
+        known = {str(row[key]) for row in service["spec"]["ports"] for key in row}
+        pod = self._pod_of(service) if not port or port in known else None
         if pod is None:
-            raise status.unavailable(f'no endpoints available for service "{name}"')
+            raise status.unavailable(f'no endpoints available for service "{call.target.name}"')
         return pod
 
     def _pod_of(self, service: Object) -> Object | None:

@@ -7,14 +7,13 @@ given twice (KEP-2885).
 
 import base64
 import binascii
-import datetime as dt
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import schemas
+from . import goerrors, schemas
 from .schemas import Schema
 from .status import Object
 
@@ -23,7 +22,6 @@ _QUANTITY_PROBLEM = (
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 )
 _QUANTITY_NAME = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _RANGES = {"int32": 2**31, "int64": 2**63}
 
 
@@ -155,8 +153,8 @@ def _scalar(name: str, schema: Schema, value: Any, place: _Place) -> Any:
             raise _mismatch(value, _go_type(name, schema), place)
         if form == "byte":
             _check_base64(value)
-        elif form == "date-time":
-            _check_time(value)
+        elif form == "date-time" and (problem := goerrors.time(value)):
+            raise DecodeError(problem)
     elif kind == "boolean":
         if not isinstance(value, bool):
             raise _mismatch(value, "bool", place)
@@ -191,17 +189,6 @@ def _check_base64(text: str) -> None:
         if at == len(text):
             at -= at % 4
         raise DecodeError(f"illegal base64 data at input byte {at}") from error
-
-
-def _check_time(text: str) -> None:
-    try:
-        if _TIME.fullmatch(text):
-            dt.datetime.fromisoformat(re.sub(r"\.\d+", "", text).upper())
-            return
-    except ValueError:
-        pass
-    layout = "2006-01-02T15:04:05Z07:00"
-    raise DecodeError(f'parsing time "{text}" as "{layout}": cannot parse "{text}" as "2006"')
 
 
 def _is_omitted(schema: Schema) -> bool:

@@ -1,10 +1,13 @@
 """Errors of Go's standard library, in its words: messages of the API server quote them."""
 
+import datetime as dt
 import json
+import re
 from typing import Any
 
 import yaml
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _LITERALS = {"n": "null", "t": "true", "f": "false"}
 _NO_KEY = "looking for beginning of object key string"
 _AFTER = {
@@ -92,3 +95,14 @@ def yaml_syntax(error: yaml.YAMLError) -> str:
     place = f"line {line}: " if line else ""
     problem = str(error.problem).replace("not allowed here", "not allowed in this context")
     return f"yaml: {place}{problem}"
+
+
+def time(text: str) -> str:
+    """What ``time.Parse`` says of a text that is no time of RFC 3339, or nothing."""
+    try:
+        if _TIME.fullmatch(text):
+            dt.datetime.fromisoformat(re.sub(r"\.\d+", "", text).upper())
+            return ""
+    except ValueError:
+        pass
+    return f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as "2006"'

@@ -10,7 +10,8 @@ import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from . import status
+from . import goerrors, status
+from .options import integer
 from .paths import Target
 from .status import Object
 
@@ -120,11 +121,20 @@ async def follow(
 
 
 def check(target: Target, pod: Object, container: str) -> None:
-    """Raise StatusError for options that cannot be served."""
-    for name in ("tailLines", "sinceSeconds", "limitBytes"):
-        text = target.option(name, "0")
-        if not (text.isascii() and text.isdigit()):
-            raise status.bad_request(f"{name}: {text!r} is not a number")
+    """Raise StatusError for options that are wrong or cannot be served (core ``PodLogOptions``)."""
+    problems = []
+    for name, least in (("tailLines", 0), ("sinceSeconds", 1), ("limitBytes", 1)):
+        value = integer(target, name)
+        if value is not None and value < least:
+            bound = "greater than 0" if least else "greater than or equal to 0"
+            problems.append((name, f"Invalid value: {value}: must be {bound}"))
+    if (since := target.option("sinceTime")) and goerrors.time(since):
+        raise status.bad_request(goerrors.time(since))
+    if since and target.option("sinceSeconds"):
+        text = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
+        problems.append(("[]", text))
+    if problems:
+        raise status.invalid_fields("", "PodLogOptions", pod["metadata"]["name"], problems)
     if target.flag("previous"):
         raise status.bad_request(
             f'previous terminated container "{container}" in pod '
@@ -133,11 +143,7 @@ def check(target: Target, pod: Object, container: str) -> None:
 
 
 def lines_to_show(log: Log, target: Target) -> range:
-    """The numbers of the lines that there are now and that were asked for.
-
-    Raises:
-        StatusError: 400 for a ``sinceTime`` that is no time.
-    """
+    """The numbers of the lines that there are now and that were asked for."""
     now = dt.datetime.now(dt.UTC)
     number = log.count(now)
     first = max(0, number - _KEPT)
@@ -146,8 +152,5 @@ def lines_to_show(log: Log, target: Target) -> range:
     if seconds := int(target.option("sinceSeconds", "0")):
         first = max(first, log.count(now - dt.timedelta(seconds=seconds)))
     if since := target.option("sinceTime"):
-        try:
-            first = max(first, log.count(dt.datetime.fromisoformat(since)))
-        except (ValueError, TypeError) as error:
-            raise status.bad_request(f"sinceTime: {error}") from error
+        first = max(first, log.count(dt.datetime.fromisoformat(since)))
     return range(min(first, number), number)

@@ -13,7 +13,7 @@ from aiohttp import web
 from . import status, tables, versions
 from .calls import Call, json_response, response_headers
 from .goerrors import json_syntax
-from .negotiation import JSON, Format
+from .negotiation import JSON, PROTOBUF, Format
 from .options import list_options
 from .resources import Resource
 from .selectors import Predicate, field_predicate, label_predicate
@@ -122,8 +122,6 @@ async def _follow(
     while True:
         now = loop.time()
         if now >= end:
-            if bookmarks:
-                yield encoder.bookmark(str(store.revision), {})
             return
         try:
             async with asyncio.timeout_at(min(end, now + _BOOKMARK_INTERVAL)):
@@ -147,8 +145,11 @@ def _event(change: Change, namespace: str, selects: Predicate) -> tuple[str, Obj
     after = change.kind != "DELETED" and selects(change.object)
     if not before and not after:
         return None
-    kind = "DELETED" if not after else ("MODIFIED" if before else "ADDED")
-    return kind, change.object
+    if after:
+        return ("MODIFIED" if before else "ADDED"), change.object
+    left = change.previous or change.object
+    version = {"resourceVersion": change.object["metadata"]["resourceVersion"]}
+    return "DELETED", left | {"metadata": left["metadata"] | version}
 
 
 class _Shaper:
@@ -207,6 +208,8 @@ class _EventEncoder:
 
     def __init__(self, call: Call) -> None:
         form = call.format
+        if form.media_type != JSON:
+            raise status.not_acceptable(f"{JSON};stream=watch, {PROTOBUF};stream=watch")
         self._resource = call.kind
         self._table = form.transformation == "Table"
         if form.transformation == "PartialObjectMetadataList":

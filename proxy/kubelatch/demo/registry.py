@@ -194,7 +194,8 @@ class Registry:
         else:
             obj = self._updated_spec(resource, stored, obj)
         writer = writer or Writer(manager=_CONTROLLER, now=self.store.now())
-        obj = recorded(resource, stored, obj, writer)
+        if old.get("managedFields"):  # fieldmanager.skipNonAppliedManager
+            obj = recorded(resource, stored, obj, writer)
         if admit is not None:
             obj = admit(obj, stored)
         if subresource == "resize":

@@ -8,7 +8,6 @@ import json
 
 from aiohttp import WSMsgType, web
 
-from ..status import bad_request
 from .pipe import CHUNK, Pipe
 from .sessions import Session, Streams, race
 
@@ -17,6 +16,10 @@ _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
 _MESSAGE_LIMIT = 16 * 1024 * 1024
 """Bytes of one message from a client; kubectl's are of 32 KiB."""
 _LEFT = {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}
+
+
+class HandshakeError(Exception):
+    """A WebSocket without a protocol in common: it is refused with 403 and no word."""
 
 
 class _Channel:
@@ -32,12 +35,12 @@ class _Channel:
 
 
 async def open_socket(
-    request: web.BaseRequest, protocols: tuple[str, ...], headers: dict[str, str]
+    request: web.BaseRequest, protocols: tuple[str, ...]
 ) -> web.WebSocketResponse:
     """Answer the handshake.
 
     Raises:
-        StatusError: 400 when the client speaks none of ``protocols``.
+        HandshakeError: the client speaks none of ``protocols``.
     """
     offered = [
         word.strip()
@@ -45,22 +48,15 @@ async def open_socket(
         for word in value.split(",")
     ]
     if not set(offered) & set(protocols):
-        raise bad_request(
-            f"unable to upgrade: unable to negotiate protocol: client supports {offered}, "
-            f"server accepts {list(protocols)}"
-        )
+        raise HandshakeError
     socket = web.WebSocketResponse(protocols=protocols, max_msg_size=_MESSAGE_LIMIT, compress=False)
-    for name in ("Audit-Id", "Server"):
-        socket.headers[name] = headers[name]
     await socket.prepare(request)
     return socket
 
 
-async def serve(
-    request: web.BaseRequest, headers: dict[str, str], session: Session, *, stdin: bool
-) -> web.StreamResponse:
+async def serve(request: web.BaseRequest, session: Session, *, stdin: bool) -> web.StreamResponse:
     """Run a session on a WebSocket."""
-    socket = await open_socket(request, (V5, V4), headers)
+    socket = await open_socket(request, (V5, V4))
     typed = Pipe()
     if not stdin:
         typed.end()

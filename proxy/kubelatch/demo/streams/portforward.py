@@ -37,11 +37,9 @@ async def serve_spdy(
     return web.Response()
 
 
-async def serve_websocket(
-    request: web.BaseRequest, headers: dict[str, str], pod: Object
-) -> web.StreamResponse:
+async def serve_websocket(request: web.BaseRequest, pod: Object) -> web.StreamResponse:
     """Over SPDY in a WebSocket (KEP-4006), or over the older pairs of channels."""
-    socket = await open_socket(request, (TUNNEL_PROTOCOL, V4), headers)
+    socket = await open_socket(request, (TUNNEL_PROTOCOL, V4))
     if socket.ws_protocol == TUNNEL_PROTOCOL:
         await _serve(SpdyConnection(WebSocketWire(socket)), pod)
     else:

@@ -1,0 +1,269 @@
+"""What stands in the cells of Tables, as ``kubectl get`` prints it."""
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .status import Object
+
+Cell = Callable[[Object], Any]
+
+_NONE = "<none>"
+_UNKNOWN = "<unknown>"
+_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX"}
+
+
+def reader(text: str) -> Cell:
+    """The cell of a column: ``.a.path``, a function of the object here, or one with a path."""
+    name, _, argument = text.partition(" ")
+    if name.startswith("."):
+        return at(name)
+    function = globals()[f"_{name}"]
+    if not argument:
+        cell: Cell = function
+        return cell
+    if name == "subjects":
+        return lambda obj: _subjects(obj, argument)
+    read = at(argument, None)
+    return lambda obj: function(read(obj))
+
+
+def at(path: str, default: Any = _NONE) -> Cell:
+    """A cell that reads one field."""
+    steps = path[1:].split(".")
+
+    def read(obj: Object) -> Any:
+        value: Any = obj
+        for step in steps:
+            value = value.get(step) if isinstance(value, dict) else None
+        return default if value is None or value == "" else value
+
+    return read
+
+
+def age(since: str | None) -> str:
+    """Time since."""
+    if not since:
+        return _UNKNOWN
+    moment = dt.datetime.fromisoformat(re.sub(r"\.\d+", "", since))
+    return human(max(0, int((dt.datetime.now(dt.UTC) - moment).total_seconds())))
+
+
+def human(seconds: int) -> str:
+    """A duration for people (apimachinery ``duration.HumanDuration``)."""
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if seconds < 120:
+        return f"{seconds}s"
+    if minutes < 10:
+        return f"{minutes}m{seconds % 60}s" if seconds % 60 else f"{minutes}m"
+    if hours < 3:
+        return f"{minutes}m"
+    if hours < 8:
+        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
+    if hours < 48:
+        return f"{hours}h"
+    if days < 8:
+        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
+    return f"{days}d"
+
+
+def _none(_: Object) -> str:
+    return _NONE
+
+
+def _unknown(_: Object) -> str:
+    return _UNKNOWN
+
+
+def _age(obj: Object) -> str:
+    return age(obj["metadata"].get("creationTimestamp"))
+
+
+def _since(value: Any) -> str:
+    return age(value) if value else _NONE
+
+
+def _number(value: Any) -> Any:
+    return value or 0
+
+
+def _text(value: Any) -> str:
+    return str(value or "")
+
+
+def _or_na(value: Any) -> Any:
+    return "N/A" if value is None else value
+
+
+def _count(value: Any) -> int:
+    return len(value or ())
+
+
+def _boolean(value: Any) -> str:
+    return str(bool(value))
+
+
+def _duration(value: Any) -> str:
+    return _NONE if value is None else human(int(value))
+
+
+def _labels(value: Any) -> str:
+    return ",".join(f"{key}={text}" for key, text in sorted((value or {}).items())) or _NONE
+
+
+def _names(template: Any) -> str:
+    return ",".join(row["name"] for row in template["spec"]["containers"])
+
+
+def _images(template: Any) -> str:
+    return ",".join(row["image"] for row in template["spec"]["containers"])
+
+
+def _statuses(pod: Object) -> list[Object]:
+    return pod["status"].get("containerStatuses") or []
+
+
+def _pod_ready(pod: Object) -> str:
+    ready = sum(bool(status["ready"]) for status in _statuses(pod))
+    return f"{ready}/{len(pod['spec']['containers'])}"
+
+
+def _pod_status(pod: Object) -> str:
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    phase = str(pod["status"].get("phase", "Unknown"))
+    ended = [row["state"]["terminated"] for row in _statuses(pod) if "terminated" in row["state"]]
+    if ended and phase in {"Succeeded", "Failed"}:
+        return str(ended[0].get("reason", phase))
+    return "ContainerCreating" if phase == "Pending" and pod["spec"].get("nodeName") else phase
+
+
+def _pod_restarts(pod: Object) -> str:
+    return str(sum(status["restartCount"] for status in _statuses(pod)))
+
+
+def _node_status(node: Object) -> str:
+    conditions = node["status"].get("conditions") or []
+    ready = any(row["type"] == "Ready" and row["status"] == "True" for row in conditions)
+    cordoned = ",SchedulingDisabled" if node["spec"].get("unschedulable") else ""
+    return ("Ready" if ready else "NotReady") + cordoned
+
+
+def _node_roles(node: Object) -> str:
+    prefix = "node-role.kubernetes.io/"
+    labels = node["metadata"].get("labels") or {}
+    roles = [label.removeprefix(prefix) for label in labels if label.startswith(prefix)]
+    return ",".join(sorted(roles)) or _NONE
+
+
+def _node_address(node: Object) -> str:
+    addresses = node["status"].get("addresses") or []
+    return next((row["address"] for row in addresses if row["type"] == "InternalIP"), _NONE)
+
+
+def _service_ports(service: Object) -> str:
+    shown = []
+    for port in service["spec"].get("ports") or []:
+        node = f":{port['nodePort']}" if port.get("nodePort") else ""
+        shown.append(f"{port['port']}{node}/{port['protocol']}")
+    return ",".join(shown) or _NONE
+
+
+def _workload_ready(obj: Object) -> str:
+    ready = (obj.get("status") or {}).get("readyReplicas", 0)
+    return f"{ready}/{obj['spec']['replicas']}"
+
+
+def _job_status(job: Object) -> str:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    held = [row["type"] for row in conditions if row["status"] == "True"]
+    for kind in ("Complete", "Failed"):
+        if kind in held:
+            return kind
+    return "Terminating" if job["metadata"].get("deletionTimestamp") else "Running"
+
+
+def _job_completions(job: Object) -> str:
+    done = (job.get("status") or {}).get("succeeded", 0)
+    return f"{done}/{job['spec'].get('completions', 1)}"
+
+
+def _job_duration(job: Object) -> str:
+    status = job.get("status") or {}
+    started, ended = status.get("startTime"), status.get("completionTime")
+    if started and ended:
+        taken = dt.datetime.fromisoformat(ended) - dt.datetime.fromisoformat(started)
+        return human(int(taken.total_seconds()))
+    return age(started) if started else ""
+
+
+def _event_object(event: Object) -> str:
+    about = event.get("involvedObject") or {}
+    return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
+
+
+def _event_source(event: Object) -> str:
+    source = event.get("source") or {}
+    component = str(source.get("component") or event.get("reportingComponent") or "")
+    return f"{component}, {source['host']}" if source.get("host") else component
+
+
+def _endpoints(obj: Object) -> str:
+    found = [
+        f"{address['ip']}:{port['port']}"
+        for subset in obj.get("subsets") or []
+        for address in subset.get("addresses") or []
+        for port in subset.get("ports") or []
+    ]
+    return ",".join(found) or _NONE
+
+
+def _slice_ports(obj: Object) -> str:
+    return ",".join(str(port.get("port")) for port in obj.get("ports") or []) or "<unset>"
+
+
+def _slice_addresses(obj: Object) -> str:
+    rows = obj.get("endpoints") or []
+    return ",".join(address for row in rows for address in row["addresses"]) or "<unset>"
+
+
+def _ingress_hosts(obj: Object) -> str:
+    return ",".join(row.get("host", "*") for row in obj["spec"].get("rules") or []) or "*"
+
+
+def _ingress_ports(obj: Object) -> str:
+    return "80, 443" if obj["spec"].get("tls") else "80"
+
+
+def _scale_target(obj: Object) -> str:
+    about = obj["spec"]["scaleTargetRef"]
+    return f"{about['kind']}/{about['name']}"
+
+
+def _access_modes(obj: Object) -> str:
+    return ",".join(_MODES.get(mode, "RWOP") for mode in obj["spec"].get("accessModes") or [])
+
+
+def _quota(obj: Object) -> str:
+    status = obj.get("status") or {}
+    hard, used = status.get("hard") or {}, status.get("used") or {}
+    return ", ".join(f"{key}: {used.get(key, 0)}/{value}" for key, value in sorted(hard.items()))
+
+
+def _request_condition(obj: Object) -> str:
+    status = obj.get("status") or {}
+    types = {row["type"] for row in status.get("conditions") or []}
+    words = ["Denied" if "Denied" in types else "Approved" if "Approved" in types else "Pending"]
+    words += ["Failed"] if "Failed" in types else []
+    return ",".join([*words, *(["Issued"] if status.get("certificate") else [])])
+
+
+def _role(binding: Object) -> str:
+    return f"{binding['roleRef']['kind']}/{binding['roleRef']['name']}"
+
+
+def _subjects(binding: Object, kind: str) -> str:
+    rows = [row for row in binding.get("subjects") or [] if row["kind"] == kind]
+    prefixes = (f"{row['namespace']}/" if kind == "ServiceAccount" else "" for row in rows)
+    return ",".join(prefix + row["name"] for prefix, row in zip(prefixes, rows, strict=True))

@@ -24,12 +24,13 @@ from .context.reload import Reloader, Setup
 from .errors import ConfigError, KubelatchError
 from .kubeconfig import ClientConfig, DiskFiles
 from .observe.access_log import LogWriter
-from .observe.console import greeting
+from .observe.console import describe, greeting
 from .observe.observer import Observer
 from .observe.suggestions import example_request
+from .redact import sanitize
 from .relay.drain import accept_pending, finish, let_nothing_look_whole
 from .relay.exchange import Kind
-from .relay.handler import Handler
+from .relay.handler import Handler, PageContent
 from .relay.limits import Limits
 from .relay.record import Record
 from .relay.registry import Registry
@@ -166,6 +167,8 @@ class App:
             user_agent=user_agent(),
             static=static,
             clients=allowed_clients(settings, self._listeners),
+            page=self._page,
+            root=f"{settings.api_prefix.rstrip('/')}/",
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
         self._observer = Observer(
@@ -204,6 +207,15 @@ class App:
             ),
             admin=self.admin_name,
         )
+
+    def _page(self) -> PageContent:
+        if self._reloader is None:
+            return "", []
+        config = self._reloader.setup.config
+        status = self._reloader.current().credentials.describe()
+        rows = describe(self._settings, config, status)
+        title = config.context or config.server.url
+        return sanitize(title), [(name, sanitize(text)) for name, text in rows]
 
     @property
     def chosen(self) -> ClientConfig | None:

@@ -15,7 +15,7 @@ from aiohttp import web
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 
 # Without these, a fresh Chromium spends its first seconds on calling home.
-_FLAGS = (
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -81,7 +81,7 @@ async def browser_at(url: str, *flags: str, **names: str) -> AsyncIterator[None]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             CHROMIUM,
-            *_FLAGS,
+            *FLAGS,
             *flags,
             f"--user-data-dir={profile}",
             f"--host-resolver-rules={rules}",

@@ -105,6 +105,7 @@ DIFFERENCES: Final = _rows(
         "leads back to the proxy",
     ),
     ("root-path", "path `/` in `--accept-paths`", "an empty string", "a slash"),
+    ("page", "`/` in a browser", "the API server's JSON", "a page for people"),
     ("unclean-encoded", "", "escapes in a cleaned path are escaped again", "kept"),
     ("proxy-slashes", "`//` and `%2F` behind a `/proxy/`", "redirected", "byte for byte"),
     ("prefix-encoded", "`%2F` with `--api-prefix`", "decoded", "kept"),

@@ -337,6 +337,13 @@ def test_root_path(pairs: Pairs) -> None:
     assert verdict(ours) == (200, ["/"])
 
 
+@proves("page")
+def test_the_root_in_a_browser(plain: Pair) -> None:
+    theirs, ours = plain.both(ask("GET", "/", "Accept: text/html,*/*;q=0.8"))
+    assert verdict(theirs) == (200, ["/"])
+    assert verdict(ours) == (200, [])
+
+
 @proves("unclean-encoded")
 def test_unclean_and_encoded(plain: Pair) -> None:
     for escape in ("%2F", "%20"):

@@ -70,13 +70,7 @@ def greeting(
         admin: the address of the admin listener, or empty.
         example: a command that gets a response through the proxy, or empty.
     """
-    rows = [
-        ("context", f"{config.context or 'none'} ({_source(config)})"),
-        ("server", config.server.url),
-        ("user", describe_user(config, status)),
-        ("filter", describe_filter(settings)),
-        ("log", _describe_log(settings)),
-    ]
+    rows = [*describe(settings, config, status), ("log", _describe_log(settings))]
     if settings.demo_kubeconfig:
         authority = PurePath(settings.demo_kubeconfig).with_suffix(".ca.crt")
         rows.append(("demo", f"kubeconfig {settings.demo_kubeconfig}, authority {authority}"))
@@ -84,6 +78,18 @@ def greeting(
         rows.append(("admin", f"{admin}: /readyz?verbose"))
     rows.append(("next", f"{example}, or kubelatch --help" if example else "kubelatch --help"))
     return "".join(f"  {title:<8} {sanitize(text)}\n" for title, text in rows)
+
+
+def describe(
+    settings: Settings, config: ClientConfig, status: SourceStatus
+) -> list[tuple[str, str]]:
+    """What is served, as whom, and what is refused: names and texts, which are not sanitized."""
+    return [
+        ("context", f"{config.context or 'none'} ({_source(config)})"),
+        ("server", config.server.url),
+        ("user", describe_user(config, status)),
+        ("filter", describe_filter(settings)),
+    ]
 
 
 def describe_user(config: ClientConfig, status: SourceStatus) -> str:

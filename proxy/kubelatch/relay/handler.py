@@ -6,6 +6,7 @@ a response of our own. No fault of ours crosses it: a client always gets a respo
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aiohttp import StreamReader
@@ -26,6 +27,9 @@ from .states import State
 from .upstream_exchange import UpstreamExchange
 
 log = logging.getLogger(__name__)
+
+PageContent = tuple[str, Sequence[tuple[str, str]]]
+"""The title of the page at the root, and the names and texts of its rows."""
 
 
 class FileServer(Protocol):
@@ -52,6 +56,8 @@ class Handler:
         user_agent: our own name, for clients that give none.
         static: serves ``--www``; None without it.
         clients: the user ids whose processes may connect; None lets everybody.
+        page: the title and rows of the page at the root; None for no such page.
+        root: the target of that page.
         tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
     """
 
@@ -64,6 +70,8 @@ class Handler:
         user_agent: bytes,
         static: FileServer | None = None,
         clients: frozenset[int] | None = None,
+        page: Callable[[], PageContent] | None = None,
+        root: str = "/",
         tunnel_keepalive: float = 15.0,
     ) -> None:
         self.gate = gate
@@ -72,6 +80,8 @@ class Handler:
         self._user_agent = user_agent
         self._static = static
         self._clients = clients
+        self._page = page
+        self._root = root
         self._tunnel_keepalive = tunnel_keepalive
 
     def judge_client(self, uid: int | None, headers: Pairs) -> Refusal | None:
@@ -133,7 +143,9 @@ class Handler:
                 self._end(client, record, keep_alive)
                 return
         generation = self._generations.current()
-        plan = self._plan(client, request.message, generation)
+        message = request.message
+        cache = self._header_cache(client, message, generation)
+        plan = cache.plan(message.method, message.path)
         decision = plan.decision
         if isinstance(decision, Refusal):
             keep_alive = local.refuse(client, request, decision, record, last=last)
@@ -142,6 +154,8 @@ class Handler:
         if client.state is State.UPGRADE and not (plan.upstream and plan.upstream.upgrade):
             # The client offers a protocol that is none of ours, such as h2c.
             client.ignore_upgrade()
+        if request.message.path == self._root and self._send_page(client, request, record, plan):
+            return
         if isinstance(decision, Allowed) and plan.upstream is not None:
             if decision.upgrade:
                 record.protocol = decision.upgrade
@@ -168,6 +182,42 @@ class Handler:
             msg = "no static files are served"
             raise ClientRequestError(msg)
 
+    def _send_page(
+        self, client: ClientProtocol, request: ClientRequest, record: Record, plan: Plan
+    ) -> bool:
+        """Send the page for people, if that is what is asked for and may be had."""
+        decision = plan.decision
+        if self._page is None or not request.wants_page:
+            return False
+        if not isinstance(decision, Allowed) or decision.upgrade:
+            return False
+        from . import page  # noqa: PLC0415 -- for people only
+
+        title, rows = self._page()
+        cache = self._header_cache(client, request.message, self._generations.current())
+        prefix = self._root.removesuffix("/")
+        links = [
+            (
+                prefix + target,
+                text,
+                isinstance(cache.plan("GET", prefix + target).decision, Allowed),
+            )
+            for target, text in page.LINKS
+        ]
+        record.rule = "page"
+        keep_alive = local.send(
+            client,
+            request,
+            200,
+            page.render(title, rows, links),
+            record,
+            content_type=page.CONTENT_TYPE,
+            fields=page.FIELDS,
+            last=self.registry.draining,
+        )
+        self._end(client, record, keep_alive)
+        return True
+
     def _end(self, client: ClientProtocol, record: Record, keep_alive: bool) -> None:
         """A response of our own is on its way, and nothing is left to do."""
         try:
@@ -175,9 +225,9 @@ class Handler:
         finally:
             client.end_exchange(keep_alive=keep_alive)
 
-    def _plan(
+    def _header_cache(
         self, client: ClientProtocol, message: RawRequestMessage, generation: Generation
-    ) -> Plan:
+    ) -> HeaderCache:
         cache = client.header_cache
         if not isinstance(cache, HeaderCache) or not cache.holds_for(
             message, self.gate, generation
@@ -187,4 +237,4 @@ class Handler:
                 message, self.gate, generation, peer=peer, user_agent=self._user_agent
             )
             client.header_cache = cache if cache.cacheable else None
-        return cache.plan(message.method, message.path)
+        return cache

@@ -182,6 +182,12 @@ class ClientRequest:
         return "text/" in accept and "json" not in accept
 
     @property
+    def wants_page(self) -> bool:
+        """A browser opens it: API clients never ask for HTML."""
+        accept = self.message.headers.get("Accept", "")
+        return self.message.method in {"GET", "HEAD"} and "text/html" in accept
+
+    @property
     def ignores_status(self) -> bool:
         """It is the discovery of client-go, with which most commands of kubectl begin. That shows
         a text and nothing of a ``Status`` (rest/request.go, Result.Raw), and of 503 and 504 a

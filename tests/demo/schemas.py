@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from kubelatch.demo.resources import RESOURCES
+from kubelatch.demo.schemas import short_name
+
+from .field_order import ordered
 
 DATA = Path(__file__).parents[2] / "proxy" / "kubelatch" / "demo" / "data"
 _SOURCE = "kubernetes-json-schema/v1.36.0-local/_definitions.json"
@@ -52,6 +55,9 @@ def definitions() -> dict[str, Any]:
         if name in _REPLACED:
             about = {"description": schema["description"]} if "description" in schema else {}
             schema = about | _REPLACED[name]
+        if "properties" in schema:
+            rows = schema["properties"]
+            schema["properties"] = {key: rows[key] for key in ordered(short_name(name), list(rows))}
         found[name] = schema
         wanted += _references(schema)
     return dict(sorted(found.items()))

@@ -27,13 +27,22 @@ def with_defaults(resource: Resource, obj: Object) -> Object:
     obj = copy.deepcopy(obj)
     if resource.custom is not None:
         fill_custom(resource.custom.schema, obj)
-        return obj
+        return {key: _sorted(value) for key, value in sorted(obj.items())}
     schema = schemas.schema_of(resource)
     if "status" in schema["properties"]:
         obj.setdefault("status", {})
     name = schemas.name_of(resource.group, resource.version, resource.kind)
     _fill(name, schema, obj, obj)
     return obj
+
+
+def _sorted(value: Any) -> Any:
+    """With keys in alphabetical order, as custom resources are written."""
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _sorted(item) for key, item in sorted(value.items())}
+    return value
 
 
 def fill_custom(schema: Schema, value: Any) -> None:
@@ -74,6 +83,10 @@ def _fill(name: str, schema: Schema, value: Any, root: Object) -> None:
     for key, item in value.items():
         if isinstance(item, dict | list) and key in properties:
             _fill(*schemas.resolve(properties[key]), item, root)
+    if properties:
+        fields = {key: value[key] for key in properties if key in value}
+        value.clear()
+        value.update(fields)
 
 
 def _missing(target: Object, **values: Any) -> None:
@@ -91,22 +104,20 @@ def _container(container: Object, _: Object) -> None:
 
 
 def _pod(obj: Object, _: Object) -> None:
-    spec = obj["spec"]
-    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    _missing(
-        spec,
-        serviceAccountName=account,
-        serviceAccount=account,
-        enableServiceLinks=True,
-        preemptionPolicy="PreemptLowerPriority",
-        priority=0,
-    )
-    kept = spec.setdefault("tolerations", [])
+    _missing(obj["spec"], enableServiceLinks=True)
+    _missing(obj["status"], phase="Pending", qosClass=qos_class(obj["spec"]))
+
+
+def admitted_pod(obj: Object) -> Object:
+    """A pod with what admission adds to it (DefaultTolerationSeconds, Priority)."""
+    spec = {"preemptionPolicy": "PreemptLowerPriority", "priority": 0} | obj["spec"]
+    kept = list(spec.get("tolerations") or [])
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         if not any(row.get("key") in {key, None} for row in kept):
             toleration = {"key": key, "operator": "Exists", "effect": "NoExecute"}
             kept.append(toleration | {"tolerationSeconds": 300})
-    _missing(obj["status"], phase="Pending", qosClass=qos_class(spec))
+    spec["tolerations"] = kept
+    return obj | {"spec": schemas.in_order("io.k8s.api.core.v1.PodSpec", spec)}
 
 
 def qos_class(spec: Object) -> str:
@@ -143,14 +154,21 @@ def _daemon_set(obj: Object, _: Object) -> None:
 def _service(spec: Object, _: Object) -> None:
     if spec["type"] != "ExternalName":
         _missing(spec, internalTrafficPolicy="Cluster")
-        headless = spec.get("clusterIP") == "None" and not spec.get("selector")
-        families = ["IPv4", "IPv6"] if headless else ["IPv4"]
-        policy = "RequireDualStack" if headless else "SingleStack"
-        _missing(spec, ipFamilies=families, ipFamilyPolicy=policy)
     if spec["type"] in {"NodePort", "LoadBalancer"}:
         _missing(spec, externalTrafficPolicy="Cluster")
     if spec["type"] == "LoadBalancer":
         _missing(spec, allocateLoadBalancerNodePorts=True)
+
+
+def allocated_service(spec: Object, address: str) -> Object:
+    """A service's spec with its address and what goes with it (``service/storage``)."""
+    headless = spec.get("clusterIP") == "None" and not spec.get("selector")
+    chosen = {
+        "ipFamilies": ["IPv4", "IPv6"] if headless else ["IPv4"],
+        "ipFamilyPolicy": "RequireDualStack" if headless else "SingleStack",
+    }
+    spec = chosen | spec | {"clusterIP": address, "clusterIPs": [address]}
+    return schemas.in_order("io.k8s.api.core.v1.ServiceSpec", spec)
 
 
 def _service_port(port: Object, _: Object) -> None:

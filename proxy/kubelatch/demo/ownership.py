@@ -115,6 +115,8 @@ class _Comparison:
             here = (*path, step)
             if step not in before:
                 value = after[step][1]
+                if self._zero and value in (None, ""):
+                    continue
                 base = _zero(step, child, step[2:] in required) if self._zero else None
                 if base is None or step[0] != "f":
                     self.changed |= set(_leaves(child, value, here))

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import checks, custom, goerrors, status
 from .admission import complete_pod
-from .defaults import with_defaults
+from .defaults import admitted_pod, allocated_service, with_defaults
 from .ownership import Writer, recorded
 from .resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -91,7 +91,9 @@ class Registry:
         identity = {"kind": resource.kind, "apiVersion": resource.api_version}
         obj = with_defaults(resource, identity | obj | {"metadata": metadata})
         if resource == NAMESPACES:
-            self._new_namespace(obj)
+            labels = metadata.get("labels") or {}
+            labels = labels | {"kubernetes.io/metadata.name": name}
+            obj["metadata"]["labels"] = labels
         writer = writer or Writer(manager=_CONTROLLER, now=self.store.now())
         obj = recorded(resource, {}, obj, writer)
         obj = self._completed(resource, obj)
@@ -110,7 +112,9 @@ class Registry:
     def _completed(self, resource: Resource, obj: Object) -> Object:
         """What a new object gets besides its defaults: addresses, tokens, finalizers."""
         if resource == PODS:
-            obj = complete_pod(self.store, obj)
+            obj = admitted_pod(complete_pod(self.store, obj))
+        if resource == NAMESPACES:
+            obj |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
         metadata = obj["metadata"]
         if resource.generations or resource.custom is not None:
             metadata["generation"] = 1
@@ -120,7 +124,7 @@ class Registry:
             self._select_pods(obj)
         if resource == SERVICES and obj["spec"].get("type") != "ExternalName":
             address = obj["spec"].get("clusterIP") or self._cluster_ip()
-            obj["spec"] |= {"clusterIP": address, "clusterIPs": [address]}
+            obj["spec"] = allocated_service(obj["spec"], address)
         return obj
 
     def _select_pods(self, job: Object) -> None:
@@ -267,13 +271,6 @@ class Registry:
                 "terminated",
                 [cause],
             )
-
-    def _new_namespace(self, obj: Object) -> None:
-        metadata = obj["metadata"]
-        labels = metadata.get("labels") or {}
-        metadata["labels"] = labels | {"kubernetes.io/metadata.name": metadata["name"]}
-        obj["spec"] = {"finalizers": ["kubernetes"]}
-        obj["status"] = {"phase": "Active"}
 
     def _cluster_ip(self) -> str:
         high, low = divmod(next(self._addresses), 250)

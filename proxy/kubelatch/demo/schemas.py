@@ -90,6 +90,11 @@ def short_name(name: str) -> str:
     return name.removeprefix(prefix) if name.startswith(prefix) else name.rpartition(".")[2]
 
 
+def in_order(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """A struct with its fields in the order of its definition."""
+    return {key: value[key] for key in definitions()[name]["properties"] if key in value}
+
+
 def read(name: str) -> Any:
     """A JSON file of ``data/``, compressed if its name says so."""
     content = (importlib.resources.files(__package__) / "data" / name).read_bytes()

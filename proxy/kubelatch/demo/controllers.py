@@ -7,7 +7,7 @@ should be, until a pass changes nothing; then it sleeps until the next change or
 import asyncio
 import contextlib
 
-from . import custom, disruption
+from . import custom, disruption, quotas, services
 from .accounts import Accounts
 from .certificates import Authority
 from .deletion import collect, delete
@@ -16,15 +16,12 @@ from .recorder import Recorder
 from .registry import Registry
 from .resources import (
     CONFIG_MAPS,
-    ENDPOINT_SLICES,
     NAMESPACES,
-    PODS,
     SERVICE_ACCOUNTS,
-    SERVICES,
     Resource,
 )
 from .roles import aggregate
-from .selectors import matches_labels
+from .sets import Sets
 from .signing import sign_approved
 from .status import Object
 from .store import Store
@@ -52,6 +49,7 @@ class Controllers:
         self._registry = registry
         self._store: Store = registry.store
         self._workloads = Workloads(registry, self.recorder)
+        self._sets = Sets(registry, self.recorder)
         self._kubelet = Kubelet(registry.store, self.recorder, start_delay=start_delay)
         self._authority = authority
         self._ca_pem = authority.certificate_pem
@@ -80,17 +78,19 @@ class Controllers:
         before = None
         while before != self._store.revision:
             before = self._store.revision
-            self._namespaces()
+            self._namespaces(now)
             aggregate(self._store)
             sign_approved(self._store, self._authority)
             custom.settle(self._store)
             collect(self._registry)
             self._workloads.settle()
+            self._sets.settle()
             self._kubelet.settle(now)
-            self._endpoint_slices()
+            services.settle(self._store)
+            quotas.settle(self._store, self._registry.catalog)
             disruption.settle(self._registry)
 
-    def _namespaces(self) -> None:
+    def _namespaces(self, now: float | None) -> None:
         for namespace in self._store.list(NAMESPACES):
             name = namespace["metadata"]["name"]
             if not namespace["metadata"].get("deletionTimestamp"):
@@ -107,7 +107,7 @@ class Controllers:
             for resource, obj in content:
                 if not obj["metadata"].get("deletionTimestamp"):
                     delete(self._registry, resource, obj, policy="Background")
-            if not content:
+            if not content and self._kubelet.is_due(f"{namespace['metadata']['uid']}/end", now):
                 self._store.remove(NAMESPACES, namespace)
 
     def _namespaced(self, resource: Resource, namespace: str) -> list[Object]:
@@ -117,66 +117,3 @@ class Controllers:
         if self._store.get(resource, namespace, name) is None:
             metadata = {"name": name, "namespace": namespace}
             self._store.create(resource, obj | {"metadata": metadata})
-
-    def _endpoint_slices(self) -> None:
-        for service in self._store.list(SERVICES):
-            metadata, selector = service["metadata"], service["spec"].get("selector")
-            namespace = metadata["namespace"]
-            pods = [
-                pod
-                for pod in self._store.list(PODS, namespace)
-                if pod["status"].get("podIP")
-                and matches_labels({"matchLabels": selector}, pod["metadata"].get("labels") or {})
-            ]
-            if not selector:
-                continue
-            desired = _endpoint_slice(service, pods)
-            stored = self._store.get(ENDPOINT_SLICES, namespace, desired["metadata"]["name"])
-            if stored is None:
-                self._store.create(ENDPOINT_SLICES, desired)
-            else:
-                desired["metadata"] = stored["metadata"]
-                self._store.replace(ENDPOINT_SLICES, stored | desired)
-
-
-def _endpoint_slice(service: Object, pods: list[Object]) -> Object:
-    metadata = service["metadata"]
-    return {
-        "metadata": {
-            "name": f"{metadata['name']}-endpoints",
-            "namespace": metadata["namespace"],
-            "labels": {"kubernetes.io/service-name": metadata["name"]},
-            "ownerReferences": [
-                {
-                    "apiVersion": "v1",
-                    "kind": "Service",
-                    "name": metadata["name"],
-                    "uid": metadata["uid"],
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
-        },
-        "addressType": "IPv4",
-        "endpoints": [_endpoint(pod) for pod in pods],
-        "ports": [
-            {"name": port.get("name", ""), "port": port["port"], "protocol": port["protocol"]}
-            for port in service["spec"].get("ports") or []
-        ],
-    }
-
-
-def _endpoint(pod: Object) -> Object:
-    metadata = pod["metadata"]
-    serving = not metadata.get("deletionTimestamp")
-    return {
-        "addresses": [pod["status"]["podIP"]],
-        "conditions": {"ready": serving, "serving": True, "terminating": not serving},
-        "nodeName": pod["spec"]["nodeName"],
-        "targetRef": {
-            "kind": "Pod",
-            "namespace": metadata["namespace"],
-            "name": metadata["name"],
-            "uid": metadata["uid"],
-        },
-    }

@@ -157,7 +157,8 @@ def _prune(
 def validate(resource: Resource, obj: Object) -> Found:
     """The problems of an object by its schema (kube-openapi ``validation/validate``)."""
     if resource.custom is not None:
-        yield from _validate(resource.custom.schema, obj, "")
+        found = _validate(resource.custom.schema, obj, "")
+        yield from sorted(found, key=lambda problem: problem[1])
 
 
 def _validate(schema: Schema, value: Any, field: str) -> Found:

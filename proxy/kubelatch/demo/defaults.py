@@ -28,10 +28,9 @@ def with_defaults(resource: Resource, obj: Object) -> Object:
     if resource.custom is not None:
         fill_custom(resource.custom.schema, obj)
         return {key: _sorted(value) for key, value in sorted(obj.items())}
-    schema = schemas.schema_of(resource)
+    name, schema = schemas.resolve(schemas.schema_of(resource))
     if "status" in schema["properties"]:
         obj.setdefault("status", {})
-    name = schemas.name_of(resource.group, resource.version, resource.kind)
     _fill(name, schema, obj, obj)
     return obj
 

@@ -43,16 +43,19 @@ class Kubelet:
         for pod in self._store.list(PODS):
             uid = pod["metadata"]["uid"]
             if pod["metadata"].get("deletionTimestamp"):
-                if self._is_due(f"{uid}/end", now):
+                if self.is_due(f"{uid}/end", now):
                     self._store.remove(PODS, pod)
             elif not pod["spec"].get("nodeName"):
                 self._schedule(pod)
-            elif pod["status"]["phase"] == "Pending" and self._is_due(f"{uid}/start", now):
+            elif pod["status"]["phase"] == "Pending" and self.is_due(f"{uid}/start", now):
                 self._start(pod)
+            elif _ends(pod) and self.is_due(f"{uid}/done", now):
+                self._finish(pod)
         if now is not None:
             self._due = {key: at for key, at in self._due.items() if at > now}
 
-    def _is_due(self, key: str, now: float | None) -> bool:
+    def is_due(self, key: str, now: float | None) -> bool:
+        """Whether the delay of a step is over; the first question starts it."""
         if now is None:
             return True
         return now >= self._due.setdefault(key, now + self._start_delay)
@@ -103,6 +106,30 @@ class Kubelet:
                 self._recorder.record(
                     PODS, pod, reason, message, component="kubelet", host=spec["nodeName"]
                 )
+
+    def _finish(self, pod: Object) -> None:
+        now, status = self._store.now(), pod["status"]
+        ended = {"exitCode": 0, "reason": "Completed", "finishedAt": now}
+        containers = [
+            row
+            | {"ready": False, "started": False}
+            | {"state": {"terminated": row["state"]["running"] | ended}}
+            for row in status.get("containerStatuses") or []
+        ]
+        unready = {"status": "False", "reason": "PodCompleted", "lastTransitionTime": now}
+        conditions = [
+            row | unready if row["type"] in {"Ready", "ContainersReady"} else row
+            for row in status["conditions"]
+        ]
+        more = {"phase": "Succeeded", "conditions": conditions, "containerStatuses": containers}
+        self._store.replace(PODS, pod | {"status": status | more})
+
+
+def _ends(pod: Object) -> bool:
+    """Whether what a pod runs comes to an end by itself: a job's does."""
+    owners = pod["metadata"].get("ownerReferences") or []
+    running = pod["status"]["phase"] == "Running"
+    return running and any(owner.get("kind") == "Job" for owner in owners)
 
 
 def _pod_condition(kind: str, now: str) -> Object:

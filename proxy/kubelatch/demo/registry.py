@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import checks, custom, goerrors, status
+from . import checks, custom, goerrors, quotas, status
 from .admission import complete_pod
 from .defaults import admitted_pod, allocated_service, with_defaults
 from .ownership import Writer, recorded
@@ -100,6 +100,7 @@ class Registry:
         if admit is not None:
             obj = admit(obj, None)
         validate(resource, obj)
+        quotas.check(self.store, self.catalog, resource, obj)
         if self.store.get(resource, namespace, name) is not None:
             raise status.already_exists(resource, name)
         if dry_run:
@@ -112,7 +113,7 @@ class Registry:
     def _completed(self, resource: Resource, obj: Object) -> Object:
         """What a new object gets besides its defaults: addresses, tokens, finalizers."""
         if resource == PODS:
-            obj = admitted_pod(complete_pod(self.store, obj))
+            obj = quotas.limit(self.store, admitted_pod(complete_pod(self.store, obj)))
         if resource == NAMESPACES:
             obj |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
         metadata = obj["metadata"]

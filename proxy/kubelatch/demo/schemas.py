@@ -67,12 +67,16 @@ def schema_of(resource: Resource, subresource: Subresource | None = None) -> Sch
     if subresource is not None and subresource.kind != resource.kind:
         group, version = subresource.group, subresource.version
         kind = subresource.kind
-        return definitions()[name_of(group or resource.group, version or resource.version, kind)]
+        return _reference(group or resource.group, version or resource.version, kind)
     if resource.custom is None:
-        return definitions()[name_of(resource.group, resource.version, resource.kind)]
+        return _reference(resource.group, resource.version, resource.kind)
     schema = resource.custom.schema
     properties = dict(schema.get("properties") or {}) | _TYPE_META
     return dict(schema) | {"properties": properties | {"metadata": {"$ref": PREFIX + OBJECT_META}}}
+
+
+def _reference(group: str, version: str, kind: str) -> Schema:
+    return {"$ref": PREFIX + name_of(group, version, kind)}
 
 
 def resolve(schema: Schema) -> tuple[str, Schema]:

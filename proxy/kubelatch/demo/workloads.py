@@ -39,7 +39,7 @@ class Workloads:
         spec = deployment["spec"]
         if spec.get("paused"):
             return
-        owned = self._owned(REPLICA_SETS, deployment)
+        owned = owned_by(self._store, REPLICA_SETS, deployment)
         digest = _digest(spec["template"])
         found = [rs for rs in owned if rs["metadata"]["name"].endswith(f"-{digest}")]
         last = max((_revision(rs) for rs in owned if rs not in found), default=0)
@@ -66,7 +66,7 @@ class Workloads:
                     "namespace": metadata["namespace"],
                     "labels": labels,
                     "annotations": {"deployment.kubernetes.io/desired-replicas": "0"},
-                    "ownerReferences": [_owner(DEPLOYMENTS, deployment)],
+                    "ownerReferences": [owner_reference(DEPLOYMENTS, deployment)],
                     "generation": 1,
                 },
                 "spec": {
@@ -171,7 +171,7 @@ class Workloads:
 
     def _replica_set(self, replica_set: Object) -> None:
         metadata, spec = replica_set["metadata"], replica_set["spec"]
-        pods = [pod for pod in self._owned(PODS, replica_set) if _is_active(pod)]
+        pods = [pod for pod in owned_by(self._store, PODS, replica_set) if is_active(pod)]
         for _ in range(spec["replicas"] - len(pods)):
             template = spec["template"]
             pod = self._registry.create(
@@ -181,7 +181,7 @@ class Workloads:
                     "metadata": template["metadata"]
                     | {
                         "generateName": f"{metadata['name']}-",
-                        "ownerReferences": [_owner(REPLICA_SETS, replica_set)],
+                        "ownerReferences": [owner_reference(REPLICA_SETS, replica_set)],
                     },
                     "spec": template["spec"],
                 },
@@ -193,11 +193,11 @@ class Workloads:
                 f"Created pod: {pod['metadata']['name']}",
                 component="replicaset-controller",
             )
-        pods.sort(key=lambda pod: (_is_ready(pod), pod["metadata"]["creationTimestamp"]))
+        pods.sort(key=lambda pod: (is_ready(pod), pod["metadata"]["creationTimestamp"]))
         for pod in pods[: max(0, len(pods) - spec["replicas"])]:
             delete(self._registry, PODS, pod)
-        pods = [pod for pod in self._owned(PODS, replica_set) if _is_active(pod)]
-        ready = sum(_is_ready(pod) for pod in pods)
+        pods = [pod for pod in owned_by(self._store, PODS, replica_set) if is_active(pod)]
+        ready = sum(is_ready(pod) for pod in pods)
         status: Object = {"observedGeneration": metadata["generation"], "replicas": len(pods)}
         if pods:
             status["fullyLabeledReplicas"] = len(pods)
@@ -205,13 +205,15 @@ class Workloads:
             status |= {"readyReplicas": ready, "availableReplicas": ready}
         self._store.replace(REPLICA_SETS, replica_set | {"status": status})
 
-    def _owned(self, resource: Resource, owner: Object) -> list[Object]:
-        uid = owner["metadata"]["uid"]
-        return [
-            obj
-            for obj in self._store.list(resource, owner["metadata"]["namespace"])
-            if any(ref.get("uid") == uid for ref in obj["metadata"].get("ownerReferences") or [])
-        ]
+
+def owned_by(store: Store, resource: Resource, owner: Object) -> list[Object]:
+    """The objects of a resource that have that owner."""
+    uid = owner["metadata"]["uid"]
+    return [
+        obj
+        for obj in store.list(resource, owner["metadata"]["namespace"])
+        if any(ref.get("uid") == uid for ref in obj["metadata"].get("ownerReferences") or [])
+    ]
 
 
 def _digest(template: Object) -> str:
@@ -219,7 +221,8 @@ def _digest(template: Object) -> str:
     return hashlib.sha256(text).hexdigest()[:10]
 
 
-def _owner(resource: Resource, owner: Object) -> Object:
+def owner_reference(resource: Resource, owner: Object) -> Object:
+    """Names the controller of an object."""
     return {
         "apiVersion": resource.api_version,
         "kind": resource.kind,
@@ -235,10 +238,12 @@ def _revision(replica_set: Object) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def _is_active(pod: Object) -> bool:
+def is_active(pod: Object) -> bool:
+    """Whether a pod is not being deleted."""
     return not pod["metadata"].get("deletionTimestamp")
 
 
-def _is_ready(pod: Object) -> bool:
-    conditions = pod["status"].get("conditions") or []
+def is_ready(pod: Object | None) -> bool:
+    """Whether a pod has the condition Ready."""
+    conditions = (pod or {"status": {}})["status"].get("conditions") or []
     return any(row["type"] == "Ready" and row["status"] == "True" for row in conditions)

@@ -11,10 +11,10 @@
 import json
 from urllib.request import Request, urlopen
 
-from kubelatch import Proxy
+from kubelatch.testing import TestProxy
 
 
-def test_a_config_map_comes_back(kubelatch: Proxy) -> None:
+def test_a_config_map_comes_back(kubelatch: TestProxy) -> None:
     maps = f"{kubelatch.url}/api/v1/namespaces/default/configmaps"
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "example-"}}
     request = Request(maps, json.dumps(body).encode(), {"Content-Type": "application/json"})

@@ -42,6 +42,7 @@ from .system.supervision import Supervisor
 
 if TYPE_CHECKING:
     from .demo import DemoServer
+    from .demo.arrivals import OnRequest
     from .static_files import StaticFiles
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class App:
     Attributes:
         quitting: set when the proxy is to end, by request or after a failure.
         failure: the failure that ends the proxy, if any.
+        on_demo_request: sees each request before the demo does; set before the start.
         supervisor: runs its background tasks.
     """
 
@@ -93,6 +95,7 @@ class App:
         self.quitting = asyncio.Event()
         self.failure: KubelatchError | None = None
         self.supervisor = Supervisor(self._fail)
+        self.on_demo_request: OnRequest | None = None
         self._demo: DemoServer | None = None
         self._config = kubeconfig
         self._reloader: Reloader | None = None
@@ -258,7 +261,9 @@ class App:
         from .demo import DemoError, DemoServer  # noqa: PLC0415 -- seldom used
 
         settings = self._settings
-        self._demo = DemoServer(seed=settings.demo_seed, load=settings.demo_load)
+        self._demo = DemoServer(
+            on_request=self.on_demo_request, seed=settings.demo_seed, load=settings.demo_load
+        )
         try:
             access = await self._demo.start()
             if settings.demo_kubeconfig:

@@ -247,7 +247,8 @@ def _has_mypy() -> bool:
     return importlib.util.find_spec("mypy") is not None
 
 
-def pytest_in(directory: Path, code: str, *flags: str) -> str:
+def pytest_in(directory: Path, code: str, *flags: str, more: str = "") -> str:
+    (directory / "more.yaml").write_text(more)
     (directory / "test_it.py").write_text(textwrap.dedent(code))
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "kubelatch", "-p", "no:asyncio",
@@ -258,24 +259,42 @@ def pytest_in(directory: Path, code: str, *flags: str) -> str:
     return result.stdout
 
 
-def test_the_plugin_gives_one_proxy_for_all_tests_and_more_on_demand(tmp_path: Path) -> None:
+def test_the_plugin_gives_each_test_a_cluster_and_more_on_demand(tmp_path: Path) -> None:
     output = pytest_in(
         tmp_path,
         """
-        from urllib.request import urlopen
-        seen = []
+        import json
+        import pytest
+        from urllib.request import Request, urlopen
 
-        def test_one(kubelatch):
-            seen.append(kubelatch)
-            assert urlopen(kubelatch.url + "/version").status == 200
+        maps = "/api/v1/namespaces/shop/configmaps"
+        uids = []
 
-        def test_two(kubelatch, kubelatch_factory):
-            assert seen == [kubelatch]
+        @pytest.mark.parametrize("time", [1, 2])
+        def test_the_same(kubelatch, time):
+            body = b'{"metadata": {"name": "mine"}}'
+            headers = {"Content-Type": "application/json"}
+            urlopen(Request(kubelatch.url + maps, body, headers))
+            listed = json.load(urlopen(kubelatch.url + maps + "?limit=5"))
+            uids.append([item["metadata"]["uid"] for item in listed["items"]])
+            assert uids[0] == uids[-1]
+            assert [str(request) for request in kubelatch.requests] == [
+                f"POST {maps}", f"GET {maps}?limit=5"
+            ]
+            assert kubelatch.requests[0].json == {"metadata": {"name": "mine"}}
+            assert kubelatch.requests[0].headers["content-type"] == "application/json"
+
+        @pytest.mark.kubelatch(api_prefix="/k8s/", demo_load=["more.yaml"])
+        def test_marked(kubelatch, kubelatch_factory):
+            assert json.load(urlopen(kubelatch.url + "/k8s" + maps + "/more"))["data"] == {"a": "1"}
             other = kubelatch_factory(api_prefix="/other/")
             assert urlopen(other.url + "/other/version").status == 200
+            assert [request.target for request in other.requests] == ["/version"]
         """,
+        more="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more, namespace: shop}\n"
+        "data: {a: '1'}\n",
     )
-    assert "2 passed" in output
+    assert "3 passed" in output, output
 
 
 async def test_the_plugin_can_be_pointed_at_a_cluster(tmp_path: Path) -> None:
@@ -292,8 +311,11 @@ async def test_the_plugin_can_be_pointed_at_a_cluster(tmp_path: Path) -> None:
             def test_who_am_i(kubelatch):
                 with pytest.raises(HTTPError, match="403"):
                     urlopen(kubelatch.url + "/api/v1/nodes")
+
+            def test_what_it_saw(kubelatch):
+                assert kubelatch.requests == []
             """,
             f"--kubelatch-kubeconfig={config}",
             "--kubelatch-context=demo-viewer",
         )
-    assert "1 passed" in output
+    assert "1 passed, 1 skipped" in output

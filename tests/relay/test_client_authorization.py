@@ -183,7 +183,7 @@ async def test_a_server_that_wants_a_certificate_of_everyone_is_explained(
     server.close()
     assert answer.status == 502
     message = json.loads(answer.body)["message"]
-    assert "takes no connection without a client certificate" in message
+    assert "requires a client certificate" in message
     assert "--client-auth=replace" in message
 
 

@@ -62,7 +62,7 @@ async def test_requests_and_tunnels_take_the_same_way(
     [
         pytest.param(b"HTTP/1.1 403 No\r\n\r\n", "status 403", id="refused"),
         pytest.param(b"HTTP/1.1 407 No\r\n\r\n", "credentials", id="wants a login"),
-        pytest.param(b"SSH-2.0-x\r\n", "as HTTP demands", id="no HTTP"),
+        pytest.param(b"SSH-2.0-x\r\n", "with valid HTTP", id="no HTTP"),
         pytest.param(b"HTTP/1.1 200", "closed the connection", id="cut"),
     ],
 )

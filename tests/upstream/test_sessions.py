@@ -10,7 +10,7 @@ from kubelatch.credentials import Credential
 from kubelatch.credentials.tls import ClientCertificate
 from kubelatch.secret import Secret
 from kubelatch.upstream.pool import Pool
-from kubelatch.upstream.sessions import LIFETIME, REST, Sessions
+from kubelatch.upstream.sessions import LIFETIME, MIN_INTERVAL, Sessions
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, relaying
@@ -164,7 +164,7 @@ async def test_a_server_that_knows_the_session_no_more_is_no_fault(
         assert await there.ask() == 200
         assert await there.ask() == 200
         assert there.resumed == [False, True, False, False]
-        clock.now += REST
+        clock.now += MIN_INTERVAL
         assert await there.ask() == 200
         assert await there.ask() == 200
         assert there.resumed[-2:] == [False, True]

@@ -1,3 +1,3 @@
-"""The way to the API server: dialling, TLS, HTTP/1.1, idle connections.
+"""Connections to the API server: dialling, TLS, HTTP/1.1, idle connections.
 
-It knows where the API server is and who we are there, and nothing of who asks, or why."""
+It knows the API server's address and the proxy's credential, and nothing of clients."""

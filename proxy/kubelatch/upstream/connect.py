@@ -1,8 +1,8 @@
-"""The way to the API server through an HTTP or SOCKS5 proxy (``proxy-url``, ``HTTPS_PROXY``).
+"""Connects to the API server through an HTTP or SOCKS5 proxy (``proxy-url``, ``HTTPS_PROXY``).
 
-What comes out is a transport on which the API server's first byte is the next one; TLS with it
-begins there, and the proxy sees a host name and ciphertext. Plain requests and tunnels take the
-same way, which kubectl proxy does not do for upgrades (kubernetes/kubernetes#120318).
+The result is a transport to the API server, on which TLS with it begins: the proxy sees a host name
+and ciphertext. Plain requests and tunnels use the same proxy; kubectl proxy ignores it for upgrades
+(kubernetes/kubernetes#120318).
 """
 
 import asyncio
@@ -16,30 +16,30 @@ from ..config.addresses import join_host_port
 from ..errors import UpstreamError
 from ..kubeconfig import ProxyAddress
 
-# Of an answer to CONNECT; proxies add a page to a refusal, which nobody reads.
-_MAX_ANSWER: Final = 64 * 1024
+# Bytes of a response to CONNECT; a refusal may have a page as its body.
+_MAX_RESPONSE: Final = 64 * 1024
 
 
 class CutOffError(UpstreamError):
-    """A connection ended while it was being opened: in the TLS handshake, or in the one with a
-    proxy on the way. No byte of a request has been sent: another connection may fare better."""
+    """The connection was closed while it was being opened, in the TLS handshake or by a proxy. No
+    byte of a request has been sent, so the caller may try another connection."""
 
     @classmethod
     def by_proxy(cls, proxy: ProxyAddress) -> "CutOffError":
-        """The proxy has ended it."""
+        """The error for a proxy that closed the connection."""
         error = proxy_error(proxy, "closed the connection")
         return cls(error.message, hint=error.hint, cause=error.cause)
 
 
 class ConnectRequest(asyncio.Protocol):
-    """Asks an HTTP proxy for a connection (RFC 9110 section 9.3.6).
+    """Sends CONNECT to an HTTP proxy (RFC 9110 section 9.3.6).
 
     :attr:`established` resolves to the transport, or raises UpstreamError.
 
     Args:
-        proxy: who is asked.
-        host: the API server.
-        port: its port.
+        proxy: its credentials are sent, if any.
+        host: the API server's name or IP address.
+        port: the API server's port.
     """
 
     def __init__(self, proxy: ProxyAddress, host: str, port: int) -> None:
@@ -66,12 +66,12 @@ class ConnectRequest(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._fail("does not answer CONNECT as HTTP demands")
-        if self._received > _MAX_ANSWER:
-            self._fail("does not end its answer to CONNECT")
+            self._fail("does not respond to CONNECT with valid HTTP")
+        if self._received > _MAX_RESPONSE:
+            self._fail("does not end its response to CONNECT")
 
     def on_headers_complete(self) -> None:
-        """llhttp has read the head; nothing can follow a 2xx, as we speak first."""
+        """Called by llhttp. No bytes can follow a 2xx: the client of TLS sends first."""
         status = self._parser.get_status_code()
         if status < 200 or self._transport is None:
             return
@@ -79,7 +79,7 @@ class ConnectRequest(asyncio.Protocol):
             if not self.established.done():
                 self.established.set_result(self._transport)
         elif status == 407:
-            self._fail("refuses our credentials (407)", "put user:password into the proxy's URL")
+            self._fail("refuses its credentials (407)", "put user:password into the proxy's URL")
         else:
             self._fail(f"will not connect to {self._authority} (status {status})")
 
@@ -88,7 +88,7 @@ class ConnectRequest(asyncio.Protocol):
             self.established.set_exception(CutOffError.by_proxy(self._proxy))
 
     def abort(self) -> None:
-        """Nobody waits any more."""
+        """Cancel :attr:`established`, and close the connection."""
         self.established.cancel()
         if self._transport is not None:
             self._transport.abort()
@@ -102,7 +102,7 @@ class ConnectRequest(asyncio.Protocol):
 
 
 def proxy_error(proxy: ProxyAddress, what: str, hint: str = "") -> UpstreamError:
-    """An error that says which proxy did what."""
+    """An error with the message ``the proxy HOST:PORT`` *what*."""
     return UpstreamError(
         f"the proxy {proxy.host}:{proxy.port} {what}",
         cause="proxy",
@@ -111,12 +111,12 @@ def proxy_error(proxy: ProxyAddress, what: str, hint: str = "") -> UpstreamError
 
 
 async def connect_socks(proxy: ProxyAddress, host: str, port: int) -> socket.socket:
-    """A socket through a SOCKS5 proxy, which resolves the name (RFC 1928).
+    """Connect a socket through a SOCKS5 proxy, which resolves the name (RFC 1928).
 
     Raises:
-        UpstreamError: the proxy cannot be reached, or will not.
+        UpstreamError: the proxy cannot be reached, or refuses.
     """
-    from python_socks import ProxyError  # noqa: PLC0415 -- seldom needed
+    from python_socks import ProxyError  # noqa: PLC0415 -- rarely needed
     from python_socks.async_.asyncio import Proxy  # noqa: PLC0415
 
     try:

@@ -1,8 +1,8 @@
-"""Opening connections to the API server: names, TCP, TLS, each with its time limit.
+"""Opens connections to the API server: name resolution, TCP and TLS, each with a time limit.
 
-One dialler serves plain exchanges and tunnels alike, so that both verify the same certificate
-and take the same route (kubectl proxy has two, and the one for upgrades skips verification in
-some configurations: kubernetes/kubernetes#138381).
+The same dialler serves plain exchanges and tunnels, so that both verify the same certificate and
+use the same proxy. (kubectl proxy has two, and the one for upgrades skips verification in some
+configurations: kubernetes/kubernetes#138381.)
 """
 
 import asyncio
@@ -42,7 +42,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class NoDescriptorsError(UpstreamError):
-    """This process can open no socket just now: 503, since one is free when a client leaves."""
+    """No file descriptors are left. 503, since closing connections free some."""
 
     status = 503
     reason = "ServiceUnavailable"
@@ -52,14 +52,14 @@ class NoDescriptorsError(UpstreamError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where the API server listens, and how it proves who it is.
+    """The API server's address, and how it is verified.
 
     Attributes:
         host: name or IP address, without brackets.
         port: TCP port.
-        context: None for a server of plain HTTP.
-        server_name: what its certificate must name.
-        proxy: the proxy through which it is reached, if any.
+        context: None for plain HTTP.
+        server_name: the name or IP address that its certificate must have.
+        proxy: the proxy to connect through, if any.
     """
 
     host: str
@@ -76,11 +76,11 @@ class Dialer:
     """Opens connections to one address.
 
     Args:
-        address: where to.
-        explain_tls: turns an error of TLS into one that says what is wrong with which file.
-        connect_timeout: seconds for resolving and connecting, and for a proxy on the way to do
-            the same; 0 is for ever.
-        tls_timeout: seconds for the handshake; 0 is for ever.
+        address: the API server's.
+        explain_tls: turns a TLS error into one that explains it.
+        connect_timeout: seconds for resolving and connecting, and again for a proxy to do the
+            same; 0: no limit.
+        tls_timeout: seconds for the handshake; 0: no limit.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Dialer:
         self._tls_timeout = tls_timeout or None
 
     async def dial(self, keepalive: float | None = None) -> Http1Connection:
-        """Open a connection of HTTP/1.1; see :meth:`dial_protocol`."""
+        """Open an HTTP/1.1 connection; see :meth:`dial_protocol`."""
         return await self.dial_protocol(Http1Connection, keepalive)
 
     async def dial_protocol(
@@ -108,13 +108,13 @@ class Dialer:
     ) -> P:
         """Open a connection, ready for its first exchange.
 
-        What is cut while it is being opened is dialled once more: an API server that stops cuts
-        handshakes, and behind a load balancer there is another. Whatever is refused, takes too
-        long or fails verification is not.
+        A connection that is closed while it is being opened is dialled once more: an API server
+        that stops closes connections in the handshake, and a load balancer may have another. After
+        a refusal, a time-out or a failed verification it is not.
 
         Args:
-            make: makes the protocol that speaks on it; gets what explains an error of TLS after
-                the handshake.
+            make: makes the connection's protocol; its argument explains a TLS error that occurs
+                after the handshake.
             keepalive: for a tunnel: seconds of silence before TCP probes the peer; negative:
                 never. None is for plain exchanges.
 
@@ -132,7 +132,7 @@ class Dialer:
         context = self._contexts.current
         if context is None:
             connection = make(self._explain)
-            await self._reach(connection, keepalive)
+            await self._connect(connection, keepalive)
             return connection
         try:
             return await self._dial_tls(make(self._explain), context, keepalive)
@@ -145,7 +145,7 @@ class Dialer:
             connection = await self._dial_tls(make(self._explain), other, keepalive)
         except UpstreamError:
             if other is self.address.context:
-                # OpenSSL says less of what it refuses.
+                # OpenSSL's error has less detail.
                 raise refusal from None
             raise
         self._contexts.current = other
@@ -161,23 +161,23 @@ class Dialer:
             raise UpstreamError(msg, cause="tls-name", hint=hint) from exc
         try:
             async with self._handshakes.slot():
-                await self._reach(tls, keepalive)
+                await self._connect(tls, keepalive)
                 await self._handshake(tls)
         except BaseException as error:
-            # Also when we are cancelled just as it succeeds.
+            # Also if cancelled just as it succeeds.
             tls.abort()
             if isinstance(error, UpstreamError):
                 self._sessions.forget()
             raise
         return connection
 
-    async def _reach(self, protocol: asyncio.Protocol, keepalive: float | None) -> None:
-        """Connect *protocol* to the API server, by the way that is configured."""
+    async def _connect(self, protocol: asyncio.Protocol, keepalive: float | None) -> None:
+        """Connect *protocol* to the API server, through the proxy if one is configured."""
         address, proxy = self.address, self.address.proxy
         if proxy is None:
-            await self._connect(protocol, address.host, address.port, keepalive)
+            await self._connect_tcp(protocol, address.host, address.port, keepalive)
         elif proxy.scheme == "socks5":
-            async with self._proxy_answers(proxy):
+            async with self._proxy_errors(proxy):
                 sock = await connect_socks(proxy, address.host, address.port)
             await _attach(protocol, sock, keepalive)
         else:
@@ -195,13 +195,13 @@ class Dialer:
             except ValueError as exc:
                 raise proxy_error(proxy, "has no name that a certificate could be for") from exc
         try:
-            await self._connect(first, proxy.host, proxy.port, keepalive)
+            await self._connect_tcp(first, proxy.host, proxy.port, keepalive)
         except UpstreamError as error:
             if error.status != UpstreamError.status:
                 raise
             raise proxy_error(proxy, f"cannot be reached: {error.message}") from error
         try:
-            async with self._proxy_answers(proxy):
+            async with self._proxy_errors(proxy):
                 if isinstance(first, TlsTransport):
                     await first.ready
                 return await request.established
@@ -210,8 +210,8 @@ class Dialer:
             raise
 
     @contextlib.asynccontextmanager
-    async def _proxy_answers(self, proxy: ProxyAddress) -> AsyncIterator[None]:
-        """The time that a proxy has, and its faults in our words."""
+    async def _proxy_errors(self, proxy: ProxyAddress) -> AsyncIterator[None]:
+        """Limit the time that the proxy takes, and turn its errors into UpstreamError."""
         try:
             async with asyncio.timeout(self._connect_timeout):
                 yield
@@ -251,15 +251,15 @@ class Dialer:
     def _explain(self, error: ssl.SSLError) -> UpstreamError:
         return self._explain_tls(error, self.address.server_name)
 
-    async def _connect(
+    async def _connect_tcp(
         self, protocol: asyncio.Protocol, host: str, port: int, keepalive: float | None
     ) -> None:
-        """Connect *protocol* to a host, at whichever of its addresses answers first."""
+        """Connect *protocol* to the first address of a host that accepts (RFC 8305)."""
         loop, where = asyncio.get_running_loop(), join_host_port(host, port)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 if parse_ip(host.partition("%")[0]) is not None:
-                    # Nothing to look up or to choose from: a fifth of the time.
+                    # Without look-up and Happy Eyeballs it takes a fifth of the time.
                     transport, _ = await loop.create_connection(lambda: protocol, host, port)
                     if not transport.is_closing():
                         configure(transport.get_extra_info("socket"), keepalive)
@@ -280,7 +280,7 @@ class Dialer:
         except (socket.gaierror, UnicodeError) as exc:
             if not _descriptors_left():
                 raise _no_descriptors(where) from exc
-            # A name that is no name at all fails at its encoding.
+            # A name that is not valid raises UnicodeError.
             why = exc.strerror if isinstance(exc, OSError) else "not a host name"
             msg = f"cannot resolve {host}: {why}"
             raise UpstreamError(
@@ -291,7 +291,7 @@ class Dialer:
 
 
 async def _attach(protocol: asyncio.Protocol, sock: socket.socket, keepalive: float | None) -> None:
-    """Give a connected socket to a protocol."""
+    """Connect a protocol to a connected socket."""
     try:
         configure(sock, keepalive)
         await asyncio.get_running_loop().create_connection(lambda: protocol, sock=sock)
@@ -308,7 +308,7 @@ def _no_descriptors(address: str) -> NoDescriptorsError:
 
 
 def _descriptors_left() -> bool:
-    """A look-up that fails for want of them says anything else, such as ``EBUSY`` (glibc)."""
+    """Whether a socket can be opened. A look-up without one reports other errors (glibc: EBUSY)."""
     try:
         socket.socket().close()
     except OSError as exc:
@@ -328,6 +328,6 @@ def _connect_error(address: str, exc: OSError) -> UpstreamError:
         return UpstreamTimeoutError(
             f"connecting to {address} timed out", cause="connect-timeout", hint=hint
         )
-    # Not the error's own text: it holds the addresses behind the name.
+    # Not the error's own text: it has the IP addresses.
     why = os.strerror(exc.errno) if exc.errno else "no address answers"
     return UpstreamError(f"cannot connect to {address}: {why}", cause="connect", hint=hint)

@@ -1,6 +1,7 @@
-"""A :class:`Transport` without a network, for tests of what stands above the seam.
+"""A :class:`Transport` without a network, for tests of its callers.
 
-A test scripts what its streams deliver, or drives them, and sees what was sent and is held back.
+A test scripts what the streams deliver, or calls :meth:`FakeStream.deliver`, and inspects what was
+sent and what is still pending.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from ..http1.response import BodyKind, Receiver, ResponseHead
 from .request import UpstreamRequest
 
 Step = ResponseHead | bytes | list[tuple[bytes, bytes]] | UpstreamError
-"""Of a response: a head, a piece of the body, the end with its trailers, or an error."""
+"""Part of a response: a head, a piece of the body, the end with its trailers, or an error."""
 
 
 def head(status: int, fields: Pairs = (), body: BodyKind = BodyKind.CHUNKED) -> ResponseHead:
@@ -29,10 +30,10 @@ class FakeStream:
     """See :class:`Stream`.
 
     Attributes:
-        request: what it was started with, with *authorization*; None before.
-        body: what has been sent of the request's body; *ended*: it is whole.
-        paused: the response is held back; *pending* is still to be delivered.
-        outcome: how the exchange left it: ``release``, ``close``, ``abort``, ``reset``, or empty.
+        request: as passed to :meth:`start`, as is *authorization*; None before.
+        body: the request's body as far as it has been sent; *ended*: it is complete.
+        paused: reading is paused; *pending* is still to be delivered.
+        outcome: how the exchange ended it: ``release``, ``close``, ``abort``, ``reset``, or empty.
     """
 
     def __init__(self, transport: "FakeTransport", *, reused: bool) -> None:
@@ -56,7 +57,7 @@ class FakeStream:
             self.deliver(*self._transport.scripts.popleft())
 
     def deliver(self, *steps: Step) -> None:
-        """Deliver *steps* in the loop's next turn, as one read; once the stream is not paused."""
+        """Deliver *steps* in the event loop's next iteration, as one read; later if paused."""
         self.pending += steps
         asyncio.get_running_loop().call_soon(self._deliver)
 
@@ -79,7 +80,7 @@ class FakeStream:
             flush.on_flush()
 
     def stall(self) -> None:
-        """Take no more bytes: :meth:`drain` waits, until the exchange is over."""
+        """Accept no more bytes: :meth:`drain` waits until the exchange is over."""
         self._writable.clear()
         if self._receiver is not None:
             self._receiver.on_pause_writing()
@@ -102,29 +103,29 @@ class FakeStream:
         self.paused = False
         self.deliver()
 
-    def _leave(self, outcome: str) -> None:
+    def _end(self, outcome: str) -> None:
         if not self.outcome and outcome == "release" and not self._transport.closed:
             self._transport.idle += 1
         self.outcome = self.outcome or outcome
         self._receiver = None
         self._writable.set()
 
-    release = partialmethod(_leave, "release")
-    close = partialmethod(_leave, "close")
-    abort = partialmethod(_leave, "abort")
-    reset = partialmethod(_leave, "reset")
+    release = partialmethod(_end, "release")
+    close = partialmethod(_end, "close")
+    abort = partialmethod(_end, "abort")
+    reset = partialmethod(_end, "reset")
 
 
 class FakeTransport:
     """See :class:`Transport`.
 
     Args:
-        scripts: what the streams that are started next deliver by themselves, one after another.
+        scripts: the responses of the streams that are started, in order.
 
     Attributes:
         streams: those that have been started.
-        refusal: why none can be opened, or None.
-        idle: how many that have served before can be taken; once *closed*, none is kept.
+        refusal: the error of :meth:`open`, or None.
+        idle: how many reused streams can be taken; once *closed*, none is kept.
     """
 
     def __init__(self, *scripts: Sequence[Step]) -> None:

@@ -1,4 +1,4 @@
-"""A request of our own to the API server, with its whole answer: for checks, not for traffic."""
+"""Sends one of the proxy's own requests to the API server, for checks."""
 
 import asyncio
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ async def fetch(
     """Send one request with the generation's credential, on a connection of its own.
 
     Args:
-        generation: where to, and as whom.
+        generation: the API server and the credential.
         method: HTTP method.
         target: path and query.
-        body: JSON, if any.
-        timeout: seconds for everything.
+        body: JSON, or empty.
+        timeout: seconds in total.
 
     Raises:
         CredentialError: there is no credential.
-        UpstreamError: there is no whole answer.
+        UpstreamError: there is no complete response.
     """
     receiver = _Collector()
     try:
@@ -50,7 +50,7 @@ async def fetch(
             finally:
                 stream.abort()
     except TimeoutError as exc:
-        msg = f"no answer to {method} {target} within {timeout:g} s"
+        msg = f"no response to {method} {target} within {timeout:g} s"
         raise UpstreamTimeoutError(msg) from exc
 
 
@@ -75,7 +75,7 @@ def _request(generation: Generation, method: str, target: str, body: bytes) -> U
 
 
 class _Collector:
-    """Gathers an answer."""
+    """Collects a response; see :class:`Receiver`."""
 
     def __init__(self) -> None:
         self.response: asyncio.Future[FetchedResponse] = asyncio.get_running_loop().create_future()
@@ -83,7 +83,7 @@ class _Collector:
         self._body = bytearray()
 
     def on_informational(self, head: ResponseHead) -> None:
-        """Not of interest."""
+        """Ignore it."""
 
     def on_head(self, head: ResponseHead) -> None:
         self._status = head.status
@@ -92,7 +92,7 @@ class _Collector:
         self._body += data
         if len(self._body) > _MAX_BODY:
             self.on_error(
-                UpstreamError("the answer is over 1 MiB", cause="bad-answer"), stale=False
+                UpstreamError("the response is over 1 MiB", cause="bad-answer"), stale=False
             )
 
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
@@ -100,13 +100,13 @@ class _Collector:
             self.response.set_result(FetchedResponse(self._status, bytes(self._body)))
 
     def on_flush(self) -> None:
-        """The end is what counts."""
+        """Wait for the end."""
 
     def on_upgraded(self, head: ResponseHead, early: bytes) -> None:
-        self.on_error(UpstreamError("an answer with status 101", cause="bad-answer"), stale=False)
+        self.on_error(UpstreamError("a response with status 101", cause="bad-answer"), stale=False)
 
     def on_tunnel_data(self, data: bytes) -> None:
-        """Never comes."""
+        """Never called."""
 
     def on_tunnel_eof(self) -> bool:
         return False

@@ -1,8 +1,8 @@
-"""One immutable answer to "where is the API server, and who are we there".
+"""An immutable set of upstream address, TLS and credential source.
 
 A change of kubeconfig, certificate or CA makes a new generation; exchanges keep the one they
-began with. The only thing that moves within one is the credential, whose certificate, if it
-has one, decides which connections may carry it.
+started with. Only the credential changes within one; its certificate, if any, determines which
+connections may carry it.
 """
 
 import asyncio
@@ -31,19 +31,19 @@ class Upstream:
     Attributes:
         host: name or IP address, without brackets.
         port: TCP port.
-        server_name: what its certificate must name.
+        server_name: the name or IP address that its certificate must have.
         host_header: the value of ``Host``.
-        path_prefix: put before every target; no slash at its end.
-        mount: where clients find its paths; no slash at its end.
+        path_prefix: the path of the server's URL, without a trailing slash.
+        mount: the path under which clients find the API, without a trailing slash.
         context: makes the TLS context for a client certificate; None for plain HTTP.
-        explain_tls: turns an error of TLS into one people can act on.
+        explain_tls: turns a TLS error into one that explains it.
         identity: ``Impersonate-*`` fields.
-        proxy: the proxy through which it is reached, if any.
-        request_timeout: seconds that a request may take; watches, logs, proxied services and
-            tunnels are exempt; 0 is for ever.
-        connect_timeout: seconds for finding and reaching it; 0 is for ever.
-        tls_timeout: seconds for the handshake; 0 is for ever.
-        compression: gzip may be asked for on behalf of clients that do not choose.
+        proxy: the proxy to connect through, if any.
+        request_timeout: seconds for a request; watches, logs, proxied services and tunnels are
+            exempt; 0: no limit.
+        connect_timeout: seconds for resolving and connecting; 0: no limit.
+        tls_timeout: seconds for the handshake; 0: no limit.
+        compression: request gzip for clients that send no ``Accept-Encoding``.
     """
 
     host: str
@@ -63,7 +63,7 @@ class Upstream:
 
 
 class GenerationSource(Protocol):
-    """Where the current generation is had."""
+    """Provides the current generation."""
 
     def current(self) -> "Generation":
         """The generation for an exchange that begins now."""
@@ -71,7 +71,7 @@ class GenerationSource(Protocol):
 
 
 class Renewed(NamedTuple):
-    """What to try after a 401."""
+    """What to send the request again with, after a 401."""
 
     generation: "Generation"
     credential: Credential
@@ -81,13 +81,13 @@ class Generation:
     """See the module.
 
     Args:
-        upstream: where, and how to verify it.
-        credentials: who we are.
-        transports: makes the way to the upstream; one for each identity.
+        upstream: the API server.
+        credentials: the credential source.
+        transports: makes a transport; there is one for each client certificate.
 
     Attributes:
-        look: looks at the files now, and returns the generation that they make; None where
-            nobody follows them.
+        reload: reads changed files now, and returns the current generation; None if files are
+            not followed.
     """
 
     def __init__(
@@ -105,37 +105,37 @@ class Generation:
         )
         self._certificate: ClientCertificate | None = None
         self._pool: Transport | None = None
-        # Without a certificate, where the other one has any.
+        # For clients' own credentials, if the other pool has a certificate.
         self._clients_pool: Transport | None = None
         self._credential: Credential | None = None
         self._authorization = b""
         self._closed = False
-        # Exchanges that wait for a credential just now.
+        # How many exchanges wait for a credential.
         self._waiting = 0
         self._rejections: set[asyncio.Task[Renewed | None]] = set()
         self.reload: Callable[[], Awaitable[Generation]] | None = None
-        self._quiet = asyncio.Event()
+        self._waiter_done = asyncio.Event()
 
     def current(self) -> "Generation":
-        """Itself: a proxy that never reloads has one generation."""
+        """This generation: the only one of a proxy that never reloads."""
         return self
 
     def transport(self, credential: Credential) -> Transport:
-        """The way to the upstream for requests that *credential* authenticates.
+        """The transport for requests with *credential*.
 
-        A client's own never shares one with our certificate: Kubernetes takes a certificate for
-        who it is that asks, and does not look at the token (kube-apiserver's authenticators, in
-        kubernetes/pkg/kubeapiserver/authenticator/config.go, are asked in that order).
+        A client's own credential is never sent on a connection with the proxy's certificate: the
+        API server authenticates by certificate first, and would ignore the token
+        (kubernetes/pkg/kubeapiserver/authenticator/config.go).
 
         Raises:
-            ConfigError: its certificate or key cannot be used.
+            ConfigError: the credential's certificate or key cannot be used.
         """
         if credential is CLIENT_SUPPLIED and (self._pool is None or self._certificate is not None):
             if self._clients_pool is None:
                 self._clients_pool = self._new_pool(None, self._explain_without_certificate)
             return self._clients_pool
         certificate = credential.certificate
-        # A source hands out the same object until the certificate changes.
+        # A source returns the same object until the certificate changes.
         if self._pool is None or certificate is not self._certificate:
             pool = self._new_pool(certificate, self.upstream.explain_tls)
             if self._pool is not None:
@@ -145,12 +145,12 @@ class Generation:
 
     @property
     def idle(self) -> int:
-        """How many connections wait for work."""
+        """The number of idle connections."""
         return sum(pool.idle for pool in (self._pool, self._clients_pool) if pool is not None)
 
     def authorization(self, credential: Credential) -> bytes:
         """The value of ``Authorization`` for *credential*; empty if it has none, or if the upstream
-        speaks plain HTTP, over which no secret of ours is sent."""
+        uses plain HTTP, over which none of the proxy's credentials is sent."""
         if credential is not self._credential:
             self._credential = credential
             self._authorization = b""
@@ -159,39 +159,39 @@ class Generation:
         return self._authorization
 
     def shares_heads_with(self, other: "Generation") -> bool:
-        """A request's head that was made for the other one is right here, but for its credential:
-        address, path and identity are the same."""
-        ours, theirs = self.upstream, other.upstream
+        """Whether request heads are the same but for the credential: same address, path prefix and
+        impersonation."""
+        one, two = self.upstream, other.upstream
         return (
-            ours.host_header == theirs.host_header
-            and ours.identity == theirs.identity
-            and ours.path_prefix == theirs.path_prefix
-            and (ours.context is None) == (theirs.context is None)
+            one.host_header == two.host_header
+            and one.identity == two.identity
+            and one.path_prefix == two.path_prefix
+            and (one.context is None) == (two.context is None)
         )
 
     @property
     def impersonating(self) -> bool:
-        """Requests are made in another user's name."""
+        """Whether requests impersonate a user."""
         return bool(self.upstream.identity)
 
     async def credential(self) -> Credential:
-        """What authenticates us now.
+        """The current credential; waits for one if necessary.
 
         Raises:
-            CredentialError: nothing does, and why.
+            CredentialError: there is none.
         """
         credential = self.credentials.cached()
         if credential is None:
-            with self._waits():
+            with self._waiter():
                 credential = await self.credentials.get()
         return credential
 
     async def renewed(self, rejected: Credential) -> Renewed | None:
-        """Another credential than the API server answered 401 to; None if there is none.
+        """Another credential than *rejected*, to which the API server responded 401, or None.
 
-        The files are looked at first: somebody may have logged in again.
+        Changed files are read first: the user may have logged in again.
         """
-        with self._waits():
+        with self._waiter():
             current = await self.reload() if self.reload is not None else self
             if current is not self:
                 try:
@@ -204,7 +204,7 @@ class Generation:
         return Renewed(current, credential_or_none) if credential_or_none is not None else None
 
     def invalidate_later(self, rejected: Credential) -> None:
-        """Say that the API server answered 401 to it, for the sake of the requests to come."""
+        """Renew *rejected*, to which the API server responded 401, for later requests."""
         task = asyncio.get_running_loop().create_task(
             self.renewed(rejected), name="kubelatch invalidate"
         )
@@ -212,10 +212,10 @@ class Generation:
         task.add_done_callback(self._rejections.discard)
 
     def prepare(self, certificate: ClientCertificate | None) -> None:
-        """Make the pool for this client certificate, before any request needs it.
+        """Make the pool for this client certificate before the first request needs it.
 
-        What is read and decoded for it takes a while; any thread may do this, once, before the
-        generation is in use.
+        Reading and decoding files takes a while. Call it at most once, before the generation is in
+        use; any thread may.
 
         Raises:
             ConfigError: the CA, certificate or key cannot be used.
@@ -224,16 +224,16 @@ class Generation:
         self._pool, self._certificate = pool, certificate
 
     async def retire(self) -> None:
-        """Close what is idle now, the rest when its exchange ends, and the credential's source
-        when nobody waits for it any more."""
+        """Close idle connections now, the others when their exchange ends, and the credential
+        source when no exchange waits for it any more."""
         self._close_pools()
         while self._waiting:
-            self._quiet.clear()
-            await self._quiet.wait()
+            self._waiter_done.clear()
+            await self._waiter_done.wait()
         await self.credentials.close()
 
     async def close(self) -> None:
-        """Close at once whatever is idle or waited for. May be repeated."""
+        """Close idle connections and cancel what exchanges wait for. Idempotent."""
         self._close_pools()
         for task in self._rejections:
             task.cancel()
@@ -246,25 +246,25 @@ class Generation:
                 pool.close()
 
     @contextlib.contextmanager
-    def _waits(self) -> Iterator[None]:
+    def _waiter(self) -> Iterator[None]:
         self._waiting += 1
         try:
             yield
         finally:
             self._waiting -= 1
-            self._quiet.set()
+            self._waiter_done.set()
 
     def _explain_without_certificate(self, error: ssl.SSLError, name: str) -> UpstreamError:
-        found = self.upstream.explain_tls(error, name)
+        explained = self.upstream.explain_tls(error, name)
         silent = (error.reason or "").endswith("HANDSHAKE_FAILURE")
-        if found.cause != "tls-client-cert" and not silent:
-            return found
+        if explained.cause != "tls-client-cert" and not silent:
+            return explained
         return UpstreamError(
-            f"{name} takes no connection without a client certificate",
-            hint="The request has a credential of its own, so that of the kubeconfig's user does "
-            "not go with it: send the request without Authorization, or start the proxy with "
+            f"{name} requires a client certificate",
+            hint="The request has a credential of its own, so that of the kubeconfig's user is not "
+            "sent: send the request without Authorization, or start the proxy with "
             "--client-auth=replace.",
-            cause=found.cause,
+            cause=explained.cause,
         )
 
     def _new_pool(

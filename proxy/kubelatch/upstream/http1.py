@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection to the API server: the :class:`Stream` of one exchange at a time.
 
-Bytes of a response go to a :class:`Receiver` in the callback that brought them; nothing is queued
-here. What the bytes mean is :class:`ResponseReader`'s work; what their end means is decided here.
-It knows nothing of clients, credentials or Kubernetes.
+The bytes of a response are delivered to a :class:`Receiver` in the callback that received them;
+nothing is queued here. :class:`ResponseReader` parses them; this module handles the connection's
+end. It knows nothing of clients, credentials or Kubernetes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from .request import UpstreamRequest
 from .tcp import allow_stalls
 from .unread import unread_bytes
 
-# Enough for one TLS record batch; what does not fit waits in the sender.
+# Enough for one batch of TLS records; beyond it the sender waits.
 WRITE_BUFFER_HIGH: Final = 256 * 1024
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
@@ -30,22 +30,22 @@ class Http1Connection(asyncio.Protocol):
     """See the module.
 
     Args:
-        explain: says what a TLS error after the handshake means, such as a certificate of ours
-            that the upstream refuses.
+        explain: explains a TLS error that occurs after the handshake, such as a refused client
+            certificate.
 
     Attributes:
         transport: None before the connection is made and after it is lost.
         closed: the connection is lost.
-        exchanges: how many it has carried to their end.
-        on_release: takes the connection back after each exchange; None: it is closed.
-        idle_since: when the last of them ended, on ``time.monotonic``'s clock.
+        exchanges: how many exchanges have ended on it.
+        on_release: called after each exchange; None: the connection is closed then.
+        idle_since: when the last exchange ended, as ``time.monotonic``.
     """
 
     __slots__ = (
         "_chunked",
         "_drained",
         "_explain",
-        "_loss",
+        "_lost_by",
         "_reader",
         "_receiver",
         "_stallable",
@@ -72,8 +72,8 @@ class Http1Connection(asyncio.Protocol):
         self._chunked = False
         self._writing_paused = False
         self._drained: asyncio.Future[None] | None = None
-        # Why the connection was lost, for an exchange that begins after it.
-        self._loss: Exception | None = None
+        # Why the connection was lost, for an exchange that starts later.
+        self._lost_by: Exception | None = None
 
     def start(
         self, request: UpstreamRequest, authorization: bytes, receiver: Receiver, body: bytes | None
@@ -82,12 +82,12 @@ class Http1Connection(asyncio.Protocol):
         self._receiver = receiver
         self._reader.begin(receiver, head_only=request.method == "HEAD")
         if self.transport is None:
-            self._broken_off(self._loss)
+            self._closed_early(self._lost_by)
             return
         data = _head(request, authorization)
         self._chunked = request.chunked
         if body is None:
-            # The upstream may leave this request unread for as long as it likes.
+            # The upstream may read an upload as slowly as it likes.
             self._stallable = True
             allow_stalls(self.transport, True)
         elif request.chunked:
@@ -133,12 +133,12 @@ class Http1Connection(asyncio.Protocol):
 
     @property
     def reused(self) -> bool:
-        """It has carried an exchange before."""
+        """Whether it has carried an exchange before."""
         return self.exchanges > 0
 
     @property
     def reusable(self) -> bool:
-        """It may carry another exchange."""
+        """Whether it may carry another exchange."""
         return self._usable and self._reader.persistent
 
     @property
@@ -154,7 +154,7 @@ class Http1Connection(asyncio.Protocol):
             self.close()
 
     def finish(self) -> bool:
-        """End the exchange; True if the connection can carry another."""
+        """End the exchange. Returns whether the connection can carry another."""
         self._receiver = None
         self._reader.forget()
         self.exchanges += 1
@@ -165,7 +165,7 @@ class Http1Connection(asyncio.Protocol):
             self.transport is not None
             and self.reusable
             and self._reader.complete
-            # A request that nobody has read is no good beginning for the next.
+            # The upstream must have read this request before the next one.
             and not self.transport.get_write_buffer_size()
         )
 
@@ -184,7 +184,7 @@ class Http1Connection(asyncio.Protocol):
             self.transport.abort()
 
     def reset(self) -> None:
-        """See :class:`Stream`: by TCP reset, as the end of a tunnel's bytes says nothing else."""
+        """See :class:`Stream`. A TCP reset, since a FIN would be a clean end of the tunnel."""
         if self.transport is not None:
             linger_zero(self.transport)
         self.abort()
@@ -196,7 +196,7 @@ class Http1Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         receiver, reader = self._receiver, self._reader
         if receiver is None:
-            # An answer nobody asked for, such as a 408 on an idle connection.
+            # A response without a request, such as a 408 on an idle connection.
             self.close()
         elif reader.switched:
             receiver.on_tunnel_data(data)
@@ -219,8 +219,8 @@ class Http1Connection(asyncio.Protocol):
                 if self._reader.end():
                     receiver.on_flush()
                 else:
-                    # Without waiting for a close, which would first send what is buffered.
-                    self._broken_off(None)
+                    # At once: a close would first send what is buffered.
+                    self._closed_early(None)
         self._usable = False
         return False
 
@@ -232,14 +232,14 @@ class Http1Connection(asyncio.Protocol):
         self.closed = True
         self._usable = False
         self.transport = None
-        self._loss = exc
+        self._lost_by = exc
         self.resume_writing()
         if self._receiver is None:
             return
         if self._reader.switched:
             self._fail(UpstreamError("the API server cut the stream", cause="reset"))
         elif not self._reader.complete:
-            self._broken_off(exc)
+            self._closed_early(exc)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -254,18 +254,18 @@ class Http1Connection(asyncio.Protocol):
         if self._receiver is not None and not self.closed:
             self._receiver.on_resume_writing()
 
-    def _broken_off(self, exc: Exception | None) -> None:
-        """The connection ended before the answer did."""
+    def _closed_early(self, exc: Exception | None) -> None:
+        """Fail: the connection was closed before the end of the response."""
         if isinstance(exc, ssl.SSLError):
             self._fail(self._explain(exc))
         elif self._reader.head is not None:
-            self._fail(UpstreamError("the API server cut its answer short", cause="truncated"))
+            self._fail(UpstreamError("the API server cut its response short", cause="truncated"))
         elif self._reader.begun:
-            msg = "the API server closed the connection within its answer"
+            msg = "the API server closed the connection within its response"
             self._fail(UpstreamError(msg, cause="truncated"))
         else:
             why = f" ({os.strerror(exc.errno)})" if isinstance(exc, OSError) and exc.errno else ""
-            msg = f"the API server closed the connection before answering{why}"
+            msg = f"the API server closed the connection before responding{why}"
             self._fail(UpstreamError(msg, cause="reset"), stale=self.reused)
 
     def _fail(self, error: UpstreamError, *, stale: bool = False) -> None:
@@ -276,7 +276,7 @@ class Http1Connection(asyncio.Protocol):
 
 
 def _head(request: UpstreamRequest, authorization: bytes) -> bytes:
-    """The head for HTTP/1.1; *authorization* is the value of that field, or empty."""
+    """The HTTP/1.1 head; *authorization* is the value of that field, or empty."""
     start = request.http1
     if start is None:
         fields = [*request.fields]
@@ -284,7 +284,7 @@ def _head(request: UpstreamRequest, authorization: bytes) -> bytes:
             fields.append((b"Transfer-Encoding", b"chunked"))
         if request.upgrade:
             fields += [(b"Connection", b"Upgrade"), (b"Upgrade", request.upgrade)]
-        # Last, for nothing of the client's to replace it.
+        # Last, so that no field of the client's replaces one of them.
         fields += [(b"Host", request.authority), *request.identity]
         start = request.http1 = writer.request_start(request.method, request.target, fields)
     if authorization:
@@ -293,7 +293,7 @@ def _head(request: UpstreamRequest, authorization: bytes) -> bytes:
 
 
 def linger_zero(transport: asyncio.BaseTransport) -> None:
-    """Make the coming close of a transport a TCP reset, where it is TCP."""
+    """Make the transport's close a TCP reset, if it is TCP."""
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

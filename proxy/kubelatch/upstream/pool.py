@@ -1,8 +1,8 @@
-"""Idle connections to one API server, and the opening of new ones.
+"""A pool of connections to one API server.
 
-There is no cap on concurrency: every watch holds a connection of its own for as long as it
-lives, and a cap would starve whoever comes after (linkerd/linkerd#2251). The last used
-connection is taken first: its TLS state is warm and the others may grow old and go.
+Concurrency is not limited: every watch occupies a connection for as long as it lasts, and a limit
+would block later requests (linkerd/linkerd#2251). The connection used last is taken first, so that
+the others can expire.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Final
 from .dial import Dialer
 from .http1 import Http1Connection
 
-# net/http's default idle time, and kube-apiserver closes idle connections after 180 s: we
-# forget them before it does, so that a stale one is rare.
+# net/http's default. kube-apiserver closes idle connections after 180 s; closing them earlier
+# makes stale ones rare.
 IDLE_SECONDS: Final = 90.0
-# kubectl keeps 25; a burst of 64 clients should find its connections again.
+# kubectl keeps 25; a burst of 64 clients should find its connections in the pool.
 MAX_IDLE: Final = 128
 
 
@@ -25,8 +25,8 @@ class Pool:
 
     Args:
         dialer: opens connections.
-        max_idle: how many unused connections are kept.
-        idle_seconds: how long an unused connection is kept.
+        max_idle: how many idle connections are kept.
+        idle_seconds: how long an idle connection is kept.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """How many connections wait for work; not those that the upstream has closed since."""
+        """The number of idle connections that the upstream has not closed."""
         return sum(connection.reusable for connection in self._idle)
 
     def take(self) -> Http1Connection | None:
@@ -69,7 +69,7 @@ class Pool:
         return connection
 
     def _release(self, connection: Http1Connection) -> None:
-        """Keep a connection whose exchange is over, if it can carry another."""
+        """Keep a connection whose exchange has ended, if it can be reused."""
         if not connection.finish() or self._closed or len(self._idle) >= self._max_idle:
             connection.close()
             return
@@ -80,12 +80,7 @@ class Pool:
             self._sweeper = loop.call_later(self._idle_seconds / 3, self._sweep)
 
     def drop_idle(self, before: float = math.inf) -> None:
-        """Close what is idle now: one that was used later turned out dead, and so these are likely
-        to be, as after the API server's restart or a change of networks.
-
-        Args:
-            before: a time of ``time.monotonic``; what was used after it is kept.
-        """
+        """See :class:`Transport`."""
         idle, self._idle = self._idle, []
         for connection in idle:
             if connection.idle_since < before:
@@ -94,7 +89,7 @@ class Pool:
                 self._idle.append(connection)
 
     def close(self) -> None:
-        """Close what is idle now, and whatever comes back later. May be repeated."""
+        """See :class:`Transport`."""
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()

@@ -1,7 +1,6 @@
-"""The request as the upstream gets it: one builder for plain requests and upgrades.
+"""The upstream request: one builder for plain requests and upgrades.
 
-That both go through the same code is the point: kubectl proxy cleans the header fields of
-plain requests only.
+Both use the same code, whereas kubectl proxy cleans the header fields of plain requests only.
 """
 
 from typing import Final
@@ -13,35 +12,35 @@ _EXPECTS_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class UpstreamRequest:
-    """A request's head, all but the credential, for any version of HTTP; it may be sent many times.
+    """A request's head without the credential, for any version of HTTP; it may be sent repeatedly.
 
     Args:
         method: as the client sent it.
         target: origin-form, byte for byte.
         fields: the client's header fields, sorted.
-        path_prefix: the server's path, put before the target.
+        path_prefix: the path of the server's URL.
         authority: the upstream's host and port, as ``Host`` or ``:authority`` names it.
         identity: ``Impersonate-*`` fields.
-        compression: gzip may be asked for on the client's behalf.
+        compression: request gzip if the client did not choose.
         peer: the client's IP address, or empty.
-        user_agent: our own name, for clients that give none.
-        own_credential: one of ours is added; False: the client has brought one itself.
+        user_agent: the proxy's own, for clients that send none.
+        own_credential: the proxy's credential is added; False: the client sends its own.
         chunked: its body is chunked.
         upgrade: the protocol to switch to, as the client wrote it, or empty.
 
     Attributes:
         method: HTTP method.
-        target: what is asked for, with the server's path before it.
+        target: with the path prefix.
         authority: the upstream's host and port.
-        fields: the header fields that go upstream, but for ``Authorization``, the authority,
-            :attr:`identity`, and what belongs to a version of HTTP: framing and ``Connection``.
-        identity: ``Impersonate-*`` fields; they go last, for nothing of the client's to replace.
-        chunked: the body's length is not known beforehand.
+        fields: the header fields, without ``Authorization``, the authority, :attr:`identity`, and
+            fields of one HTTP version: framing and ``Connection``.
+        identity: ``Impersonate-*`` fields; sent last, so that no client field replaces them.
+        chunked: the body's length is unknown.
         upgrade: the protocol to switch to, as the client wrote it, or empty.
-        expect: what the client expects, lower case.
-        own_credential: it carries a credential of ours; False: the client brought one.
-        gzip: compression is asked for on the client's behalf.
-        http1: the head in HTTP/1.1, once it has been written; not the credential.
+        expect: the client's ``Expect``, lower case.
+        own_credential: the proxy's credential is added; False: the client sends its own.
+        gzip: the proxy requests gzip, and decompresses the response.
+        http1: the HTTP/1.1 head without the credential, cached when first sent.
     """
 
     __slots__ = (
@@ -80,8 +79,8 @@ class UpstreamRequest:
         self.upgrade = upgrade
         self.authority = authority
         self.expect = fields.expect
-        # Go's transport asks for gzip on the client's behalf only where it can undo it
-        # (net/http Transport.roundTrip): no Range, no HEAD, nothing chosen by the client.
+        # Go's transport requests gzip itself only if it can decompress the response
+        # (net/http Transport.roundTrip): no Range, no HEAD, no Accept-Encoding of the client's.
         self.gzip = compression and not fields.encodings and not upgrade and method != "HEAD"
         self.own_credential = own_credential
         self.fields = [*fields.kept, *self._own_fields(fields, peer, user_agent)]
@@ -107,6 +106,6 @@ class UpstreamRequest:
         if fields.content_length is not None:
             own.append((b"Content-Length", fields.content_length))
         elif self.method in _EXPECTS_BODY and not self.upgrade:
-            # RFC 9110 section 8.6; some front ends answer 411 without it.
+            # RFC 9110 section 8.6; some servers respond 411 without it.
             own.append((b"Content-Length", b"0"))
         return own

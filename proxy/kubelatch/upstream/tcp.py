@@ -1,8 +1,8 @@
-"""How TCP is to notice that the API server, or the network before it, has died.
+"""TCP options to detect that the API server, or the network, has died.
 
-Nothing tells a dead peer from a silent one but time. A peer that says nothing is probed; one that
-acknowledges nothing of what was sent is given up sooner than the quarter of an hour that Linux
-would go on. It knows nothing of HTTP, and what a system does not have is left out.
+A silent peer is probed (keep-alive). A peer that does not acknowledge data is given up after 45
+seconds, where Linux would retransmit for a quarter of an hour. Options that a system does not have
+are skipped.
 """
 
 import asyncio
@@ -10,19 +10,18 @@ import contextlib
 import socket
 from typing import Final
 
-# Between probes, and how many of them may stay without an answer.
+# The time between probes, and how many may remain unanswered.
 _KEEPALIVE_SECONDS: Final = 30.0
 _KEEPALIVE_PROBES: Final = 3
-# A peer that acknowledges nothing for this long is gone: as HTTP/2 pings tell kubectl
-# (30 s of silence, then 15 s for the answer).
+# As long as kubectl's HTTP/2 pings take to detect it: 30 s of silence, then 15 s for the response.
 _USER_TIMEOUT_MS: Final = 45_000
 
 
 def configure(sock: socket.socket, keepalive: float | None) -> None:
-    """Set the options of a connected socket.
+    """Set the options of a connected TCP socket.
 
     Args:
-        sock: TCP.
+        sock: the socket.
         keepalive: for a tunnel: seconds of silence before the peer is probed; negative: never.
             None is for plain exchanges.
     """
@@ -42,11 +41,10 @@ def configure(sock: socket.socket, keepalive: float | None) -> None:
 
 
 def allow_stalls(transport: asyncio.BaseTransport, allowed: bool) -> None:
-    """Say whether the peer may leave what is sent unread for long.
+    """Set whether the peer may leave data unread without being given up.
 
-    Linux counts a peer that is alive and does not read for so long as gone too, since 5.11
-    (``tcp_probe_timer``). A tunnel is always allowed that: a remote command reads its input when
-    it likes; and so is an upload.
+    Since 5.11 (``tcp_probe_timer``) Linux also gives up a peer that is alive and does not read for
+    that long. Tunnels and uploads allow it: a remote command reads its input when it likes.
     """
     sock = transport.get_extra_info("socket")
     if sock is not None:

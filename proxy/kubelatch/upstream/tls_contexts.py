@@ -1,8 +1,7 @@
-"""Which TLS context verifies the server of one pool: OpenSSL's, or one that does it as Go does.
+"""The TLS contexts of one pool: OpenSSL's, and one that verifies as Go does.
 
-OpenSSL is asked first, and from then on whichever was last satisfied. Either verifies all that
-the server shows to it, within the handshake, so that a server gains nothing by showing something
-else to each.
+The first connection uses OpenSSL's, a later one the context that last succeeded. Each verifies the
+whole chain within its own handshake, so that a server gains nothing by sending each another chain.
 """
 
 import asyncio
@@ -15,56 +14,56 @@ class TlsContexts:
     """See the module.
 
     Args:
-        own: the context that was configured; None for plain HTTP.
+        configured: the configured context; None for plain HTTP.
 
     Attributes:
-        current: the one to use for the next connection.
+        current: the context for the next connection.
     """
 
-    def __init__(self, own: TlsContext | None) -> None:
-        self.current = own
-        self._own = own
+    def __init__(self, configured: TlsContext | None) -> None:
+        self.current = configured
+        self._configured = configured
         self._go: TlsContext | None = None
         self._proxy: TlsContext | None = None
         self._preparing = asyncio.Lock()
 
     def resumes(self, context: TlsContext) -> bool:
-        """Whether sessions may be resumed with it: they stand for what OpenSSL has verified."""
-        return context is self._own
+        """Whether *context* may resume sessions: they were verified by OpenSSL."""
+        return context is self._configured
 
     async def other(self, context: TlsContext, refusal: BaseException | None) -> TlsContext | None:
-        """The other one, if a server that *context* refused may be good for it.
+        """The other context, if it may accept a server that *context* refused, or None.
 
         Args:
-            context: the one in use.
-            refusal: why the connection failed.
+            context: the context of the failed connection.
+            refusal: why it failed.
         """
         if not isinstance(refusal, ssl.SSLCertVerificationError):
             return None
-        own = self._own
-        if context is not own:
-            return own
-        if not isinstance(own, ClientContext) or not may_be_good_for_go(own, refusal):
+        configured = self._configured
+        if context is not configured:
+            return configured
+        if not isinstance(configured, ClientContext) or not go_may_accept(configured, refusal):
             return None
         async with self._preparing:
             if self._go is None:
                 try:
-                    self._go = await asyncio.to_thread(_go_context, own)
+                    self._go = await asyncio.to_thread(_go_context, configured)
                 except ssl.SSLError:
-                    # The client certificate is no good there: the refusal stands.
+                    # pyOpenSSL cannot use the client certificate.
                     return None
         return self._go
 
     async def for_proxy(self) -> TlsContext:
-        """The context for an https proxy on the way."""
+        """The context for an https proxy."""
         if self._proxy is not None:
             return self._proxy
         # Reads the system's certificates.
-        self._proxy = made = await asyncio.to_thread(proxy_context, self._own)
+        self._proxy = made = await asyncio.to_thread(proxy_context, self._configured)
         return made
 
 
-def _go_context(own: ClientContext) -> TlsContext:
-    from ..credentials.tls.go_context import GoContext  # noqa: PLC0415 -- a third of a second, seldom needed
+def _go_context(configured: ClientContext) -> TlsContext:
+    from ..credentials.tls.go_context import GoContext  # noqa: PLC0415 -- 0.3 s, rarely needed
 
-    return GoContext(own)
+    return GoContext(configured)

@@ -1,9 +1,9 @@
-"""TLS over a plain transport: our own pump around ``ssl.SSLObject`` and two memory BIOs.
+"""TLS over a plain transport, with ``ssl.SSLObject`` and two memory BIOs.
 
-It stands where asyncio's and uvloop's TLS transports stand, for three reasons: an idle
-connection costs about 42 KB instead of 60 (uvloop) or 300 (asyncio); a TLS end of stream is
-told from a cut one (``eof_received`` only after the peer's close_notify, RFC 8446 section 6.1);
-and one direction can be closed while the other still delivers. It knows nothing of HTTP.
+It replaces the TLS transports of asyncio and uvloop for three reasons: an idle connection takes
+about 42 KB instead of 60 (uvloop) or 300 (asyncio); a clean end is distinguished from a cut
+(``eof_received`` only after the peer's close_notify, RFC 8446 section 6.1); and the connection can
+be half-closed. It knows nothing of HTTP.
 """
 
 import asyncio
@@ -19,34 +19,34 @@ from .unread import unread_bytes
 
 # One TLS record holds at most 16 KiB of plain text (RFC 8446 section 5.1).
 _RECORD: Final = 16 * 1024
-# A memory BIO never gives back what it once needed, so it is filled no further than this. The
-# loops bring 256 KiB with one read: each idle connection would keep a third more than that.
+# A memory BIO never shrinks, so no more than this is written to it at a time. Event loops read up
+# to 256 KiB at once, and each idle connection would keep a buffer a third larger than that.
 _PIECE: Final = 4 * _RECORD
-# asyncio's does not in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (python/cpython#127655).
+# asyncio's writelines does not in 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (python/cpython#127655).
 _WRITELINES_PAUSES: Final = not (
     0x030C0000 <= sys.hexversion < 0x030C0900 or 0x030D0000 <= sys.hexversion < 0x030D0200
 )
 
 
 class TruncatedError(ConnectionError):
-    """The peer's bytes ended without close_notify: an attack or a crash, never a clean end."""
+    """The connection ended without close_notify: an attack or a crash, never a clean end."""
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """Client side of one TLS connection.
 
-    Towards the loop it is the protocol of the raw TCP transport; towards ``protocol`` it is the
-    transport. :attr:`ready` resolves after the handshake, when ``protocol.connection_made`` has
+    It is the protocol of the raw TCP transport, and the transport of ``protocol``. :attr:`ready`
+    resolves after the handshake, when ``protocol.connection_made`` has
     run, and raises :class:`ssl.SSLError` or :class:`ConnectionError` otherwise.
 
     Args:
-        context: verification and client certificate: an ``ssl.SSLContext``, or what does as one.
-        server_hostname: what the certificate must name, and SNI unless an address.
-        protocol: gets ``data_received`` and the other callbacks, as from any transport.
-        sessions: of the same context and name; the handshake may resume one.
+        context: an ``ssl.SSLContext``, or an object with the same methods.
+        server_hostname: the name that the certificate must have; also SNI, unless an IP address.
+        protocol: gets ``data_received`` and the other callbacks.
+        sessions: cached for the same context and name, for resumption.
 
     Raises:
-        ValueError: *server_hostname* is not the name of anything.
+        ValueError: *server_hostname* is not valid.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._ssl = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_hostname
         )
-        # Until the server has spoken.
+        # None once the server has sent data.
         self._sessions = sessions
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
@@ -106,7 +106,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         error = self._failure or exc
         if not self.ready.done():
             self.ready.set_exception(error or ConnectionResetError("connection closed"))
-            # A dialler that gave up meanwhile asks no more: that is not worth a warning.
+            # Retrieved, so that asyncio does not warn if the dialler was cancelled.
             self.ready.exception()
         if self._connected:
             self._connected = False
@@ -150,7 +150,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._raw.write(piece)
 
     def write_eof(self) -> None:
-        """Send close_notify; what the peer still sends is delivered."""
+        """Send close_notify. Data that the peer still sends is delivered."""
         if self._connected and not self._eof_out and not self._closing:
             self._send_close_notify()
 
@@ -166,7 +166,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def resume_reading(self) -> None:
         if self._paused:
             self._paused = False
-            # Not from within the caller: it may be in the middle of a delivery.
+            # Not within this call: the caller may be handling data.
             self._loop.call_soon(self._resume)
 
     def is_reading(self) -> bool:
@@ -212,11 +212,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._fail(ConnectionResetError("connection closed during the TLS handshake"))
             return
         except ssl.SSLError as exc:
-            self._flush()  # the alert that tells the peer why
+            self._flush()  # the alert for the peer
             self._fail(exc)
             return
         self._flush()
-        if self.ready.done():  # the dialler gave up meanwhile
+        if self.ready.done():  # the dialler was cancelled
             self.abort()
             return
         self._connected = True
@@ -226,7 +226,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._decrypt()
 
     def _decrypt(self, data: bytes = b"") -> None:
-        """Deliver all that can be decrypted now, *data* last, and then the end if it has come."""
+        """Deliver all that can be decrypted, *data* last, and then the end if it has arrived."""
         records: list[bytes] = []
         if not self._closing:
             if len(data) <= _PIECE:
@@ -255,7 +255,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         try:
             while record := read(_RECORD):
                 records.append(record)
-                # Most answers are one record: this spares the exception that would say so.
+                # Most responses are one record: this avoids an SSLWantReadError.
                 if not incoming.pending and not pending():
                     return
             self._eof_in = True
@@ -270,16 +270,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._paused or self._raw is None or self._closing:
             return
         self._decrypt()
-        # What was delivered may have paused us again, or ended the connection.
+        # The protocol may have paused reading again, or closed the connection.
         if not (self._paused or self._closing or self._raw is None):  # type: ignore[redundant-expr]
             self._raw.resume_reading()
 
     def _send_close_notify(self) -> None:
         self._eof_out = True
-        # ``unwrap`` goes on to read the peer's close_notify, and treats data before it as a
-        # fatal error; so it finds nothing to read, and what has come is put back behind it.
+        # ``unwrap`` then reads the peer's close_notify, and data before that is a fatal error; so
+        # the received bytes are taken out first and put back afterwards.
         unread = self._incoming.read()
-        # Want-read is the rule: our close_notify is out, the peer's has not come.
+        # Usually SSLWantReadError: the peer's close_notify has not arrived.
         with contextlib.suppress(ssl.SSLError):
             self._ssl.unwrap()
         if unread:
@@ -296,7 +296,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._failure = cut if isinstance(exc, ssl.SSLError) and is_cut(exc) else exc
         self._closing = True
         if self._raw is not None:
-            # Gracefully, so that a TLS alert of ours still leaves.
+            # Not aborted, so that a TLS alert is still sent.
             self._raw.close()
 
 

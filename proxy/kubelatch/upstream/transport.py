@@ -1,11 +1,11 @@
-"""The seam between an exchange and the way to the upstream.
+"""The interface between an exchange and the connection to the upstream.
 
-A :class:`Transport` gives out a :class:`Stream` for each exchange; the stream sends the request
+A :class:`Transport` opens a :class:`Stream` for each exchange; the stream sends the request
 and delivers the response to a :class:`Receiver` (``http1.response``). Back-pressure works both
-ways: ``pause_reading`` holds the response back, ``drain`` waits for the upstream to take the body.
+ways: ``pause_reading`` pauses the response, ``drain`` waits for the upstream to read the body.
 HTTP/1.1 implements it with a connection for each stream (``pool``, ``http1``), ``fake`` without
-any. Nothing here assumes that streams have connections of their own: of what happens to one,
-another notices nothing, unless the connection that they share is lost.
+any. Streams may share a connection: what happens to one does not affect another, unless the
+connection is lost.
 """
 
 import math
@@ -20,12 +20,12 @@ class Stream(Protocol):
 
     @property
     def reused(self) -> bool:
-        """Its connection has brought a response before, and may have died since."""
+        """Whether its connection has delivered a response before, and so may have died since."""
         ...
 
     @property
     def response_begun(self) -> bool:
-        """Something of this exchange's response has come."""
+        """Whether a byte of this exchange's response has arrived."""
         ...
 
     def start(
@@ -36,24 +36,24 @@ class Stream(Protocol):
         Args:
             request: the head.
             authorization: the value of ``Authorization``, or empty.
-            receiver: gets the response; possibly before this returns, if the connection is lost.
-                An upgrade that the protocol cannot carry is an error.
-            body: the whole body; None: it follows by :meth:`write` and :meth:`end`.
+            receiver: gets the response; if the connection is lost, an error, possibly before this
+                returns. An upgrade that the protocol does not support is an error, too.
+            body: the whole body; None: :meth:`write` and :meth:`end` follow.
         """
 
     def write(self, data: bytes) -> None:
-        """Send more of the request's body, or of the tunnel."""
+        """Send a piece of the request's body, or of the tunnel."""
 
     def end(self) -> None:
-        """The request's body is whole."""
+        """End the request's body."""
 
     async def drain(self) -> None:
-        """Wait until the upstream takes bytes again, or is gone."""
+        """Wait until more bytes can be written, or the connection is lost."""
 
     def pause_reading(self) -> None:
-        """Hold the response back: the client does not keep up.
+        """Pause the response, since the client is slow.
 
-        What was on its way may still come, up to a bound: a buffer of TLS, a window of HTTP/2.
+        A bounded amount may still be delivered: a TLS buffer, an HTTP/2 window.
         """
 
     def resume_reading(self) -> None:
@@ -63,53 +63,53 @@ class Stream(Protocol):
         """End the tunnel's direction towards the upstream."""
 
     def release(self) -> None:
-        """The exchange is over: what can carry another is kept, the rest closed.
+        """End the exchange. A connection that can be reused is kept, others are closed.
 
-        The receiver gets nothing more. May follow :meth:`abort`.
+        The receiver is not called any more. May be called after :meth:`abort`.
         """
 
     def close(self) -> None:
         """Close after what is buffered has been sent."""
 
     def abort(self) -> None:
-        """Close at once; the receiver gets nothing more."""
+        """Close at once; the receiver is not called any more."""
 
     def reset(self) -> None:
-        """As :meth:`abort`, and so that the upstream cannot take it for a clean end."""
+        """As :meth:`abort`, in a way that the upstream cannot take for a clean end."""
 
 
 class Transport(Protocol):
-    """The way to one upstream, for the requests that may share its connections."""
+    """Connections to one upstream with one TLS identity."""
 
     @property
     def idle(self) -> int:
-        """How many connections wait for work."""
+        """The number of idle connections."""
         ...
 
     def take(self) -> Stream | None:
-        """A stream that can be had at once, or None."""
+        """A stream on an idle connection, or None."""
         ...
 
     async def open(self, keepalive: float | None = None) -> Stream:
-        """A stream on a connection that has not served before.
+        """A stream on a new connection.
 
         Args:
-            keepalive: for a tunnel, which has the connection to itself: seconds of silence before
+            keepalive: for a tunnel, which has a connection of its own: seconds of silence before
                 TCP probes the peer; negative: never. None is for plain exchanges, which may share
                 the connection with others that are opened at the same time.
 
         Raises:
-            UpstreamError: there is none.
+            UpstreamError: it cannot be opened.
         """
         ...
 
     def drop_idle(self, before: float = math.inf) -> None:
-        """Close what is idle now: one that was used later turned out dead, and so these are likely
-        to be, as after the API server's restart or a change of networks.
+        """Close idle connections that are probably dead, since one used later was: after a restart
+        of the API server, or a change of networks.
 
         Args:
-            before: a time of ``time.monotonic``; what was used after it is kept.
+            before: as ``time.monotonic``; connections used after it are kept.
         """
 
     def close(self) -> None:
-        """Close what is idle now, and whatever comes back later. May be repeated."""
+        """Close idle connections now, and others when they are released. Idempotent."""

@@ -373,10 +373,10 @@ class TestProcesses:
         plugin.answers('{"token": "t"}')
         assert token(run(source(plugin).get())) == "Bearer t"
 
-    def test_what_was_left_open_is_bounded(
+    def test_pipes_of_abandoned_processes_are_bounded(
         self, run: Run, plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("kubelatch.credentials.exec_process._MOST_LEFT_OPEN", 2)
+        monkeypatch.setattr("kubelatch.credentials.exec_process._MAX_ABANDONED", 2)
         plugin.answers('{"token": "t"}', before=f"sleep 300 & echo $! >> {tmp_path}/left")
 
         async def log_in(times: int) -> int:

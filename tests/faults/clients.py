@@ -297,8 +297,8 @@ OWN = (
         outcome=Told(
             503,
             "exec-failed",
-            "What it says is in the proxy's log. Run the plugin by hand with the arguments in the "
-            "kubeconfig to see more.",
+            "Its standard error is in the proxy's log. Run the plugin by hand with the arguments "
+            "in the kubeconfig to see more.",
             "failed with exit code 3",
         ),
         upstream=plugin("echo log in first >&2; exit 3"),

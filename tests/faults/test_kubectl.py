@@ -60,7 +60,7 @@ async def test_a_plugin_that_fails(tmp_path: Path, authority: Authority, command
     async with proxy_in_loop(tmp_path, config) as app:
         code, said = await kubectl(app, tmp_path, command)
     assert code == 1
-    assert "failed with exit code 3. What it says is in the proxy's log." in said
+    assert "failed with exit code 3. Its standard error is in the proxy's log." in said
     assert "log in first" not in said
 
 

@@ -146,9 +146,9 @@ async def serving(authority: Authority, **options: Any) -> AsyncIterator[Scripte
         yield upstream
 
 
-def test_the_second_way_is_for_own_anchors_only() -> None:
+def test_a_go_context_needs_trust_anchors_of_its_own() -> None:
     for tls in (TlsConfig(), TlsConfig(insecure=True)):
-        with pytest.raises(ValueError, match="own trust anchors"):
+        with pytest.raises(ValueError, match="no trust anchors"):
             go_context.GoContext(client_context(tls))
 
 
@@ -206,11 +206,11 @@ async def test_a_fault_in_the_verification_refuses(
     assert all(visit.told_nothing for visit in server.visits)
 
 
-async def test_what_was_never_asked_has_not_passed(
+async def test_a_server_passes_only_if_the_callback_has_run(
     strange: StrangeAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if OpenSSL had not called back."""
-    monkeypatch.setattr(go_context, "_judge", lambda *_: True)
+    monkeypatch.setattr(go_context, "_verify", lambda *_: True)
     async with serving(strange) as upstream:
         with pytest.raises(UpstreamError) as caught:
             await dialer(upstream.port, trusting(strange)).dial()

@@ -1,9 +1,8 @@
-"""Credentials: what authenticates us, right now.
+"""Credentials: what authenticates the proxy to the API server now.
 
-From the chosen user of a :class:`~proxy.kubeconfig.ClientConfig` to a source that always has an
-answer: a certificate, a header, or an error that says why there is none. It renews ahead of
-time, runs one attempt at a time however many wait, and keeps the last good credential. It knows
-nothing of requests.
+From the user of a :class:`~kubelatch.kubeconfig.ClientConfig` to a source that returns a
+certificate, a header, or an error with the reason. It renews before expiry, runs one attempt at a
+time for all that wait, and keeps the last good credential. It knows nothing of requests.
 """
 
 from .expiry import expiry_warnings

@@ -1,7 +1,7 @@
-"""The words exchanged with an exec plugin: KUBERNETES_EXEC_INFO out, an ExecCredential in.
+"""Encodes KUBERNETES_EXEC_INFO for an exec plugin, and parses the ExecCredential that it prints.
 
-KEP-541; client-go's ``plugin/pkg/client/auth/exec/exec.go``. The plugin's answer is a secret:
-no error quotes it.
+KEP-541; client-go's ``plugin/pkg/client/auth/exec/exec.go``. The plugin's output is a secret: no
+error quotes it.
 """
 
 import base64
@@ -18,8 +18,8 @@ from .tls import ClientCertificate, certificate_info, check_certificate
 from .tokens import LATEST, bearer
 from .values import Credential
 
-# Go's zero time, which plugins in Go print for none.
-_NEVER = -62135596800.0
+# Go's zero time, which plugins written in Go print for no expiry.
+_ZERO_TIME = -62135596800.0
 _API_VERSION = re.compile(r"[a-z0-9.-]{1,80}/[a-z0-9_]{1,20}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
@@ -30,9 +30,9 @@ def exec_info(
     """The value of KUBERNETES_EXEC_INFO: one line of JSON, field by field as client-go writes it.
 
     Args:
-        config: the cluster, told of only if the plugin asks for it.
-        api_version: the one that the kubeconfig names.
-        ca: the CA's PEM, from data or file alike.
+        config: the cluster is included only with ``provideClusterInfo``.
+        api_version: as in the kubeconfig.
+        ca: the CA's PEM, from data or file.
         interactive: whether the plugin gets the terminal.
     """
     spec: dict[str, Any] = {}
@@ -61,23 +61,23 @@ def _cluster(config: ClientConfig, ca: bytes | None) -> dict[str, Any]:
 
 
 def parse_exec_credential(output: bytes, api_version: str) -> Credential:
-    """Read a plugin's standard output, JSON or YAML.
+    """Parse a plugin's standard output, JSON or YAML.
 
     Raises:
-        CredentialError: it is no ExecCredential of that version, or it holds no credential.
+        CredentialError: it is no ExecCredential of that version, or holds no credential.
     """
     try:
-        answer = decode(output)
+        output_value = decode(output)
     except DecodeError:
         raise _failed(
             "decoding stdout: it is neither JSON nor YAML",
             hint="The plugin must print one ExecCredential and nothing else; messages belong on "
             "stderr.",
         ) from None
-    if not isinstance(answer, dict):
+    if not isinstance(output_value, dict):
         raise _failed("decoding stdout: it is no ExecCredential")
-    _check_version(answer, api_version)
-    status = answer.get("status")
+    _check_version(output_value, api_version)
+    status = output_value.get("status")
     if not isinstance(status, dict):
         raise _failed("exec plugin didn't return a status field")
     token = _text(status, "token")
@@ -99,20 +99,20 @@ def parse_exec_credential(output: bytes, api_version: str) -> Credential:
     )
 
 
-def _check_version(answer: dict[str, Value], wanted: str) -> None:
-    if answer.get("kind", "ExecCredential") != "ExecCredential":
+def _check_version(output: dict[str, Value], configured: str) -> None:
+    if output.get("kind", "ExecCredential") != "ExecCredential":
         raise _failed("decoding stdout: its kind is not ExecCredential")
-    returned = answer.get("apiVersion") or "client.authentication.k8s.io/__internal"
-    if returned != wanted:
+    returned = output.get("apiVersion") or "client.authentication.k8s.io/__internal"
+    if returned != configured:
         raise _failed(
-            f"exec plugin is configured to use API version {wanted}, plugin returned version "
+            f"exec plugin is configured to use API version {configured}, plugin returned version "
             f"{_api_version(returned)}",
             hint="Let apiVersion in the user's exec section be what the plugin speaks.",
         )
 
 
 def _api_version(returned: Value) -> str:
-    """The version, unless it is anything else that a plugin may have put there."""
+    """The version to show; not shown if it does not look like one."""
     if isinstance(returned, str) and _API_VERSION.fullmatch(returned):
         return returned
     return "(not shown)"
@@ -131,7 +131,7 @@ def _text(status: dict[str, Value], key: str) -> str:
 
 
 def _expiry(value: Value) -> float | None:
-    """RFC 3339, as ``metav1.Time`` wants it; null is no expiry, and so is Go's zero time."""
+    """RFC 3339, as in ``metav1.Time``; null and Go's zero time are no expiry."""
     if value is None:
         return None
     if isinstance(value, str) and _RFC3339.fullmatch(value):
@@ -140,7 +140,7 @@ def _expiry(value: Value) -> float | None:
         except (ValueError, OverflowError):
             pass
         else:
-            return None if expires_at == _NEVER else min(expires_at, LATEST)
+            return None if expires_at == _ZERO_TIME else min(expires_at, LATEST)
     raise _failed("decoding stdout: status.expirationTimestamp is no RFC 3339 time")
 
 

@@ -1,6 +1,6 @@
-"""One run of an exec plugin, from the user's ``exec`` section to a credential or a clear error.
+"""Runs an exec plugin once, from the user's ``exec`` section to a credential or an error.
 
-Errors go to clients, and hold none of the plugin's own text: that goes to the log.
+Errors go to clients, so they never quote the plugin's output, which is logged.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecPlugin:
-    """How to get a credential from the plugin of this user. Call it to run the plugin.
+    """The plugin of one user; calling it runs the plugin and returns the credential.
 
-    ``has_terminal`` says whether standard input is a terminal that a plugin may use.
+    ``has_terminal``: standard input is a terminal that a plugin may use. ``time_limit``: seconds.
     """
 
     config: ClientConfig
@@ -43,7 +43,11 @@ class ExecPlugin:
     time_limit: float
 
     def check(self) -> str | None:
-        """See that the rules let the plugin run, and find it. Raises ConfigError."""
+        """Find the plugin's executable; None if there is none.
+
+        Raises:
+            ConfigError: a rule does not allow it.
+        """
         path = self.environ.get("PATH")
         resolved = look_up(self.plugin.command, path)
         check_allowed(self.plugin.command, resolved, self.config.exec_rules, path)
@@ -78,7 +82,7 @@ class ExecPlugin:
             raise self._exited(finished.code)
         if len(finished.stdout) > STDOUT_LIMIT:
             raise _failed("decoding stdout: it does not end")
-        # A certificate among it is read by a library that takes a while to import.
+        # A certificate in it is parsed by a library that takes a while to import.
         return await asyncio.to_thread(
             parse_exec_credential, finished.stdout, self.plugin.api_version
         )
@@ -106,7 +110,7 @@ class ExecPlugin:
     def _environment(self, *, interactive: bool) -> dict[str, str]:
         ours = child_environment(self.environ)
         if self.config.explicit_kubeconfig:
-            # Plugins that look for the kubeconfig themselves must find the one in use.
+            # For plugins that read the kubeconfig themselves.
             ours["KUBECONFIG"] = str(Path(self.config.explicit_kubeconfig).absolute())
         theirs = {name: value.reveal() for name, value in self.plugin.env}
         info = exec_info(
@@ -152,13 +156,13 @@ class ExecPlugin:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
         return _failed(
             f"exec: executable {self.plugin.command} failed with {how}",
-            hint="What it says is in the proxy's log. Run the plugin by hand with the arguments in "
-            "the kubeconfig to see more.",
+            hint="Its standard error is in the proxy's log. Run the plugin by hand with the "
+            "arguments in the kubeconfig to see more.",
             cause="exec-failed",
         )
 
     def _show(self, line: str) -> None:
-        """Show what the plugin says, as it comes: it may ask the user to open a page."""
+        """Log a line of standard error at once: it may ask the user to open a page."""
         _log.warning("%s: %s", sanitize(os.path.basename(self.plugin.command)), line)
 
 

@@ -1,7 +1,7 @@
-"""Finding a plugin's executable, and whether it may run.
+"""Finds a plugin's executable, and checks whether it may run.
 
-``exec.LookPath`` of Go, and the allow-list of KEP-3104: an entry matches if it is the command as
-configured or as resolved, or if it resolves to the same file. What was checked is what is run.
+As Go's ``exec.LookPath`` and the allow-list of KEP-3104: an entry matches if it is the command as
+configured or as resolved, or if it resolves to the same file. The file that was checked is run.
 """
 
 import os
@@ -13,10 +13,10 @@ from ..kubeconfig import ExecRule
 
 
 def look_up(command: str, search_path: str | None) -> str | None:
-    """The executable that a command names, or ``None``.
+    """The path of a command's executable, or ``None``.
 
-    A bare name is searched on our PATH, whatever the plugin's own environment says, and never
-    found through a relative entry of it (Go's ``exec.ErrDot``).
+    A bare name is looked up in the proxy's PATH, not the plugin's, and never in a relative entry
+    of it (Go's ``exec.ErrDot``).
     """
     if os.sep in command:
         return command
@@ -27,16 +27,16 @@ def look_up(command: str, search_path: str | None) -> str | None:
 def check_allowed(
     command: str, resolved: str | None, rules: Iterable[ExecRule], search_path: str | None
 ) -> None:
-    """See that every rule lets this plugin run.
+    """Check that every rule allows this plugin.
 
     Args:
         command: as the kubeconfig has it.
-        resolved: what :func:`look_up` found.
-        rules: all of them must agree.
-        search_path: our PATH.
+        resolved: the result of :func:`look_up`.
+        rules: all of them must allow it.
+        search_path: the proxy's PATH.
 
     Raises:
-        ConfigError: a rule does not, in kubectl's words.
+        ConfigError: a rule does not; the message is kubectl's.
     """
     for rule in rules:
         if not rule.allowed:

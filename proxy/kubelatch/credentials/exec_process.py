@@ -1,14 +1,15 @@
-"""Running an exec plugin's process: one run, bounded in time and output.
+"""Runs an exec plugin's process, bounded in time and output.
 
-It has ended when its process has: what it started, such as a browser or an agent, may hold its
-outputs open for hours. Those are then read and thrown away, since a process that writes to a pipe
-without a reader is ended by the kernel. After a time-out only the plugin is ended, and those it
-started to make the credential for it (:func:`_parts`).
+A run ends with the plugin's own process: processes that it started, such as a browser or an agent,
+may hold its outputs open for hours. Their output is read and discarded, since a process that writes
+to a pipe without a reader is killed by SIGPIPE. After a time-out only the plugin is terminated, and
+the processes that produce its output (:func:`_producers`).
 
-The plugin gets a session of its own, except when it may use the terminal, which belongs to ours.
+The plugin gets a session of its own, except when it may use the terminal, which belongs to the
+proxy's session.
 
-The process is started by :mod:`subprocess` itself, which closes every other descriptor in the
-child. uvloop's own way leaves the child with copies of its pipes.
+The process is started by :mod:`subprocess`, which closes every other descriptor in the child.
+uvloop's subprocesses inherit copies of its pipes.
 """
 
 import asyncio
@@ -28,38 +29,38 @@ from ..system.process import original_core_limit, restore_descriptor_limit
 
 STDOUT_LIMIT = 4 * 1024 * 1024
 GRACE = 2.0
-"""Seconds between asking a plugin to end and ending it; and what one that has closed its standard
-output has until its exit code is no longer waited for."""
+"""Seconds between SIGTERM and SIGKILL; and how long to wait for the exit code of a plugin that has
+closed its standard output."""
 
-# Made into lines at once, it takes a few milliseconds.
+# Splitting this much into lines takes a few milliseconds.
 _CHUNK: Final = 16 * 1024
-# What a pipe can hold (pipe(7), pipe-max-size): a process that has ended has written no more.
+# The most that a pipe holds (pipe(7), pipe-max-size) when its writer has exited.
 _PIPE_SIZE: Final = 1024 * 1024
-# Of what a plugin left behind writes, so much is thrown away; then it writes too much.
-_MOST_DISCARDED: Final = 16 * 1024 * 1024
+# After this much discarded output of processes that a plugin left behind, the pipe is closed.
+_MAX_DISCARDED: Final = 16 * 1024 * 1024
 # Two for each process that plugins have left behind.
-_MOST_LEFT_OPEN: Final = 32
-# Where the system does not say that a process has ended.
-_LOOK_INTERVAL: Final = 0.05
+_MAX_ABANDONED: Final = 32
+# Where the system has no pidfd.
+_POLL_INTERVAL: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """A plugin's run. A negative code is the signal that ended it."""
+class CompletedRun:
+    """The result of a plugin's run. A negative code is the signal that ended it."""
 
     code: int
     stdout: bytes = field(repr=False)
 
 
 class _Pipe:
-    """One of the plugin's outputs. What comes is handed on as the event loop sees it.
+    """One of the plugin's outputs, read on the event loop.
 
     Args:
-        take: gets it.
+        on_data: gets each piece.
     """
 
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take: Callable[[bytes], None] | None = take
+    def __init__(self, on_data: Callable[[bytes], None]) -> None:
+        self._on_data: Callable[[bytes], None] | None = on_data
         self._loop = asyncio.get_running_loop()
         self._discarded = 0
         self._fd = self.write_end = -1
@@ -74,27 +75,27 @@ class _Pipe:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def started(self) -> None:
-        """The plugin has its end, or never will."""
+    def close_write_end(self) -> None:
+        """Close the plugin's end in this process."""
         if self.write_end >= 0:
             os.close(self.write_end)
             self.write_end = -1
 
-    def read_rest(self) -> None:
-        """Read what is there, without waiting for more."""
+    def read_available(self) -> None:
+        """Read what is in the pipe, without waiting."""
         left = _PIPE_SIZE
         while left > 0 and (read := self._read()):
             left -= read
 
-    def leave(self) -> None:
-        """Throw away what may still come, from others than the plugin."""
-        self._take = None
+    def abandon(self) -> None:
+        """Discard further output: it is written by other processes than the plugin."""
+        self._on_data = None
         if not self.ended.done():
-            _left_open.add(self)
+            _abandoned.add(self)
 
     def close(self) -> None:
         """Stop reading. May be repeated."""
-        self.started()
+        self.close_write_end()
         if self._fd >= 0:
             with contextlib.suppress(RuntimeError):  # the event loop is closed
                 self._loop.remove_reader(self._fd)
@@ -104,7 +105,7 @@ class _Pipe:
             self.ended.set_result(None)
 
     def _read(self) -> int:
-        """Read once. Returns how many bytes came; 0 if there are none, now or any more."""
+        """Read once. Returns the number of bytes; 0 at the end, or if there are none now."""
         if self._fd < 0:
             return 0
         try:
@@ -113,30 +114,30 @@ class _Pipe:
             return 0
         if not data:
             self.close()
-        elif self._take is not None:
-            self._take(data)
+        elif self._on_data is not None:
+            self._on_data(data)
         else:
             self._discarded += len(data)
-            if self._discarded > _MOST_DISCARDED:
+            if self._discarded > _MAX_DISCARDED:
                 self.close()
         return len(data)
 
 
-class _LeftOpen(threading.local):
-    """The pipes that were left, of the event loop of this thread, which keeps them."""
+class _Abandoned(threading.local):
+    """Weak references to the abandoned pipes of this thread's event loop, which keeps them."""
 
     def __init__(self) -> None:
         self._pipes: deque[weakref.ref[_Pipe]] = deque()
 
     def add(self, pipe: _Pipe) -> None:
-        """Keep it open, and close the oldest if these are too many."""
+        """Add a pipe, and close the oldest if there are too many."""
         kept = [ref for ref in self._pipes if (old := ref()) is not None and not old.ended.done()]
         self._pipes = deque([*kept, weakref.ref(pipe)])
-        if len(self._pipes) > _MOST_LEFT_OPEN and (oldest := self._pipes.popleft()()) is not None:
+        if len(self._pipes) > _MAX_ABANDONED and (oldest := self._pipes.popleft()()) is not None:
             oldest.close()
 
 
-_left_open = _LeftOpen()
+_abandoned = _Abandoned()
 
 
 async def run(
@@ -146,19 +147,19 @@ async def run(
     interactive: bool,
     time_limit: float,
     on_stderr: Callable[[bytes], None],
-) -> Finished:
-    """Run a plugin to its end, or end it.
+) -> CompletedRun:
+    """Run a plugin until it ends.
 
     Args:
-        argv: the executable, resolved, and its arguments.
+        argv: the resolved executable and its arguments.
         env: its whole environment.
-        interactive: whether it reads our standard input, and shares our terminal.
-        time_limit: seconds.
-        on_stderr: is given its stderr, piece by piece.
+        interactive: whether it reads the proxy's standard input, and shares its terminal.
+        time_limit: seconds, after which it is terminated.
+        on_stderr: gets its standard error, piece by piece.
 
     Raises:
         OSError: it could not be started.
-        TimeoutError: it took too long.
+        TimeoutError: it did not end in time.
     """
     stdout = bytearray()
 
@@ -182,85 +183,87 @@ async def run(
                     start_new_session=not interactive,
                 )
         finally:
-            out.started()
-            err.started()
+            out.close_write_end()
+            err.close_write_end()
         restore_descriptor_limit(process.pid)
         stack.pop_all()
-    exited = _exit_of(process)
-    over = False
+    exited = _exit_code(process)
+    completed = False
     try:
         async with asyncio.timeout(time_limit):
-            waited_for: list[asyncio.Future[None] | asyncio.Future[int]] = [out.ended, exited]
-            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[None] | asyncio.Future[int]] = [out.ended, exited]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not exited.done():
-                # It has closed its standard output, and is about to end; or it stays as an agent,
-                # and has said what it has to say.
+                # It has closed its standard output, and either exits now, or keeps running as an
+                # agent after it has printed its credential.
                 await asyncio.wait([exited], timeout=GRACE if stdout else None)
-        over = True
+        completed = True
     finally:
-        if not over:
-            await _end(process, exited, os.getsid(0) if interactive else process.pid, out.inode)
+        if not completed:
+            await _terminate(
+                process, exited, os.getsid(0) if interactive else process.pid, out.inode
+            )
         for pipe in (out, err):
-            pipe.read_rest()
-            pipe.leave()
-    return Finished(code=exited.result() if exited.done() else 0, stdout=bytes(stdout))
+            pipe.read_available()
+            pipe.abandon()
+    return CompletedRun(code=exited.result() if exited.done() else 0, stdout=bytes(stdout))
 
 
-def _exit_of(process: subprocess.Popen[bytes]) -> "asyncio.Future[int]":
-    """The exit code, once there is one. The process is waited for even if nobody asks."""
+def _exit_code(process: subprocess.Popen[bytes]) -> "asyncio.Future[int]":
+    """Resolves to the exit code. The process is reaped even if the future is not awaited."""
     loop = asyncio.get_running_loop()
     exited: asyncio.Future[int] = loop.create_future()
 
-    def look() -> bool:
+    def poll() -> bool:
         code = process.poll()
         if code is not None and not exited.done():
             exited.set_result(code)
         return code is not None
 
-    def look_again() -> None:
-        if not look():
-            loop.call_later(_LOOK_INTERVAL, look_again)
+    def poll_again() -> None:
+        if not poll():
+            loop.call_later(_POLL_INTERVAL, poll_again)
 
     if sys.platform == "linux":
         try:
             fd = os.pidfd_open(process.pid)
         except OSError:  # an old kernel, or a sandbox
-            look_again()
+            poll_again()
             return exited
 
         def on_exit() -> None:
-            if look():
+            if poll():
                 loop.remove_reader(fd)
                 os.close(fd)
 
         loop.add_reader(fd, on_exit)
     else:
-        look_again()
+        poll_again()
     return exited
 
 
-async def _end(
+async def _terminate(
     process: subprocess.Popen[bytes], exited: "asyncio.Future[int]", session: int, stdout: int
 ) -> None:
-    """Ask the plugin to end, then force it, and see it gone."""
+    """Send SIGTERM, then SIGKILL, and wait for the exit."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        parts = await asyncio.to_thread(lambda: list(_parts(session, stdout)))
-        if exited.done() and not parts:
+        producers = await asyncio.to_thread(lambda: list(_producers(session, stdout)))
+        if exited.done() and not producers:
             return
-        for pid in parts:
+        for pid in producers:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
-        if not exited.done() and process.pid not in parts:
+        if not exited.done() and process.pid not in producers:
             process.send_signal(number)
         await asyncio.wait([exited], timeout=GRACE)
 
 
-def _parts(session: int, stdout: int) -> Iterator[int]:
-    """The processes at work for a plugin: those of its session that write to its standard output.
+def _producers(session: int, stdout: int) -> Iterator[int]:
+    """The processes of a plugin's session that write to its standard output.
 
-    Of a shell script, these are the programs it waits for, and ending the script alone would leave
-    them behind at each attempt. A browser that it has opened writes elsewhere, as it must: what it
-    says would be taken for the credential. Linux only; elsewhere there are none.
+    For a shell script these are the programs that it waits for: terminating the script alone would
+    leave them running. A browser that it has opened writes elsewhere, since its output would be
+    taken for the credential. Linux only; elsewhere there are none.
     """
     try:
         names = [name for name in os.listdir("/proc") if name.isdigit()]

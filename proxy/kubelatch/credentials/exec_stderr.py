@@ -1,9 +1,9 @@
-"""What an exec plugin writes to standard error, made into lines that may be shown.
+"""Turns an exec plugin's standard error into lines for the log.
 
-It may ask the user to open a page, so it is passed on as it comes; it may hold tokens, keys and
-escape codes, so it is redacted and escaped. A text without a line end that nothing follows is a
-prompt, and shown as well. The last lines of a key would show no sign of it, so that a PEM block is
-left out from its first line to its last.
+Lines are passed on at once, since they may ask the user to open a page. They are redacted and
+escaped, since they may hold tokens, keys and escape codes. A text without a line end that nothing
+follows is a prompt, and shown as well. PEM blocks are left out from the first line to the last,
+since their last lines alone do not look like a key.
 """
 
 import asyncio
@@ -14,29 +14,28 @@ from typing import Final
 from ..kubeconfig import ExecConfig
 from ..redact import REDACTED, printable, redact
 
-# Beyond this a line is not read: it is no message.
-_LONGEST: Final = 4096
-# Of one run. A plugin that is told to be verbose says less; one that says more would fill the log.
-_MOST_LINES: Final = 500
-# A person takes this for at once, and a program writes its line in one go.
+# The rest of a longer line is dropped.
+_MAX_LINE: Final = 4096
+# For one run: more than a verbose plugin prints; an endless one would fill the log.
+_MAX_LINES: Final = 500
+# Short for a person; a program writes its line in one go.
 _PROMPT_SECONDS: Final = 0.2
-# Colours and weights (ECMA-48, SGR). They carry no text, and tools use them wherever they write.
+# Colours and weights (ECMA-48, SGR), which carry no text.
 _COLOURS: Final = re.compile(rb"\x1b\[[0-9;:]*m")
-# What a key consists of (RFC 7468, RFC 1421).
+# The lines of a key (RFC 7468, RFC 1421).
 _PEM_LINE: Final = re.compile(r"[A-Za-z0-9+/= ]*|[A-Za-z0-9-]+: .*")
 _SENSITIVE: Final = re.compile("token|secret|passw|pwd|key|credential|assertion", re.IGNORECASE)
-# A region, a profile, a path or a number of the plugin's environment: too short or too plain for a
-# secret.
+# Environment values that are too short or too plain for a secret: a region, profile, path, number.
 _PLAIN: Final = re.compile(
     r".{0,5}|[a-z]+(?:-[a-z]+)*(?:-[0-9]{1,2})?|(?:[./~]|https?:).*", re.DOTALL
 )
 
 
 class StderrLines:
-    """Takes bytes, and hands on lines.
+    """Splits bytes into lines.
 
     Args:
-        known: secrets to redact wherever they are.
+        known: secrets to redact.
         show: gets each line, without its end.
     """
 
@@ -50,15 +49,15 @@ class StderrLines:
         self._timer: asyncio.TimerHandle | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Add bytes."""
         self._stop_timer()
         *lines, rest = (bytes(self._rest) + data).split(b"\n")
         for line in lines:
             self._line(line)
-        # Progress is written over and over.
+        # A progress display overwrites its line.
         kept, _, rest = rest.rpartition(b"\r")
         rest = rest or (kept + b"\r" if kept else b"")
-        if len(rest) > _LONGEST:
+        if len(rest) > _MAX_LINE:
             self._line(rest)
             self._cut, rest = True, b""
         self._rest = bytearray(rest)
@@ -66,17 +65,17 @@ class StderrLines:
             self._timer = asyncio.get_running_loop().call_later(_PROMPT_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Hand on what has no line end."""
+        """Show the text that has no line end yet."""
         self._stop_timer()
         if self._rest:
             rest, self._rest = bytes(self._rest), bytearray()
             self._line(rest)
 
     def close(self) -> None:
-        """Hand on the rest, and say how much was left out."""
+        """Show the rest, and how many lines were left out."""
         self.flush()
-        if self._lines > _MOST_LINES:
-            self._show(f"({self._lines - _MOST_LINES} lines more)")
+        if self._lines > _MAX_LINES:
+            self._show(f"({self._lines - _MAX_LINES} lines more)")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -85,14 +84,14 @@ class StderrLines:
 
     def _line(self, line: bytes) -> None:
         if self._cut:
-            # The rest of a line whose beginning was enough.
+            # The rest of a line that was too long.
             self._cut = False
             return
         self._lines += 1
-        if self._lines > _MOST_LINES:
+        if self._lines > _MAX_LINES:
             return
         whole = _COLOURS.sub(b"", line.rstrip(b"\r")).rpartition(b"\r")[2]
-        text = whole[:_LONGEST].decode("utf-8", "replace")
+        text = whole[:_MAX_LINE].decode("utf-8", "replace")
         begins, ends = "-----BEGIN " in text, "-----END " in text
         if self._in_pem and (ends or _PEM_LINE.fullmatch(text)):
             self._in_pem = not ends
@@ -100,11 +99,11 @@ class StderrLines:
         self._in_pem = begins and not ends
         text = printable(redact(text, self._known)).strip()
         if text:
-            self._show(f"{text}..." if len(whole) > _LONGEST else text)
+            self._show(f"{text}..." if len(whole) > _MAX_LINE else text)
 
 
 def secrets_of(plugin: ExecConfig) -> tuple[str, ...]:
-    """What of the plugin's arguments and environment is, or may be, a secret; longest first."""
+    """The secrets, certain or probable, in arguments and environment; longest first."""
     found = {value.reveal() for name, value in plugin.env if _is_secret(name, value.reveal())}
     found.update(_secret_arguments(plugin.args))
     return tuple(sorted(found, key=len, reverse=True))
@@ -117,7 +116,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def _secret_arguments(args: Sequence[str]) -> Iterable[str]:
-    """The values of ``--client-secret=x`` and ``--client-secret x``, and what looks like one."""
+    """The values of ``--client-secret=x`` and ``--client-secret x``, and arguments like tokens."""
     for at, argument in enumerate(args):
         name, equals, value = argument.partition("=")
         before = args[at - 1] if at else ""

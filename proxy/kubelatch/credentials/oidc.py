@@ -1,7 +1,7 @@
 """The legacy ``auth-provider: oidc``: an ID token, and a refresh token to renew it.
 
-client-go's ``plugin/pkg/client/auth/oidc``, and in three places kinder: a kubeconfig that cannot
-be written is no reason to fail, nor is a stale lock file, and a 401 leads to one refresh.
+Follows client-go's ``plugin/pkg/client/auth/oidc``, with three differences: neither a kubeconfig
+that cannot be written nor a stale lock file is an error, and a 401 causes one refresh.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from .tokens import basic, bearer, jwt_expiry
 from .values import Credential
 
 LEEWAY = 10.0
-"""Seconds before its expiry at which an ID token no longer counts, as in client-go."""
+"""An ID token is not used in the last seconds before its expiry, as in client-go."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _CODE = re.compile("[a-z]{1,20}(_[a-z]{1,20}){1,3}")
 
 
 class Http(Protocol):
-    """The two requests that a refresh takes: each gives the status and the decoded JSON."""
+    """The requests of a refresh; each returns the status and the decoded JSON."""
 
     async def get(self, url: str) -> tuple[int, Any]:
         """Fetch a document. Raises CredentialError."""
@@ -46,7 +46,7 @@ class Http(Protocol):
 
 
 def issuer_tls(provider: AuthProvider) -> TlsConfig:
-    """Whom to trust as the issuer: its own CA, or the system's. Raises ConfigError."""
+    """How to verify the issuer: by its own CA, or the system's. Raises ConfigError."""
     data = provider.get("idp-certificate-authority-data")
     try:
         ca = decode_base64(data) if data else None
@@ -56,7 +56,7 @@ def issuer_tls(provider: AuthProvider) -> TlsConfig:
 
 
 class OidcProvider:
-    """Holds the tokens of one user; calling it gets a new ID token."""
+    """Holds the tokens of one user; calling it refreshes the ID token."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class OidcProvider:
         """Take the tokens from the kubeconfig.
 
         Args:
-            user: whose tokens they are.
-            provider: the user's provider, of the name ``oidc``.
-            http: how the issuer is asked.
+            user: the kubeconfig's user.
+            provider: the user's ``auth-provider`` of the name ``oidc``.
+            http: sends requests to the issuer.
             save_to: the kubeconfig that new tokens are written to; empty for none.
-            certificate: reads the client certificate that goes with the token, if any.
+            certificate: reads the user's client certificate, if any.
             clock: seconds since the epoch.
 
         Raises:
@@ -110,13 +110,13 @@ class OidcProvider:
                 "No valid id-token, and cannot refresh without refresh-token",
                 hint="Log in again, or use an exec plugin such as kubelogin oidc-login.",
             )
-        answer = await self._redeem(await self._discover())
-        id_token = answer.get("id_token")
+        response = await self._redeem(await self._discover())
+        id_token = response.get("id_token")
         if not (isinstance(id_token, str) and id_token):
             raise _failed("token response did not contain an id_token")
-        # In a thread, for it may read a certificate.
+        # It may read a certificate, which blocks.
         credential = await asyncio.to_thread(self._credential, id_token)
-        rotated = answer.get("refresh_token")
+        rotated = response.get("refresh_token")
         self._id_token = id_token
         self._refresh_token = (
             rotated if isinstance(rotated, str) and rotated else (self._refresh_token)
@@ -133,22 +133,22 @@ class OidcProvider:
         return endpoint
 
     async def _redeem(self, endpoint: str) -> dict[str, Any]:
-        """Trade the refresh token: client id and secret in the header, else in the form.
+        """Send the refresh token, with client id and secret in the header, else in the form.
 
-        RFC 6749, 2.3.1 wants the header; not every issuer takes it.
+        RFC 6749 section 2.3.1 recommends the header, which not every issuer supports.
         """
         form = {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
         client_id, secret = self._provider.get("client-id"), self._provider.get("client-secret")
         header = basic(quote_plus(client_id), quote_plus(secret))
-        status, answer = await self._http.post(endpoint, form, header)
+        status, document = await self._http.post(endpoint, form, header)
         if status != 200:
             form["client_id"] = client_id
             if secret:
                 form["client_secret"] = secret
-            status, answer = await self._http.post(endpoint, form, None)
-        if status == 200 and isinstance(answer, dict):
-            return answer
-        problem = answer.get("error") if isinstance(answer, dict) else None
+            status, document = await self._http.post(endpoint, form, None)
+        if status == 200 and isinstance(document, dict):
+            return document
+        problem = document.get("error") if isinstance(document, dict) else None
         raise _failed(
             f"failed to refresh token: the issuer answered {status}"
             + (f" {problem}" if isinstance(problem, str) and _CODE.fullmatch(problem) else ""),

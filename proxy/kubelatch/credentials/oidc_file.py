@@ -1,7 +1,7 @@
-"""Writing renewed OIDC tokens back to the kubeconfig they came from.
+"""Writes renewed OIDC tokens back to their kubeconfig.
 
-Whole or not at all, with the file's own mode, through symbolic links, and under the lock file
-that kubectl takes for the same purpose.
+Atomically, with the file's own mode, through symbolic links, and with the lock file that kubectl
+uses.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from ..kubeconfig.edit import set_provider_config
 
 
 def save_tokens(path: str, user: str, values: Mapping[str, str]) -> None:
-    """Set these keys of the user's provider. Blocks.
+    """Set *values* in the config of the user's ``auth-provider``. Blocks.
 
     Raises:
-        OSError: the file or its directory cannot be written, or someone holds the lock.
-        DecodeError: the file is no longer what it was.
+        OSError: the file or its directory cannot be written, or is locked.
+        DecodeError: the file no longer has such a user.
     """
     with _lock(path):
         target = Path(path).resolve()
@@ -38,7 +38,7 @@ def save_tokens(path: str, user: str, values: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _lock(path: str) -> Iterator[None]:
-    """client-go's ``lockFile``: a file beside it that must not exist (``clientcmd/config.go``)."""
+    """client-go's ``lockFile``: ``PATH.lock``, created exclusively (``clientcmd/config.go``)."""
     lock = Path(f"{path}.lock")
     os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:

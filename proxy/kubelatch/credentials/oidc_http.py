@@ -1,8 +1,7 @@
 """The two HTTP requests of an OIDC refresh, over aiohttp.
 
-They carry the refresh token and the client's secret, and what answers the first says where the
-second goes: both go over TLS only (RFC 6749 section 3.2, OpenID Connect Discovery 1.0 section 7.1),
-wherever the URL came from.
+They carry the refresh token and the client's secret, and the first response names the URL of the
+second request: both use TLS only (RFC 6749 section 3.2, OpenID Connect Discovery 1.0 section 7.1).
 """
 
 import asyncio
@@ -20,22 +19,20 @@ from .tls import client_context
 _TIME_LIMIT = 30.0
 _SIZE_LIMIT = 1024 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 
 
 class IssuerHttp:
-    """Asks one issuer, through the proxy that the environment names."""
-
-    __slots__ = ("_environ", "_tls")
+    """Sends requests to one issuer, through the proxy that the environment names."""
 
     def __init__(self, tls: TlsConfig, environ: Mapping[str, str]) -> None:
         self._tls = tls
         self._environ = environ
 
     async def get(self, url: str) -> tuple[int, Any]:
-        """Fetch a document, over redirects if need be. Raises CredentialError."""
+        """Fetch a document, following redirects. Raises CredentialError."""
         status, location, document = await self._request("GET", url, None, {})
-        for _ in range(_MOST_REDIRECTS):
+        for _ in range(_MAX_REDIRECTS):
             if status not in _REDIRECTS or not location:
                 break
             with contextlib.suppress(ValueError):
@@ -59,7 +56,7 @@ class IssuerHttp:
         import aiohttp  # noqa: PLC0415  # costs a quarter of a second, for few users
 
         try:
-            # In a thread, for it reads the issuer's CA.
+            # Reading the issuer's CA blocks.
             context = await asyncio.to_thread(client_context, self._tls)
             connector = aiohttp.TCPConnector(ssl=context)
             async with (
@@ -99,7 +96,7 @@ class IssuerHttp:
 
 
 def _check_url(url: str) -> None:
-    """See that nobody on the way can read what is sent there. Raises CredentialError."""
+    """Check that the URL is one of https. Raises CredentialError."""
     try:
         parts = urlsplit(url)
         safe = parts.scheme == "https" and bool(parts.hostname)
@@ -115,7 +112,7 @@ def _check_url(url: str) -> None:
 
 
 def _origin(url: str) -> str:
-    """Scheme and host of a URL: the rest may hold secrets, and comes from the issuer."""
+    """Scheme and host of a URL, for messages: the rest may hold secrets."""
     try:
         parts = urlsplit(url)
     except ValueError:

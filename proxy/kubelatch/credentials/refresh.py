@@ -1,9 +1,9 @@
-"""Keeping a credential that expires and takes time to get: one machine for plugins and OIDC.
+"""Caches and renews a credential that expires and takes time to fetch, for plugins and OIDC.
 
-It fetches when asked for the first time, again ahead of expiry while the old one still serves,
-and once more when the API server says 401. However many wait, one attempt runs; a waiter that
-leaves does not end it. After a failure there is a pause, doubling from one second to thirty, in
-which the failure itself is the answer.
+It is fetched at first use, again before it expires while the old one is still used, and once after
+a 401. One attempt runs at a time for all that wait; a cancelled waiter does not cancel it. After a
+failure no attempt is made for one second, doubling up to thirty; meanwhile the failure is raised
+again.
 """
 
 import asyncio
@@ -21,40 +21,38 @@ _log = logging.getLogger(__name__)
 
 AHEAD = 60.0
 """Renew at most this many seconds before expiry, and at most a tenth of the lifetime."""
-LONGEST_PAUSE = 30.0
+MAX_BACKOFF = 30.0
 
 Fetch = Callable[[], Awaitable[Credential]]
 Attempt: TypeAlias = "asyncio.Task[Credential | CredentialError]"
 
 
-class Pause:
+class Backoff:
     """Seconds to wait between attempts: 1, 2, 4 and so on until :meth:`reset`."""
-
-    __slots__ = ("_length", "_monotonic", "_until")
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._length = 0.0
         self._until = float("-inf")
 
-    def lengthen(self) -> None:
-        """Begin a pause, twice as long as the last one."""
-        self._length = min(LONGEST_PAUSE, self._length * 2 or 1.0)
+    def start(self) -> None:
+        """Wait from now on, twice as long as the last time."""
+        self._length = min(MAX_BACKOFF, self._length * 2 or 1.0)
         self._until = self._monotonic() + self._length
 
     def reset(self) -> None:
-        """All is well again."""
+        """The next attempt may begin at once."""
         self._length = 0.0
         self._until = float("-inf")
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds until the next attempt may begin; zero or less when it may."""
         return self._until - self._monotonic()
 
 
 class RefreshingSource:
-    """A credential source around one slow function."""
+    """A credential source that calls one slow function."""
 
     def __init__(
         self,
@@ -66,15 +64,15 @@ class RefreshingSource:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep what ``fetch`` gives.
+        """Create the source; nothing is fetched yet.
 
         Args:
             kind: for :meth:`describe`.
-            fetch: gets a credential or raises CredentialError, in bounded time.
-            initial: a credential that is at hand already.
-            detail: what to call the source, for :meth:`describe`.
-            clock: seconds since the epoch, to judge expiry.
-            monotonic: seconds that only grow, to measure pauses.
+            fetch: returns a credential or raises CredentialError, in bounded time.
+            initial: a credential that is available already.
+            detail: the source's name, for :meth:`describe`.
+            clock: seconds since the epoch, for expiry.
+            monotonic: monotonic seconds, for backoff.
         """
         self._kind: Kind = kind
         self._fetch = fetch
@@ -86,87 +84,87 @@ class RefreshingSource:
         self._expires_at = 0.0
         self._attempt: Attempt | None = None
         self._error: CredentialError | None = None
-        self._failing = Pause(monotonic)
-        self._rejected = Pause(monotonic)
-        self._stale = Pause(monotonic)
+        self._failing = Backoff(monotonic)
+        self._rejected = Backoff(monotonic)
+        self._stale = Backoff(monotonic)
         self._closed = False
         if initial is not None:
-            self._keep(initial)
+            self._store(initial)
 
     def cached(self) -> Credential | None:
-        """The credential at hand; when it is about to expire, a renewal begins meanwhile."""
+        """The current credential, or None. When it is about to expire, a renewal starts."""
         if self._credential is not None and self._clock() >= self._refresh_at:
-            return self._peek_late(self._credential)
+            return self._cached_late(self._credential)
         return self._credential
 
     async def get(self) -> Credential:
-        """The credential at hand, or the outcome of the attempt under way.
+        """The current credential, or the result of the attempt that is running or started now.
 
         Raises:
             CredentialError: the attempt failed, or the last one did a moment ago.
         """
         if (credential := self.cached()) is not None:
             return credential
-        if self._attempt is None and self._error is not None and self._failing.left > 0:
-            raise _again(self._error)
+        if self._attempt is None and self._error is not None and self._failing.remaining > 0:
+            raise _copy(self._error)
         outcome = await self._join()
         if isinstance(outcome, CredentialError):
-            raise _again(outcome)
+            raise _copy(outcome)
         return outcome
 
     async def invalidate(self, credential: Credential) -> Credential | None:
-        """Renew after a 401, unless that was done already or did not help a moment ago."""
+        """Renew after a 401, unless that has been done already, or did not help a moment ago."""
         current = self._credential
         if current is not None and not current.same_as(credential):
             return current
         if self._attempt is None:
-            if self._rejected.left > 0 or self._failing.left > 0:
+            if self._rejected.remaining > 0 or self._failing.remaining > 0:
                 return None
-            if self._rejected.left < -2 * LONGEST_PAUSE:
+            if self._rejected.remaining < -2 * MAX_BACKOFF:
                 self._rejected.reset()
-            self._rejected.lengthen()
+            self._rejected.start()
         outcome = await self._join()
         if isinstance(outcome, CredentialError) or outcome.same_as(credential):
             return None
         return outcome
 
     def reload(self) -> Credential | None:
-        """Made of no files: what there is."""
+        """The current credential: there are no files to read."""
         return self._credential
 
     async def close(self) -> None:
-        """End the attempt under way, and with it the plugin's process."""
+        """Cancel the running attempt, and with it the plugin's process."""
         self._closed = True
         if self._attempt is not None:
             self._attempt.cancel()
             await asyncio.wait([self._attempt])
 
     def describe(self) -> SourceStatus:
-        """Expiry of the credential at hand, and why the last attempt failed if it did."""
-        held = self._credential
-        certificate = held.certificate if held else None
+        """The current credential's expiry, and the error of the last attempt."""
+        credential = self._credential
+        certificate = credential.certificate if credential else None
         return SourceStatus(
             kind=self._kind,
             detail=self._detail,
-            expires_at=held.expires_at if held else None,
+            expires_at=credential.expires_at if credential else None,
             certificate=certificate_info(certificate.chain) if certificate else None,
             last_error=self._error.message if self._error else "",
         )
 
-    def _peek_late(self, credential: Credential) -> Credential | None:
+    def _cached_late(self, credential: Credential) -> Credential | None:
         if self._clock() >= self._expires_at:
-            return credential if self._stale.left > 0 else None
-        if self._failing.left <= 0:
+            return credential if self._stale.remaining > 0 else None
+        if self._failing.remaining <= 0:
             _ = self._begin()
         return credential
 
     async def _join(self) -> Credential | CredentialError:
         if self._closed:
-            return _closing()
+            return _shutting_down()
         return await asyncio.shield(self._begin())
 
     def _begin(self) -> Attempt:
-        """The attempt under way, which may be a new one."""
+        """The running attempt, or a new one."""
         if self._attempt is None:
             self._attempt = asyncio.get_running_loop().create_task(self._run())
         return self._attempt
@@ -176,27 +174,27 @@ class RefreshingSource:
             credential = await self._fetch()
         except CredentialError as error:
             self._error = error
-            self._failing.lengthen()
+            self._failing.start()
             if self._credential is not None:
                 _log.warning("%s; the last credential serves until it expires", error.message)
             return error
         except asyncio.CancelledError:
             if not self._closed:
                 raise
-            return _closing()
+            return _shutting_down()
         except Exception as fault:  # noqa: BLE001 -- it must not be tried again at each request
             self._error = _internal(fault)
-            self._failing.lengthen()
+            self._failing.start()
             _log.error("%s", self._error.message)
             return self._error
         else:
             self._error = None
-            self._keep(credential)
+            self._store(credential)
             return credential
         finally:
             self._attempt = None
 
-    def _keep(self, credential: Credential) -> None:
+    def _store(self, credential: Credential) -> None:
         self._credential = credential
         self._failing.reset()
         if credential.expires_at is None:
@@ -208,8 +206,8 @@ class RefreshingSource:
         if left > 0:
             self._stale.reset()
         else:
-            # Over already, by this clock. It may serve all the same, and not cost one run each.
-            self._stale.lengthen()
+            # Expired already by this clock, but possibly still valid: do not fetch per request.
+            self._stale.start()
 
 
 def _internal(fault: Exception) -> CredentialError:
@@ -219,10 +217,10 @@ def _internal(fault: Exception) -> CredentialError:
     )
 
 
-def _closing() -> CredentialError:
+def _shutting_down() -> CredentialError:
     return CredentialError("no credential is fetched any more: the proxy is shutting down")
 
 
-def _again(error: CredentialError) -> CredentialError:
-    """The same error anew: one instance raised in many tasks would gather their tracebacks."""
+def _copy(error: CredentialError) -> CredentialError:
+    """A copy: one instance raised in many tasks would collect their tracebacks."""
     return type(error)(error.message, hint=error.hint, cause=error.cause)

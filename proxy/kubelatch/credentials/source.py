@@ -1,4 +1,4 @@
-"""Which source serves a user."""
+"""Selects the credential source for a user."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from .static import StaticSource, read_certificate
 from .values import CredentialSource
 
 INTERACTIVE_TIMEOUT = 300.0
-"""Seconds for a plugin while someone sits at the terminal: logins in a browser take minutes."""
+"""Seconds for a plugin at a terminal: logins in a browser take minutes."""
 NONINTERACTIVE_TIMEOUT = 60.0
 
 
@@ -28,33 +28,33 @@ def source_for(
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> CredentialSource:
-    """Build the source for the chosen user. Nothing is run or asked before it is needed.
+    """Build the source for the chosen user. Nothing is run or fetched before it is needed.
 
     Args:
         config: the chosen cluster and user.
-        exec_timeout: seconds for one run of a plugin; ``None`` is five minutes at a terminal
-            and one elsewhere.
-        has_terminal: whether plugins may use standard input; ``None`` is to look.
-        environ: what plugins inherit; ``None`` is ours.
+        exec_timeout: seconds for one run of a plugin; ``None``: five minutes at a terminal, one
+            minute elsewhere.
+        has_terminal: whether plugins may use standard input; ``None``: if it is a terminal.
+        environ: the environment that plugins inherit; ``None``: the process's.
         files: reads tokens, certificates and CAs.
         clock: seconds since the epoch.
-        monotonic: seconds that only grow.
+        monotonic: monotonic seconds.
 
     Raises:
-        ConfigError: a file or setting that cannot be used, or a plugin that may not run.
+        ConfigError: a file or setting that cannot be used, or a plugin that is not allowed.
     """
     environ = os.environ if environ is None else environ
     user = config.user
     if user.plugin is not None:
         if has_terminal is None:
             has_terminal = sys.stdin is not None and sys.stdin.isatty()
-        usual = INTERACTIVE_TIMEOUT if has_terminal else NONINTERACTIVE_TIMEOUT
+        default = INTERACTIVE_TIMEOUT if has_terminal else NONINTERACTIVE_TIMEOUT
         plugin = ExecPlugin(
             config=config,
             plugin=user.plugin,
             environ=environ,
             has_terminal=has_terminal,
-            time_limit=usual if exec_timeout is None else exec_timeout,
+            time_limit=default if exec_timeout is None else exec_timeout,
         )
         plugin.check()
         command = user.plugin.command

@@ -1,8 +1,8 @@
-"""Credentials that are given once, or live in files that are replaced now and then.
+"""Credentials from the kubeconfig itself, or from files that are replaced now and then.
 
-Files are compared by stat, and read again when they changed, by whoever calls ``reload``: never on
-the way of a request, which a file system that hangs would hold up. A new file that cannot be used
-is reported and the old content goes on, certificate and token each for itself.
+``reload`` compares files by stat and reads those that have changed. It is never called while a
+request waits, as a file system may hang. If a new file cannot be used, that is logged and the old
+content stays in use, for certificate and token separately.
 """
 
 import logging
@@ -24,19 +24,17 @@ Content = TypeVar("Content")
 
 
 class FileBacked(Generic[Content]):
-    """A value made from files, and made again when they change.
+    """A value read from files, and read again when they change.
 
-    The first reading raises whatever ``read`` raises. Later failures are kept in ``error`` while
-    the old value stands, and the files are read again at every look.
+    The constructor raises what ``read`` raises. Later errors are stored in ``error``; the old value
+    stays, and the files are read again at every :meth:`reload`.
 
     Args:
-        what: what to call the value in the log.
+        what: the value's name in the log.
         paths: the files.
-        read: makes the value; raises ConfigError.
-        files: tells whether they changed.
+        read: returns the value; raises ConfigError.
+        files: detects changes.
     """
-
-    __slots__ = ("_files", "_read", "_seen", "_what", "error", "paths", "value")
 
     def __init__(
         self,
@@ -50,12 +48,12 @@ class FileBacked(Generic[Content]):
         self._what = what
         self._read = read
         self._files = files
-        # Taken before reading: what is replaced in between is noticed by the next look.
+        # Before reading, so that the next reload detects a change in between.
         self._seen = signatures(paths, files)
         self.value = read()
 
     def reload(self) -> None:
-        """Read again if a file changed, or if the last reading failed."""
+        """Read the value again if a file has changed, or if the last reading failed."""
         now = signatures(self.paths, self._files)
         if now == self._seen and self.error is None:
             return
@@ -64,7 +62,7 @@ class FileBacked(Generic[Content]):
         except ConfigError as error:
             self._fail(error)
             return
-        except Exception as error:  # noqa: BLE001 -- whatever is in a file, the old value stands
+        except Exception as error:  # noqa: BLE001 -- whatever the content, the old value stays
             self._fail(
                 ConfigError(f"the {self._what} cannot be read: internal error ({where(error)})")
             )
@@ -85,8 +83,6 @@ class FileBacked(Generic[Content]):
 class StaticSource:
     """The certificate, token or password of a kubeconfig user, from data or files."""
 
-    __slots__ = ("_authorization", "_certificate", "_credential", "_kind", "_paths")
-
     def __init__(self, user: UserConfig, *, files: FileReader = DISK) -> None:
         """Read everything once. Blocks. Raises ConfigError."""
         self._kind = _kind(user)
@@ -103,19 +99,19 @@ class StaticSource:
         self._credential = self._assemble()
 
     def cached(self) -> Credential:
-        """The credential as the files had it at the last look."""
+        """The credential as of the last reload."""
         return self._credential
 
     async def get(self) -> Credential:
-        """The same as :meth:`cached`: nothing here needs waiting."""
+        """The same as :meth:`cached`."""
         return self._credential
 
     async def invalidate(self, credential: Credential) -> Credential | None:
-        """Another credential if a look has found one by now."""
+        """Another credential, if a reload has found one since."""
         return None if self._credential.same_as(credential) else self._credential
 
     def reload(self) -> Credential:
-        """Read the files again that changed."""
+        """Read the files that have changed."""
         if self._paths:
             self._certificate.reload()
             self._authorization.reload()
@@ -125,10 +121,10 @@ class StaticSource:
         return self._credential
 
     async def close(self) -> None:
-        """Nothing is ever under way."""
+        """Do nothing: nothing runs."""
 
     def describe(self) -> SourceStatus:
-        """Kind, validity as far as certificate or token tell it, last failure of a file."""
+        """Kind, expiry if certificate or token has one, and the last error of a file."""
         certificate = self._credential.certificate
         errors = (self._certificate.error, self._authorization.error)
         return SourceStatus(
@@ -162,7 +158,7 @@ def _kind(user: UserConfig) -> Kind:
 
 
 def read_certificate(user: UserConfig, files: FileReader) -> ClientCertificate | None:
-    """The user's client certificate and key, seen to belong together. Raises ConfigError."""
+    """The user's client certificate and matching key. Raises ConfigError."""
     if not user.has_certificate:
         return None
     chain = user.certificate_data or _read(user.certificate_file, files, "client-certificate")
@@ -173,7 +169,7 @@ def read_certificate(user: UserConfig, files: FileReader) -> ClientCertificate |
 
 
 def _read_authorization(user: UserConfig, files: FileReader) -> Secret | None:
-    """Go's order: the file, the token if the file gives none, then the password."""
+    """In Go's order: the token file, the token if the file has none, the password."""
     if user.token_file:
         try:
             content = _read(user.token_file, files, "tokenFile").decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""From a token or a password to the value of an ``Authorization`` header."""
+"""Makes ``Authorization`` values from tokens and passwords, and reads a JWT's expiry."""
 
 import base64
 import binascii
@@ -8,14 +8,14 @@ from ..errors import ConfigError
 from ..secret import Secret
 
 LATEST = 253402300799.0
-"""The last second that a date can name, 9999-12-31T23:59:59Z, since the epoch."""
+"""9999-12-31T23:59:59Z, the last second of ``datetime``, in seconds since the epoch."""
 
 
 def bearer(token: str, where: str) -> Secret:
-    """The header value for a bearer token, white space around it left out.
+    """The value for a bearer token, stripped of white space.
 
     Raises:
-        ConfigError: the token is empty, or holds what no header may hold.
+        ConfigError: the token, which is from *where*, is empty or cannot be in a header field.
     """
     token = token.strip()
     if not token:
@@ -26,13 +26,13 @@ def bearer(token: str, where: str) -> Secret:
 
 
 def basic(username: str, password: str) -> Secret:
-    """The header value for a user name and a password (RFC 7617, in UTF-8)."""
+    """The value for a user name and a password (RFC 7617, in UTF-8)."""
     pair = f"{username}:{password}".encode()
     return Secret(f"Basic {base64.b64encode(pair).decode('ascii')}")
 
 
 def jwt_expiry(token: Secret | None) -> float | None:
-    """The ``exp`` of a token that is a JWT, in seconds since the epoch; it is not verified."""
+    """The ``exp`` of a JWT in seconds since the epoch, unverified; None for other tokens."""
     if token is None:
         return None
     parts = token.reveal().removeprefix("Bearer ").split(".")

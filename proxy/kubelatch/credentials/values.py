@@ -1,4 +1,4 @@
-"""What authenticates a request, and the seam through which it is had."""
+"""A credential, and the interface of its sources."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -13,11 +13,11 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """Who we are, right now.
+    """What authenticates a request.
 
-    ``authorization`` is the whole value of the header. ``certificate`` stays the same object
-    until it changes, so ``is`` tells whether a TLS context is still the right one.
-    ``expires_at`` is in seconds since the epoch; ``None`` means that nobody said.
+    ``authorization`` is the whole value of the header field. ``certificate`` is the same object
+    until it changes, so that ``is`` tells whether a TLS context is still the right one.
+    ``expires_at`` is in seconds since the epoch, or ``None`` if unknown.
     """
 
     kind: Kind
@@ -26,17 +26,17 @@ class Credential:
     expires_at: float | None = None
 
     def same_as(self, other: "Credential") -> bool:
-        """Whether the API server could not tell the two apart."""
+        """Whether both are the same to the API server."""
         return self.authorization == other.authorization and self.certificate == other.certificate
 
 
 CLIENT_SUPPLIED: Final = Credential(kind="client")
-"""Stands for what a client has brought itself: nothing of ours goes with it."""
+"""Stands for a credential that the client sends itself; none of the proxy's is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceStatus:
-    """How a source is doing, without secrets. Times are seconds since the epoch."""
+    """The state of a source, without secrets. Times are seconds since the epoch."""
 
     kind: Kind
     detail: str = ""
@@ -50,38 +50,38 @@ class CredentialSource(Protocol):
     """Provides the current credential. Called on the event loop, but for :meth:`reload`."""
 
     def cached(self) -> Credential | None:
-        """A fresh credential without waiting, or ``None``. Called for every request."""
+        """A valid credential without waiting, or ``None``. Called for every request."""
         ...
 
     async def get(self) -> Credential:
-        """A credential, waiting for one if need be.
+        """A valid credential; waits for one if necessary.
 
-        Many may wait for the same attempt; one that stops waiting does not end it.
+        Many may wait for the same attempt; a cancelled waiter does not cancel it.
 
         Raises:
-            CredentialError: there is none now, and why.
+            CredentialError: there is none; the error has the reason.
         """
         ...
 
     async def invalidate(self, credential: Credential) -> Credential | None:
-        """Say that the API server answered 401 to this one.
+        """Report that the API server responded 401 to this credential.
 
         Returns:
-            Another credential to try once, or ``None`` if there is no other.
+            Another credential to try once, or ``None``.
         """
         ...
 
     def reload(self) -> Credential | None:
-        """Read the files that it is made from again if they changed, and return what there is.
+        """Read files that have changed, and return the current credential, if any.
 
-        Nothing is fetched. It blocks, and belongs into a thread: one at a time.
+        Nothing is fetched. Blocks: call it in a thread, one call at a time.
         """
         ...
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel a running attempt."""
         ...
 
     def describe(self) -> SourceStatus:
-        """How it is doing."""
+        """The source's state."""
         ...

@@ -7,7 +7,7 @@ whole chain within its own handshake, so that a server gains nothing by sending 
 import asyncio
 import ssl
 
-from ..credentials.tls import ClientContext, TlsContext, may_be_good_for_go, proxy_context
+from ..credentials.tls import ClientContext, TlsContext, go_may_accept, proxy_context
 
 
 class TlsContexts:

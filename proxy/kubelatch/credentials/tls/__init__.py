@@ -1,6 +1,6 @@
-"""TLS to the API server: contexts made from values, and failures made understandable.
+"""TLS to the API server: contexts, and explanations of errors.
 
-It knows certificates and keys, not where they came from. Key material never touches the disk.
+It knows certificates and keys, not where they come from. Keys are never written to disk.
 """
 
 from .certificates import CertificateInfo, ClientCertificate, certificate_info
@@ -9,7 +9,7 @@ from .context import (
     TlsContext,
     check_certificate,
     client_context,
-    may_be_good_for_go,
+    go_may_accept,
     proxy_context,
 )
 from .explain import explain, is_cut
@@ -23,7 +23,7 @@ __all__ = [
     "check_certificate",
     "client_context",
     "explain",
+    "go_may_accept",
     "is_cut",
-    "may_be_good_for_go",
     "proxy_context",
 ]

@@ -1,8 +1,7 @@
-"""Certificates in PEM: finding them in a text, and reading what a person wants to know.
+"""Certificates in PEM: finds them in a text, and reads validity and subject.
 
-OpenSSL does all that matters for security. Python's ``ssl`` cannot show a client certificate's
-validity and subject, which a person needs, so ``cryptography`` reads those; it is imported only
-when somebody asks.
+Verification is done elsewhere, by OpenSSL. Python's ``ssl`` cannot show a client certificate's
+validity and subject, so ``cryptography`` reads them; it is imported when first needed.
 """
 
 import re
@@ -25,9 +24,9 @@ class ClientCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateInfo:
-    """What to tell of a certificate. Times are seconds since the epoch.
+    """A certificate's validity, in seconds since the epoch, and its subject.
 
-    Kubernetes takes the common name for the user and the organizations for the groups.
+    To Kubernetes the common name is the user and the organizations are the groups.
     """
 
     not_before: float
@@ -42,9 +41,9 @@ def certificate_blocks(pem: bytes) -> list[bytes]:
 
 
 def certificate_info(pem: bytes) -> CertificateInfo | None:
-    """Read the first certificate of a PEM text; ``None`` if there is none that makes sense.
+    """Read the first certificate of a PEM text; ``None`` if none can be parsed.
 
-    The first call takes a fifth of a second, for the import: not for the event loop.
+    The first call takes 0.2 s for the import: do not call it on the event loop.
     """
     from cryptography import x509  # noqa: PLC0415
     from cryptography.x509.oid import NameOID  # noqa: PLC0415

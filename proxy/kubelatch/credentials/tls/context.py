@@ -1,7 +1,7 @@
-"""An SSLContext for the API server that accepts and refuses what Go's would.
+"""An SSLContext for the API server that accepts and refuses the same servers as Go.
 
 TLS 1.2 or newer; names in subjectAltName only; an intermediate CA may be the trust anchor; and
-certificates without key identifiers, as some clouds issue them, are good enough. Where OpenSSL
+certificates without key identifiers, as some clouds issue them, are accepted. Where OpenSSL
 refuses what Go may accept, and the trust anchors are the kubeconfig's own, ``go_context`` decides.
 """
 
@@ -20,9 +20,9 @@ from ...kubeconfig.values import TlsConfig
 from .certificates import ClientCertificate, certificate_blocks
 from .names import parse_address
 
-# What OpenSSL (x509_vfy.h) may say of a certificate that Go accepts. Not: dates, addresses, path
-# lengths, name constraints, unknown extensions; there the two agree.
-_RECONSIDERED: Final = frozenset({
+# Verify codes of OpenSSL (x509_vfy.h) for certificates that Go may accept. For dates, addresses,
+# path lengths, name constraints and unknown extensions the two agree.
+_GO_MAY_ACCEPT: Final = frozenset({
     # Key identifiers that differ, as after a renewal of the CA with its key, or a certificate of
     # its CA's own name: no issuer is found.
     2, 18, 19, 20, 21, 29, 30, 31,
@@ -38,26 +38,26 @@ _IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 
 
 
 class TlsContext(Protocol):
-    """What makes the client's side of a TLS connection."""
+    """Makes the client's side of a TLS connection."""
 
     def wrap_bio(
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, server_hostname: str
     ) -> Any:
-        """An ``ssl.SSLObject``, or what does as one.
+        """An ``ssl.SSLObject``, or an object with the same methods.
 
         Raises:
-            ValueError: *server_hostname* is not the name of anything.
+            ValueError: *server_hostname* is not valid.
         """
         ...
 
 
 class ClientContext(ssl.SSLContext):
-    """An SSLContext that remembers what it was made of.
+    """An SSLContext that keeps its trust anchors and client certificate.
 
     Attributes:
         anchors: the trusted certificates in PEM, one by one; empty if the system's are trusted,
-            too, or none are needed.
-        certificate: what the client shows.
+            or the server is not verified.
+        certificate: the client certificate.
     """
 
     anchors: tuple[bytes, ...] = ()
@@ -71,27 +71,27 @@ class ClientContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """As in ``ssl``, but names are read as Go reads them: a dot at the end says nothing, and
-        an address may have brackets, or be one of IPv4 in the form of IPv6."""
+        """As ``ssl.SSLContext.wrap_bio``, with names as in Go: a final dot is ignored, and an
+        address may have brackets, or be an IPv4 address in the form of IPv6."""
         if isinstance(server_hostname, str):
             address = parse_address(server_hostname)
             server_hostname = str(address) if address else server_hostname.removesuffix(".")
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
-def may_be_good_for_go(context: ClientContext, error: ssl.SSLCertVerificationError) -> bool:
-    """Whether ``go_context`` may accept a server that OpenSSL refused: with trust anchors of the
-    kubeconfig's own, and for a reason in which the two differ."""
-    return bool(context.anchors) and error.verify_code in _RECONSIDERED
+def go_may_accept(context: ClientContext, error: ssl.SSLCertVerificationError) -> bool:
+    """Whether ``go_context`` may accept a server that OpenSSL refused: the kubeconfig has its own
+    trust anchors, and Go differs in the reason for the refusal."""
+    return bool(context.anchors) and error.verify_code in _GO_MAY_ACCEPT
 
 
 def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None) -> ClientContext:
-    """Build the context for connections to one API server.
+    """Build the context for connections to one API server, with HTTP/1.1 in ALPN.
 
-    Reads the CA file. HTTP/1.1 is offered by ALPN.
+    Reads the CA file.
 
     Raises:
-        ConfigError: a CA, certificate or key that cannot be used, and why.
+        ConfigError: a CA, certificate or key cannot be used.
     """
     context = _new_context()
     context.set_alpn_protocols(["http/1.1"])
@@ -101,16 +101,15 @@ def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None)
     else:
         _trust(context, tls)
     if certificate is not None:
-        _present(context, certificate)
+        _load_client_certificate(context, certificate)
         context.certificate = certificate
     return context
 
 
 def proxy_context(cluster: TlsContext | None) -> ClientContext:
-    """The context for an https proxy on the way to a cluster.
+    """The context for an https proxy through which a cluster is reached.
 
-    The system's authorities may vouch for it, and those of the cluster: client-go trusts the
-    latter alone there.
+    It trusts the system's CAs and the cluster's; client-go trusts only the latter.
     """
     context = _new_context()
     _trust_the_system(context)
@@ -121,8 +120,8 @@ def proxy_context(cluster: TlsContext | None) -> ClientContext:
 
 def _new_context() -> ClientContext:
     context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Whatever differs between releases of Python is set here. ``create_default_context`` would
-    # also write session keys to the file that another program's $SSLKEYLOGFILE names.
+    # Sets everything that differs between releases of Python. ``create_default_context`` would
+    # also write session keys to $SSLKEYLOGFILE.
     context.options &= ~_IGNORE_UNEXPECTED_EOF
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False
@@ -169,14 +168,14 @@ def _trust_the_system(context: ssl.SSLContext) -> None:
     if context.cert_store_stats()["x509_ca"] or _has_system_directory():
         return
     if os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}:
-        return  # someone chose this empty store
+        return  # an empty store was configured
     import certifi  # noqa: PLC0415  # needed on slim images only
 
     context.load_verify_locations(cafile=certifi.where())
 
 
 def _has_system_directory() -> bool:
-    """Whether OpenSSL's directory of CAs, which it reads only when it looks one up, has any."""
+    """Whether OpenSSL's directory of CAs, which is read at look-up, has any."""
     path = ssl.get_default_verify_paths().capath
     try:
         return bool(path) and any(Path(path).iterdir())
@@ -185,21 +184,21 @@ def _has_system_directory() -> bool:
 
 
 def check_certificate(certificate: ClientCertificate) -> None:
-    """See that certificate and key can be read and belong together. Raises ConfigError."""
-    _present(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate)
+    """Check that certificate and key can be read and match. Raises ConfigError."""
+    _load_client_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate)
 
 
-def _present(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
+def _load_client_certificate(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
     pair = certificate.chain.rstrip() + b"\n" + certificate.key.reveal().encode("latin-1")
-    with _unseen_file(pair) as path:
+    with _memory_file(pair) as path:
         try:
-            context.load_cert_chain(path, password=_refuse_to_ask)
+            context.load_cert_chain(path, password=_no_passphrase)
         except ssl.SSLError as error:
             raise _unusable_pair(error) from None
 
 
-def _refuse_to_ask() -> str:
-    """Stands where OpenSSL would ask for a passphrase on the terminal, and block."""
+def _no_passphrase() -> str:
+    """Passphrase callback: without one, OpenSSL would prompt on the terminal and block."""
     raise ConfigError(
         "the client key is encrypted",
         hint="Decrypt it: openssl pkey -in KEY -out NEW, and protect NEW by its file mode; "
@@ -224,11 +223,10 @@ def _unusable_pair(error: ssl.SSLError) -> ConfigError:
 
 
 @contextmanager
-def _unseen_file(content: bytes) -> Iterator[str]:
-    """A path to the content for a library that reads only paths; it is never on a disk.
+def _memory_file(content: bytes) -> Iterator[str]:
+    """A path to the content, in memory, for a library that takes only paths.
 
-    Where the system has no anonymous files, it is a file of mode 0600 for as long as the block
-    runs.
+    Where the system has no memfd, it is a file of mode 0600 until the end of the block.
     """
     if sys.platform == "linux" and Path("/proc/self/fd").is_dir():
         descriptor = os.memfd_create("client-certificate")

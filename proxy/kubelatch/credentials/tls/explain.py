@@ -1,8 +1,8 @@
-"""What a TLS failure means: which of CA, name, validity or client certificate is wrong.
+"""Explains TLS errors: whether CA, name, validity or client certificate is wrong.
 
-Two sources: the verify code of OpenSSL when we refused the server, and the alert the server
-sent when it refused us. With TLS 1.3 the latter arrives with the first read, after a handshake
-that looked well.
+From OpenSSL's verify code if the server's certificate was refused, and from the server's alert if
+it refused the client. With TLS 1.3 the alert arrives with the first read, after a handshake that
+seemed to succeed.
 """
 
 import ssl
@@ -46,9 +46,9 @@ _PLAIN_HTTP = (
 
 
 def is_cut(error: ssl.SSLError) -> bool:
-    """Whether *error* says that the peer's bytes ended without close_notify.
+    """Whether the peer closed the connection without close_notify.
 
-    It has several names: ``SSLEOFError`` from Python 3.11.3 on, before that a plain ``SSLError``
+    The error is ``SSLEOFError`` from Python 3.11.3 on, before that a plain ``SSLError``
     with OpenSSL 3's reason, and ``SSLSyscallError`` with OpenSSL 1.1.1.
     """
     return (
@@ -58,10 +58,10 @@ def is_cut(error: ssl.SSLError) -> bool:
 
 
 def explain(error: OSError, *, server_name: str) -> UpstreamError:
-    """Say which side refused which, and what to do about it.
+    """Explain a TLS error and how to fix it.
 
     Args:
-        error: what the handshake, or a read or write after it, raised.
+        error: raised by the handshake, or by a read or write after it.
         server_name: the name that was verified.
 
     Returns:
@@ -69,13 +69,13 @@ def explain(error: OSError, *, server_name: str) -> UpstreamError:
         ``tls-protocol``, ``tls-closed`` or ``tls``.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _we_refused(error, server_name)
+        return _server_refused(error, server_name)
     reason = (getattr(error, "reason", None) or "").upper()
     alert = reason.partition("_ALERT_")[2]
     if alert in _CLIENT_ALERTS:
-        return _they_refused(alert, server_name)
+        return _client_refused(alert, server_name)
     if any(reason.endswith(known) for known in _PROTOCOL_REASONS):
-        return _no_common_ground(reason, server_name)
+        return _protocol_mismatch(reason, server_name)
     if (
         not isinstance(error, ssl.SSLError)
         or isinstance(error, ssl.SSLZeroReturnError)
@@ -90,7 +90,7 @@ def explain(error: OSError, *, server_name: str) -> UpstreamError:
     return UpstreamError(f"TLS with {server_name} failed: {reason or 'unknown'}", cause="tls")
 
 
-def _we_refused(error: ssl.SSLCertVerificationError, server_name: str) -> UpstreamError:
+def _server_refused(error: ssl.SSLCertVerificationError, server_name: str) -> UpstreamError:
     code = error.verify_code
     if code in _NAME_CODES:
         return UpstreamError(
@@ -119,7 +119,7 @@ def _we_refused(error: ssl.SSLCertVerificationError, server_name: str) -> Upstre
     )
 
 
-def _they_refused(alert: str, server_name: str) -> UpstreamError:
+def _client_refused(alert: str, server_name: str) -> UpstreamError:
     what = {
         "CERTIFICATE_EXPIRED": "as expired",
         "CERTIFICATE_REVOKED": "as revoked",
@@ -134,7 +134,7 @@ def _they_refused(alert: str, server_name: str) -> UpstreamError:
     )
 
 
-def _no_common_ground(reason: str, server_name: str) -> UpstreamError:
+def _protocol_mismatch(reason: str, server_name: str) -> UpstreamError:
     if reason in _PLAIN_HTTP:
         return UpstreamError(
             f"{server_name} does not speak TLS on this port",
@@ -142,7 +142,7 @@ def _no_common_ground(reason: str, server_name: str) -> UpstreamError:
             cause="tls-protocol",
         )
     if reason.endswith("HANDSHAKE_FAILURE"):
-        # With TLS 1.2, OpenSSL says no more when it wants a certificate and gets none.
+        # With TLS 1.2, an OpenSSL server sends this if it requires a client certificate.
         return UpstreamError(
             f"{server_name} refused the TLS handshake without saying why",
             hint="It may want a client certificate, and the kubeconfig's user has none; or the two "

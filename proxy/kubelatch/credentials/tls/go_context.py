@@ -1,12 +1,12 @@
-"""TLS contexts whose handshakes verify the server as Go does, for servers that OpenSSL refuses.
+"""A TLS context that verifies the server as Go does, for servers that OpenSSL refuses.
 
 Python's ``ssl`` leaves verification to OpenSSL alone. pyOpenSSL, by the authors of cryptography,
-lets a callback decide, which runs within the handshake: after the server's certificates have come
-and before our own, or any byte of a request, leaves. Whatever goes wrong in it ends the handshake.
-It is imported when the first server needs it.
+calls a verify callback within the handshake: after the server's certificates have arrived and
+before the client certificate, or any byte of a request, is sent. Any error in it fails the
+handshake. This module is imported when the first server needs it.
 
-What comes out looks like an ``ssl.SSLContext`` to :class:`~..upstream.tls_transport.TlsTransport`:
-the same pump, the same errors. Sessions are not resumed.
+To :class:`~...upstream.tls_transport.TlsTransport` it looks like an ``ssl.SSLContext``, with the
+same errors. Sessions are not resumed.
 """
 
 import contextlib
@@ -27,26 +27,25 @@ from .path import UNSPECIFIED, CertificatePool, RefusedError, verify
 from .peer import UnreadableCertificateError, read
 
 _PIECE: Final = 32 * 1024
-# What cryptography says of a certificate or key that it cannot read.
+# Raised by cryptography for a certificate or key that it cannot parse.
 _UNREADABLE: Final = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
 _T = TypeVar("_T")
 
 
 class GoContext:
-    """See the module. Made outside the event loop: it parses the trust anchors.
+    """See the module. Do not create it on the event loop: it parses the trust anchors.
 
     Args:
-        context: the trust anchors, which are not the system's, the client certificate and the
-            ciphers.
+        context: has the trust anchors, the client certificate and the ciphers.
 
     Raises:
-        ValueError: there are no trust anchors of its own.
+        ValueError: it has no trust anchors of its own.
         ssl.SSLError: the client certificate cannot be used.
     """
 
     def __init__(self, context: ClientContext) -> None:
         if not context.anchors or context.verify_mode is not ssl.CERT_REQUIRED:
-            raise ValueError("only own trust anchors are verified so")
+            raise ValueError("the context has no trust anchors of its own")
         self._anchors = _pool(context.anchors)
         self._context = made = SSL.Context(SSL.TLS_CLIENT_METHOD)
         made.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -54,11 +53,11 @@ class GoContext:
         made.set_mode(SSL.MODE_RELEASE_BUFFERS)
         made.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         made.set_alpn_protos([b"http/1.1"])
-        made.set_verify(SSL.VERIFY_PEER, _judge)
+        made.set_verify(SSL.VERIFY_PEER, _verify)
         with _as_ssl_errors():
             made.set_cipher_list(_ciphers(context))
             if context.certificate is not None:
-                _present(made, context.certificate)
+                _load_client_certificate(made, context.certificate)
 
     def wrap_bio(
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, server_hostname: str
@@ -67,8 +66,8 @@ class GoContext:
         return GoConnection(self._context, self._anchors, incoming, outgoing, server_hostname)
 
 
-class _Judgement:
-    """Whether the server of one connection is to be trusted: not before it has been verified."""
+class _Verification:
+    """Verifies the server of one connection; ``passed`` is None until then."""
 
     def __init__(self, anchors: CertificatePool, server: str) -> None:
         self._anchors = anchors
@@ -76,8 +75,8 @@ class _Judgement:
         self.passed: bool | None = None
         self.refusal: RefusedError | None = None
 
-    def reach(self, connection: SSL.Connection) -> bool:
-        """Verify what the server has sent, once."""
+    def run(self, connection: SSL.Connection) -> bool:
+        """Verify the server's chain, once."""
         if self.passed is None:
             self.passed = False
             try:
@@ -88,7 +87,7 @@ class _Judgement:
                 self.refusal = error
             except UnreadableCertificateError as error:
                 self.refusal = RefusedError(UNSPECIFIED, str(error))
-            except Exception:  # noqa: BLE001, S110 -- whatever it is: not passed
+            except Exception:  # noqa: BLE001, S110 -- any error: not passed
                 pass
             else:
                 self.passed = True
@@ -96,7 +95,7 @@ class _Judgement:
 
 
 class GoConnection:
-    """The part of ``ssl.SSLObject`` that the pump uses, over a pyOpenSSL connection."""
+    """The methods of ``ssl.SSLObject`` that TlsTransport uses, with a pyOpenSSL connection."""
 
     session: None = None
     session_reused = False
@@ -112,26 +111,26 @@ class GoConnection:
         self._incoming = incoming
         self._outgoing = outgoing
         self._ended = False
-        # The connection has been given bytes since it last asked for more.
+        # The connection has received bytes since it last wanted a read.
         self._unread = False
-        self._judgement = _Judgement(anchors, server)
+        self._verification = _Verification(anchors, server)
         self._connection = SSL.Connection(context)
-        self._connection.set_app_data(self._judgement)
+        self._connection.set_app_data(self._verification)
         self._connection.set_connect_state()
         if parse_address(server) is None:
             self._connection.set_tlsext_host_name(server.removesuffix(".").encode("idna"))
 
     def do_handshake(self) -> None:
-        """Go on with it. The server is verified when this returns."""
+        """Continue the handshake. When this returns, the server is verified."""
         try:
             self._run(self._connection.do_handshake)
         except ssl.SSLWantReadError:
             raise
         except ssl.SSLError as error:
-            if self._judgement.passed is False:
-                raise _refusal(self._judgement.refusal) from error
+            if self._verification.passed is False:
+                raise _refusal(self._verification.refusal) from error
             raise
-        if self._judgement.passed is not True:
+        if self._verification.passed is not True:
             raise _refusal(None)
 
     def read(self, size: int) -> bytes:
@@ -139,11 +138,11 @@ class GoConnection:
         return self._run(lambda: self._connection.recv(size))
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Seal all of *data*."""
+        """Encrypt all of *data*."""
         return self._run(lambda: self._connection.sendall(data))
 
     def pending(self) -> int:
-        """Not 0 if another read may bring something."""
+        """Not 0 if another read may return data."""
         return self._connection.pending() or int(self._unread)
 
     def unwrap(self) -> None:
@@ -172,15 +171,15 @@ class GoConnection:
                     self._outgoing.write(piece)
 
 
-def _judge(connection: SSL.Connection, *_: object) -> bool:
-    """OpenSSL calls it for each certificate and each fault it finds. The whole chain is judged,
-    whatever OpenSSL thinks of it; pyOpenSSL takes an exception for a refusal."""
-    judgement = connection.get_app_data()
-    return isinstance(judgement, _Judgement) and judgement.reach(connection)
+def _verify(connection: SSL.Connection, *_: object) -> bool:
+    """The verify callback, which OpenSSL calls for each certificate and each error. It verifies the
+    whole chain and ignores OpenSSL's result; an exception counts as a refusal."""
+    verification = connection.get_app_data()
+    return isinstance(verification, _Verification) and verification.run(connection)
 
 
 def _pool(anchors: tuple[bytes, ...]) -> CertificatePool:
-    """Trusted certificates; what Go cannot parse is left out (``AppendCertsFromPEM``)."""
+    """The trusted certificates, without those that Go cannot parse (``AppendCertsFromPEM``)."""
     found = []
     for pem in anchors:
         with contextlib.suppress(*_UNREADABLE):
@@ -189,12 +188,12 @@ def _pool(anchors: tuple[bytes, ...]) -> CertificatePool:
 
 
 def _ciphers(context: ssl.SSLContext) -> bytes:
-    """Those of TLS 1.2 that *context* has; TLS 1.3 has its own, all good."""
+    """The TLS 1.2 ciphers of *context*; those of TLS 1.3 are not configurable."""
     names = [cipher["name"] for cipher in context.get_ciphers()]
     return ":".join(name for name in names if not name.startswith("TLS_")).encode()
 
 
-def _present(made: SSL.Context, certificate: ClientCertificate) -> None:
+def _load_client_certificate(made: SSL.Context, certificate: ClientCertificate) -> None:
     try:
         leaf, *chain = x509.load_pem_x509_certificates(certificate.chain)
         key = serialization.load_pem_private_key(certificate.key.reveal().encode("latin-1"), None)
@@ -221,7 +220,7 @@ def _as_ssl_errors() -> Iterator[None]:
 
 
 def _raise(error: SSL.Error) -> NoReturn:
-    """As ``ssl`` puts it: TLSV1_ALERT_UNKNOWN_CA, and the like."""
+    """With a reason as in ``ssl``, such as TLSV1_ALERT_UNKNOWN_CA."""
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
     reason = str(queue[-1][-1]) if queue else "unknown"
     translated = ssl.SSLError(ssl.SSLErrorNumber.SSL_ERROR_SSL, reason)

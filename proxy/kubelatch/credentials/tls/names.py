@@ -1,8 +1,7 @@
-"""The names in certificates as Go matches them: the server's own, and name constraints.
+"""Matches names in certificates as Go does: the server's name, and name constraints.
 
-Pure text: it knows neither keys nor signatures. Where two releases of Go differ, the stricter
-reading holds. The functions of Go that the rules come from are in ``crypto/x509``, ``verify.go``
-and ``constraints.go``.
+Where two releases of Go differ, the stricter rule applies. The functions of Go that docstrings
+name are in ``crypto/x509``, ``verify.go`` and ``constraints.go``.
 """
 
 import ipaddress
@@ -17,19 +16,19 @@ from ...config.addresses import IPAddress, parse_ip
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LETTERS: Final = frozenset(string.ascii_letters + string.digits + "-_")
-# Of a mailbox; a quoted local part, which Go reads too, counts as unreadable.
+# For mailboxes; a quoted local part, which Go can parse, is refused.
 _ATEXT: Final = frozenset(string.ascii_letters + string.digits + "!#$%&'*+-/=?^_`{|}~.")
 
 
 class NameRefusedError(ValueError):
-    """A name that cannot be read, or that a constraint does not allow."""
+    """A name that cannot be parsed, or that a constraint does not allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What a subjectAltName holds; other kinds of names are left out, as in Go.
+    """The names in a subjectAltName; other kinds are ignored, as in Go.
 
-    Host names keep their case; addresses of IPv4 are never in the form of IPv6.
+    Host names keep their case; IPv4 addresses are never in the form of IPv6.
     """
 
     hosts: tuple[str, ...] = ()
@@ -53,33 +52,33 @@ class Subtrees:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """What a CA may vouch for. Directory names are no part of it (Go does not support them)."""
+    """Name constraints of a CA, without directory names, which Go does not support."""
 
     permitted: Subtrees = field(default_factory=Subtrees)
     excluded: Subtrees = field(default_factory=Subtrees)
 
     def check(self, names: Names) -> None:
-        """See that each name is permitted, and none excluded (``chainConstraints.check``).
+        """Check that each name is permitted, and none excluded (``chainConstraints.check``).
 
         Raises:
-            NameRefusedError: one is not, or cannot be read.
+            NameRefusedError: one is not, or cannot be parsed.
         """
-        yes, no = self.permitted, self.excluded
+        permitted, excluded = self.permitted, self.excluded
         for address in names.addresses:
-            if yes.networks and not _within(address, yes.networks):
+            if permitted.networks and not _within(address, permitted.networks):
                 raise NameRefusedError(f"address {address} is not permitted")
-            if _within(address, no.networks):
+            if _within(address, excluded.networks):
                 raise NameRefusedError(f"address {address} is excluded")
         for host in names.hosts:
-            _demand_domain(host)
-            if yes.hosts and not any(_is_below(host, tree) for tree in yes.hosts):
+            _require_domain(host)
+            if permitted.hosts and not any(_is_below(host, tree) for tree in permitted.hosts):
                 raise NameRefusedError("a DNS name is not permitted")
-            if any(_is_below(host, t) or _wildcard_reaches(host, t) for t in no.hosts):
+            if any(_is_below(host, t) or _wildcard_reaches(host, t) for t in excluded.hosts):
                 raise NameRefusedError("a DNS name is excluded")
         for uri in names.uris:
-            _check_host(_uri_host(uri), yes.uri_hosts, no.uri_hosts, "URI")
+            _check_host(_uri_host(uri), permitted.uri_hosts, excluded.uri_hosts, "URI")
         for mailbox in names.mailboxes:
-            _check_mailbox(mailbox, yes.mailboxes, no.mailboxes)
+            _check_mailbox(mailbox, permitted.mailboxes, excluded.mailboxes)
 
 
 def parse_address(text: str) -> IPAddress | None:
@@ -87,11 +86,11 @@ def parse_address(text: str) -> IPAddress | None:
     return parse_ip(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
 
 
-def is_for(names: Names, server: str) -> bool:
+def matches_server(names: Names, server: str) -> bool:
     """Whether a certificate with these names is for *server* (``Certificate.VerifyHostname``).
 
-    An address needs an address. A wildcard is the whole first label and stands for one label.
-    Underscores are letters. The subject's common name never counts.
+    An IP address must be among the addresses. A wildcard is the whole first label and stands for
+    one label. Underscores count as letters. The subject's common name is not used.
     """
     address = parse_address(server)
     if address is not None:
@@ -109,7 +108,7 @@ def is_for(names: Names, server: str) -> bool:
 
 
 def is_domain(name: str, *, constraint: bool = False) -> bool:
-    """Whether Go can read it as a domain name (``domainNameValid``)."""
+    """Whether Go can parse it as a domain name (``domainNameValid``)."""
     if not name:
         return True
     if constraint:
@@ -118,7 +117,7 @@ def is_domain(name: str, *, constraint: bool = False) -> bool:
 
 
 def is_mailbox(text: str) -> bool:
-    """Whether a mailbox is one that :meth:`Constraints.check` can read."""
+    """Whether :meth:`Constraints.check` can parse it as a mailbox."""
     local, at, domain = text.rpartition("@")
     return (
         bool(at and local and domain)
@@ -152,7 +151,7 @@ def _within(address: IPAddress, networks: Sequence[IPNetwork]) -> bool:
     return any(address in network for network in networks)
 
 
-def _demand_domain(name: str) -> None:
+def _require_domain(name: str) -> None:
     if not is_domain(name):
         raise NameRefusedError("a name is no domain name")
 
@@ -168,7 +167,7 @@ def _is_below(host: str, tree: str) -> bool:
 
 
 def _wildcard_reaches(host: str, tree: str) -> bool:
-    """A wildcard that stands for an excluded name, too (``dnsConstraints.query``)."""
+    """Whether a wildcard stands for an excluded name, too (``dnsConstraints.query``)."""
     if not host.startswith("*"):
         return False
     _, dot, parent = _lower(tree).partition(".")
@@ -176,14 +175,14 @@ def _wildcard_reaches(host: str, tree: str) -> bool:
 
 
 def _is_host_below(host: str, tree: str) -> bool:
-    """For URIs and mailboxes: that host, or with a dot before it those below it."""
+    """For URIs and mailboxes: the host *tree* itself, or if that has a dot first, below it."""
     return _is_below(host, tree) if not tree or tree[0] == "." else _lower(host) == _lower(tree)
 
 
 def _check_host(host: str, permitted: Sequence[str], excluded: Sequence[str], kind: str) -> None:
-    _demand_domain(host)
-    # Releases of Go differ in whether a tree without a dot holds what is below it: it does where
-    # that is refused, and does not where that is permitted.
+    _require_domain(host)
+    # Releases of Go differ in whether a tree without a dot includes names below it: here it does
+    # if it is excluded, and does not if it is permitted.
     if permitted and not any(_is_host_below(host, tree) for tree in permitted):
         raise NameRefusedError(f"a host of a {kind} is not permitted")
     if any(_is_below(host, tree) for tree in excluded):
@@ -209,7 +208,7 @@ def _check_mailbox(mailbox: str, permitted: Sequence[str], excluded: Sequence[st
 
 
 def _uri_host(uri: str) -> str:
-    """The host of a URI; one without, or with an address, cannot be judged (``parseURIs``)."""
+    """The host of a URI; a URI without a host, or with an address, is refused (``parseURIs``)."""
     try:
         parts = urlsplit(uri)
         host, _ = parts.hostname, parts.port

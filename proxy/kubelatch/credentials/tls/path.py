@@ -1,9 +1,9 @@
-"""Certification path validation as Go does it: may a server with this chain be trusted?
+"""Certification path validation as Go does it.
 
 It follows ``Certificate.Verify`` of Go's ``crypto/x509`` (``verify.go``), as ``crypto/tls`` calls
-it for a client (``verifyServerCertificate`` of ``handshake_client.go``). It is at no point more
-generous. Stricter it is with policies: a path in which one is demanded or mapped is refused, since
-no Kubernetes CA has them.
+it for a client (``verifyServerCertificate`` of ``handshake_client.go``), and never accepts more. It
+is stricter with policies: a path in which one is required or mapped is refused, since no Kubernetes
+CA has them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from .names import NameRefusedError, is_for
+from .names import NameRefusedError, matches_server
 from .peer import PeerCertificate
 
 # ``maxChainSignatureChecks``: for all paths together.
@@ -27,7 +27,7 @@ _SERVER_USAGES: Final = frozenset(
     }
 )
 
-# OpenSSL's numbers for what is wrong (x509_vfy.h), which say it to the rest of the program.
+# OpenSSL's verify codes (x509_vfy.h), as in ``ssl.SSLCertVerificationError``.
 UNSPECIFIED: Final = 1
 NOT_YET_VALID: Final = 9
 EXPIRED: Final = 10
@@ -41,10 +41,10 @@ NOT_A_CA: Final = 79
 
 
 class RefusedError(Exception):
-    """The chain is no good.
+    """The chain is refused.
 
     Attributes:
-        code: OpenSSL's number for the reason.
+        code: OpenSSL's verify code.
     """
 
     def __init__(self, code: int, text: str) -> None:
@@ -66,7 +66,7 @@ class CertificatePool:
         return any(known.der == certificate.der for known in same)
 
     def parents(self, child: PeerCertificate) -> list[PeerCertificate]:
-        """Those of its issuer's name. Key identifiers put them in order, and exclude none
+        """The certificates with its issuer's name, those with the right key identifier first
         (``findPotentialParents``)."""
         named = self._by_name.get(child.issuer, [])
         return sorted(named, key=lambda parent: _distance(child, parent))
@@ -81,16 +81,16 @@ def _distance(child: PeerCertificate, parent: PeerCertificate) -> int:
 def verify(
     chain: Sequence[PeerCertificate], anchors: CertificatePool, server: str, now: datetime
 ) -> None:
-    """See that the first of *chain* is *server*'s, and that an anchor vouches for it.
+    """Check that the first of *chain* is for *server*, and has a path to an anchor.
 
     Args:
-        chain: what the server sent, its own certificate first; the rest in any order.
-        anchors: who is trusted. Its own certificate may be among them.
+        chain: as the server sent it, its own certificate first; the rest in any order.
+        anchors: the trusted certificates; the server's own may be among them.
         server: name or address.
         now: with a time zone.
 
     Raises:
-        RefusedError: in all other cases.
+        RefusedError: it is not, or has none.
     """
     if not chain:
         raise RefusedError(UNSPECIFIED, "the server sent no certificate")
@@ -102,7 +102,7 @@ def verify(
     if leaf.key is None:
         raise RefusedError(UNSPECIFIED, "its key is of an unknown kind")
     _check(leaf, now)
-    if not is_for(leaf.names, server):
+    if not matches_server(leaf.names, server):
         raise RefusedError(WRONG_NAME, "it is for other names")
     search = _Search(anchors, CertificatePool(chain[1:]), now)
     for path in [[leaf]] if leaf in anchors else search.paths([leaf]):
@@ -121,7 +121,7 @@ class _Search:
     """Paths from a leaf to an anchor, as ``buildChains`` finds them.
 
     Attributes:
-        refusal: the first reason for which there may be none.
+        refusal: the first error that was noted.
     """
 
     def __init__(
@@ -133,12 +133,12 @@ class _Search:
         self.refusal: RefusedError | None = None
 
     def note(self, error: RefusedError) -> None:
-        """Remember why a path is no good."""
+        """Store why a path is refused, if it is the first."""
         if self.refusal is None:
             self.refusal = error
 
     def paths(self, path: list[PeerCertificate]) -> Iterator[list[PeerCertificate]]:
-        """Those that go on from the end of *path*.
+        """The paths that extend *path* to an anchor.
 
         Raises:
             RefusedError: there were too many signatures to check.
@@ -162,7 +162,7 @@ class _Search:
 
 
 def _is_in(candidate: PeerCertificate, path: Sequence[PeerCertificate]) -> bool:
-    """The same CA again, in whatever certificate (``alreadyInChain``)."""
+    """Whether the path has the same CA, in any certificate (``alreadyInChain``)."""
     return any(
         candidate.subject == known.subject
         and candidate.key_info == known.key_info
@@ -172,7 +172,7 @@ def _is_in(candidate: PeerCertificate, path: Sequence[PeerCertificate]) -> bool:
 
 
 def _check(certificate: PeerCertificate, now: datetime) -> None:
-    """What holds for each certificate (``isValid``)."""
+    """The checks for each certificate (``isValid``)."""
     if certificate.unhandled:
         raise RefusedError(UNKNOWN_EXTENSION, "it has an unknown critical extension")
     if now < certificate.certificate.not_valid_before_utc:
@@ -184,8 +184,8 @@ def _check(certificate: PeerCertificate, now: datetime) -> None:
 def _check_issuer(
     path: Sequence[PeerCertificate], parent: PeerCertificate, now: datetime, *, trusted: bool
 ) -> None:
-    """See that *parent* is a CA, and signed the end of *path* (``CheckSignatureFrom``, then
-    ``isValid``). A trusted certificate of a version that cannot say so is a CA."""
+    """Check that *parent* is a CA, and signed the end of *path* (``CheckSignatureFrom``, then
+    ``isValid``). A trusted certificate before X.509 version 3 counts as a CA."""
     if parent.ca is False or (parent.ca is None and (parent.modern or not trusted)):
         raise RefusedError(NOT_A_CA, "its issuer is no authority")
     if not parent.may_sign:
@@ -201,8 +201,8 @@ def _check_issuer(
 
 
 def _check_path(path: Sequence[PeerCertificate]) -> None:
-    """What can be said of a whole path only: usages, names, policies."""
-    # ``checkChainForKeyUsage``: who restricts what it vouches for does so for all below.
+    """The checks for a whole path: usages, names, policies."""
+    # ``checkChainForKeyUsage``: a CA's restriction applies to all certificates below it.
     for certificate in path:
         if certificate.usages and not certificate.usages & _SERVER_USAGES:
             raise RefusedError(WRONG_PURPOSE, "it is not for servers")

@@ -1,7 +1,7 @@
-"""One certificate as Go's parser reads it: what path validation asks, and nothing more.
+"""Parses one certificate as Go does, as far as path validation needs it.
 
-What Go's ``crypto/x509`` would not parse is refused here as well; so are a few things that Go
-does parse and ``cryptography`` does not. The rules are those of ``parser.go``.
+A certificate that Go's ``crypto/x509`` cannot parse (``parser.go``) is refused, and so are a few
+that Go can parse and ``cryptography`` cannot.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 
 # ``namedCurveFromOID``.
 _CURVES: Final = (ec.SECP224R1, ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-# ``processExtensions``: what Go knows, and so may be critical. The key identifiers may not be.
+# ``processExtensions``: extensions that Go knows, and which so may be critical.
 _KNOWN: Final = frozenset(
     {
         ExtensionOID.KEY_USAGE,
@@ -81,7 +81,7 @@ _EC_SIGNATURES: Final = frozenset(
 
 
 class UnreadableCertificateError(ValueError):
-    """Go would not parse it, or we cannot."""
+    """Go, or ``cryptography``, cannot parse it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,15 +89,15 @@ class PeerCertificate:
     """See the module.
 
     Attributes:
-        key: None if it is of a kind that Go does not know.
+        key: None if Go does not know its algorithm.
         subject, issuer, key_info: DER.
-        ca: what the basic constraints say; None without them.
+        ca: as in the basic constraints; None without them.
         path_length: how many CAs may stand between it and the leaf; None for any number.
         may_sign: the key usage, if there is one, includes keyCertSign.
         usages: the extended key usages as dotted numbers; empty for all.
         alternatives: the subjectAltName in DER; None without one.
         unhandled: there is a critical extension that Go does not know.
-        policies: it demands a policy or maps some, which we do not follow.
+        policies: it requires a policy or maps some, which is not supported.
     """
 
     certificate: x509.Certificate = field(repr=False)
@@ -120,7 +120,7 @@ class PeerCertificate:
 
     @property
     def modern(self) -> bool:
-        """X.509 version 3: a CA has to say that it is one."""
+        """X.509 version 3: a CA must have basic constraints."""
         return self.certificate.version is x509.Version.v3
 
     def is_signed_by(self, issuer: "PeerCertificate") -> bool:
@@ -139,7 +139,7 @@ class PeerCertificate:
             return False
         try:
             self.certificate.verify_directly_issued_by(issuer.certificate)
-        except Exception:  # noqa: BLE001 -- whatever it is, it is no proof
+        except Exception:  # noqa: BLE001 -- any error: not signed
             return False
         return True
 
@@ -153,24 +153,24 @@ class PeerCertificate:
             return False
         return (
             chosen.name in _HASHES
-            # The only places where cryptography has them.
+            # cryptography has them only in private attributes.
             and parameters.mgf._algorithm.name == chosen.name
             and parameters._salt_length == chosen.digest_size
         )
 
 
 def read(certificate: x509.Certificate) -> PeerCertificate:
-    """Read one certificate.
+    """Parse one certificate.
 
     Raises:
-        UnreadableCertificateError: as the module says.
+        UnreadableCertificateError: it cannot be parsed.
     """
     try:
         return _read(certificate)
     except UnreadableCertificateError:
         raise
     except Exception as error:
-        # Each part is parsed when it is asked for, and cryptography has many words for no.
+        # cryptography parses each part at its first use, and raises many kinds of errors.
         raise UnreadableCertificateError("a certificate cannot be read") from error
 
 
@@ -200,7 +200,7 @@ def _read(certificate: x509.Certificate) -> PeerCertificate:
 
 
 def _key(certificate: x509.Certificate) -> PublicKey | None:
-    """``parsePublicKey``; None for what cannot sign in Go."""
+    """``parsePublicKey``; None for a key that cannot sign in Go."""
     if certificate.public_key_algorithm_oid not in _KEYS:
         return None
     try:
@@ -215,7 +215,7 @@ def _key(certificate: x509.Certificate) -> PublicKey | None:
 
 
 def _extension(extension: x509.Extension[x509.ExtensionType]) -> tuple[dict[str, Any], bool]:
-    """What one extension says, and whether Go knows all of it."""
+    """The fields from one extension, and whether Go knows all of it."""
     known = extension.oid in _KNOWN
     match extension.value:
         case x509.BasicConstraints() as value:
@@ -246,7 +246,7 @@ def _extension(extension: x509.Extension[x509.ExtensionType]) -> tuple[dict[str,
 
 
 def _has_usage(usage: x509.KeyUsage) -> bool:
-    """A key usage without any bit is none (``CheckSignatureFrom``)."""
+    """Whether any bit is set; without one, the extension is ignored (``CheckSignatureFrom``)."""
     return (
         usage.digital_signature
         or usage.content_commitment

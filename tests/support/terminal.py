@@ -1,14 +1,20 @@
 """The command at a terminal of its own."""
 
 import asyncio
+import fcntl
 import os
 import pty
 import re
+import struct
 import sys
+import termios
 from collections.abc import Mapping
 from pathlib import Path
 
+import pyte
+
 ROOT = Path(__file__).parents[2]
+ROWS = 40
 
 # Runs in the new session: takes the terminal, then becomes the command, or leaves it in the
 # background as a shell would, or gives it other streams than the terminal.
@@ -49,6 +55,8 @@ class Terminal:
         self._reader = reader
         self._transport = transport
         self._slave = -1
+        self._screen = pyte.Screen(80, ROWS)
+        self._stream = pyte.Stream(self._screen)
 
     @classmethod
     async def start(
@@ -58,8 +66,10 @@ class Terminal:
         redirected: bool = False,
         whole: bool = False,
         environ: Mapping[str, str] | None = None,
+        columns: int = 80,
     ) -> "Terminal":
         master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         place = "background" if background else "redirected" if redirected else "foreground"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _LOGIN, place, *arguments),
@@ -82,6 +92,8 @@ class Terminal:
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(master, "rb", 0)
         )
         terminal = cls(process, master, reader, transport)
+        terminal._screen = pyte.Screen(columns, ROWS)
+        terminal._stream = pyte.Stream(terminal._screen)
         # A window's shell has it open as well; without anybody it would be closed.
         terminal._slave = slave if redirected else -1
         return terminal
@@ -104,8 +116,15 @@ class Terminal:
             data = await self._reader.read(65536)
         except OSError:  # how Linux says that nobody has the terminal any more
             return False
-        self.shown += data.decode().replace("\r\n", "\n")
+        text = data.decode()
+        self._stream.feed(text)
+        self.shown += text.replace("\r\n", "\n")
         return bool(data)
+
+    @property
+    def screen(self) -> list[str]:
+        """The rows of the screen as a person sees them, without the empty ones at its end."""
+        return "\n".join(row.rstrip() for row in self._screen.display).rstrip().split("\n")
 
     async def until(self, pattern: str) -> str:
         """Read what is shown until it matches."""

@@ -26,6 +26,7 @@ from .access_log import (
     CombinedFormat,
     JsonFormat,
     LineFormat,
+    LineLog,
     LogWriter,
     RequestViews,
     TextFormat,
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     from .metrics import Snapshot
 
 log = logging.getLogger(__name__)
+
+_FORMATS: Final[Mapping[str, Callable[[], LineFormat]]] = {
+    "text": TextFormat,
+    "json": JsonFormat,
+    "combined": CombinedFormat,
+}
 
 # Seconds that a readiness check waits for a credential. A kubelet's probe times out after one
 # second by default; a slower plugin goes on running.
@@ -146,23 +153,35 @@ class Observer:
         where = settings.log_requests
         if where == "auto" and interactive and not settings.quiet:
             where = STDERR
+        verbosity = settings.verbosity
         if where in {"auto", "off"}:
-            return AccessLog(
+            return LineLog(
                 None,
                 TextFormat(),
                 self._views,
                 scope="problems" if where == "auto" else "none",
-                verbosity=settings.verbosity,
+                verbosity=verbosity,
             )
         if where != STDERR:
             writer = LogWriter(where, report=log.error)
         else:
             writer = stderr if stderr is not None else LogWriter(STDERR)
         self._writer, self._owned = writer, writer is not stderr
-        form = make_format(settings.log_format, colour=writer.is_terminal and _has_colour(environ))
-        return AccessLog(
-            writer, form, self._views, scope="all", skip=skip, verbosity=settings.verbosity
-        )
+        if settings.log_format == "text" and writer.is_terminal:
+            from .access_log.terminal import TerminalLog  # noqa: PLC0415 -- not for a service
+
+            # https://no-color.org concerns colours alone.
+            is_smart = environ.get("TERM") not in {None, "", "dumb"}
+            return TerminalLog(
+                writer,
+                self._views,
+                colour=is_smart and not environ.get("NO_COLOR"),
+                moves_cursor=is_smart,
+                skip=skip,
+                verbosity=verbosity,
+            )
+        form = _FORMATS[settings.log_format]()
+        return LineLog(writer, form, self._views, skip=skip, verbosity=verbosity)
 
     def _make_admin(self, settings: Settings) -> list[Callable[[Sequence[Record]], None]]:
         from .admin import Admin, ApiServerHealth  # noqa: PLC0415 -- seldom used
@@ -247,18 +266,6 @@ async def _credential_problem(reloader: Reloader) -> str:
     except KubelatchError as error:
         return error.message
     return ""
-
-
-def make_format(name: str, *, colour: bool = False) -> LineFormat:
-    """The format called *name*; only text can have colours."""
-    if name == "json":
-        return JsonFormat()
-    return CombinedFormat() if name == "combined" else TextFormat(colour=colour)
-
-
-def _has_colour(environ: Mapping[str, str]) -> bool:
-    """Whether a terminal may be sent colours: ``TERM``, and https://no-color.org."""
-    return not environ.get("NO_COLOR") and environ.get("TERM") not in {None, "", "dumb"}
 
 
 def is_interactive() -> bool:

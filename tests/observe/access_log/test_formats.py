@@ -109,13 +109,6 @@ def test_text_sizes_are_decimal(count: int, shown: str) -> None:
     assert re.search(rf" {re.escape(shown)}  list", line(TextFormat(), record(sent=count)))
 
 
-def test_colours_are_the_only_difference_in_what_is_said() -> None:
-    coloured = line(TextFormat(colour=True), record(status=500))
-    assert "\x1b[31m500\x1b[0m" in coloured
-    plain = re.sub(r"\x1b\[[0-9]*m", "", coloured)
-    assert plain.split(" ", 1)[1] == line(TextFormat(), record(status=500)).split(" ", 1)[1]
-
-
 def test_json_of_a_whole_exchange() -> None:
     shown = record(
         credential_wait=0.001, connect_wait=0.002, reused=False, uid=0, retries=1, received=3

@@ -2,11 +2,11 @@
 
 ``redaction`` decides what may be shown, ``request_view`` parses a record's request, ``formats``
 makes the line and ``verbose`` what ``-v`` adds; these four are pure. ``log`` handles batches of
-records, ``writer`` writes lines in a thread.
+records, ``terminal`` fits them into the rows of a terminal, ``writer`` writes in a thread.
 """
 
 from .formats import CombinedFormat, JsonFormat, LineFormat, TextFormat
-from .log import AccessLog, Batches, Scope
+from .log import AccessLog, Batches, LineLog, Scope
 from .request_view import RequestViews, StreamKind
 from .verbose import RESPONSE_FIELDS, STREAMS
 from .writer import STDERR, LogHandler, LogWriter, sanitized_traceback
@@ -20,6 +20,7 @@ __all__ = [
     "CombinedFormat",
     "JsonFormat",
     "LineFormat",
+    "LineLog",
     "LogHandler",
     "LogWriter",
     "RequestViews",

@@ -20,7 +20,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 _quote: Final = encode_basestring_ascii
 _UUID: Final = re.compile(rb"[0-9a-f-]{1,64}")
 # Formatted parts of lines that are kept for later records with the same values.
-_CACHE_SIZE: Final = 1024
+CACHE_SIZE: Final = 1024
 # Keys that every resource request has; the core group is empty.
 _ALWAYS: Final = frozenset({"group", "version", "resource"})
 
@@ -40,24 +40,22 @@ class LineFormat(Protocol):
 
 
 class _Clock:
-    """Formats timestamps with milliseconds, and caches what consecutive ones share."""
+    """Formats timestamps in UTC with milliseconds, and caches what consecutive ones share."""
 
-    __slots__ = ("_local", "_millisecond", "_pattern", "_prefix", "_second", "_text")
-
-    def __init__(self, pattern: str, *, local: bool = False) -> None:
+    def __init__(self, pattern: str) -> None:
         self._pattern = pattern
-        self._local = local
         self._second = self._millisecond = -1
         self._prefix = self._text = ""
 
     def __call__(self, moment: float) -> str:
+        """The timestamp of *moment*, in seconds since the epoch."""
         millisecond = int(moment * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
             second, rest = divmod(millisecond, 1000)
             if second != self._second:
-                parts = time.localtime(second) if self._local else time.gmtime(second)
-                self._second, self._prefix = second, time.strftime(self._pattern, parts)
+                self._second = second
+                self._prefix = time.strftime(self._pattern, time.gmtime(second))
             self._text = f"{self._prefix}.{rest:03d}"
         return self._text
 
@@ -74,40 +72,39 @@ def upstream_time(record: Record) -> float:
 
 
 class TextFormat:
-    """Aligned columns, then ``key=value`` pairs for everything else.
+    """Aligned columns, then ``key=value`` pairs for everything else."""
 
-    Args:
-        colour: with ANSI colours, and the local time of day instead of date and time in UTC.
-    """
-
-    def __init__(self, *, colour: bool = False) -> None:
-        self._colour = colour
-        self._time = _Clock("%H:%M:%S", local=True) if colour else _Clock("%Y-%m-%dT%H:%M:%S")
-        self._zone = "" if colour else "Z"
-        self._dim, self._plain = ("\x1b[2m", "\x1b[0m") if colour else ("", "")
-        self._request = lru_cache(_CACHE_SIZE)(_request_columns)
-        self._caller = lru_cache(_CACHE_SIZE)(_caller)
+    def __init__(self) -> None:
+        self._time = _Clock("%Y-%m-%dT%H:%M:%S")
+        self._request = lru_cache(CACHE_SIZE)(_request_columns)
+        self._details = Details()
 
     def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
         ended = record.ended
         if ended:
             status = f"{record.status or '-':>3}"
-            took, size = _duration(ended - record.started), _size(record.sent)
+            took, size = as_duration(ended - record.started), as_size(record.sent)
         else:
             status, took, size = ">>>", "", ""
-        if self._colour:
-            status = f"{_colour_of(record)}{status}{self._plain}"
         return (
-            f"{self._dim}{self._time((ended or record.started) + offset)}{self._zone}{self._plain} "
+            f"{self._time((ended or record.started) + offset)}Z "
             f"{status} {took.rjust(7)} {size.rjust(6)}  {self._request(view)}"
-            f"{self._dim}{self._details(record)}{self._plain}"
+            f"{self._details(record)}"
         )
 
-    def _details(self, record: Record) -> str:
+
+class Details:
+    """What a record holds beyond the columns of its line, as ``key=value`` pairs."""
+
+    def __init__(self) -> None:
+        self._caller = lru_cache(CACHE_SIZE)(_caller)
+
+    def __call__(self, record: Record) -> str:
+        """The pairs, each with a space before it."""
         text = _events(record)
         if record.first_byte:
             connection = "reused" if record.reused else "new"
-            text += f" upstream={_duration(upstream_time(record))} conn={connection}"
+            text += f" upstream={as_duration(upstream_time(record))} conn={connection}"
         credential = f" cred={record.credential}" if record.credential else ""
         audit = f" audit={_audit(record.audit_id)}" if record.audit_id else ""
         caller = self._caller(record.client, record.uid, user_agent(record))
@@ -120,11 +117,11 @@ def _events(record: Record) -> str:
     if record.cause:
         text += f" cause={record.cause}"
     if record.protocol:
-        text += f" protocol={_word(record.protocol)}"
+        text += f" protocol={as_word(record.protocol)}"
     if record.retries:
         text += f" retries={record.retries}"
     if record.received:
-        text += f" in={_size(record.received)}"
+        text += f" in={as_size(record.received)}"
     if record.connect_wait or record.credential_wait:
         text += _wait_times(record)
     return text
@@ -132,43 +129,33 @@ def _events(record: Record) -> str:
 
 def _audit(value: bytes) -> str:
     # The API server's own are UUIDs, which need neither redaction nor quoting.
-    return value.decode() if _UUID.fullmatch(value) else _word(visible(value))
+    return value.decode() if _UUID.fullmatch(value) else as_word(visible(value))
 
 
 def _request_columns(view: RequestView) -> str:
     verb = view.info.verb
-    what = f"{verb} {_word(view.kind)}" if view.kind else verb
-    return f"{what:<24} {_word(view.method or '-')} {_word(view.target or '-')}"
+    what = f"{verb} {as_word(view.kind)}" if view.kind else verb
+    return f"{what:<24} {as_word(view.method or '-')} {as_word(view.target or '-')}"
 
 
 def _caller(client: str, uid: int | None, agent: str) -> str:
     text = f" client={client or 'unix'}"
     if uid is not None:
         text += f" uid={uid}"
-    return f"{text} ua={_word(agent)}" if agent else text
+    return f"{text} ua={as_word(agent)}" if agent else text
 
 
 def _wait_times(record: Record) -> str:
     """How long the exchange waited; only then does ``first`` differ from ``upstream``."""
-    text = f" connect={_duration(record.connect_wait)}" if record.connect_wait else ""
+    text = f" connect={as_duration(record.connect_wait)}" if record.connect_wait else ""
     if record.credential_wait:
-        text += f" wait={_duration(record.credential_wait)}"
+        text += f" wait={as_duration(record.credential_wait)}"
     if record.first_byte:
-        text += f" first={_duration(record.first_byte - record.started)}"
+        text += f" first={as_duration(record.first_byte - record.started)}"
     return text
 
 
-def _colour_of(record: Record) -> str:
-    if not record.ended:
-        return "\x1b[36m"
-    if record.cause == "client-gone":
-        return "\x1b[2m"
-    if record.cause or record.status >= 500 or not record.status:
-        return "\x1b[31m"
-    return "\x1b[33m" if record.status >= 400 else "\x1b[32m"
-
-
-def _word(text: str) -> str:
+def as_word(text: str) -> str:
     """The text as one field: escaped, and quoted if it has spaces or quotes."""
     if not text.isascii() or not text.isprintable():
         text = printable(text)
@@ -177,7 +164,7 @@ def _word(text: str) -> str:
     return text
 
 
-def _duration(seconds: float) -> str:
+def as_duration(seconds: float) -> str:
     """Two or three digits: 0.4ms, 38ms, 2.1s, 12m04s, 3h20m."""
     if seconds < 0.00995:
         return f"{seconds * 1000:.1f}ms"
@@ -191,7 +178,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60}h{minutes % 60:02d}m"
 
 
-def _size(count: int) -> str:
+def as_size(count: int) -> str:
     """Bytes in decimal units: 512, 1.2k, 38k, 4.0M."""
     if count < 1000:
         return str(count)
@@ -210,8 +197,8 @@ class JsonFormat:
 
     def __init__(self) -> None:
         self._time = _Clock("%Y-%m-%dT%H:%M:%S")
-        self._request = lru_cache(_CACHE_SIZE)(_request_keys)
-        self._caller = lru_cache(_CACHE_SIZE)(_caller_keys)
+        self._request = lru_cache(CACHE_SIZE)(_request_keys)
+        self._caller = lru_cache(CACHE_SIZE)(_caller_keys)
 
     def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
         ended = record.ended

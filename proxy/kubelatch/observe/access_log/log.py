@@ -7,6 +7,7 @@ are formatted, and passed to the writer's thread in one piece.
 import asyncio
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
@@ -68,16 +69,68 @@ class Batches:
                     log.error("internal error in the log of requests (%s)", where(error))
 
 
-class AccessLog:
-    """Writes records.
+class AccessLog(ABC):
+    """Logs exchanges.
 
     Args:
-        writer: takes the lines; with None they go to Python's logging as warnings.
-        form: formats a record.
         views: parses the requests of records.
         scope: which records are written.
         skip: patterns of paths of which only problems are written.
         verbosity: of ``-v``; see :mod:`.verbose`.
+    """
+
+    def __init__(
+        self,
+        views: RequestViews,
+        *,
+        scope: Scope = "all",
+        skip: PatternList | None = None,
+        verbosity: int = 0,
+    ) -> None:
+        self._views = views
+        self._scope = scope
+        self._skip = skip if skip is not None and skip.patterns else None
+        self._verbosity = verbosity
+
+    def begin(self, record: Record) -> None:
+        """Log that the gate has accepted a request; called with ``-v=2`` and higher."""
+        view = self._views.read(record)
+        if self._verbosity >= verbose.DECISIONS:
+            log.info("%s", verbose.beginning(record, view), extra=_REDACTED)
+        if view.stream and self._scope == "all":
+            self._output([record], _offset())
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Log exchanges that have ended."""
+        if self._verbosity >= verbose.DECISIONS:
+            self._log_verbose(records)
+        if self._scope != "all":
+            records = [r for r in records if self._scope == "problems" and is_problem(r)]
+        self._output(records, _offset())
+
+    @abstractmethod
+    def _output(self, records: Sequence[Record], offset: float) -> None:
+        """Write the lines of *records*; *offset* as for :class:`LineFormat`."""
+
+    def _skips(self, record: Record, path: str) -> bool:
+        if self._skip is None or record.status >= 400 or is_problem(record):
+            # Failing health checks are logged though passing ones are skipped.
+            return False
+        return self._skip.first_match(path) is not None
+
+    def _log_verbose(self, records: Sequence[Record]) -> None:
+        for record in records:
+            for text in verbose.ending(record, self._views.read(record), self._verbosity):
+                log.info("%s", text, extra=_REDACTED)
+
+
+class LineLog(AccessLog):
+    """Writes each record as one line.
+
+    Args:
+        writer: takes the lines; with None they go to Python's logging as warnings.
+        form: formats a record.
+        views: see :class:`AccessLog`, as the others.
     """
 
     def __init__(
@@ -90,50 +143,25 @@ class AccessLog:
         skip: PatternList | None = None,
         verbosity: int = 0,
     ) -> None:
+        super().__init__(views, scope=scope, skip=skip, verbosity=verbosity)
         self._writer = writer
         self._form = form
-        self._views = views
-        self._scope = scope
-        self._skip = skip if skip is not None and skip.patterns else None
-        self._verbosity = verbosity
         # Apache's format has no line for a request that has not ended.
-        self._logs_starts = scope == "all" and not isinstance(form, CombinedFormat)
+        self._logs_starts = not isinstance(form, CombinedFormat)
 
     def begin(self, record: Record) -> None:
-        """Log that the gate has accepted a request; called with ``-v=2`` and higher."""
-        view = self._views.read(record)
-        if self._verbosity >= verbose.DECISIONS:
-            log.info("%s", verbose.beginning(record, view), extra=_REDACTED)
-        if view.stream and self._logs_starts:
-            self._write([self._form(record, view, _offset())])
+        """See :class:`AccessLog`."""
+        if self._logs_starts or self._verbosity >= verbose.DECISIONS:
+            super().begin(record)
 
-    def write(self, records: Sequence[Record]) -> None:
-        """Log exchanges that have ended."""
-        offset, lines = _offset(), []
-        if self._verbosity >= verbose.DECISIONS:
-            self._log_verbose(records)
-        if self._scope != "all":
-            records = [r for r in records if self._scope == "problems" and is_problem(r)]
-        read, form = self._views.read, self._form
+    def _output(self, records: Sequence[Record], offset: float) -> None:
+        read, form, lines = self._views.read, self._form, []
         for record in records:
             view = read(record)
             if self._skip is None or not self._skips(record, view.info.path):
                 lines.append(form(record, view, offset))
-        if lines:
-            self._write(lines)
-
-    def _skips(self, record: Record, path: str) -> bool:
-        if record.status >= 400 or is_problem(record):
-            # Failing health checks are logged though passing ones are skipped.
-            return False
-        return self._skip is not None and self._skip.first_match(path) is not None
-
-    def _log_verbose(self, records: Sequence[Record]) -> None:
-        for record in records:
-            for parts in verbose.ending(record, self._views.read(record), self._verbosity):
-                log.info("%s", parts, extra=_REDACTED)
-
-    def _write(self, lines: list[str]) -> None:
+        if not lines:
+            return
         if self._writer is None:
             for line in lines:
                 log.warning("%s", line, extra=_REDACTED)

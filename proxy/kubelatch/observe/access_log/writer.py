@@ -57,6 +57,7 @@ class LogWriter:
         # None stands for reopening the file, once the lines before it are written.
         self._queued: list[bytes | None] = []
         self._size = 0
+        self._writes = 0
         self._closed = False
         self._thread: threading.Thread | None = None
         self._partial_line = False
@@ -70,17 +71,44 @@ class LogWriter:
             return os.isatty(self._fd)
         return False
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """The terminal's columns and rows; 80 and 24 if they are unknown."""
+        with contextlib.suppress(OSError):
+            columns, rows = os.get_terminal_size(self._fd)
+            return columns or 80, rows or 24
+        return 80, 24
+
     def write(self, lines: bytes) -> None:
         """Queue whole lines, each with its line end; they are written soon, in order."""
+        self.rewrite(-1, b"", lines)
+
+    def rewrite(self, writes: int, update: bytes, lines: bytes) -> tuple[int, bool]:
+        """Queue *update* if nothing else has been written meanwhile, else *lines*.
+
+        Args:
+            writes: the number of writes after which *update* replaces what is on a terminal.
+            update: begins with control sequences that move the cursor back.
+            lines: whole lines.
+
+        Returns:
+            The number of writes after this one, and whether *update* was queued.
+        """
         with self._changed:
-            if self._closed:
-                return
-            if self._size + len(lines) > _MAX_QUEUED_BYTES:
-                self._drop(lines, "nobody takes its lines as fast as they come")
-                return
-            self._queued.append(lines)
-            self._size += len(lines)
-            self._wake()
+            updates = writes == self._writes
+            self._writes += 1
+            self._queue(update if updates else lines)
+            return self._writes, updates
+
+    def _queue(self, lines: bytes) -> None:
+        if self._closed:
+            return
+        if self._size + len(lines) > _MAX_QUEUED_BYTES:
+            self._drop(lines, "nobody takes its lines as fast as they come")
+            return
+        self._queued.append(lines)
+        self._size += len(lines)
+        self._wake()
 
     def reopen(self) -> None:
         """Reopen the file once the queued lines are in the old one, as logrotate needs it."""

@@ -10,19 +10,23 @@ from . import discovery, endpoints, rbac, reads, status, writes
 from .accounts import Tokens
 from .arrivals import Arrival
 from .authentication import User, authenticate, impersonation
-from .calls import Call, error_response, json_response, response_headers, text_response
+from .calls import Call, error_response, json_response, response_headers, text_response, warn
 from .connect import Connector
 from .documents import Documents
 from .negotiation import JSON, Format, check_routed, negotiate
 from .options import check_timeout, version
 from .paths import Target, parse
 from .registry import Registry
-from .resources import NAMESPACES, Resource
-from .status import StatusError
+from .resources import COMPONENT_STATUSES, ENDPOINTS, NAMESPACES, Resource
+from .status import Object, StatusError
 from .volumes import Volumes
 
 _UNCLEAN = re.compile(r"//|/\.\.?(/|$)")
 _STREAMS = frozenset({"attach", "exec", "portforward"})
+_DEPRECATED = {
+    ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    COMPONENT_STATUSES: "v1 ComponentStatus is deprecated in v1.19+",
+}
 _CONNECTS = _STREAMS | {"log", "proxy"}
 
 
@@ -213,8 +217,24 @@ class Api:
         }
         return web.Response(text=text, headers=headers)
 
+    def _components(self, call: Call) -> web.Response:
+        """The one component that there is beside the API server: its storage."""
+        condition = {"type": "Healthy", "status": "True", "message": "ok"}
+        item: Object = {"metadata": {"name": "etcd-0"}, "conditions": [condition]}
+        if not call.target.name:
+            found = reads.plain_list(COMPONENT_STATUSES, [item], {})
+            return json_response(call.request, found)
+        if call.target.name != "etcd-0":
+            raise status.not_found(COMPONENT_STATUSES, call.target.name)
+        kind = {"kind": "ComponentStatus", "apiVersion": "v1"}
+        return json_response(call.request, kind | item)
+
     async def _resource(self, call: Call) -> web.StreamResponse:
         target, resource = call.target, call.kind
+        if text := _DEPRECATED.get(resource):
+            warn(call.request, text)
+        if resource == COMPONENT_STATUSES:
+            return self._components(call)
         if target.verb not in _verbs(resource, target):
             raise status.method_not_allowed()
         if target.subresource in _CONNECTS:

@@ -309,6 +309,8 @@ def settle(store: Store) -> None:
                 "metadata": metadata | {"finalizers": finalizers},
                 "status": status | {"conditions": conditions, "acceptedNames": names},
             },
+            by="kube-apiserver",
+            through="status",
         )
 
 

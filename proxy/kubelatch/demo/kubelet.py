@@ -6,6 +6,7 @@ removed a moment after it was marked for deletion.
 
 import itertools
 
+from . import schemas
 from .recorder import Recorder
 from .resources import LEASES, NODES, PODS
 from .status import Object
@@ -71,9 +72,7 @@ class Kubelet:
         name = min(loads, key=lambda node: (loads[node], node))
         scheduled = _pod_condition("PodScheduled", self._store.now())
         status = pod["status"] | {"conditions": [scheduled]}
-        self._store.replace(
-            PODS, pod | {"spec": pod["spec"] | {"nodeName": name}, "status": status}
-        )
+        self._store.replace(PODS, pod | {"spec": placed(pod["spec"], name), "status": status})
         full_name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         message = f"Successfully assigned {full_name} to {name}"
         self._recorder.record(PODS, pod, "Scheduled", message, component="default-scheduler")
@@ -84,18 +83,25 @@ class Kubelet:
         addresses = (node or {}).get("status", {}).get("addresses") or [{"address": ""}]
         address = f"10.244.{int(addresses[0]['address'].rpartition('.')[2] or 0)}"
         pod_ip = f"{address}.{next(self._addresses)}"
-        kinds = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
-        status = pod["status"] | {
-            "phase": "Running",
-            "conditions": [_pod_condition(kind, now) for kind in (*kinds, "PodScheduled")],
-            "hostIP": addresses[0]["address"],
-            "hostIPs": [{"ip": addresses[0]["address"]}],
-            "podIP": pod_ip,
-            "podIPs": [{"ip": pod_ip}],
-            "startTime": now,
-            "containerStatuses": [_container_status(row, now) for row in spec["containers"]],
-        }
-        self._store.replace(PODS, pod | {"status": status})
+        kinds = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
+        generation = {"observedGeneration": pod["metadata"]["generation"]}
+        conditions = [_pod_condition(kind, now) | generation for kind in kinds]
+        scheduled = pod["status"].get("conditions") or [_pod_condition("PodScheduled", now)]
+        status = (
+            generation
+            | pod["status"]
+            | {
+                "phase": "Running",
+                "conditions": [*scheduled, *conditions],
+                "hostIP": addresses[0]["address"],
+                "hostIPs": [{"ip": addresses[0]["address"]}],
+                "podIP": pod_ip,
+                "podIPs": [{"ip": pod_ip}],
+                "startTime": now,
+                "containerStatuses": [_container_status(row, now) for row in spec["containers"]],
+            }
+        )
+        self._store.replace(PODS, pod | {"status": status}, by="kubelet", through="status")
         for container in spec["containers"]:
             image, name = container["image"], container["name"]
             for reason, message in (
@@ -122,7 +128,13 @@ class Kubelet:
             for row in status["conditions"]
         ]
         more = {"phase": "Succeeded", "conditions": conditions, "containerStatuses": containers}
-        self._store.replace(PODS, pod | {"status": status | more})
+        changed = pod | {"status": status | more}
+        self._store.replace(PODS, changed, by="kubelet", through="status")
+
+
+def placed(spec: Object, node: str) -> Object:
+    """A pod's spec once it has a node."""
+    return schemas.in_order("io.k8s.api.core.v1.PodSpec", spec | {"nodeName": node})
 
 
 def _ends(pod: Object) -> bool:

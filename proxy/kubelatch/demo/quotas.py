@@ -10,6 +10,7 @@ from .resources import LIMIT_RANGES, PODS, RESOURCE_QUOTAS, Catalog, Resource
 from .status import Object
 from .store import Store
 
+MANAGER = "kube-controller-manager"
 _AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -44,7 +45,8 @@ def settle(store: Store, catalog: Catalog) -> None:
     for quota in store.list(RESOURCE_QUOTAS):
         hard = (quota.get("spec") or {}).get("hard") or {}
         used = {key: _text(key, amount) for key, amount in _used(store, catalog, quota).items()}
-        store.replace(RESOURCE_QUOTAS, quota | {"status": {"hard": hard, "used": used}})
+        changed = quota | {"status": {"hard": hard, "used": used}}
+        store.replace(RESOURCE_QUOTAS, changed, by=MANAGER, through="status")
 
 
 def _used(store: Store, catalog: Catalog, quota: Object) -> dict[str, Fraction]:

@@ -53,4 +53,5 @@ class Recorder:
                 "reportingComponent": component,
                 "reportingInstance": host,
             },
+            by="kubelet" if component == "kubelet" else "kube-controller-manager",
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import checks, custom, goerrors, quotas, status
+from . import checks, custom, goerrors, quotas, schemas, status
 from .admission import complete_pod
 from .defaults import admitted_pod, allocated_service, with_defaults
 from .ownership import Writer, recorded
@@ -109,6 +109,22 @@ class Registry:
         if resource == CUSTOM_RESOURCE_DEFINITIONS:
             custom.serve(self.store, self.catalog)
         return created
+
+    def bind(self, namespace: str, name: str, node: str, *, dry_run: bool = False) -> None:
+        """Place a pod on a node, as a scheduler does.
+
+        Raises:
+            StatusError: 404 or 409.
+        """
+        pod = self.get(PODS, namespace, name)
+        if current := pod["spec"].get("nodeName"):
+            details = {"name": name, "kind": "pods/binding"}
+            why = f'pod {name} is already assigned to node "{current}"'
+            message = f'Operation cannot be fulfilled on pods/binding "{name}": {why}'
+            raise status.StatusError(409, "Conflict", message, details)
+        if not dry_run:
+            spec = schemas.in_order("io.k8s.api.core.v1.PodSpec", pod["spec"] | {"nodeName": node})
+            self.store.replace(PODS, pod | {"spec": spec})
 
     def _completed(self, resource: Resource, obj: Object) -> Object:
         """What a new object gets besides its defaults: addresses, tokens, finalizers."""
@@ -230,8 +246,8 @@ class Registry:
             obj["metadata"]["generation"] = generation + int(changed)
         return obj
 
-    def _checked_metadata(self, resource: Resource, namespace: str, obj: Object) -> Object:
-        """A copy of the metadata, once kind and namespace are known to fit the URL."""
+    def check_kind(self, resource: Resource, obj: Object) -> None:
+        """Raise StatusError 400 for an object of another kind or version."""
         kind = obj.get("kind") or resource.kind
         version = obj.get("apiVersion") or resource.api_version
         served = {(row.api_version, row.kind) for row in self.catalog}
@@ -249,6 +265,10 @@ class Registry:
         else:
             known = _GVK.format(kind=kind, version=version)
             raise status.bad_request(f"{unfit}{known} {_SCHEME}")
+
+    def _checked_metadata(self, resource: Resource, namespace: str, obj: Object) -> Object:
+        """A copy of the metadata, once kind and namespace are known to fit the URL."""
+        self.check_kind(resource, obj)
         metadata = obj.get("metadata") or {}
         if metadata.get("namespace", namespace) != namespace:
             raise status.bad_request(

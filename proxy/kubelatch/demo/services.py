@@ -4,9 +4,10 @@ from .resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, Resource
 from .selectors import matches_labels
 from .status import Object
 from .store import Store
-from .workloads import is_ready, owner_reference
+from .workloads import MANAGER, is_ready, owner_reference
 
 _TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
+_MANAGED = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
 _NAME = "kubernetes.io/service-name"
 
 
@@ -17,6 +18,11 @@ def settle(store: Store) -> None:
         for row in store.list(ENDPOINT_SLICES)
         if _NAME in (row["metadata"].get("labels") or {})
     }
+    for endpoints in store.list(ENDPOINTS):
+        metadata = endpoints["metadata"]
+        managed = _MANAGED.items() <= (metadata.get("labels") or {}).items()
+        if managed and store.get(SERVICES, metadata["namespace"], metadata["name"]) is None:
+            store.remove(ENDPOINTS, endpoints)
     for service in store.list(SERVICES):
         metadata, selector = service["metadata"], service["spec"].get("selector")
         if not selector or metadata.get("deletionTimestamp"):
@@ -42,12 +48,12 @@ def _write(
         if "generateName" in metadata:
             suffix = store.identifiers.suffix()
             metadata = {"name": f"{metadata['generateName']}{suffix}"} | metadata
-        store.create(resource, {"metadata": metadata | annotations} | content)
+        store.create(resource, {"metadata": metadata | annotations} | content, by=MANAGER)
     elif any(stored.get(key) != value for key, value in content.items()):
         metadata = stored["metadata"] | annotations
         if "generation" in metadata:
             metadata["generation"] += 1
-        store.replace(resource, stored | {"metadata": metadata} | content)
+        store.replace(resource, stored | {"metadata": metadata} | content, by=MANAGER)
 
 
 def _slice(service: Object) -> Object:
@@ -67,12 +73,10 @@ def _slice(service: Object) -> Object:
 
 def _endpoints(service: Object) -> Object:
     metadata = service["metadata"]
-    managed = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
     return {
         "name": metadata["name"],
         "namespace": metadata["namespace"],
-        "labels": (metadata.get("labels") or {}) | managed,
-        "ownerReferences": [owner_reference(SERVICES, service)],
+        "labels": (metadata.get("labels") or {}) | _MANAGED,
     }
 
 

@@ -5,7 +5,7 @@ from .recorder import Recorder
 from .registry import Registry
 from .resources import DAEMON_SETS, JOBS, NODES, PODS, STATEFUL_SETS, Resource
 from .status import Object
-from .workloads import is_active, is_ready, owned_by, owner_reference
+from .workloads import MANAGER, is_active, is_ready, owned_by, owner_reference
 
 _DONE = frozenset({"Succeeded", "Failed"})
 
@@ -29,15 +29,16 @@ class Sets:
                 if not obj["metadata"].get("deletionTimestamp"):
                     pods = owned_by(self._store, PODS, obj)
                     counts = step(obj, [pod for pod in pods if is_active(pod)])
-                    status = {k: v for k, v in counts.items() if v is not None}
-                    self._write_status(resource, obj, status)
+                    self._write_status(resource, obj, counts)
 
     def _write_status(self, resource: Resource, obj: Object, status: Object) -> None:
         if resource != JOBS:
             status["observedGeneration"] = obj["metadata"]["generation"]
         old = obj.get("status") or {}
         if any(old.get(key) != value for key, value in status.items()):
-            self._store.replace(resource, obj | {"status": old | status})
+            rows = (old | status).items()
+            changed = obj | {"status": {key: value for key, value in rows if value is not None}}
+            self._store.replace(resource, changed, by=MANAGER, through="status")
 
     def _stateful(self, obj: Object, pods: list[Object]) -> Object:
         name, spec = obj["metadata"]["name"], obj["spec"]
@@ -115,7 +116,7 @@ class Sets:
             for kind in ("SuccessCriteriaMet", "Complete")
         ]
         self._tell(JOBS, obj, "Completed", "Job completed")
-        return counts | {"conditions": conditions, "completionTime": now}
+        return counts | {"conditions": conditions, "completionTime": now, "active": None}
 
     def _create(
         self, resource: Resource, owner: Object, names: Object, labels: Object, more: Object

@@ -14,6 +14,7 @@ from typing import Literal
 
 from . import versions
 from .identifiers import Identifiers
+from .ownership import Writer, recorded
 from .resources import Resource
 from .status import Object, expired
 
@@ -122,8 +123,10 @@ class Store:
             if not namespace or key[0] == namespace
         ]
 
-    def create(self, resource: Resource, obj: Object) -> Object:
-        """Store a new object."""
+    def create(self, resource: Resource, obj: Object, *, by: str = "") -> Object:
+        """Store a new object; ``by`` manages its fields, if it is given."""
+        if by:
+            obj = recorded(resource, {}, obj, Writer(manager=by, now=self.now()))
         return self._put("ADDED", resource, versions.keep(resource, self.stamp(obj)), None)
 
     def stamp(self, obj: Object) -> Object:
@@ -132,9 +135,19 @@ class Store:
         metadata["creationTimestamp"] = self.now()
         return obj | {"metadata": metadata}
 
-    def replace(self, resource: Resource, obj: Object) -> Object:
-        """Store the next version of an object; one without any change keeps its version."""
+    def replace(
+        self, resource: Resource, obj: Object, *, by: str = "", through: str = ""
+    ) -> Object:
+        """Store the next version of an object; one without any change keeps its version.
+
+        Args:
+            by: manages the fields that change, if it is given.
+            through: the subresource that it writes.
+        """
         previous = self._objects[resource.storage][_key(obj)]
+        if by:
+            writer = Writer(manager=by, now=self.now(), subresource=through)
+            obj = recorded(resource, versions.present(resource, previous), obj, writer)
         obj = versions.keep(resource, obj)
         if _without_version(obj) == _without_version(previous):
             return versions.present(resource, previous)

@@ -14,6 +14,8 @@ from .resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
 from .status import Object
 from .store import Store
 
+MANAGER = "kube-controller-manager"
+"""Whose the fields are that controllers set."""
 _HASH = "pod-template-hash"
 _REVISION = "deployment.kubernetes.io/revision"
 
@@ -76,6 +78,7 @@ class Workloads:
                 },
                 "status": {"replicas": 0},
             },
+            by=MANAGER,
         )
 
     def _promote(self, deployment: Object, current: Object, last: int) -> Object:
@@ -85,9 +88,9 @@ class Workloads:
         for resource, obj in ((DEPLOYMENTS, deployment), (REPLICA_SETS, current)):
             metadata = obj["metadata"]
             annotations = (metadata.get("annotations") or {}) | {_REVISION: str(last + 1)}
-            current = self._store.replace(
-                resource, obj | {"metadata": metadata | {"annotations": annotations}}
-            )
+            through = "status" if resource == DEPLOYMENTS else ""
+            changed = obj | {"metadata": metadata | {"annotations": annotations}}
+            current = self._store.replace(resource, changed, by=MANAGER, through=through)
         return current
 
     def _scale(self, deployment: Object, replica_set: Object, replicas: int) -> None:
@@ -102,6 +105,7 @@ class Workloads:
                 "metadata": metadata | {"generation": metadata["generation"] + 1},
                 "spec": replica_set["spec"] | {"replicas": replicas},
             },
+            by=MANAGER,
         )
         direction = "up" if replicas > before else "down"
         message = f"Scaled {direction} replica set {metadata['name']} from {before} to {replicas}"
@@ -127,6 +131,7 @@ class Workloads:
             "unavailableReplicas": max(0, max(wanted, total) - ready),
         }
         status |= {key: count for key, count in counts.items() if count}
+        status["terminatingReplicas"] = 0
         available = ready >= wanted
         complete = available and updated == wanted and total == wanted
         old = (stored.get("status") or {}).get("conditions") or []
@@ -148,7 +153,8 @@ class Workloads:
                 f"{'has successfully progressed' if complete else 'is progressing'}.",
             ),
         ]
-        self._store.replace(DEPLOYMENTS, stored | {"status": status})
+        changed = stored | {"status": status}
+        self._store.replace(DEPLOYMENTS, changed, by=MANAGER, through="status")
 
     def _condition(
         self, old: list[Object], kind: str, held: bool, reason: str, message: str
@@ -203,7 +209,8 @@ class Workloads:
             status["fullyLabeledReplicas"] = len(pods)
         if ready:
             status |= {"readyReplicas": ready, "availableReplicas": ready}
-        self._store.replace(REPLICA_SETS, replica_set | {"status": status})
+        changed = replica_set | {"status": status}
+        self._store.replace(REPLICA_SETS, changed, by=MANAGER, through="status")
 
 
 def owned_by(store: Store, resource: Resource, owner: Object) -> list[Object]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from . import admission, custom, deletion, disruption, patches, schemas, status, texts
+from . import admission, custom, deletion, disruption, patches, schemas, status, texts, validation
 from .accounts import Tokens
 from .calls import Call, json_response, warn
 from .decoding import DecodeError, Decoder, strict_error
@@ -13,7 +13,7 @@ from .options import check_write, delete_options
 from .ownership import Writer
 from .reads import collection, get_response, plain_list
 from .registry import Admission, Registry
-from .resources import CUSTOM_RESOURCE_DEFINITIONS, JOBS, PODS, SERVICE_ACCOUNTS
+from .resources import BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, JOBS, PODS, SERVICE_ACCOUNTS
 from .reviews import review
 from .status import Object, StatusError
 
@@ -31,7 +31,7 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
     check_write(call.target)
     obj = await call.object()
     resource, target = call.kind, call.target
-    if not resource.stored:
+    if not resource.stored and resource != BINDINGS:
         obj = decode(call, obj)
         writer = _writer(registry, call)
         place = (resource, target.namespace, call.user)
@@ -42,6 +42,12 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
         return json_response(call.request, token, 201)
     if (resource, target.subresource) == (PODS, "eviction"):
         return _evict(registry, call, obj)
+    if resource == BINDINGS or target.subresource == "binding":
+        name = target.name or str((obj.get("metadata") or {}).get("name", ""))
+        node = str((obj.get("target") or {}).get("name", ""))
+        registry.bind(call.namespace, name, node, dry_run=call.dry_run)
+        return json_response(call.request, status.success() | {"code": 201}, 201)
+    registry.check_kind(resource, obj)
     created = registry.create(
         resource,
         call.namespace,
@@ -72,8 +78,11 @@ def _evict(registry: Registry, call: Call, obj: Object) -> web.Response:
 async def update(registry: Registry, call: Call) -> web.Response:
     """PUT; of some kinds it may create the object."""
     check_write(call.target)
-    obj = decode(call, await call.object())
+    obj = await call.object()
     resource, target = call.kind, call.target
+    if target.subresource != "scale":
+        registry.check_kind(resource, obj)
+    obj = decode(call, obj)
     missing = registry.store.get(resource, call.namespace, target.name) is None
     if missing and resource.made_by_put and not target.subresource:
         created = registry.create(
@@ -222,6 +231,9 @@ def _through_scale(change: Change) -> Change:
 
     def apply(stored: Object) -> Object:
         scale = change(scale_of(stored))
+        if problems := validation.find("io.k8s.api.autoscaling.v1.Scale", scale):
+            name = stored["metadata"]["name"]
+            raise status.invalid_fields("autoscaling", "Scale", name, problems)
         replicas = (scale.get("spec") or {}).get("replicas", 0)
         version = (scale.get("metadata") or {}).get("resourceVersion")
         metadata = stored["metadata"] | ({"resourceVersion": version} if version else {})

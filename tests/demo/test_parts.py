@@ -89,13 +89,15 @@ def test_what_follows_proxy_stays_as_it_was_sent() -> None:
 )  # fmt: skip
 def test_a_script_is_taken_apart(text: str, expected: Any) -> None:
     rows = [
-        (row.operator, [[_filled(word) for word in c.words] for c in row.commands])
-        for row in script.parse(text)
+        (operator, [[_filled(word) for word in c.words] for c in node.nodes or [node]])
+        for operator, node in script.parse(text)
     ]
     assert rows == expected
 
 
-@pytest.mark.parametrize("text", ["a &", "(a)", "a `b`", "a $(b", "'a", "a >", "| a", "&& a"])
+@pytest.mark.parametrize(
+    "text", ["a &", "(a", "a `b`", "a $(b", "'a", "a >", "| a", "&& a", "while a; done", "a; fi"]
+)
 def test_a_script_that_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(script.ScriptError):
         script.parse(text)
@@ -104,22 +106,20 @@ def test_a_script_that_is_not_understood_is_refused(text: str) -> None:
 def _filled(word: script.Word) -> str:
     """A word with 1 for the variable X, and commands in angle brackets."""
     return "".join(
-        {"X": "1"}.get(part.name, "")
-        if isinstance(part, script.Variable)
-        else f"<{part.script}>"
-        if isinstance(part, script.Substitution)
-        else part
+        part
+        if isinstance(part, str)
+        else {"X": "1"}.get(part.text, f"<{part.text}>" if part.kind == "(" else "")
         for part in word
     )
 
 
 def test_redirections_are_kept() -> None:
-    (row,) = script.parse("a <in >>out 2>&1")
-    (command,) = row.commands
-    words = (*command.words, command.input, command.output)
-    assert [_filled(word) for word in words] == ["a", "in", "out"]
-    assert command.append
-    assert command.merge_errors
+    ((_, command),) = script.parse("a <in >>out 2>&1")
+    kept = [(kind, _filled(word)) for kind, word in command.redirections]
+    assert ([_filled(word) for word in command.words], kept) == (
+        ["a"],
+        [("<", "in"), (">>", "out"), ("2>&1", "")],
+    )
 
 
 async def test_a_full_pipe_makes_the_writer_wait() -> None:

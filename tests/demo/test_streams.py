@@ -63,6 +63,11 @@ def test_exec_carries_output_errors_and_exit_code(run: Run, protocol: str, tmp_p
         pytest.param("nosuch 2>&1; ls /no 2>&1", "sh: nosuch: not found\n"
                      "ls: /no: No such file or directory\n", id="errors"),
         pytest.param("mkdir -p /a/b; touch /a/b/c; rm -r /a/b; ls /a", "", id="files"),
+        pytest.param("for i in 1 2; do echo $i; done; (exit 2) || echo no", "1\n2\nno\n", id="for"),
+        pytest.param('i=0; while [ $i -lt 2 ]; do i=$((i+1)); echo "$i"; done', "1\n2\n",
+                     id="while"),
+        pytest.param("if false; then echo a; elif test -d /etc; then echo b; fi", "b\n", id="if"),
+        pytest.param("{ echo a; nosuch; } >/tmp/o 2>/dev/null; cat /tmp/o", "a\n", id="group"),
         pytest.param("exit 3 | echo still here", "still here\n", id="exit in a pipeline"),
     ],
 )  # fmt: skip
@@ -212,6 +217,30 @@ def test_copy_there_and_back_keeps_every_byte(run: Run, protocol: str, tmp_path:
         assert (target / "below" / "small").read_text() == "small"
 
     run(scenario())
+
+
+async def test_kubectl_run_ends_when_its_command_does(kubectl: Kubectl) -> None:
+    run = ("run", "one", "--rm", "-i", "--restart=Never", "--image=i", "--quiet", "--")
+    ended = await kubectl(*run, "sh", "-c", "echo hi; cat; exit 3", stdin=b"typed\n")
+    assert (ended.code, ended.out) == (3, "hi\ntyped\n")
+
+
+async def test_a_command_that_ends_is_done_or_started_again(kubectl: Kubectl) -> None:
+    await kubectl.ok("run", "done", "--restart=Never", "--image=i", "--", "echo", "a")
+    await kubectl.ok("run", "loop", "--image=i", "--", "sh", "-c", "echo b; exit 2")
+    phase = "--for=jsonpath={.status.phase}=Succeeded"
+    await kubectl.ok("wait", phase, "pod/done", "--timeout=10s")
+    assert await kubectl.ok("logs", "done") == "a\n"
+    reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff"
+    await kubectl.ok("wait", f"--for={reason}", "pod/loop", "--timeout=10s")
+    assert "Completed" in await kubectl.ok("get", "pod", "done")
+
+
+async def test_the_log_of_a_command_can_be_followed_to_its_end(kubectl: Kubectl) -> None:
+    script = "for i in 1 2 3; do echo $i; sleep 0.05; done"
+    await kubectl.ok("run", "count", "--restart=Never", "--image=i", "--", "sh", "-c", script)
+    await kubectl.ok("wait", "--for=condition=ContainersReady=False", "pod/count")
+    assert await kubectl.ok("logs", "-f", "count") == "1\n2\n3\n"
 
 
 async def forwarded_port(process: asyncio.subprocess.Process) -> int:

@@ -13,6 +13,7 @@ from .authentication import User, authenticate, impersonation
 from .calls import Call, error_response, json_response, response_headers, text_response, warn
 from .connect import Connector
 from .documents import Documents
+from .mains import Mains
 from .negotiation import JSON, Format, check_routed, negotiate
 from .options import check_timeout, version
 from .paths import Target, parse
@@ -35,6 +36,7 @@ class Api:
 
     Args:
         tokens: know whose a bearer token is.
+        mains: the commands that containers run.
         server: the URL that discovery names.
         log_interval: seconds between two lines of a container's log.
     """
@@ -43,6 +45,7 @@ class Api:
         self,
         registry: Registry,
         tokens: Tokens,
+        mains: Mains,
         *,
         server: str,
         log_interval: float,
@@ -56,6 +59,7 @@ class Api:
         self._connector = Connector(
             registry,
             Volumes(registry.store, tokens.accounts),
+            mains,
             server=server,
             log_interval=log_interval,
         )

@@ -24,6 +24,7 @@ from .controllers import Controllers
 from .http import HttpServer
 from .identifiers import Identifiers
 from .loading import load
+from .mains import Mains
 from .rbac import MASTERS
 from .registry import Admission, Registry
 from .resources import Resource
@@ -62,6 +63,7 @@ class Running:
     http: HttpServer
     listener: asyncio.Server
     controllers: asyncio.Task[None]
+    mains: Mains
 
     async def stop(self) -> None:
         """End it, and leave nothing behind."""
@@ -70,6 +72,7 @@ class Running:
         with contextlib.suppress(asyncio.CancelledError):
             await self.controllers
         await self.http.close()
+        await self.mains.close()
 
 
 async def boot(options: Options) -> Running:
@@ -104,7 +107,13 @@ async def boot(options: Options) -> Running:
         (access.viewer_token, User(name=VIEWER, groups=(AUTHENTICATED,))),
     )
     tokens = Tokens(static, accounts)
-    api = Api(registry, tokens, server=access.server, log_interval=options.log_interval)
+    api = Api(
+        registry,
+        tokens,
+        controllers.mains,
+        server=access.server,
+        log_interval=options.log_interval,
+    )
     http = HttpServer(api, options.on_request)
     listener = await asyncio.get_running_loop().create_server(
         http.protocol,
@@ -119,6 +128,7 @@ async def boot(options: Options) -> Running:
         http=http,
         listener=listener,
         controllers=asyncio.create_task(controllers.run(), name="demo-controllers"),
+        mains=controllers.mains,
     )
 
 

@@ -4,6 +4,7 @@ from aiohttp import web
 
 from . import logs, pages, status
 from .calls import LONG_RUNNING, Call, response_headers
+from .mains import Main, Mains
 from .registry import Registry
 from .resources import NODES, PODS, SERVICES
 from .selectors import matches_labels
@@ -11,8 +12,8 @@ from .status import Object
 from .streams import channels, portforward, spdy_sessions
 from .streams.files import FileSystem
 from .streams.network import Network
-from .streams.sessions import Session, attach_session, exec_session
-from .streams.shell import Container
+from .streams.process import Container
+from .streams.sessions import Session, Streams, attach_session, exec_session
 from .volumes import Volumes
 
 _OS_RELEASE = 'NAME="Demo Linux"\nID=demo\nPRETTY_NAME="Demo Linux"\n'
@@ -23,14 +24,23 @@ class Connector:
 
     Args:
         volumes: has what containers see of the cluster.
+        mains: the commands that containers run.
         server: the URL at which the API server can be reached from here.
         log_interval: seconds between two lines of a container's log.
     """
 
     def __init__(
-        self, registry: Registry, volumes: Volumes, *, server: str, log_interval: float
+        self,
+        registry: Registry,
+        volumes: Volumes,
+        mains: Mains,
+        *,
+        server: str,
+        log_interval: float,
     ) -> None:
         self._registry = registry
+        self._mains = mains
+        mains.build = self._container
         self._volumes = volumes
         self._server = server
         self._log_interval = log_interval
@@ -65,7 +75,7 @@ class Connector:
     async def _log(self, call: Call, pod: Object) -> web.StreamResponse:
         container = logs.container_of(pod, call.target.option("container"))
         logs.check(call.target, pod, container)
-        log = logs.log_of(pod, container, self._log_interval)
+        log = self._mains.find(pod, container) or logs.log_of(pod, container, self._log_interval)
         numbers = logs.lines_to_show(log, call.target)
         response = web.StreamResponse(
             headers=response_headers(call.request) | {"Content-Type": "text/plain"}
@@ -81,7 +91,8 @@ class Connector:
         target = call.target
         upgrade = _upgrade(call)
         container = logs.container_of(pod, target.option("container"))
-        log = logs.log_of(pod, container, self._log_interval)
+        main = self._mains.find(pod, container)
+        log = main or logs.log_of(pod, container, self._log_interval)
         terminal = target.flag("tty")
         wanted = {name for name in ("stdin", "stdout", "stderr") if target.flag(name)}
         if not wanted:
@@ -89,7 +100,9 @@ class Connector:
         if terminal:
             wanted.discard("stderr")
         session: Session
-        if target.subresource == "attach":
+        if target.subresource == "attach" and main is not None:
+            session = self._attached(pod, container, main)
+        elif target.subresource == "attach":
             session = attach_session(logs.follow(log))
         else:
             arguments = target.query.get("command", [])
@@ -104,6 +117,17 @@ class Connector:
         if terminal:
             wanted.add("resize")
         return await spdy_sessions.serve(call.request, headers, session, wanted)
+
+    def _attached(self, pod: Object, name: str, main: Main) -> Session:
+        """Attach to a container whose command runs."""
+        spec = next(row for row in pod["spec"]["containers"] if row["name"] == name)
+        once = bool(spec.get("stdinOnce"))
+
+        async def session(streams: Streams) -> Object:
+            await main.attach(streams.stdin, streams.stdout, once=once)
+            return status.success()
+
+        return session
 
     async def _port_forward(self, call: Call, pod: Object) -> web.StreamResponse:
         upgrade = _upgrade(call)

@@ -12,6 +12,7 @@ from .accounts import Accounts
 from .certificates import Authority
 from .deletion import collect, delete
 from .kubelet import Kubelet
+from .mains import Mains
 from .recorder import Recorder
 from .registry import Registry
 from .resources import (
@@ -50,11 +51,13 @@ class Controllers:
         self._store: Store = registry.store
         self._workloads = Workloads(registry, self.recorder)
         self._sets = Sets(registry, self.recorder)
-        self._kubelet = Kubelet(registry.store, self.recorder, start_delay=start_delay)
+        self.mains = Mains()
+        self._kubelet = Kubelet(registry.store, self.recorder, self.mains, start_delay=start_delay)
         self._authority = authority
         self._ca_pem = authority.certificate_pem
         self._accounts = accounts
         self._wake = asyncio.Event()
+        self.mains.on_end = self._wake.set
         self._store.on_change(self._wake.set)
 
     async def run(self) -> None:

@@ -1,16 +1,21 @@
-"""Scheduler and kubelet: where pods go, when they run, when they are gone.
+"""Scheduler and kubelet: where pods go, when they run, when they end and are gone.
 
-No container is ever started. A pod is said to run a moment after it was placed on a node, and is
-removed a moment after it was marked for deletion.
+No container is ever started. A pod runs a moment after it was placed on a node, and is removed a
+moment after it was marked for deletion; what its commands are said to do is in :mod:`.mains`.
 """
 
 import itertools
 
 from . import schemas
+from .mains import Mains
 from .recorder import Recorder
 from .resources import LEASES, NODES, PODS
 from .status import Object
 from .store import Store
+
+_READY = ("ContainersReady", "Ready")
+_BACKOFF, _LONGEST_BACKOFF = 10.0, 300.0
+"""Seconds until a container that ends again is started again; doubled each time."""
 
 
 class Kubelet:
@@ -21,9 +26,12 @@ class Kubelet:
             it is gone.
     """
 
-    def __init__(self, store: Store, recorder: Recorder, *, start_delay: float) -> None:
+    def __init__(
+        self, store: Store, recorder: Recorder, mains: Mains, *, start_delay: float
+    ) -> None:
         self._store = store
         self._recorder = recorder
+        self._mains = mains
         self._start_delay = start_delay
         self._addresses = itertools.count(5)
         self._due: dict[str, float] = {}
@@ -45,21 +53,23 @@ class Kubelet:
             uid = pod["metadata"]["uid"]
             if pod["metadata"].get("deletionTimestamp"):
                 if self.is_due(f"{uid}/end", now):
-                    self._store.remove(PODS, pod)
+                    self._remove(pod)
             elif not pod["spec"].get("nodeName"):
                 self._schedule(pod)
             elif pod["status"]["phase"] == "Pending" and self.is_due(f"{uid}/start", now):
                 self._start(pod)
-            elif _ends(pod) and self.is_due(f"{uid}/done", now):
-                self._finish(pod)
+            elif pod["status"]["phase"] == "Running":
+                self._follow(pod, now)
         if now is not None:
             self._due = {key: at for key, at in self._due.items() if at > now}
 
-    def is_due(self, key: str, now: float | None) -> bool:
-        """Whether the delay of a step is over; the first question starts it."""
+    def is_due(self, key: str, now: float | None, delay: float | None = None) -> bool:
+        """Whether a step, first asked for a while ago, may be taken."""
         if now is None:
             return True
-        return now >= self._due.setdefault(key, now + self._start_delay)
+        return now >= self._due.setdefault(
+            key, now + (self._start_delay if delay is None else delay)
+        )
 
     def _schedule(self, pod: Object) -> None:
         nodes = [node for node in self._store.list(NODES) if not node["spec"].get("unschedulable")]
@@ -70,7 +80,7 @@ class Kubelet:
             if (name := other["spec"].get("nodeName")) in loads:
                 loads[name] += 1
         name = min(loads, key=lambda node: (loads[node], node))
-        scheduled = _pod_condition("PodScheduled", self._store.now())
+        scheduled = _condition("PodScheduled", self._store.now())
         status = pod["status"] | {"conditions": [scheduled]}
         self._store.replace(PODS, pod | {"spec": placed(pod["spec"], name), "status": status})
         full_name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
@@ -83,53 +93,114 @@ class Kubelet:
         addresses = (node or {}).get("status", {}).get("addresses") or [{"address": ""}]
         address = f"10.244.{int(addresses[0]['address'].rpartition('.')[2] or 0)}"
         pod_ip = f"{address}.{next(self._addresses)}"
-        kinds = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
-        generation = {"observedGeneration": pod["metadata"]["generation"]}
-        conditions = [_pod_condition(kind, now) | generation for kind in kinds]
-        scheduled = pod["status"].get("conditions") or [_pod_condition("PodScheduled", now)]
-        status = (
-            generation
-            | pod["status"]
-            | {
+        known = pod["status"].get("conditions") or [_condition("PodScheduled", now)]
+        kinds = ("PodReadyToStartContainers", "Initialized", *_READY)
+        self._report(
+            pod,
+            {
+                "observedGeneration": pod["metadata"]["generation"],
                 "phase": "Running",
-                "conditions": [*scheduled, *conditions],
+                "conditions": [*known, *(_condition(kind, now, observed=True) for kind in kinds)],
                 "hostIP": addresses[0]["address"],
                 "hostIPs": [{"ip": addresses[0]["address"]}],
                 "podIP": pod_ip,
                 "podIPs": [{"ip": pod_ip}],
                 "startTime": now,
                 "containerStatuses": [_container_status(row, now) for row in spec["containers"]],
-            }
+            },
         )
-        self._store.replace(PODS, pod | {"status": status}, by="kubelet", through="status")
         for container in spec["containers"]:
-            image, name = container["image"], container["name"]
-            for reason, message in (
-                ("Pulled", f'Container image "{image}" already present on machine'),
-                ("Created", f"Created container: {name}"),
-                ("Started", f"Started container {name}"),
-            ):
-                self._recorder.record(
-                    PODS, pod, reason, message, component="kubelet", host=spec["nodeName"]
-                )
+            self._run(pod, container)
 
-    def _finish(self, pod: Object) -> None:
-        now, status = self._store.now(), pod["status"]
-        ended = {"exitCode": 0, "reason": "Completed", "finishedAt": now}
-        containers = [
+    def _run(self, pod: Object, container: Object) -> None:
+        image, name = container["image"], container["name"]
+        self._mains.start(pod, container)
+        for reason, message in (
+            ("Pulled", f'Container image "{image}" already present on machine'),
+            ("Created", f"Created container: {name}"),
+            ("Started", f"Started container {name}"),
+        ):
+            self._recorder.record(
+                PODS, pod, reason, message, component="kubelet", host=pod["spec"]["nodeName"]
+            )
+
+    def _follow(self, pod: Object, now: float | None) -> None:
+        """Bring the status of a running pod up to what its commands have done."""
+        pairs = zip(pod["spec"]["containers"], pod["status"]["containerStatuses"], strict=True)
+        rows = [self._status(pod, container, row, now) for container, row in pairs]
+        if rows == pod["status"]["containerStatuses"]:
+            return
+        ended = [row["state"]["terminated"] for row in rows if "terminated" in row["state"]]
+        status: Object = {"containerStatuses": rows}
+        if len(ended) == len(rows):
+            failed = any(state["exitCode"] for state in ended)
+            status["phase"] = "Failed" if failed else "Succeeded"
+        ready = all(row["ready"] for row in rows)
+        self._report(pod, status | {"conditions": self._conditions(pod, ready=ready)})
+
+    def _status(self, pod: Object, container: Object, row: Object, now: float | None) -> Object:
+        """The status of a container, given the last one; it may be started again."""
+        main, running = self._mains.find(pod, container["name"]), "running" in row["state"]
+        if main is not None and main.code is not None and running:
+            return self._ended(pod, row, main.code)
+        if main is None and running and _ends(pod):
+            done = self.is_due(f"{pod['metadata']['uid']}/{container['name']}/done", now)
+            return self._ended(pod, row, 0) if done else row
+        if "waiting" not in row["state"]:
+            return row
+        delay = min(_BACKOFF * 2 ** row["restartCount"], _LONGEST_BACKOFF)
+        if not self.is_due(f"{pod['metadata']['uid']}/{container['name']}", now, delay):
+            return row
+        self._run(pod, container)
+        return _container_status(container, self._store.now()) | {
+            "restartCount": row["restartCount"] + 1,
+            "lastState": row["lastState"],
+        }
+
+    def _ended(self, pod: Object, row: Object, code: int) -> Object:
+        """The status of a container whose command has ended."""
+        terminated = {
+            "exitCode": code,
+            "reason": "Error" if code else "Completed",
+            "startedAt": row["state"]["running"]["startedAt"],
+            "finishedAt": self._store.now(),
+            "containerID": row["containerID"],
+        }
+        row = row | {"ready": False, "started": False}
+        policy = pod["spec"].get("restartPolicy", "Always")
+        if policy == "Never" or (policy == "OnFailure" and not code):
+            return row | {"state": {"terminated": terminated}}
+        waiting = {
+            "reason": "CrashLoopBackOff",
+            "message": f"back-off restarting failed container={row['name']}",
+        }
+        return row | {"state": {"waiting": waiting}, "lastState": {"terminated": terminated}}
+
+    def _conditions(self, pod: Object, *, ready: bool) -> list[Object]:
+        value = "True" if ready else "False"
+        now = self._store.now()
+        return [
             row
-            | {"ready": False, "started": False}
-            | {"state": {"terminated": row["state"]["running"] | ended}}
-            for row in status.get("containerStatuses") or []
+            if row["type"] not in _READY or row["status"] == value
+            else row | {"status": value, "lastTransitionTime": now}
+            for row in pod["status"].get("conditions") or []
         ]
-        unready = {"status": "False", "reason": "PodCompleted", "lastTransitionTime": now}
-        conditions = [
-            row | unready if row["type"] in {"Ready", "ContainersReady"} else row
-            for row in status["conditions"]
-        ]
-        more = {"phase": "Succeeded", "conditions": conditions, "containerStatuses": containers}
-        changed = pod | {"status": status | more}
-        self._store.replace(PODS, changed, by="kubelet", through="status")
+
+    def _remove(self, pod: Object) -> None:
+        """End a pod: it is not ready, then it has no time left, then it is gone."""
+        self._mains.stop(pod)
+        if pod["status"].get("containerStatuses"):
+            rows = [row | {"ready": False} for row in pod["status"]["containerStatuses"]]
+            conditions = self._conditions(pod, ready=False)
+            pod = self._report(pod, {"containerStatuses": rows, "conditions": conditions})
+        over = {"deletionGracePeriodSeconds": 0}
+        pod = self._store.replace(PODS, pod | {"metadata": pod["metadata"] | over})
+        if not pod["metadata"].get("finalizers"):
+            self._store.remove(PODS, pod)
+
+    def _report(self, pod: Object, status: Object) -> Object:
+        reported = pod | {"status": pod["status"] | status}
+        return self._store.replace(PODS, reported, by="kubelet", through="status")
 
 
 def placed(spec: Object, node: str) -> Object:
@@ -140,12 +211,13 @@ def placed(spec: Object, node: str) -> Object:
 def _ends(pod: Object) -> bool:
     """Whether what a pod runs comes to an end by itself: a job's does."""
     owners = pod["metadata"].get("ownerReferences") or []
-    running = pod["status"]["phase"] == "Running"
-    return running and any(owner.get("kind") == "Job" for owner in owners)
+    return any(owner.get("kind") == "Job" for owner in owners)
 
 
-def _pod_condition(kind: str, now: str) -> Object:
-    return {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+def _condition(kind: str, now: str, *, observed: bool = False) -> Object:
+    condition: Object = {"type": kind, "status": "True"}
+    condition |= {"lastProbeTime": None, "lastTransitionTime": now}
+    return condition | ({"observedGeneration": 1} if observed else {})
 
 
 def _container_status(container: Object, now: str) -> Object:

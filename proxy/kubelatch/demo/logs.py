@@ -8,7 +8,6 @@ import asyncio
 import datetime as dt
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from . import goerrors, status
 from .options import integer
@@ -28,13 +27,13 @@ _REQUESTS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """The log of one container."""
+    """The made-up log of one container."""
 
-    container: str
-    started: dt.datetime
-    interval: float
+    def __init__(self, *, container: str, started: dt.datetime, interval: float) -> None:
+        self.container = container
+        self.started = started
+        self.interval = interval
 
     def line(self, number: int, *, timestamps: bool) -> bytes:
         """Line ``number``, counted from the start of the container."""
@@ -49,6 +48,12 @@ class Log:
     def moment(self, number: int) -> dt.datetime:
         """When a line was written."""
         return self.started + dt.timedelta(seconds=number * self.interval)
+
+    async def written(self, number: int) -> bool:
+        """Wait for line ``number``; whether it comes."""
+        wait = (self.moment(number) - dt.datetime.now(dt.UTC)).total_seconds()
+        await asyncio.sleep(max(0.0, wait))
+        return True
 
     def count(self, at: dt.datetime) -> int:
         """How many lines there are at a moment."""
@@ -65,8 +70,10 @@ def log_of(pod: Object, container: str, interval: float) -> Log:
     container = container_of(pod, container)
     for row in pod["status"].get("containerStatuses") or []:
         if row["name"] == container:
-            started = dt.datetime.fromisoformat(row["state"]["running"]["startedAt"])
-            return Log(container=container, started=started, interval=interval)
+            if running := row["state"].get("running"):
+                started = dt.datetime.fromisoformat(running["startedAt"])
+                return Log(container=container, started=started, interval=interval)
+            break
     raise status.bad_request(
         f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating'
     )
@@ -113,9 +120,7 @@ async def follow(
     """Lines as they are written, from ``number`` on, or from now on."""
     if number is None:
         number = log.count(dt.datetime.now(dt.UTC))
-    while True:
-        wait = (log.moment(number) - dt.datetime.now(dt.UTC)).total_seconds()
-        await asyncio.sleep(max(0.0, wait))
+    while await log.written(number):
         yield log.line(number, timestamps=timestamps)
         number += 1
 

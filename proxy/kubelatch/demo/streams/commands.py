@@ -4,13 +4,22 @@ import asyncio
 import datetime as dt
 import hashlib
 import math
+import operator
 import posixpath
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from .pipe import CHUNK
-from .shell import COMMANDS, Process, command
+from .process import COMMANDS, Process, command
 
+_COMPARISONS: dict[str, Callable[[int, int], bool]] = {
+    "-eq": operator.eq,
+    "-ne": operator.ne,
+    "-lt": operator.lt,
+    "-le": operator.le,
+    "-gt": operator.gt,
+    "-ge": operator.ge,
+}
 _ZEROS = bytes(CHUNK)
 
 
@@ -35,16 +44,30 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return options, [word for word in arguments if word not in options]
 
 
-@command("true", ":")
-async def true(_: Process) -> int:
-    """Succeed."""
-    return 0
+def _constant(name: str, text: Callable[[Process], str], code: int = 0) -> None:
+    """A command that prints a line and nothing more."""
+
+    async def run(process: Process) -> int:
+        if line := text(process):
+            await process.stdout.write(f"{line}\n".encode())
+        return code
+
+    command(name)(run)
 
 
-@command("false")
-async def false(_: Process) -> int:
-    """Fail."""
-    return 1
+_constant("true", lambda _: "")
+_constant(":", lambda _: "")
+_constant("false", lambda _: "", 1)
+_constant("hostname", lambda process: process.container.hostname)
+_constant("date", lambda _: f"{dt.datetime.now(dt.UTC):%a %b %e %H:%M:%S UTC %Y}")
+_constant("pwd", lambda process: process.directory)
+_constant("whoami", lambda _: "root")
+_constant("id", lambda _: "uid=0(root) gid=0(root) groups=0(root)")
+_constant("uname", lambda process: f"Linux {process.container.hostname} 6.12.0 demo x86_64")
+_constant(
+    "help",
+    lambda _: f"This is a demo: no container runs here. Commands: {' '.join(sorted(COMMANDS))}",
+)
 
 
 @command("echo")
@@ -122,55 +145,12 @@ async def env(process: Process) -> int:
     return 0
 
 
-@command("hostname")
-async def hostname(process: Process) -> int:
-    """The pod's name."""
-    await process.stdout.write(f"{process.container.hostname}\n".encode())
-    return 0
-
-
-@command("date")
-async def date(process: Process) -> int:
-    """The time in UTC."""
-    now = dt.datetime.now(dt.UTC).strftime("%a %b %e %H:%M:%S UTC %Y")
-    await process.stdout.write(f"{now}\n".encode())
-    return 0
-
-
-@command("pwd")
-async def pwd(process: Process) -> int:
-    """The working directory."""
-    await process.stdout.write(f"{process.directory}\n".encode())
-    return 0
-
-
-@command("whoami")
-async def whoami(process: Process) -> int:
-    """Always root."""
-    await process.stdout.write(b"root\n")
-    return 0
-
-
-@command("id")
-async def identity(process: Process) -> int:
-    """Always root."""
-    await process.stdout.write(b"uid=0(root) gid=0(root) groups=0(root)\n")
-    return 0
-
-
-@command("uname")
-async def uname(process: Process) -> int:
-    """What the nodes say they run."""
-    full = "-a" in process.arguments
-    text = f"Linux {process.container.hostname} 6.12.0 demo x86_64" if full else "Linux"
-    await process.stdout.write(f"{text}\n".encode())
-    return 0
-
-
 @command("sleep")
 async def sleep(process: Process) -> int:
     """``sleep SECONDS``."""
     text = process.arguments[1] if len(process.arguments) > 1 else ""
+    if text == "infinity":
+        await asyncio.Event().wait()
     if not text.replace(".", "", 1).isdigit():
         return await process.complain(f"invalid number '{text}'")
     await asyncio.sleep(float(text))
@@ -311,7 +291,7 @@ async def touch(process: Process) -> int:
 
 @command("test", "[")
 async def test(process: Process) -> int:
-    """``test -d|-e|-f PATH``, which ``kubectl cp`` asks; and ``test A = B``."""
+    """``test`` of files, of text, and of numbers."""
     match [word for word in process.arguments[1:] if word != "]"]:
         case ["-d", name]:
             return int(not process.files.is_directory(process.path(name)))
@@ -319,20 +299,15 @@ async def test(process: Process) -> int:
             path = process.path(name)
             known = path in process.files.walk("/")
             return int(not known or (kind == "-f" and process.files.is_directory(path)))
-        case [left, "=", right]:
-            return int(left != right)
+        case ["-n" | "-z" as kind, text]:
+            return int(bool(text) is (kind == "-z"))
+        case [left, "=" | "==" | "!=" as operator, right]:
+            return int((left == right) is (operator == "!="))
+        case [left, operator, right] if operator in _COMPARISONS and left.isdigit():
+            return int(not _COMPARISONS[operator](int(left), int(right) if right.isdigit() else 0))
         case _:
             await process.complain("unknown test")
             return 2
-
-
-@command("help")
-async def describe(process: Process) -> int:
-    """What there is."""
-    names = " ".join(sorted(COMMANDS))
-    text = f"This is a demo: no container runs here. Commands: {names}\n"
-    await process.stdout.write(text.encode())
-    return 0
 
 
 def _extent(arguments: list[str]) -> tuple[str, int | None, str]:

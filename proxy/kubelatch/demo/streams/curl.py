@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from ..pages import http_answer
-from .shell import Process, command
+from .process import Process, command
 
 _AGENT = "curl/8.14.1"
 _FORM = "application/x-www-form-urlencoded"

@@ -37,6 +37,15 @@ class Pipe:
         self._abandoned = False
         self._changed = asyncio.Event()
 
+    @classmethod
+    def filled(cls, data: bytes) -> "Pipe":
+        """A pipe with all that will ever come out of it."""
+        pipe = cls()
+        pipe._chunks.append(data)
+        pipe._size = len(data)
+        pipe.end()
+        return pipe
+
     async def write(self, data: bytes) -> None:
         """Write; waits while the pipe is full.
 

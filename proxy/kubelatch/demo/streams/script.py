@@ -1,191 +1,261 @@
-"""The demo shell's language: words, quotes, variables, pipes, redirections, lists.
+"""The demo shell's language: a part of POSIX ``sh``, without functions, ``case`` and globs.
 
-A small part of POSIX ``sh``: no functions, loops or globs. Pure: text in, a list of pipelines out.
-What is not understood is refused, not guessed at.
+Pure: text in, a tree out. What is not understood is refused, not guessed at.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t\r]+|\#[^\n]*)|(?P<operator>&&|\|\||>>|2>&1|1?>&2|[;|<>\n&()])""",
-    re.VERBOSE,
-)
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+|\?))")
-_REFUSED = frozenset("&()`")
+_OPERATOR = re.compile(r"&&|\|\||>>|2>&1|2>>?|1?>&2|[;|<>\n()&]")
+_SPACE = re.compile(r"(?:[ \t\r]|\\\n|(?:(?<=\s)|^)#[^\n]*)+")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+|[?$#]))")
+_REDIRECTIONS = frozenset({"<", ">", ">>", "2>", "2>>"})
+_DUPLICATES = frozenset({"2>&1", ">&2", "1>&2"})
+_ENDS = frozenset({"do", "done", "then", "elif", "else", "fi", "}", ")"})
 
 
 class ScriptError(ValueError):
     """A script that is not understood."""
 
 
-class Variable(NamedTuple):
-    """A variable's place in a word; filled in when the command runs."""
+class Expansion(NamedTuple):
+    """A place in a word that is filled in when the command runs.
 
-    name: str
+    ``kind`` is ``$`` for a variable, ``(`` for a command's output and ``+`` for arithmetic.
+    """
 
-
-class Substitution(NamedTuple):
-    """A command's place in a word: ``$(...)``; its output stands there when the command runs."""
-
-    script: str
-
-
-Part = str | Variable | Substitution
-Word = tuple[Part, ...]
+    kind: str
+    text: str
+    quoted: bool
 
 
-@dataclass(slots=True, kw_only=True)
-class Command:
-    """One command: its words, and where its input and output go."""
+Word = tuple[str | Expansion, ...]
 
+
+@dataclass(slots=True)
+class Node:
+    """A command: ``simple``, ``|``, ``while``, ``until``, ``for``, ``if``, ``(`` or ``{``."""
+
+    kind: str
     words: list[Word] = field(default_factory=list)
-    input: Word = ()
-    output: Word = ()
-    append: bool = False
-    merge_errors: bool = False
-    """``2>&1``"""
-    to_errors: bool = False
-    """``>&2``"""
+    redirections: list[tuple[str, Word]] = field(default_factory=list)
+    nodes: list["Node"] = field(default_factory=list)
+    bodies: list["Steps"] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
-    """Commands joined by ``|``, and the operator before them: ``;``, ``&&`` or ``||``."""
-
-    operator: str
-    commands: list[Command]
+Steps = list[tuple[str, Node]]
+"""Commands with the operator before each: ``;``, ``&&`` or ``||``."""
 
 
-def parse(text: str) -> list[Pipeline]:
+class _Token(NamedTuple):
+    text: str
+    word: Word | None = None
+
+
+def parse(text: str) -> Steps:
     """Take a script apart.
 
     Raises:
         ScriptError: the script is not understood.
     """
-    pipelines: list[Pipeline] = []
-    command, operator, target = Command(), ";", ""
-    commands = [command]
-    for value in [*_tokens(text), ";"]:
-        if not isinstance(value, str):
-            if target == "<":
-                command.input = value
-            elif target:
-                command.output, command.append = value, target == ">>"
-            else:
-                command.words.append(value)
-            target = ""
-        elif target:
-            raise ScriptError(f"syntax error: unexpected {value!r}")
-        elif value in {"<", ">", ">>"}:
-            target = value
-        elif value == "2>&1":
-            command.merge_errors = True
-        elif value in {">&2", "1>&2"}:
-            command.to_errors = True
-        elif value == "|":
-            if not command.words:
-                raise ScriptError("syntax error: unexpected '|'")
-            command = Command()
-            commands.append(command)
+    parser = _Parser(text)
+    steps = parser.steps()
+    parser.expect("")
+    return steps
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._tokens = [*_tokens(text), _Token("")]
+
+    def steps(self, *ends: str) -> Steps:
+        """Commands up to one of ``ends``, which stays."""
+        found: Steps = []
+        operator = ";"
+        while True:
+            while self._text == "\n":
+                self._next()
+            if self._text in {*ends, ""}:
+                if operator in {"&&", "||"}:
+                    raise self._unexpected()
+                return found
+            found.append((operator, self._pipeline()))
+            operator = ";"
+            if self._text in {"&&", "||", ";", "\n"}:
+                operator = self._next().text.replace("\n", ";")
+            elif self._text not in {*ends, ""}:
+                raise self._unexpected()
+
+    def expect(self, text: str) -> None:
+        """Take that token."""
+        if self._next().text != text:
+            raise ScriptError(f"syntax error: {text or 'end of script'!r} expected")
+
+    @property
+    def _text(self) -> str:
+        return self._tokens[0].text
+
+    def _next(self) -> _Token:
+        return self._tokens.pop(0) if len(self._tokens) > 1 else self._tokens[0]
+
+    def _unexpected(self) -> ScriptError:
+        return ScriptError(f"syntax error: unexpected {self._text or 'end of script'!r}")
+
+    def _pipeline(self) -> Node:
+        nodes = [self._command()]
+        while self._text == "|":
+            self._next()
+            nodes.append(self._command())
+        return nodes[0] if len(nodes) == 1 else Node("|", nodes=nodes)
+
+    def _command(self) -> Node:
+        kind = self._text
+        node = Node(kind)
+        if kind in {"while", "until"}:
+            self._next()
+            self._bodies(node, "do", "done")
+        elif kind == "for":
+            self._next()
+            node.words = [self._word()]
+            self.expect("in")
+            while self._tokens[0].word is not None:
+                node.words.append(self._word())
+            if self._text in {";", "\n"}:
+                self._next()
+            self.expect("do")
+            self._bodies(node, "done")
+        elif kind == "if":
+            self._next()
+            self._bodies(node, "then")
+            node.bodies.append(self.steps("elif", "else", "fi"))
+            while self._text == "elif":
+                self._next()
+                self._bodies(node, "then")
+                node.bodies.append(self.steps("elif", "else", "fi"))
+            if self._text == "else":
+                self._next()
+                node.bodies.append(self.steps("fi"))
+            self.expect("fi")
+        elif kind in {"(", "{"}:
+            self._next()
+            self._bodies(node, {"(": ")", "{": "}"}[kind])
         else:
-            if commands[-1].words:
-                pipelines.append(Pipeline(operator=operator, commands=commands))
-            elif len(commands) > 1 or value in {"&&", "||"}:
-                raise ScriptError(f"syntax error: unexpected {value!r}")
-            command = Command()
-            commands = [command]
-            operator = ";" if value == "\n" else value
-    if operator in {"&&", "||"} and not pipelines:
-        raise ScriptError("syntax error: unexpected end")
-    return pipelines
+            return self._simple()
+        while self._text in _REDIRECTIONS | _DUPLICATES:
+            self._redirection(node)
+        return node
+
+    def _bodies(self, node: Node, *ends: str) -> None:
+        for end in ends:
+            node.bodies.append(self.steps(end))
+            self.expect(end)
+
+    def _simple(self) -> Node:
+        node = Node("simple")
+        if self._text in _ENDS:
+            raise self._unexpected()
+        while True:
+            if self._text in _REDIRECTIONS | _DUPLICATES and self._tokens[0].word is None:
+                self._redirection(node)
+            elif self._tokens[0].word is not None:
+                node.words.append(self._word())
+            elif not (node.words or node.redirections):
+                raise self._unexpected()
+            else:
+                return node
+
+    def _redirection(self, node: Node) -> None:
+        operator = self._next().text
+        node.redirections.append((operator, () if operator in _DUPLICATES else self._word()))
+
+    def _word(self) -> Word:
+        word = self._next().word
+        if word is None:
+            raise self._unexpected()
+        return word
 
 
-def _tokens(text: str) -> list[str | Word]:
-    """Operators as strings, words as tuples."""
-    tokens: list[str | Word] = []
+def _tokens(text: str) -> Iterator[_Token]:
     place = 0
     while place < len(text):
-        match = _TOKEN.match(text, place)
-        if match is None:
-            word, place = _word(text, place)
-            tokens.append(word)
-            continue
-        place = match.end()
-        if match.lastgroup == "operator":
-            if match.group() in _REFUSED:
-                raise ScriptError(f"syntax error: {match.group()!r} is not supported here")
-            tokens.append(match.group())
-    return tokens
+        if match := _SPACE.match(text, place):
+            place = match.end()
+        elif match := _OPERATOR.match(text, place):
+            if match.group() == "&":
+                raise ScriptError("syntax error: '&' is not supported here")
+            yield _Token(match.group())
+            place = match.end()
+        else:
+            word, end = _word(text, place)
+            yield _Token(text[place:end], word)
+            place = end
 
 
 def _word(text: str, place: int) -> tuple[Word, int]:
     """The word at ``place``, and where it ends."""
-    parts: list[Part] = []
-    while place < len(text) and text[place] not in " \t\r\n;|<>&()":
+    parts: list[str | Expansion] = []
+    quoted = False
+    while place < len(text) and (quoted or text[place] not in " \t\r\n;|<>&()"):
         letter = text[place]
-        if letter == "'":
-            end = _closing(text, place)
+        if letter == '"':
+            quoted = not quoted
+            parts.append("")
+            place += 1
+        elif letter == "'" and not quoted:
+            end = text.find("'", place + 1)
+            if end < 0:
+                raise ScriptError("syntax error: unterminated quoted string")
             parts.append(text[place + 1 : end])
             place = end + 1
-        elif letter == '"':
-            end = _closing(text, place)
-            parts += _double_quoted(text[place + 1 : end])
-            place = end + 1
-        elif letter == "\\" and place + 1 < len(text):
-            parts.append(text[place + 1])
+        elif letter == "\\" and (not quoted or text[place + 1 : place + 2] in set('\\"$`')):
+            parts.append(text[place + 1 : place + 2])
             place += 2
+        elif text.startswith("$((", place) and (end := text.find("))", place)) > 0:
+            parts.append(Expansion("+", text[place + 3 : end], quoted))
+            place = end + 2
         elif text.startswith("$(", place):
-            end = _closing(text, place + 1)
-            parts.append(Substitution(text[place + 2 : end]))
+            end = _closing(text, place + 2)
+            parts.append(Expansion("(", text[place + 2 : end], quoted))
             place = end + 1
         elif letter == "`":
-            raise ScriptError("syntax error: '`' is not supported here")
+            raise ScriptError("syntax error: backquotes are not supported here; use $(...)")
         elif match := _VARIABLE.match(text, place):
-            parts.append(Variable(match.group(1) or match.group(2)))
+            parts.append(Expansion("$", match.group(1) or match.group(2), quoted))
             place = match.end()
         else:
             parts.append(letter)
             place += 1
-    return tuple(parts), place
+    if quoted:
+        raise ScriptError("syntax error: unterminated quoted string")
+    return _joined(parts), place
+
+
+def _joined(parts: list[str | Expansion]) -> Word:
+    """Parts with neighbouring texts in one."""
+    word: list[str | Expansion] = []
+    for part in parts:
+        last = word[-1] if word else None
+        if isinstance(part, str) and isinstance(last, str):
+            word[-1] = last + part
+        else:
+            word.append(part)
+    return tuple(word)
 
 
 def _closing(text: str, place: int) -> int:
-    """Where the quotes or parentheses end that begin at ``place``."""
-    quote, end = text[place], place + 1
-    closing = ")" if quote == "(" else quote
-    while end < len(text) and text[end] != closing:
-        if text[end] == "\\" and quote != "'":
-            end += 2
-        elif quote != "'" and text.startswith("$(", end):
-            end = _closing(text, end + 1) + 1
-        elif quote == "(" and text[end] in "'\"":
-            end = _closing(text, end) + 1
-        else:
-            end += 1
-    if end >= len(text):
-        raise ScriptError("syntax error: unterminated quoted string")
-    return end
-
-
-def _double_quoted(text: str) -> list[Part]:
-    parts: list[Part] = []
-    place = 0
+    """Where the parenthesis that is open at ``place`` closes."""
+    depth, quote = 1, ""
     while place < len(text):
-        if text[place] == "\\" and text[place + 1 : place + 2] in set('\\"$`'):
-            parts.append(text[place + 1])
-            place += 2
-        elif text.startswith("$(", place):
-            end = _closing(text, place + 1)
-            parts.append(Substitution(text[place + 2 : end]))
-            place = end + 1
-        elif text[place] == "`":
-            raise ScriptError("syntax error: '`' is not supported here")
-        elif match := _VARIABLE.match(text, place):
-            parts.append(Variable(match.group(1) or match.group(2)))
-            place = match.end()
-        else:
-            parts.append(text[place])
-            place += 1
-    return parts
+        letter = text[place]
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "()":
+            depth += 1 if letter == "(" else -1
+            if not depth:
+                return place
+        place += 2 if letter == "\\" and quote != "'" else 1
+    raise ScriptError("syntax error: unterminated command substitution")

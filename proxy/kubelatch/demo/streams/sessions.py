@@ -14,7 +14,8 @@ from .. import status
 from ..status import Object
 from . import commands, curl, tar
 from .pipe import Pipe, Sink
-from .shell import INTERRUPTED, SHELLS, Container, Process, is_command, run
+from .process import Container, Process, is_command
+from .shell import INTERRUPTED, SHELLS, run
 from .terminal import Terminal
 
 PROGRAMS = (commands, curl, tar)
@@ -52,7 +53,7 @@ def exec_session(container: Container, arguments: list[str], *, terminal: bool) 
             terminal=terminal,
             environment=dict(container.environment),
         )
-        code = await (_on_terminal(process) if terminal else run(process))
+        code = await run_process(process)
         return exit_status(code)
 
     return session
@@ -116,6 +117,11 @@ async def cancel(task: asyncio.Task[Any]) -> None:
 async def _echo(streams: Streams) -> None:
     while data := await streams.stdin.read():
         await streams.stdout.write(data)
+
+
+async def run_process(process: Process) -> int:
+    """Run a command to its end, on a terminal if it has one, and give its exit code."""
+    return await (_on_terminal(process) if process.terminal else run(process))
 
 
 async def _on_terminal(process: Process) -> int:

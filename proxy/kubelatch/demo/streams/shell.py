@@ -1,99 +1,38 @@
-"""Runs commands in a container that does not exist.
-
-Nothing here ever starts a process of the machine it runs on. There is a fixed set of commands, in
-:mod:`.commands`, and a shell that combines them.
-"""
+"""The shell: carries out what :mod:`.script` has read."""
 
 import asyncio
 import contextlib
-import posixpath
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from .files import FileSystem
-from .network import Network
-from .pipe import CHUNK, Pipe, Sink
-from .script import Command, Pipeline, ScriptError, Substitution, Variable, Word, parse
+from .pipe import Pipe
+from .process import Process, command, lookup
+from .script import Node, ScriptError, Steps, Word, parse
 
 INTERRUPTED = 130
 _BROKEN_PIPE = 141
 SHELLS = ("sh", "bash", "ash")
 _NOT_FOUND = 127
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=")
+_SUM = re.compile(r"\s*\$?(\w+)\s*(?:([-+*/%])\s*\$?(\w+))?\s*")
 _MAX_OUTPUT = 128 * 1024
 """Bytes of a command's output that fit into a word, as Linux limits an argument."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """Where commands run."""
+class _Leave(Exception):  # noqa: N818 - not an error: the way out of a shell or a loop
+    """``exit``, ``break`` or ``continue``."""
 
-    hostname: str
-    environment: Mapping[str, str]
-    files: FileSystem
-    network: Network | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Process:
-    """One running command: its words, its streams, and the state it shares with its shell."""
-
-    container: Container
-    arguments: list[str]
-    stdin: Pipe
-    stdout: Sink
-    stderr: Sink
-    terminal: bool = False
-    environment: dict[str, str] = field(default_factory=dict)
-    directory: str = "/"
-    foreground: asyncio.Task[int] | None = None
-
-    @property
-    def files(self) -> FileSystem:
-        """The container's files."""
-        return self.container.files
-
-    def path(self, name: str) -> str:
-        """An absolute, normal path; ``..`` stops at the root."""
-        return posixpath.normpath("/" + posixpath.join(self.directory, name).lstrip("/"))
-
-    async def complain(self, text: str) -> int:
-        """Write to stderr; the exit code of failure."""
-        await self.stderr.write(f"{self.arguments[0]}: {text}\n".encode())
-        return 1
-
-
-class Exit(Exception):  # noqa: N818 - not an error: the shell's way out
-    """The shell ends."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
+    def __init__(self, how: str, code: int = 0) -> None:
+        super().__init__(how)
+        self.how = how
         self.code = code
-
-
-CommandFunction = Callable[[Process], Awaitable[int]]
-COMMANDS: dict[str, CommandFunction] = {}
-"""All there is to run, by name; filled by :mod:`.commands`."""
-
-
-def command(*names: str) -> Callable[[CommandFunction], CommandFunction]:
-    """Make a function a command."""
-
-    def register(function: CommandFunction) -> CommandFunction:
-        COMMANDS.update(dict.fromkeys(names, function))
-        return function
-
-    return register
-
-
-def is_command(name: str) -> bool:
-    """Whether there is such a command, named plainly or by a path in a ``bin``."""
-    return _lookup(name) is not None
 
 
 async def run(process: Process) -> int:
     """Run one command and give its exit code."""
     name = process.arguments[0]
-    function = _lookup(name)
+    function = lookup(name)
     if function is None:
         await process.stderr.write(f"sh: {name}: not found\n".encode())
         return _NOT_FOUND
@@ -119,7 +58,7 @@ async def shell(process: Process) -> int:
             text = process.files.read(process.path(scripts[0])).decode("utf-8", "replace")
             return await _script(process, text)
         return await _interactive(process)
-    except Exit as end:
+    except _Leave as end:
         return end.code
 
 
@@ -150,101 +89,210 @@ def _is_cancelling() -> bool:
 
 
 async def _script(process: Process, text: str) -> int:
-    """Run a script, pipeline by pipeline."""
-    code = int(process.environment.get("?", "0"))
     try:
-        pipelines = parse(text)
+        steps = parse(text)
     except ScriptError as error:
         await process.stderr.write(f"sh: {error}\n".encode())
         return 2
-    for pipeline in pipelines:
-        skipped = {"&&": code != 0, "||": code == 0}.get(pipeline.operator, False)
-        if not skipped:
-            code = await _pipeline(process, pipeline)
-            process.environment["?"] = str(code)
+    return await _steps(process, steps)
+
+
+async def _steps(process: Process, steps: Steps) -> int:
+    code = int(process.environment.get("?", "0"))
+    for before, node in steps:
+        if {"&&": code != 0, "||": code == 0}.get(before, False):
+            continue
+        code = await _node(process, node)
+        process.environment["?"] = str(code)
     return code
 
 
-async def _pipeline(process: Process, pipeline: Pipeline) -> int:
-    *before, last = pipeline.commands
-    if not before:
-        return await _one(process, last, process.stdin, process.stdout)
+async def _node(process: Process, node: Node) -> int:
+    """Run a command with its redirections."""
+    files: list[_FileSink] = []
+    try:
+        process = await _redirected(process, node, files)
+        match node.kind:
+            case "simple":
+                return await _simple(process, node)
+            case "|":
+                return await _pipeline(process, node.nodes)
+            case "(":
+                return await _subshell(process, lambda child: _steps(child, node.bodies[0]))
+            case "{":
+                return await _steps(process, node.bodies[0])
+            case "if":
+                return await _if(process, node.bodies)
+            case _:
+                return await _loop(process, node)
+    except OSError as error:
+        if isinstance(error, ConnectionError):
+            raise
+        await process.stderr.write(f"sh: {error.filename}: {error.strerror}\n".encode())
+        return 1
+    finally:
+        for sink in files:
+            sink.close()
+
+
+async def _redirected(process: Process, node: Node, files: "list[_FileSink]") -> Process:
+    for kind, word in node.redirections:
+        if kind == "2>&1":
+            process = replace(process, stderr=process.stdout)
+        elif kind.endswith(">&2"):
+            process = replace(process, stdout=process.stderr)
+        elif kind == "<":
+            data = process.files.read(process.path(" ".join(await _fields(process, word))))
+            process = replace(process, stdin=Pipe.filled(data))
+        else:
+            path = process.path(" ".join(await _fields(process, word)))
+            sink = _FileSink(process, path, append=kind.endswith(">>"))
+            files.append(sink)
+            errors = kind.startswith("2")
+            process = replace(process, stderr=sink) if errors else replace(process, stdout=sink)
+    return process
+
+
+async def _pipeline(process: Process, nodes: list[Node]) -> int:
     source = process.stdin
     async with asyncio.TaskGroup() as group:
-        for row in before:
+        for node in nodes[:-1]:
             pipe = Pipe()
-            group.create_task(_piped(process, row, source, pipe))
+            group.create_task(_piped(replace(process, stdin=source, stdout=pipe), node, pipe))
             source = pipe
         try:
-            child = _child(process, [], source, process.stdout)
-            return await _one(child, last, source, process.stdout)
-        except Exit as end:
-            return end.code
+            last = replace(process, stdin=source)
+            return await _subshell(last, lambda child: _node(child, nodes[-1]))
         except ConnectionError:
             return _BROKEN_PIPE
         finally:
             source.abandon()
 
 
-async def _piped(process: Process, row: Command, source: Pipe, pipe: Pipe) -> None:
-    """A command whose output is another's input; each runs in a shell of its own."""
-    child = _child(process, [], source, pipe)
+async def _piped(process: Process, node: Node, pipe: Pipe) -> None:
+    """A command whose output is another's input."""
     try:
-        with contextlib.suppress(Exit, ConnectionError):
-            await _one(child, row, source, pipe)
+        with contextlib.suppress(ConnectionError):
+            await _subshell(process, lambda child: _node(child, node))
     finally:
         pipe.end()
-        if source is not process.stdin:
-            source.abandon()
+        process.stdin.abandon()
 
 
-async def _one(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int:
+async def _subshell(process: Process, body: Callable[[Process], Awaitable[int]]) -> int:
+    """Run something whose variables and directory are its own."""
     try:
-        if row.input:
-            data = process.files.read(process.path(await _fill(process, row.input)))
-            stdin = Pipe()
-            feeder = asyncio.create_task(_feed(stdin, data))
+        return await body(replace(process, environment=dict(process.environment)))
+    except _Leave as end:
+        return end.code
+
+
+async def _if(process: Process, bodies: list[Steps]) -> int:
+    for condition, body in zip(bodies[::2], bodies[1::2], strict=False):
+        if not await _steps(process, condition):
+            return await _steps(process, body)
+    return await _steps(process, bodies[-1]) if len(bodies) % 2 else 0
+
+
+async def _loop(process: Process, node: Node) -> int:
+    code, values = 0, []
+    for word in node.words[1:]:
+        values += await _fields(process, word)
+    while True:
+        if node.kind == "for":
+            if not values:
+                return code
+            process.environment[str(node.words[0][0])] = values.pop(0)
+        elif (await _steps(process, node.bodies[0]) == 0) is not (node.kind == "while"):
+            return code
+        try:
+            code = await _steps(process, node.bodies[-1])
+        except _Leave as end:
+            if end.how == "exit":
+                raise
+            if end.how == "break":
+                return 0
+        await asyncio.sleep(0)
+
+
+async def _simple(process: Process, node: Node) -> int:
+    words: list[str] = []
+    assigned: dict[str, str] = {}
+    for word in node.words:
+        first = word[0]
+        match = None if words or not isinstance(first, str) else _ASSIGNMENT.match(first)
+        if match is not None and isinstance(first, str):
+            texts = await _fields(process, (first[match.end() :], *word[1:]), split=False)
+            assigned[match.group(1)] = "".join(texts)
         else:
-            feeder = None
-        target = None
-        if row.output:
-            path = process.path(await _fill(process, row.output))
-            target = _FileSink(process, path, append=row.append)
-            stdout = target
-    except OSError as error:
-        await process.stderr.write(f"sh: {error.filename}: {error.strerror}\n".encode())
-        return 1
-    try:
-        return await _builtin_or_run(process, row, stdin, stdout)
-    finally:
-        if feeder is not None:
-            feeder.cancel()
-        if target is not None:
-            target.close()
+            words += await _fields(process, word)
+    if not words:
+        process.environment |= assigned
+        return 0
+    name, *arguments = words
+    match name:
+        case "exit" | "break" | "continue":
+            last = arguments[0] if arguments else process.environment.get("?", "0")
+            raise _Leave(name, int(last) & 255 if last.isdigit() else 2)
+        case "cd":
+            path = process.path(arguments[0] if arguments else "/root")
+            if not process.files.is_directory(path):
+                await process.stderr.write(f"sh: cd: can't cd to {path}\n".encode())
+                return 2
+            process.environment["PWD"] = path
+            return 0
+        case "export":
+            for text in arguments:
+                key, _, value = text.partition("=")
+                process.environment[key] = value or process.environment.get(key, "")
+            return 0
+        case _:
+            environment = dict(process.environment) | assigned
+            return await run(replace(process, arguments=words, environment=environment))
 
 
-async def _fill(process: Process, word: Word) -> str:
-    """A word with its variables and commands filled in; an unset variable is empty."""
-    texts = []
+async def _fields(process: Process, word: Word, *, split: bool = True) -> list[str]:
+    """A word with its variables and commands filled in, in as many words as that makes."""
+    fields, found = [""], False
     for part in word:
-        if isinstance(part, Variable):
-            texts.append(process.environment.get(part.name, ""))
-        elif isinstance(part, Substitution):
-            texts.append(await _output(process, part.script))
+        if isinstance(part, str):
+            fields[-1] += part
+            found = True
+            continue
+        if part.kind == "(":
+            text = await _output(process, part.text)
+        elif part.kind == "+":
+            text = str(_arithmetic(part.text, process.environment))
         else:
-            texts.append(part)
-    return "".join(texts)
+            text = {"$": "1", "#": "0"}.get(part.text) or process.environment.get(part.text, "")
+        if part.quoted or not split:
+            fields[-1] += text
+            found = True
+        elif pieces := text.split():
+            fields[-1] += pieces[0]
+            fields += pieces[1:]
+            found = True
+    return fields if found else []
+
+
+def _arithmetic(text: str, environment: Mapping[str, str]) -> int:
+    """``$((A + B))`` of numbers and variables; anything else is 0."""
+    match = _SUM.fullmatch(text)
+    left, operator, right = match.groups() if match else ("0", None, None)
+    numbers = [environment.get(name, name) for name in (left, right or "0")]
+    one, other = (int(number) if number.isdigit() else 0 for number in numbers)
+    if operator in {"/", "%"}:
+        return (one // other if operator == "/" else one % other) if other else 0
+    return {"+": one + other, "-": one - other, "*": one * other}.get(operator or "+", one)
 
 
 async def _output(process: Process, script: str) -> str:
     """What a script writes, run in a shell of its own, without the newlines at its end."""
     pipe, output = Pipe(), bytearray()
-    child = _child(process, [], process.stdin, pipe)
 
     async def run_to_end() -> None:
         try:
-            with contextlib.suppress(Exit):
-                await _script(child, script)
+            await _subshell(replace(process, stdout=pipe), lambda child: _script(child, script))
         finally:
             pipe.end()
 
@@ -255,68 +303,6 @@ async def _output(process: Process, script: str) -> str:
             if len(output) > _MAX_OUTPUT:
                 pipe.abandon()
     return output.decode("utf-8", "replace").rstrip("\n")
-
-
-async def _builtin_or_run(process: Process, row: Command, stdin: Pipe, stdout: Sink) -> int:
-    words = [await _fill(process, word) for word in row.words]
-    name, *arguments = words
-    match name:
-        case "exit":
-            text = arguments[0] if arguments else process.environment.get("?", "0")
-            raise Exit(int(text) & 255 if text.isdigit() else 2)
-        case "cd":
-            path = process.path(arguments[0] if arguments else "/root")
-            if not process.files.is_directory(path):
-                await process.stderr.write(f"sh: cd: can't cd to {path}\n".encode())
-                return 2
-            process.directory = process.environment["PWD"] = path
-            return 0
-        case "export":
-            for word in arguments:
-                key, _, value = word.partition("=")
-                process.environment[key] = value
-            return 0
-        case _:
-            child = _child(process, words, stdin, stdout)
-            if row.merge_errors:
-                child.stderr = stdout
-            if row.to_errors:
-                child.stdout = process.stderr
-            return await _assign_or_run(process, child)
-
-
-async def _assign_or_run(process: Process, child: Process) -> int:
-    """``NAME=VALUE`` alone sets a variable of the shell; all else is run."""
-    name, *arguments = child.arguments
-    if "=" in name and name.partition("=")[0].isidentifier() and not arguments:
-        key, _, value = name.partition("=")
-        process.environment[key] = value
-        return 0
-    return await run(child)
-
-
-def _child(process: Process, words: list[str], stdin: Pipe, stdout: Sink) -> Process:
-    return Process(
-        container=process.container,
-        arguments=words,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=process.stderr,
-        terminal=process.terminal and stdout is process.stdout,
-        environment=dict(process.environment),
-        directory=process.directory,
-    )
-
-
-def _lookup(name: str) -> CommandFunction | None:
-    directory, base = posixpath.split(name)
-    return COMMANDS.get(base) if directory in {"", "/bin", "/usr/bin", "/usr/local/bin"} else None
-
-
-async def _feed(pipe: Pipe, data: bytes) -> None:
-    for start in range(0, len(data), CHUNK):
-        await pipe.write(data[start : start + CHUNK])
-    pipe.end()
 
 
 class _FileSink:

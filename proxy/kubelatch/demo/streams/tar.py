@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .files import QUOTA, Entry
 from .pipe import CHUNK
-from .shell import Process, command
+from .process import Process, command
 
 _OVERHEAD = 16 * 1024 * 1024
 """Bytes of headers and padding allowed in an archive beside the quota for files."""

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -219,6 +219,15 @@ class App:
         rows = describe(self._settings, config, status)
         title = config.context or config.server.url
         return sanitize(title), [(name, sanitize(text)) for name, text in rows]
+
+    async def startup_problems(self) -> AsyncIterator[str]:
+        """Problems for the start block, each as soon as it is known."""
+        if self._reloader is not None:
+            from .context.startup import startup_problems  # noqa: PLC0415 -- at a terminal only
+
+            setup = self._reloader.setup
+            async for problem in startup_problems(setup.config, setup.generation, self._environ):
+                yield problem
 
     @property
     def chosen(self) -> ClientConfig | None:

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,64 @@ async def test_a_person_is_told_what_is_served_and_sees_requests(
     assert re.fullmatch(rf"curl http://{address}/version, or (\S+/)?kubelatch ", rows["next"])
     assert re.search(r"\x1b\[32m200\x1b\[0m .* get +/api\n", log)
     assert re.search(r"\x1b\[33m403\x1b\[0m .* get pods/exec +a/b .*\n.* rule=reject-paths", log)
+
+
+async def test_what_is_wrong_follows_in_the_start_block(
+    authority: Authority, tmp_path: Path
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        config = kubeconfig(f"https://127.0.0.1:{port}", authority, user={"token": "t"})
+        path = write(tmp_path / "config", config)
+        terminal = await Terminal.start("--port=0", f"--kubeconfig={path}")
+        await terminal.line()
+        await terminal.until(rf"  problem  connection to 127.0.0.1:{port} refused")
+    terminal.process.terminate()
+    assert await terminal.end() == 0
+    assert terminal.shown.index("  next ") < terminal.shown.index("  problem ")
+
+
+async def test_a_server_that_hangs_delays_neither_start_nor_end(
+    authority: Authority, tmp_path: Path
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        config = kubeconfig(f"https://127.0.0.1:{silent.getsockname()[1]}", authority)
+        path = write(tmp_path / "config", config)
+        terminal = await Terminal.start("--port=0", f"--kubeconfig={path}", "--tls-timeout=5m")
+        assert (await terminal.line()).startswith("Starting to serve on ")
+        connection, _ = await asyncio.get_running_loop().run_in_executor(None, silent.accept)
+        with connection:
+            terminal.process.terminate()
+            assert await terminal.end() == 0
+    assert "problem" not in terminal.shown
+
+
+@pytest.mark.parametrize(
+    ("flag", "meaning"),
+    [
+        ("--address=0.0.0.0", r"WARNING: \S+ is open to other machines: clients there act as you"),
+        ("--disable-filter", "WARNING: --disable-filter: any web page can act as you by DNS"),
+        ("--accept-hosts=^dash$", r"WARNING: --accept-hosts=\^dash\$: over http any web page can"),
+    ],
+)
+async def test_a_dangerous_flag_is_explained_in_one_row(
+    authority: Authority,
+    config: Callable[[ScriptedUpstream], str],
+    flag: str,
+    meaning: str,
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        terminal = await Terminal.start("--port=0", config(upstream), flag, columns=100)
+        await terminal.until("  next ")
+        terminal.process.terminate()
+        assert await terminal.end() == 0
+    (row,) = [row for row in terminal.screen if re.match(meaning, row)]
+    assert len(row) < 100
+    at = terminal.screen.index(row)
+    assert re.match("WARNING|  context", terminal.screen[at + 1])
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

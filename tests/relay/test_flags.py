@@ -136,7 +136,7 @@ async def test_a_port_that_is_open_to_others_is_warned_of(
     with caplog.at_level(logging.WARNING):
         async with proxy_in_loop(tmp_path, kubeconfig("https://127.0.0.1:1", authority), *flags):
             pass
-    assert ("acts with this proxy's credentials" in caplog.text) is warned
+    assert ("is open to other machines" in caplog.text) is warned
 
 
 async def test_a_fault_of_ours_is_answered_and_logged(

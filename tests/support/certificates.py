@@ -29,8 +29,9 @@ class Authority:
         leaf = self._ca.issue_cert(*(names or ("127.0.0.1", "::1", "localhost")), not_after=ends)
         return _identity(leaf)
 
-    def client(self, name: str = "admin") -> Identity:
-        return _identity(self._ca.issue_cert(f"{name}@example.test", common_name=name))
+    def client(self, name: str = "admin", ends: datetime | None = None) -> Identity:
+        leaf = self._ca.issue_cert(f"{name}@example.test", common_name=name, not_after=ends)
+        return _identity(leaf)
 
 
 def tls_server() -> ssl.SSLContext:

@@ -252,8 +252,8 @@ class StrangeAuthority(Authority):
         own = names(*(called or ("127.0.0.1", "::1", "localhost")))
         return self._issue("server", own, *self._extensions, ends=ends or NOW + DAY)
 
-    def client(self, name: str = "admin") -> Identity:
-        return self._issue(name, CLIENT)
+    def client(self, name: str = "admin", ends: dt.datetime | None = None) -> Identity:
+        return self._issue(name, CLIENT, ends=ends or NOW + DAY)
 
     def _issue(self, subject: str, *extensions: Extension, **options: Any) -> Identity:
         key = new_key()

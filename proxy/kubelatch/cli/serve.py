@@ -16,6 +16,7 @@ from typing import Final
 from ..app import App
 from ..config.settings import Settings
 from ..observe.access_log import LogWriter
+from ..observe.console import block_row
 from ..system.systemd import Notifier
 from ..system.zombies import reap_zombies
 
@@ -44,7 +45,7 @@ async def run(
         settings: the flags.
         environ: the environment.
         announce: called with each address once it accepts connections.
-        greet: called with the start block after that.
+        greet: called with the start block after that, and with what is added to it later.
         sockets: listening sockets to use instead of the settings' address.
         notifier: reports the state to the service manager.
         stderr: writes to standard error.
@@ -56,6 +57,7 @@ async def run(
     notifier = notifier or Notifier()
     app = App(settings, environ, sockets=sockets, stderr=stderr, interactive=interactive)
     signals = _SignalHandlers(app, notifier, stderr)
+    problems: asyncio.Task[None] | None = None
     try:
         reap_zombies(app.supervisor)
         if not await _start(app):
@@ -64,6 +66,7 @@ async def run(
             announce(name)
         if greet is not None:
             greet(app.greeting())
+            problems = asyncio.create_task(_show_problems(app, greet), name="kubelatch start block")
         notifier.ready(app.status)
         notifier.watch(lambda: app.status, app.supervisor)
         await app.quitting.wait()
@@ -76,7 +79,14 @@ async def run(
         if app.failure is not None:
             raise app.failure
     finally:
+        if problems is not None:
+            problems.cancel()
         await app.stop()
+
+
+async def _show_problems(app: App, greet: Callable[[str], None]) -> None:
+    async for problem in app.startup_problems():
+        greet(block_row("problem", problem))
 
 
 async def _start(app: App) -> bool:

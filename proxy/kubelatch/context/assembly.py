@@ -256,15 +256,9 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
         return
     for listener in listeners:
         if not listener.local:
-            yield (
-                f"Any client that reaches {listener.name} acts with this proxy's credentials: it is"
-                " open to other machines. Use --client-token-file, or listen on 127.0.0.1"
-            )
+            yield f"{listener.name} is open to other machines: clients there act as you"
         elif listener.abstract and settings.clients == "any":
-            yield (
-                f"Every user of this machine can connect to {listener.name} and act with this "
-                "proxy's credentials: an abstract socket has no file mode"
-            )
+            yield f"{listener.name} is open to every user of this machine, who can act as you"
 
 
 def client_token(path: str, files: FileReader = DISK) -> Secret | None:

@@ -25,19 +25,11 @@ _DISABLED: Final = (
 _RELAXED: Final = (
     "Request filter has been relaxed, your proxy may be vulnerable to attacks, please be cautious"
 )
+# One line each at 100 columns; SECURITY.md has the rest.
 _REBINDING: Final = (
-    "--disable-filter takes away the check of host names: any web page that points its own name at "
-    "this address (DNS rebinding) acts with this proxy's credentials. --reject-paths='' "
-    "--accept-hosts='^NAME$' opens the same paths and keeps the check; --client-token-file keeps "
-    "pages out, too"
+    "--disable-filter: any web page can act as you by DNS rebinding; see --client-token-file"
 )
-_UNTRUSTED: Final = (
-    "--accept-hosts accepts names that are not loopback's (%s). Over plain HTTP, browsers do not "
-    "say there which page is asking: images, frames, scripts and links of ANY web site act with "
-    "this proxy's credentials, and nothing tells them from the user's own. Use "
-    "--client-token-file, or let a proxy in front serve these names by https only "
-    "(docs/front-proxies.md)"
-)
+_UNTRUSTED: Final = "--accept-hosts=%s: over http any web page can act as you"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

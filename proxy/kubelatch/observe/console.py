@@ -77,7 +77,12 @@ def greeting(
     if admin:
         rows.append(("admin", f"{admin}: /readyz?verbose"))
     rows.append(("next", f"{example}, or kubelatch --help" if example else "kubelatch --help"))
-    return "".join(f"  {title:<8} {sanitize(text)}\n" for title, text in rows)
+    return "".join(block_row(title, text) for title, text in rows)
+
+
+def block_row(title: str, text: str) -> str:
+    """A row of the start block, with its line end."""
+    return f"  {title:<8} {sanitize(text)}\n"
 
 
 def describe(

@@ -1,8 +1,7 @@
-"""The gate: nothing passes that should not, and people can say what should.
+"""The gate: decides which requests may pass.
 
-A pure function from a request's method, target, headers and the proxy's settings to a decision.
-``gate.py`` has the rules in the order in which they are asked; each of the other modules is one
-of them.
+A pure function from a request's method, target and header fields, and the proxy's settings, to a
+decision. ``gate.py`` applies the rules in their order; each of the other modules is one rule.
 """
 
 from ..http1.target import Target, parse_target

@@ -1,15 +1,15 @@
-"""Browsers: which pages may make a browser talk to this proxy.
+"""Browsers: which pages may send requests to this proxy.
 
-The proxy holds a cluster's credential and asks for none, so any page that a user opens could act
-in the user's name. Browsers say who is asking, in ``Origin`` and ``Sec-Fetch-Site``, and no page
-can set either (Fetch standard section 2.2.2, forbidden request-headers). A client that sends
-neither is not a browser, or is one asking for something that it will not let a page read.
+The proxy adds a cluster's credential and requires none, so any page that a user opens could act as
+the user. Browsers send the page's origin in ``Origin`` and ``Sec-Fetch-Site``, and no page can set
+either (Fetch standard section 2.2.2, forbidden request-headers). A client that sends neither is no
+browser, or does not let the page read the response.
 
-``Sec-Fetch-Site`` is the browser's own comparison of the page's origin with the URL that it asks
-for; comparing ``Origin`` with ``Host`` here is the substitute for where it is not sent. So where
-it is sent it decides: it is right where a proxy in front ended TLS or changed ``Host``, and where
-a referrer policy made the origin ``null``. Browsers send it to https and loopback URLs only, so
-that a name which was rebound to this address never brings it (Fetch Metadata section 2).
+``Sec-Fetch-Site`` is the browser's own comparison of the page's origin with the request's URL;
+where it is not sent, ``Origin`` is compared with ``Host`` here. Where it is sent it takes
+precedence: it is right even if a reverse proxy terminates TLS or changes ``Host``, or if a referrer
+policy makes the origin ``null``. Browsers send it to https and loopback URLs only, so never to a
+name that was rebound to this address (Fetch Metadata section 2).
 """
 
 import re
@@ -20,17 +20,17 @@ from .head import Found
 from .patterns import PatternList
 
 _TOKENS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{0,4096}")
-# Of an absolute URL (RFC 6454 section 6.2): no user name, and a path behind it, or nothing.
+# The origin of an absolute URL (RFC 6454 section 6.2) without user name.
 _REFERER: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#@\\\s]+)(?:/.*)?")
-# Response headers of the API server, beyond the safelisted ones, that a client has a use for.
+# Response headers of the API server that clients use, beyond the CORS-safelisted ones.
 _EXPOSED: Final = "Audit-Id, Date, ETag, Link, Location, Retry-After, Warning"
 _METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _VARY: Final[ResponseHeaders] = (("Vary", "Origin"),)
 _KINDS: Final = frozenset({"origin", "sec-fetch-site", "service-worker"})
-# "none" is the user's own doing: a bookmark, the address bar (Fetch Metadata section 2.3).
-# "same-site" is another port of this host, another application.
+# "none": a bookmark or the address bar (Fetch Metadata section 2.3). "same-site" is another port of
+# this host, so another application.
 _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
-# Traefik says wss of a WebSocket.
+# Traefik sends wss for a WebSocket.
 _SECURE: Final = ([b"https"], [b"wss"])
 
 Verdict: TypeAlias = Refusal | str | None
@@ -43,19 +43,17 @@ class OriginRule:
         patterns: matched against the whole origin, such as ``http://localhost:3000``.
     """
 
-    __slots__ = ("_patterns", "headers_without_origin")
-
     def __init__(self, patterns: PatternList) -> None:
         self._patterns = patterns
-        # What a cache may reuse depends on Origin as soon as any origin is let in.
+        # If any origin is allowed, responses depend on Origin.
         self.headers_without_origin: ResponseHeaders = _VARY if patterns.patterns else ()
 
     def judge(self, found: Found, authority: str) -> Verdict:
-        """Refuse, or return the foreign origin that is let in, or None if there is none.
+        """Returns a refusal, the allowed foreign origin, or None if there is none.
 
         Args:
-            found: the request's headers.
-            authority: the host and port that the client called the proxy by, already accepted.
+            found: the request's fields.
+            authority: the request's host and port, already accepted.
         """
         if _KINDS.isdisjoint(found):
             return None
@@ -84,20 +82,20 @@ class OriginRule:
     def _judge_origin(
         self, found: Found, origin: str, authority: str, foreign: list[bytes]
     ) -> Verdict:
-        # No page can make a browser send this field to another origin: that takes a preflight.
-        # Where TLS was ended in front, a page of the same name by http is anybody's on the way.
+        # A page cannot send this field to another origin without a preflight. If a reverse proxy
+        # terminates TLS, a page of the same name over http may be an attacker's.
         secure = _values(found, "x-forwarded-proto") in _SECURE
         scheme, port = ("https", ":443") if secure else ("http", ":80")
-        # Origins have no default port (RFC 6454 section 6.2); some proxies in front write it.
+        # Origins omit the default port (RFC 6454 section 6.2); some reverse proxies send it.
         name = authority.lower().removesuffix(port)
         own = origin.lower() == f"{scheme}://{name}"
         if own and not foreign:
             return None
-        # "null" is every sandboxed frame and every file: it names nobody.
+        # "null" is the origin of every sandboxed frame and every file.
         if origin != "null" and self._patterns.first_match(origin) is not None:
             return origin
         if own:
-            # A proxy in front called us by a name that the page has too, and the browser has not.
+            # A reverse proxy set a Host that equals the page's origin; the browser used another.
             return _foreign_site(found, foreign[0])
         hint = "--accept-origins lets a page's origin in"
         if origin == "null":
@@ -108,34 +106,30 @@ class OriginRule:
 
 
 class NavigationRule:
-    """``--accept-navigation``, and links on pages that ``--accept-origins`` lets in.
+    """``--accept-navigation``, and links on pages that ``--accept-origins`` allows.
 
-    A link to the proxy on another site's page is refused otherwise: whoever wrote it chose its
-    path, and so which application behind the proxy runs in the user's browser with the whole API
-    as its own origin.
+    Other links from another site's page are refused: its author chose the path, and so which
+    proxied application runs in the user's browser with the whole API as its own origin.
 
     Args:
-        paths: what may be opened from anywhere.
-        origins: those of pages that may open anything, by their ``Referer``. They may do as they
-            please anyway.
+        paths: paths that any page may link to.
+        origins: pages that may link to any path, by their ``Referer``; their scripts have full
+            access anyway.
     """
-
-    __slots__ = ("_origins", "_paths")
 
     def __init__(self, paths: PatternList, origins: PatternList) -> None:
         self._paths = paths
         self._origins = origins
 
     def admits(self, method: str, path: str, found: Found) -> bool:
-        """Whether a page of another site may make the browser show this as a page of its own.
+        """Whether a page of another site may navigate to this path.
 
-        GET only: a form that another site sends would act in the user's name wherever the
-        pattern is wider than it had to be.
+        GET only: a form of another site would act as the user if the pattern is too wide.
 
         Args:
             method: the request's.
-            path: the path, percent-decoded, as ``--accept-paths`` sees it.
-            found: the request's headers.
+            path: the path, percent-decoded, as for ``--accept-paths``.
+            found: the request's fields.
         """
         if method != "GET" or "origin" in found or not _is_navigation(found):
             return False
@@ -147,7 +141,7 @@ class NavigationRule:
 
 
 def _is_navigation(found: Found) -> bool:
-    """The browser will show what comes as a page of its own, not in a frame of another."""
+    """Whether the browser shows the response as a page, not in a frame of another page."""
     return _values(found, "sec-fetch-mode") == [b"navigate"] and _values(
         found, "sec-fetch-dest"
     ) == [b"document"]
@@ -174,10 +168,10 @@ def _foreign_origin(origin: str, hint: str = "--accept-origins lets a page's ori
 
 
 def cors_headers(origin: str) -> ResponseHeaders:
-    """What lets scripts of *origin* read a response.
+    """The CORS fields that let scripts of *origin* read a response.
 
-    Without ``Access-Control-Allow-Credentials``: the proxy itself authenticates to the API, and
-    a host's cookies are shared by all its ports, so they may be any other application's.
+    Without ``Access-Control-Allow-Credentials``: the proxy itself authenticates to the API, and a
+    host's cookies are shared by the applications on all its ports.
     """
     return (
         ("Access-Control-Allow-Origin", origin),
@@ -187,18 +181,18 @@ def cors_headers(origin: str) -> ResponseHeaders:
 
 
 def is_preflight(method: str, found: Found) -> bool:
-    """A browser asks what scripts of an origin may send (Fetch standard section 4.8). It brings
-    no credential, and its answer lets nothing through."""
+    """Whether it is a CORS preflight (Fetch standard section 4.8), which has no credential and is
+    not forwarded."""
     return method == "OPTIONS" and "access-control-request-method" in found
 
 
 def preflight(found: Found, origin: str) -> LocalResponse:
-    """The answer to a CORS preflight from *origin*.
+    """The response to a CORS preflight from *origin*.
 
-    It promises nothing that the gate will not check again. ``Max-Age`` is ten minutes: long
-    enough to halve the requests, short enough to forget a changed flag.
+    The gate checks the request that follows again. ``Max-Age`` is ten minutes: long enough to halve
+    the number of requests, short enough for a changed flag.
     """
-    wanted = ", ".join(
+    requested = ", ".join(
         value.decode("latin-1") for _, value in found.get("access-control-request-headers", ())
     )
     headers = [
@@ -207,6 +201,6 @@ def preflight(found: Found, origin: str) -> LocalResponse:
         ("Access-Control-Max-Age", "600"),
         ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
     ]
-    if wanted and _TOKENS.fullmatch(wanted):
-        headers.append(("Access-Control-Allow-Headers", wanted))
+    if requested and _TOKENS.fullmatch(requested):
+        headers.append(("Access-Control-Allow-Headers", requested))
     return LocalResponse(status=204, headers=tuple(headers), rule="preflight")

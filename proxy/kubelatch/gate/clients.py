@@ -1,6 +1,6 @@
-"""Which local processes may ask at all: by user, and by a shared secret.
+"""Restricts which local clients may send requests: by user id, and by a shared secret.
 
-Both are off by default, as in kubectl, where whoever reaches the port acts as the user.
+Both are off by default, as in kubectl, where any client that reaches the port acts as the user.
 """
 
 import base64
@@ -16,7 +16,7 @@ def judge_user(uid: int | None, allowed: frozenset[int]) -> Refusal | None:
     """``--clients``: refuse a process of another user.
 
     Args:
-        uid: the user id of the process that connected; None if the kernel could not tell.
+        uid: the user id of the process that connected; None if unknown.
         allowed: the user ids that may connect.
     """
     if uid in allowed:
@@ -30,14 +30,14 @@ def judge_user(uid: int | None, allowed: frozenset[int]) -> Refusal | None:
 
 
 def judge_token(found: Found, token: Secret) -> Refusal | None:
-    """``--client-token-file``: refuse a request that does not bring the secret.
+    """``--client-token-file``: refuse a request that does not have the secret.
 
-    It may come as a bearer token, or as the password of basic authentication with any user name,
-    which browsers and curl know how to ask for (RFC 7617, RFC 6750).
+    It may be a bearer token (RFC 6750), or the password of basic authentication with any user name
+    (RFC 7617), for which browsers and curl prompt.
     """
-    wanted = token.reveal().encode()
+    expected = token.reveal().encode()
     lines = found.get("authorization", ())
-    if len(lines) == 1 and hmac.compare_digest(_given(lines[0][1]), wanted):
+    if len(lines) == 1 and hmac.compare_digest(_secret(lines[0][1]), expected):
         return None
     return Refusal(
         status=401,
@@ -52,7 +52,7 @@ def judge_token(found: Found, token: Secret) -> Refusal | None:
     )
 
 
-def _given(value: bytes) -> bytes:
+def _secret(value: bytes) -> bytes:
     """The secret in an ``Authorization`` field; empty if there is none."""
     scheme, _, rest = value.strip().partition(b" ")
     rest = rest.strip()

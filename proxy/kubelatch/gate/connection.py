@@ -1,10 +1,9 @@
-"""Which fields a client may have dropped by naming them in ``Connection``.
+"""Refuses requests whose ``Connection`` names end-to-end fields.
 
-A proxy removes what ``Connection`` names. If that is a credential, the proxy's own would take its
-place, and a request made as somebody else would be carried out as the proxy's user; without other
-fields it would be another request. RFC 9110 section 7.6.1 forbids clients to name fields that are
-for the recipient of the content, so such a request is refused. Everything else may be named:
-``close``, ``keep-alive``, ``upgrade``, ``te``, ``http2-settings``, and what is unknown.
+A proxy removes the fields that ``Connection`` names. If one is a credential, the proxy would add
+its own, and the request would be executed as another user; without other fields it would be another
+request. RFC 9110 section 7.6.1 forbids clients to name end-to-end fields. Other names are allowed:
+``close``, ``keep-alive``, ``upgrade``, ``te``, ``http2-settings``, and unknown ones.
 """
 
 from typing import Final
@@ -12,8 +11,8 @@ from typing import Final
 from .decision import Refusal, malformed
 from .head import Found
 
-# The IANA registry's fields of requests that are end-to-end, those that frame a message, and what
-# Kubernetes, its gateways and their applications know a client by.
+# The end-to-end request fields of the IANA registry, those that frame a message, and those by which
+# Kubernetes, gateways and applications identify a client.
 _END_TO_END: Final = frozenset(
     b"""
     accept alt-used api-key apikey audit-id authorization baggage cache-control cookie cookie2 date
@@ -52,9 +51,9 @@ _FAMILIES: Final = (
 
 
 def judge_connection(found: Found) -> Refusal | None:
-    """Refuse a request whose ``Connection`` names a field that is not between us and its sender.
+    """Refuse a request whose ``Connection`` names an end-to-end field.
 
-    Underscores count as dashes, for some gateways take them for such.
+    Underscores count as dashes, as in some gateways.
     """
     for _, value in found.get("connection", ()):
         for element in value.split(b","):

@@ -1,9 +1,7 @@
-"""What the gate may say of a request.
+"""The gate's decisions: forward the request, serve a file, send a local response, or refuse.
 
-Four answers, each an immutable value: go on to the API server, serve a file, this is the whole
-answer, or no. They carry everything the data plane needs and nothing that it would have to
-decide again. The two that lie on the way of each request are named tuples: a frozen dataclass
-costs three times as much to make.
+The two that most requests get are named tuples, since a frozen dataclass takes three times as long
+to create.
 """
 
 from dataclasses import dataclass
@@ -21,16 +19,16 @@ class Allowed(NamedTuple):
     """The request may go upstream.
 
     Attributes:
-        target: ``target.raw`` is what goes upstream, byte for byte.
-        upgrade: ``websocket`` or ``SPDY/3.1`` when the client asks for a tunnel; None means a
-            plain request, whose ``Connection`` and ``Upgrade`` headers mean nothing.
+        target: ``target.raw`` goes upstream byte for byte.
+        upgrade: ``websocket`` or ``SPDY/3.1`` if the client requests a tunnel; None: a plain
+            request, whose ``Connection`` and ``Upgrade`` are ignored.
         strip: names of request headers, spelled as the client spelled them, that must not go
             upstream. Hop-by-hop headers are not among them.
-        client_authorization: the client brought a credential of its own, which goes upstream in
-            place of ours.
+        client_authorization: the client sends its own credential, which goes upstream instead of
+            the proxy's.
         response_headers: to be set on the response, in place of the upstream's own of that name;
             ``Vary`` is to be merged. Empty unless ``--accept-origins`` is in use.
-        info: the request in the API server's terms, when the decision needed it.
+        info: the request as the API server resolves it, if the decision needed that.
     """
 
     target: Target
@@ -42,7 +40,7 @@ class Allowed(NamedTuple):
 
 
 class Static(NamedTuple):
-    """A file under ``--www`` is asked for.
+    """The request is for a file under ``--www``.
 
     Attributes:
         path: the percent-decoded path under the prefix, without a leading slash.
@@ -54,7 +52,7 @@ class Static(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalResponse:
-    """The gate's own complete answer, without a body: a redirect, or to an ``OPTIONS``."""
+    """The gate's own response, without a body: a redirect, or to ``OPTIONS``."""
 
     status: int
     headers: ResponseHeaders
@@ -69,11 +67,11 @@ class Refusal:
         status: HTTP status.
         reason: the reason word of Kubernetes' ``metav1.Status``.
         message: what was refused, and why.
-        hint: what would change it; may be empty.
+        hint: how to allow it; may be empty.
         rule: short stable name of the rule, for log and metrics.
-        close: the connection cannot be trusted to be in step any more and must be closed.
+        close: where the next request begins is unknown: the connection must be closed.
         headers: to be set on the response.
-        info: the request in the API server's terms, when the decision needed it.
+        info: the request as the API server resolves it, if the decision needed that.
     """
 
     status: int
@@ -90,12 +88,12 @@ Decision: TypeAlias = Allowed | Static | LocalResponse | Refusal
 
 
 def malformed(rule: str, message: str, hint: str = "", *, close: bool = False) -> Refusal:
-    """400: the request has no single meaning."""
+    """400: the request is malformed or ambiguous."""
     return Refusal(
         status=400, reason="BadRequest", message=message, hint=hint, rule=rule, close=close
     )
 
 
 def forbidden(rule: str, message: str, hint: str = "", info: RequestInfo | None = None) -> Refusal:
-    """403: the request is understood, and refused."""
+    """403: the request is not allowed."""
     return Refusal(status=403, reason="Forbidden", message=message, hint=hint, rule=rule, info=info)

@@ -1,7 +1,7 @@
-"""Explains what ``--allow-rules`` says of a request, in the words of ``kubectl auth can-i``.
+"""Explains whether ``--allow-rules`` allows a request, as ``kubectl auth can-i`` does.
 
-For people who write rules: no cluster is asked, so where kubectl would look a resource up, the
-names below stand in, and a resource that is not among them is taken as it is written.
+No cluster is queried: where kubectl would look a resource up, the table below is used, and a
+resource that is not in it is taken as it is written.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class _Kind(NamedTuple):
     namespaced: bool
 
 
-# Group, then resources with their short names (`kubectl api-resources`); a leading dash says that
-# they are cluster-scoped.
+# By group: resources with their short names (`kubectl api-resources`); cluster-scoped ones have a
+# leading dash.
 _BUILT_IN: Final = {
     "": "bindings configmaps,cm endpoints,ep events,ev limitranges,limits "
     "persistentvolumeclaims,pvc pods,po podtemplates replicationcontrollers,rc "
@@ -70,12 +70,12 @@ def _singular(plural: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What the rules say of one request.
+    """Whether the rules allow one request, and why.
 
     Attributes:
-        request: the request in the API server's terms.
+        request: the request as the API server resolves it.
         allowed: whether it passes.
-        steps: what had to be allowed, each with the rule that allowed it, or None.
+        steps: all that must be allowed, each with the rule that allows it, or None.
     """
 
     request: RequestInfo
@@ -93,14 +93,14 @@ class Explanation:
 def explain(
     rules: RuleSet, verb: str, what: str, *, namespace: str = "default", subresource: str = ""
 ) -> Explanation:
-    """Say whether the rules allow a request, and which of them does.
+    """Evaluate whether the rules allow a request, and which of them does.
 
     Args:
-        rules: those to ask.
+        rules: the rules.
         verb: a Kubernetes verb, or for a URL an HTTP method in lower case.
         what: ``RESOURCE``, ``RESOURCE/NAME`` or ``/non/resource/url``, as for ``kubectl auth
             can-i``; a resource may carry its group (``deployments.apps``) and be a short name.
-        namespace: ignored for what has none; empty means all namespaces.
+        namespace: ignored for cluster-scoped resources; empty means all namespaces.
         subresource: such as ``log``.
 
     Raises:
@@ -114,17 +114,17 @@ def explain(
 
 
 def describe(info: RequestInfo) -> str:
-    """A request in words, as in ``get pods/log "web-0" in namespace "dev"``."""
+    """A request as text, such as ``get pods/log "web-0" in namespace "dev"``."""
     if not info.is_resource:
         return f"{info.verb} {info.path}"
-    words = f"{info.verb} {info.resource}"
+    text = f"{info.verb} {info.resource}"
     if info.group:
-        words += f".{info.group}"
+        text += f".{info.group}"
     if info.subresource:
-        words += f"/{info.subresource}"
+        text += f"/{info.subresource}"
     if info.name:
-        words += f' "{info.name}"'
-    return f'{words} in namespace "{info.namespace}"' if info.namespace else words
+        text += f' "{info.name}"'
+    return f'{text} in namespace "{info.namespace}"' if info.namespace else text
 
 
 def _request(verb: str, what: str, namespace: str, subresource: str) -> RequestInfo:
@@ -154,7 +154,7 @@ def _request(verb: str, what: str, namespace: str, subresource: str) -> RequestI
 
 
 def _kind(resource: str) -> _Kind:
-    """The resource that a word stands for (kubectl: schema.ParseResourceArg, then discovery)."""
+    """The resource that a name stands for (kubectl: schema.ParseResourceArg, then discovery)."""
     word, _, group = resource.lower().partition(".")
     known = _names()
     if not group:

@@ -1,9 +1,9 @@
-"""The gate itself: every rule, in the order in which it is asked.
+"""Applies all rules in order.
 
-A request first has to have one meaning (framing, method, target), then to come from someone who
-may ask (host, origin), then to go where it may go (kubectl's filter, identity, ``--read-only``,
-``--allow-rules``). Who may ask comes before what is asked, so that a hostile page gets one and
-the same answer to whatever it tries. The gate keeps no state but small caches, and does no I/O.
+First the request must be unambiguous (framing, method, target), then its client must be allowed
+(host, origin), then the request itself (kubectl's filter, identity, ``--read-only``,
+``--allow-rules``). The client is checked first, so that a hostile page gets the same response to
+every request. The gate has no state but small caches, and does no I/O.
 """
 
 import re
@@ -44,21 +44,21 @@ from .settings import (
 _DEFAULT_REJECT_PATHS: Final = DEFAULT_REJECT_PATHS.split(",")
 _COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-# Go reads a query of more than 10,000 parameters as empty (net/url, urlmaxqueryparams), and so a
-# dry run as a write; no honest request comes near that.
-_MOST_PARAMETERS: Final = 1000
+# Go parses a query of more than 10,000 parameters as empty (net/url, urlmaxqueryparams), so that a
+# dry run would be a write. Real requests have far fewer.
+_MAX_PARAMETERS: Final = 1000
 
 
 class Caller(NamedTuple):
-    """What a request's header lines say, whatever it asks for.
+    """The results of the rules that depend on header fields alone.
 
     Attributes:
         found: the lines that rules ask for.
         version: the request's HTTP version.
-        host: why the proxy may not be called by this name.
-        origin: the verdict on who asks, unless the target has an authority of its own.
-        token: why the client has to show its token first.
-        identity: what becomes of identity headers, unless fields are to be dropped that must not.
+        host: the refusal of ``Host``, or None.
+        origin: the result for the page's origin, unless the target has an authority of its own.
+        token: the refusal for want of the client token, or None.
+        identity: which identity headers pass, or a refusal of them or of ``Connection``.
     """
 
     found: Found
@@ -70,14 +70,14 @@ class Caller(NamedTuple):
 
 
 class Gate:
-    """Decides what becomes of each request.
+    """Decides each request.
 
     Args:
-        settings: what the flags say.
+        settings: from the flags.
 
     Attributes:
         settings: the same.
-        warnings: what to tell the user at start.
+        warnings: to be reported to the user at start.
 
     Raises:
         UsageError: a pattern is not RE2, or a prefix cannot be one.
@@ -111,7 +111,7 @@ class Gate:
         headers: Pairs,
         version: tuple[int, int] = (1, 1),
     ) -> Decision:
-        """Decide what becomes of a request.
+        """Decide a request.
 
         Args:
             method: as received, case kept.
@@ -122,8 +122,8 @@ class Gate:
         return self.judge(method, target, self.read(Fields(headers), version))
 
     def read(self, fields: Fields, version: tuple[int, int] = (1, 1)) -> Caller | Refusal:
-        """What the header lines alone say. It holds for every request that has the same, so it
-        may be kept for the next one on a connection.
+        """Apply the rules that depend on header fields alone. The result is valid for every request
+        with the same fields, so it may be cached.
 
         Args:
             fields: all header fields as received, without hop-by-hop cleaning.
@@ -154,11 +154,11 @@ class Gate:
 
     @property
     def requires_token(self) -> bool:
-        """Clients have to send the ``--client-token-file``'s secret."""
+        """Whether clients have to send the ``--client-token-file``'s secret."""
         return self.settings.client_token is not None
 
     def judge_token(self, headers: Pairs) -> Refusal | None:
-        """Refuse a request that does not bring the client token, where one is wanted.
+        """Refuse a request without the client token, if one is required.
 
         Args:
             headers: as for :meth:`decide`.
@@ -171,12 +171,12 @@ class Gate:
         )
 
     def judge(self, method: str, target: str, caller: Caller | Refusal) -> Decision:
-        """Decide what becomes of a request whose header lines have been read.
+        """Decide a request whose header fields have been read.
 
         Args:
             method: as for :meth:`decide`.
             target: as for :meth:`decide`.
-            caller: what :meth:`read` returned.
+            caller: the result of :meth:`read`.
         """
         if isinstance(caller, Refusal):
             return caller
@@ -192,7 +192,7 @@ class Gate:
             return caller.host
         origin = caller.origin
         if parsed.authority is not None:
-            # It takes the place of Host (RFC 9112 section 3.2.2).
+            # It replaces Host (RFC 9112 section 3.2.2).
             refusal = None if self.settings.disable_filter else self._hosts.judge(parsed.authority)
             if refusal is not None:
                 return refusal
@@ -221,10 +221,10 @@ class Gate:
         return self._navigations.admits(method, target.path, caller.found)
 
     def _route(self, method: str, target: Target, caller: Caller, origin: str | None) -> Decision:
-        """Static files, the API, or neither: the longer prefix wins, as in Go's ServeMux."""
+        """Static files, the API, or neither: the longest prefix matches, as in Go's ServeMux."""
         if target.path == "*":
             if method != "OPTIONS":
-                return malformed("target", "only OPTIONS can ask about '*'")
+                return malformed("target", "only OPTIONS can have the target '*'")
             return LocalResponse(status=200, headers=(), rule="options")
         api, www = self._api_prefix, self._www_prefix
         if target.path in self._bare_mounts:
@@ -248,7 +248,7 @@ class Gate:
         return self._judge_api(method, strip_prefix(target, self._stripped), caller)
 
     def _judge_api(self, method: str, target: Target, caller: Caller) -> Decision:
-        """What may reach the API server, and as what."""
+        """Apply the rules for requests to the API."""
         found, identity = caller.found, caller.identity
         if not self.settings.disable_filter:
             for path in path_variants(target.path):
@@ -276,9 +276,9 @@ class Gate:
     def _judge_info(
         self, info: RequestInfo, found: Found, method: str, query: str, upgrade: str | None
     ) -> Refusal | None:
-        """The rules that know what a request asks of Kubernetes."""
-        if query.count("&") >= _MOST_PARAMETERS:
-            return malformed("query", f"the query has more than {_MOST_PARAMETERS} parameters")
+        """Apply ``--read-only`` and ``--allow-rules``."""
+        if query.count("&") >= _MAX_PARAMETERS:
+            return malformed("query", f"the query has more than {_MAX_PARAMETERS} parameters")
         mode, rules = self.settings.read_only, self.settings.allow_rules
         if mode != "off":
             refusal = judge_read_only(
@@ -322,10 +322,10 @@ class Gate:
 
 
 def _judge_method(method: str) -> Refusal | None:
-    """Methods that no proxy of this kind forwards, and what is no method.
+    """Refuse TRACE, CONNECT, and invalid methods.
 
-    TRACE would show the client the credential that the proxy adds; CONNECT asks for another
-    kind of proxy (RFC 9110 sections 9.3.6 and 9.3.8).
+    TRACE would return the credential that the proxy adds to the client; CONNECT is for forward
+    proxies (RFC 9110 sections 9.3.6 and 9.3.8).
     """
     if method.upper() in {"TRACE", "CONNECT"}:
         return Refusal(
@@ -345,7 +345,7 @@ def _host_of(found: Found) -> str:
 
 
 def _redirect(location: str) -> LocalResponse:
-    """307, which keeps method and body, as Go's ServeMux answers since 1.26."""
+    """307, which keeps method and body, as Go's ServeMux since 1.26."""
     safe = quote(location, safe="!#$%&'()*+,/:;<=>?@[]^_`{|}~-.\"", errors="surrogateescape")
     return LocalResponse(status=307, headers=(("Location", safe),), rule="redirect")
 

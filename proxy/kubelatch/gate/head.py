@@ -1,8 +1,7 @@
-"""The header lines of a request, read once for the whole gate.
+"""The header fields of a request that rules need, and its framing.
 
-One pass sorts out the few lines that any rule asks for, so that a rule never scans again. It
-also refuses what frames a message in two ways: the HTTP parser before us is strict, but whether
-a request ends here or there must not rest on one guard.
+One pass selects the few fields that any rule needs. Ambiguous framing is refused here as well,
+although the HTTP parser is strict: where a request ends must not depend on one check alone.
 """
 
 import re
@@ -81,7 +80,7 @@ def check_framing(found: Found, version: tuple[int, int]) -> Refusal | None:
     is not certain.
     """
     if version not in _VERSIONS:
-        # RFC 9110 section 15.6.6. Before 1.0 there were no answers with a status.
+        # RFC 9110 section 15.6.6. Before 1.0 responses had no status.
         message = "the request's version is neither HTTP/1.1 nor HTTP/1.0"
         return replace(_broken(message), status=505 if version >= (2, 0) else 400)
     hosts = found.get("host", ())
@@ -114,9 +113,9 @@ def requested_upgrade(found: Found, method: str, version: tuple[int, int]) -> st
     """The protocol to which the client asks to upgrade, if it is one that the proxy tunnels.
 
     ``Connection`` must name the token ``upgrade``, and ``Upgrade`` exactly one protocol (RFC 9110
-    section 7.8). Any other, such as the h2c that some clients offer with each request, is
-    ignored: the request is a plain one. A body with an upgrade is refused, for a server that
-    switches early would read it as the new protocol.
+    section 7.8). Any other, such as h2c, which some clients send with each request, is
+    ignored. An upgrade with a body is refused, since a server that switches early would take the
+    body for the new protocol.
     """
     lines = found.get("upgrade")
     if not lines or version < (1, 1):

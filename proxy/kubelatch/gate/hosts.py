@@ -1,8 +1,7 @@
-"""Which names a client may call this proxy by: the guard against DNS rebinding.
+"""``--accept-hosts``: the protection against DNS rebinding.
 
-A page that points its own name at 127.0.0.1 reaches the proxy, but its browser still says the
-page's name in ``Host``. This is about the destination a client asked for, not about where the
-client is.
+A page that points its own name at 127.0.0.1 reaches the proxy, but its browser sends the page's
+name in ``Host``. The rule is about the host in the URL, not about the client's address.
 """
 
 import re
@@ -13,9 +12,9 @@ from .patterns import PatternList
 
 # RFC 9110 section 7.2: uri-host [ ":" port ]; a bracketed literal is an IPv6 address.
 _HOST: Final = re.compile(r"(?:\[([\w:.%~-]+)\]|([\w.~!$&'()*+;=-]*))(?::[0-9]*)?", re.ASCII)
-_REMEMBERED: Final = 256
-# Patterns that can match nothing but loopback: browsers trust these names over plain HTTP, too
-# (Secure Contexts section 3.1). Whatever is written in front of ".localhost", it ends there.
+_MAX_CACHED: Final = 256
+# Patterns that match only loopback: browsers trust these names over plain HTTP, too (Secure
+# Contexts section 3.1). Any prefix of ".localhost" is allowed.
 _LOOPBACK: Final = re.compile(
     r"(?:\(\?i\))?\^(?:"
     r"(?:[^|]*\\\.|\((?:\?:)?[^|()]*\\\.\)[?*])?localhost(?:\\\.\??)?"
@@ -28,23 +27,21 @@ _LOOPBACK: Final = re.compile(
 class HostRule:
     """``--accept-hosts``.
 
-    As kubectl (proxy_server.go, extractHost), with its faults mended: a name's case and its final
-    dot do not matter, and ``[::1]:8001`` is ``[::1]``. Patterns written around the fault, that
-    expect ``::1`` without brackets, still match.
+    As in kubectl (proxy_server.go, extractHost), with its bugs fixed: a name's case and final dot
+    are ignored, and ``[::1]:8001`` is ``[::1]``. Patterns that work around the bug, with ``::1``
+    without brackets, still match.
     """
-
-    __slots__ = ("_accepted", "_patterns")
 
     def __init__(self, patterns: PatternList) -> None:
         self._patterns = patterns
         self._accepted: set[str] = set()
 
     def judge(self, authority: str) -> Refusal | None:
-        """None if the proxy may be called by this host and port."""
+        """Returns a refusal, or None if this host and port are accepted."""
         if authority in self._accepted:
             return None
         refusal = self._judge(authority)
-        if refusal is None and len(self._accepted) < _REMEMBERED and len(authority) <= 255:
+        if refusal is None and len(self._accepted) < _MAX_CACHED and len(authority) <= 255:
             self._accepted.add(authority)
         return refusal
 
@@ -63,7 +60,7 @@ class HostRule:
 
 
 def beyond_loopback(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the patterns of ``--accept-hosts``, those that are not known to match loopback alone."""
+    """The patterns of ``--accept-hosts`` that may match more than loopback."""
     return tuple(pattern for pattern in patterns if not _LOOPBACK.fullmatch(pattern))
 
 

@@ -1,7 +1,7 @@
-"""Identity headers: who a request may claim to be.
+"""Identity headers: ``Authorization``, ``Impersonate-*`` and ``X-Remote-*`` of clients.
 
-The upstream request carries one identity, the proxy's, or the client's own where that is let
-through; never a mixture of both. The same rules hold for plain requests and for upgrades.
+The upstream request has one identity, the proxy's or, if allowed, the client's; never a mixture of
+both. The same rules apply to plain requests and upgrades.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
@@ -16,13 +16,13 @@ _BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
 
 
 class Identity(NamedTuple):
-    """Which headers to drop, and what of the client's goes upstream in place of our credential.
+    """The headers to drop, and which client credential replaces the proxy's.
 
     Attributes:
         strip: names of headers to drop.
-        client_authorization: its ``Authorization`` passes.
-        websocket_token: a token passes in ``Sec-WebSocket-Protocol``, which counts if the request
-            becomes a WebSocket.
+        client_authorization: the client's ``Authorization`` passes.
+        websocket_token: there is a token in ``Sec-WebSocket-Protocol``, which is used if the
+            request is a WebSocket upgrade.
     """
 
     strip: frozenset[bytes] = NOTHING_TO_STRIP
@@ -30,7 +30,7 @@ class Identity(NamedTuple):
     websocket_token: bool = False
 
 
-_OURS = Identity()
+_PROXY_IDENTITY = Identity()
 _KINDS = frozenset(
     {"authorization", "sec-websocket-protocol", "x-remote", "impersonate", "disguised-impersonate"}
 )
@@ -39,17 +39,18 @@ _KINDS = frozenset(
 def judge_identity(
     found: Found, *, client_auth: ClientAuth, impersonation_configured: bool
 ) -> Identity | Refusal:
-    """Decide what becomes of the client's identity headers.
+    """Decide which of the client's identity headers pass.
 
     Args:
-        found: the request's headers.
-        client_auth: ``pass`` sends the client's ``Authorization`` in place of ours, as kubectl
-            does (client-go/transport/round_trippers.go); ``replace`` drops it; ``refuse`` refuses.
+        found: the request's fields.
+        client_auth: ``pass`` sends the client's ``Authorization`` instead of the proxy's, as in
+            kubectl (client-go/transport/round_trippers.go); ``replace`` drops it; ``refuse``
+            refuses the request.
         impersonation_configured: the proxy itself impersonates (``--as`` or kubeconfig ``as``).
     """
     if _KINDS.isdisjoint(found):
-        return _OURS
-    # A front proxy's claim, which only the API server's own aggregator may make.
+        return _PROXY_IDENTITY
+    # Set by a front proxy; only the API server's aggregator may send them.
     strip = {name for name, _ in found.get("x-remote", ())}
     refusal = _judge_impersonation(found, impersonation_configured)
     if refusal is not None:
@@ -64,7 +65,7 @@ def judge_identity(
             return _no_client_credential("an Authorization header")
         passes = bool(value) and client_auth == "pass"
         if not passes:
-            # An empty one is none (client-go/transport/round_trippers.go).
+            # An empty one is ignored (client-go/transport/round_trippers.go).
             strip.add(name)
     in_protocol = any(
         _BEARER_PROTOCOL in value for _, value in found.get("sec-websocket-protocol", ())
@@ -76,7 +77,7 @@ def judge_identity(
 
 def _judge_impersonation(found: Found, configured: bool) -> Refusal | None:
     if "disguised-impersonate" in found:
-        # To the API server these are unknown; to a gateway that folds underscores they are not.
+        # The API server ignores these; a gateway that treats underscores as dashes does not.
         return forbidden(
             "impersonation",
             "impersonation headers spelled with underscores are not forwarded",

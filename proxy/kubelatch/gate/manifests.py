@@ -1,8 +1,8 @@
-"""Reads the manifests given with ``--allow-rules``: ordinary Roles and ClusterRoles.
+"""Parses the manifests of ``--allow-rules``: ordinary Roles and ClusterRoles.
 
-A fence must mean what a reader of the file takes it to mean. So nothing is ignored: an unknown
-kind, an unknown field, a key written twice, a value of the wrong type, or a rule that the API
-server would not store fails the start, with file, document and field.
+Nothing is ignored, so that the policy is what a reader of the file expects: an unknown kind, an
+unknown field, a duplicate key, a value of the wrong type, or a rule that the API server would not
+store is an error at start, with file, document and field.
 """
 
 import re

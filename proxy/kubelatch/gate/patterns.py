@@ -1,8 +1,7 @@
 """Lists of regular expressions in kubectl's dialect: RE2, split at commas, searched unanchored.
 
-Patterns come from flags and are matched against what clients send, so they run in linear time
-(RE2) and never see a newline, which ``.`` does not match. Nothing here knows what a pattern is
-for.
+Patterns are matched against text from clients, so they run in linear time (RE2), and the text never
+has a newline, which ``.`` does not match.
 """
 
 import re
@@ -12,13 +11,13 @@ from typing import Final
 
 from ..errors import UsageError
 
-# The patterns that need no engine: literals and `.*`, anchored or not. kubectl's defaults are
-# such, a search for a literal costs a tenth of one in RE2, and not every Python has RE2.
+# Patterns that need no RE2: literals and `.*`, anchored or not, as kubectl's defaults. A search for
+# a literal takes a tenth of the time, and not every Python has RE2.
 _SIMPLE: Final = re.compile(r"\^?(?:[A-Za-z0-9/_:~=@%&;!'#-]|\\[.\[\]/:()+?-]|\.\*)*\$?")
 _NOT_UTF8: Final = re.compile("[\ud800-\udfff]")
 _MATCH_ALL: Final = frozenset({"", "^", ".*", "^.*"})
-# The two characters outside of ASCII that RE2, as Go, takes for a letter of ASCII when case is
-# ignored (Unicode's simple folding): KELVIN SIGN and LATIN SMALL LETTER LONG S.
+# The two non-ASCII characters that RE2 and Go fold to an ASCII letter (Unicode simple folding):
+# KELVIN SIGN and LATIN SMALL LETTER LONG S.
 _FOLDED: Final = {0x212A: "k", 0x017F: "s"}
 
 
@@ -31,7 +30,7 @@ def split_patterns(value: str) -> tuple[str, ...]:
 
 
 def split_warnings(flag: str, patterns: tuple[str, ...]) -> list[str]:
-    """What looks as if the split at commas had cut it: a repetition, or an empty pattern."""
+    """Warnings about patterns that the split at commas has probably broken."""
     found = []
     for left, right in pairwise(patterns):
         if re.search(r"\{\d+\Z", left) and re.match(r"\d*\}", right):
@@ -45,19 +44,17 @@ def split_warnings(flag: str, patterns: tuple[str, ...]) -> list[str]:
 
 
 class PatternList:
-    """Patterns of one flag, compiled.
+    """The compiled patterns of one flag.
 
     Args:
-        flag: the flag they come from, for messages.
-        patterns: one regular expression each.
+        flag: the flag, for messages.
+        patterns: regular expressions.
         ignore_case: whether ASCII and Unicode case is ignored.
         whole: whether a pattern must match the whole text, not just some of it.
 
     Raises:
         UsageError: a pattern is not RE2.
     """
-
-    __slots__ = ("_tests", "matches_all", "patterns")
 
     def __init__(
         self,
@@ -69,8 +66,8 @@ class PatternList:
     ) -> None:
         self.patterns = patterns
         self.matches_all = not (ignore_case or whole or _MATCH_ALL.isdisjoint(patterns))
-        # One by one, not as an `re2.Set`: a set whose automaton runs out of memory says that
-        # nothing matches (re2/set.cc), where a single pattern takes a slower way.
+        # Not an `re2.Set`: if its automaton runs out of memory, nothing matches (re2/set.cc). A
+        # single pattern falls back to a slower algorithm.
         self._tests: list[tuple[str, Callable[[str], object]]] = []
         search: Callable[[str], object]
         for pattern in patterns:
@@ -85,8 +82,8 @@ class PatternList:
         """The first pattern that matches, or None.
 
         Args:
-            text: without newlines. A surrogate escape stands for one byte that is not UTF-8, and
-                matches as Go's regexp takes such a byte: as U+FFFD.
+            text: without newlines. A surrogate escape, which stands for a byte that is not UTF-8,
+                matches as U+FFFD, as in Go's regexp.
         """
         if not text.isascii():
             text = _NOT_UTF8.sub("\ufffd", text)
@@ -110,7 +107,7 @@ def _compile(flag: str, pattern: str, *, ignore_case: bool, whole: bool) -> Call
     options.log_errors = False
     options.case_sensitive = not ignore_case
     try:
-        # Alone first: `a)|(b` is no pattern, though it is one between parentheses.
+        # Without the group first: `a)|(b` is valid only inside parentheses.
         compiled = re2.compile(pattern, options)
         if whole:
             compiled = re2.compile(rf"\A(?:{pattern})\z", options)
@@ -129,9 +126,7 @@ def _compile(flag: str, pattern: str, *, ignore_case: bool, whole: bool) -> Call
 
 
 class _Literals:
-    """A simple pattern as the literals between its ``.*``: found in order, or not at all."""
-
-    __slots__ = ("_end", "_parts", "_start")
+    """A simple pattern, as the literals between its ``.*``."""
 
     def __init__(self, pattern: str, *, ignore_case: bool, whole: bool) -> None:
         self._start = whole or pattern.startswith("^")
@@ -143,17 +138,17 @@ class _Literals:
         self._parts = [re.sub(r"\\(.)", r"\1", part) for part in parts]
 
     def match_folded(self, text: str) -> bool:
-        """As :meth:`match`, whatever the case."""
+        """As :meth:`match`, ignoring case."""
         if text.isascii():
             return self.match(text.lower())
-        # Bytes know the case of ASCII only; str would make an `i` of U+0130.
+        # bytes.lower() changes ASCII only; str.lower() would change U+0130 to `i`.
         return self.match(text.translate(_FOLDED).encode().lower().decode())
 
     def match(self, text: str) -> bool:
-        """Whether the pattern is found in a text without newlines.
+        """Whether the pattern matches in a text without newlines.
 
-        The leftmost place for each literal leaves the most room for the next, so there is no
-        need to try another.
+        Each literal is searched at its leftmost position, which leaves the most text for the next,
+        so that no backtracking is needed.
         """
         parts = self._parts
         if len(parts) == 1:

@@ -1,10 +1,9 @@
-"""``--read-only``: look, do not touch.
+"""``--read-only``: allows only requests that change nothing.
 
-What passes is what the API server is known not to act on: reads, reviews, and dry runs that it
-honours. ``exec`` and its kin are refused although they are a ``GET`` to the API server, and so
-is ``proxy``, for nobody knows what a ``GET`` does to the application behind it. Secrets are not
-readable, since a bearer token read from one undoes the whole restriction; ``with-secrets`` is for
-those who need them all the same.
+Reads, reviews, and dry runs that the API server honours pass. ``exec`` and similar subresources are
+refused although they may be a ``GET``, and so is ``proxy``, since a ``GET`` may change something in
+the proxied application. Secrets cannot be read, since a bearer token in one would circumvent the
+restriction; ``with-secrets`` allows it.
 """
 
 from typing import Final
@@ -16,7 +15,7 @@ from .request_info import RequestInfo, query_values
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Handed to a Connecter (kubernetes/pkg/registry/core/{pod,service,node}/rest): no verb is safe.
 _CONNECTS: Final = frozenset({"exec", "attach", "portforward", "proxy"})
-# They answer a question and store nothing (kubernetes/pkg/registry/{authorization,authentication}).
+# They store nothing (kubernetes/pkg/registry/{authorization,authentication}).
 _REVIEWS: Final = frozenset(
     {
         ("authorization.k8s.io", "localsubjectaccessreviews"),
@@ -58,13 +57,13 @@ def judge_read_only(
     """Refuse a request that may change something, or that reads a Secret.
 
     Args:
-        info: the request in the API server's terms.
-        found: the request's headers.
+        info: the request as the API server resolves it.
+        found: the request's fields.
         method: as sent.
         query: as sent.
-        upgrade: the protocol to upgrade to, if any. Only a watch may: what a client sends over
-            it is ignored (apiserver/pkg/endpoints/handlers/watch.go).
-        secrets: Secrets may be read.
+        upgrade: the protocol to upgrade to, if any. Allowed for watches only, where the API server
+            ignores what the client sends (apiserver/pkg/endpoints/handlers/watch.go).
+        secrets: whether Secrets may be read.
     """
     if info.is_resource and (info.subresource in _CONNECTS or info.verb == "proxy"):
         return _refuse(info, f"{info.subresource or info.verb} is not a read")
@@ -93,9 +92,9 @@ def _is_review(info: RequestInfo, method: str) -> bool:
 
 
 def _judge_dry_run(info: RequestInfo, found: Found, method: str, query: str) -> Refusal | None:
-    """Let a write pass if the API server will only pretend to make it.
+    """Refuse a write unless it is a dry run.
 
-    A delete takes its options from its body, if it has one, and then does not look at the query
+    A delete with a body takes its options from there and ignores the query
     (apiserver/pkg/endpoints/handlers/delete.go); the gate does not read bodies.
     """
     values = query_values(query).get("dryRun", [])

@@ -1,9 +1,8 @@
-"""What a request asks of the Kubernetes API, read from its method, path and query alone.
+"""Resolves a request to verb, resource and name from its method, path and query.
 
-The API server resolves each request to a verb, a resource and a name before it authorizes it;
-this module resolves the same way, so that the gate, the access log and the metrics speak of a
-request as the API server will. It follows ``apiserver/pkg/endpoints/request/requestinfo.go``
-line by line, and must stay pure: no I/O, no policy, nothing learned from a cluster.
+It follows ``apiserver/pkg/endpoints/request/requestinfo.go`` line by line, so that the gate, the
+access log and the metrics see a request as the API server's authorizer does. Pure: no I/O, no
+policy, no discovery.
 """
 
 import re
@@ -34,9 +33,9 @@ _ESCAPED = re.compile(r"\\([\\,=])")
 
 
 class RequestInfo(NamedTuple):
-    """A request in the API server's own terms; the fields are those of its ``RequestInfo``.
+    """A request as the API server resolves it; the fields are those of its ``RequestInfo``.
 
-    A named tuple, since one may be made for each request and is cheaper than a dataclass.
+    A named tuple, since one may be created per request and a dataclass takes longer.
 
     Attributes:
         is_resource: whether it concerns an API resource; if not, only ``verb`` and ``path`` count.
@@ -95,7 +94,7 @@ def request_info(method: str, path: str, query: str = "") -> RequestInfo:
     rest = parts[head + 1 :]
     if rest[0] in ("proxy", "watch"):
         if len(rest) < 2:
-            # The API server answers 500 here; the verb stays that of a non-resource request.
+            # The API server responds 500 here; the verb stays that of a non-resource request.
             return RequestInfo(True, method.lower(), path, prefix, group, version)
         verb = rest[0]
         rest = rest[1:]

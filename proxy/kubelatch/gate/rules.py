@@ -1,8 +1,8 @@
-"""``--allow-rules``: RBAC rules, enforced here as the API server's authorizer would there.
+"""``--allow-rules``: RBAC rules, enforced as by the API server's authorizer.
 
-The rules are those of ordinary Roles and ClusterRoles. Every client of the proxy has all of them:
-a Role as if bound in its own namespace, a ClusterRole as if bound in the whole cluster. What no
-rule allows is refused. This module compares; ``manifests.py`` reads the files.
+The rules of ordinary Roles and ClusterRoles apply to every client of the proxy: a Role as if bound
+in its own namespace, a ClusterRole as if bound in the whole cluster. A request that no rule allows
+is refused. ``manifests.py`` reads the files.
 """
 
 import re
@@ -15,9 +15,9 @@ from .decision import Refusal, forbidden
 from .head import Found
 from .request_info import RequestInfo
 
-# Since Kubernetes 1.35 a GET of these needs create besides, for a WebSocket is opened with GET
-# (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb). It is asked for where a request
-# has reached them: another method is answered 405 before, another path 404.
+# Since Kubernetes 1.35 a GET of these needs create, too, since a WebSocket is opened with GET
+# (kubernetes/pkg/registry/core/pod/rest, ensureAuthorizedForVerb). It is authorized only when a
+# request reaches them: another method gets 405 before, another path 404.
 _CONNECTS: Final = frozenset({"exec", "attach", "portforward"})
 _CONNECT_PATH: Final = re.compile(r"/+api/v1/namespaces/[^/]+/pods/[^/]+/[a-z]+/*")
 _APPLY: Final = re.compile(rb"\s*application/apply-patch\+", re.IGNORECASE)
@@ -43,7 +43,7 @@ class Rule:
     """One ``PolicyRule`` of a Role or ClusterRole.
 
     Attributes:
-        source: file, document, object and number of the rule, for people.
+        source: file, document, object and number of the rule, for messages.
         namespace: the only namespace it applies in; None for a ClusterRole's.
     """
 
@@ -91,7 +91,7 @@ class RuleSet:
 
     Attributes:
         rules: in the order of their files.
-        warnings: what their author should know.
+        warnings: for their author.
     """
 
     rules: tuple[Rule, ...]
@@ -106,12 +106,12 @@ class RuleSet:
 
 
 def judge_rules(rules: RuleSet, info: RequestInfo, found: Found, method: str) -> Refusal | None:
-    """Refuse what no rule allows: the request, and each identity that it would take on.
+    """Refuse a request that no rule allows, itself or an identity that it impersonates.
 
     Args:
         rules: those in force.
-        info: the request in the API server's terms.
-        found: the request's headers.
+        info: the request as the API server resolves it.
+        found: the request's fields.
         method: the request's.
     """
     if "impersonate" in found:
@@ -128,12 +128,12 @@ def judge_rules(rules: RuleSet, info: RequestInfo, found: Found, method: str) ->
 def required(
     info: RequestInfo, *, connects: bool = True, creates: bool = False
 ) -> tuple[RequestInfo, ...]:
-    """What must be allowed for a request to pass: itself, and for some another verb too.
+    """All that must be allowed for a request to pass: itself, and sometimes a second verb.
 
     Args:
         info: the request.
-        connects: it would reach the subresource that it names, as a GET.
-        creates: it may create what it names.
+        connects: it is a GET that reaches the subresource.
+        creates: it may create the object.
     """
     if creates or (
         connects
@@ -149,8 +149,8 @@ def required(
 def _may_create(info: RequestInfo, found: Found) -> bool:
     """Whether it is a server-side apply, which creates an object that does not exist.
 
-    The API server then asks for ``create`` as well, but would ask it of the proxy's own user,
-    who may. It is asked for here each time, for only the API server knows what exists
+    The API server then authorizes ``create``, too, for the proxy's own user. Here it is required
+    always, since only the API server knows which objects exist
     (apiserver/pkg/endpoints/handlers/patch.go, createAuthorizerAttributes).
     """
     return (
@@ -162,7 +162,7 @@ def _may_create(info: RequestInfo, found: Found) -> bool:
 
 
 def _impersonations(found: Found) -> Iterator[RequestInfo]:
-    """What the API server authorizes before it lets a request take on an identity.
+    """What the API server authorizes before a request may impersonate an identity.
 
     (apiserver/pkg/endpoints/filters/impersonation, buildImpersonationRequests)
     """
@@ -210,7 +210,7 @@ def _refuse(info: RequestInfo) -> Refusal:
 
 
 def forbidden_message(info: RequestInfo) -> str:
-    """The API server's own sentence for a request that it does not authorize, with our reason.
+    """The API server's message for a request that it does not authorize, with the proxy's reason.
 
     (apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage, inside
     apimachinery/pkg/api/errors, NewForbidden)

@@ -1,4 +1,4 @@
-"""What the gate is told at start, and what flags alone already show to be wrong."""
+"""The gate's settings, their validation, and warnings about them."""
 
 import re
 from dataclasses import dataclass
@@ -38,13 +38,13 @@ class GateSettings:
 
     Attributes:
         accept_paths: patterns after ``split_patterns``; so are the three that follow.
-        disable_filter: take kubectl's filter away: paths, methods and hosts. The checks that
-            kubectl does not have stay: who disables the filter so that others can reach a
-            dashboard has not asked to let every web site in.
+        disable_filter: disable kubectl's filter: paths, methods and hosts. Checks that kubectl does
+            not have remain: a user who disables the filter for a dashboard does not want to allow
+            every web site.
         accept_origins: patterns that match a whole origin.
         accept_navigation: patterns for paths that links of other sites may open.
-        client_token: what clients must send to be let in; then their ``Authorization`` is for
-            the proxy, and never goes upstream.
+        client_token: the secret that clients must send; if set, their ``Authorization`` never goes
+            upstream.
         impersonation_configured: the proxy itself sends ``Impersonate-*``.
         allow_rules: None when no ``--allow-rules`` is given.
         api_prefix: where the API is mounted; a final slash is added if missing.
@@ -70,7 +70,7 @@ class GateSettings:
 
 
 def warnings_about(settings: GateSettings) -> tuple[str, ...]:
-    """What to report to the user at start; kubectl's own sentences come first."""
+    """Warnings to report at start; kubectl's own come first."""
     found = []
     if settings.disable_filter:
         if not settings.unix_socket:
@@ -100,7 +100,7 @@ def mount_points(settings: GateSettings) -> tuple[str, str | None]:
     """The API's and the static files' prefix, each with a slash at both ends.
 
     Raises:
-        UsageError: a prefix that no request could have, or both the same.
+        UsageError: a prefix is not a plain path, or both are the same.
     """
     api = _prefix("--api-prefix", settings.api_prefix)
     if settings.www_prefix is None:
@@ -116,7 +116,7 @@ def mount_points(settings: GateSettings) -> tuple[str, str | None]:
 
 
 def stripped_prefix(api_prefix: str) -> str:
-    """What of ``--api-prefix`` is not the API server's, with a slash at both ends.
+    """The part of ``--api-prefix`` that is stripped, with a slash at both ends.
 
     kubectl mounts a prefix that begins with /api without stripping it (proxy_server.go, NewServer).
     """

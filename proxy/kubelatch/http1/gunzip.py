@@ -1,8 +1,7 @@
-"""Decompressing an answer while it streams, in bounded memory.
+"""Decompresses a streaming response in bounded memory.
 
-Only for answers whose compression we asked for on the client's behalf. A kilobyte of gzip can
-hold a megabyte of zeros, so what comes out is taken in slices, and what is not yet decoded
-waits compressed.
+Only for responses to requests in which the proxy itself asked for gzip. A kilobyte of gzip can
+decompress to a megabyte, so the output is produced in slices, and the rest is kept compressed.
 """
 
 import zlib
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _SLICE: Final = 256 * 1024
-# zlib's window bits for gzip framing (RFC 1952) and nothing else.
+# zlib's window bits for gzip framing only (RFC 1952).
 _GZIP_FRAMING: Final = 31
 
 
@@ -29,9 +28,9 @@ class Gunzip:
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(_GZIP_FRAMING)
-        # Nothing has come; an empty stream is as good as a whole one.
+        # Nothing was fed; an empty stream is complete.
         self._fresh = True
-        # Joined at once: one read may bring a hundred chunks.
+        # Joined once per read, which may deliver a hundred chunks.
         self._unjoined: list[bytes] = []
         self.pending = b""
 
@@ -41,7 +40,7 @@ class Gunzip:
         self._unjoined.append(data)
 
     def slices(self) -> Iterator[bytes]:
-        """Decoded bytes, a slice at a time; may be left early and begun again.
+        """Yield decoded bytes in slices; iteration may stop early and continue with a new call.
 
         Raises:
             CorruptError: the stream is broken.
@@ -62,5 +61,5 @@ class Gunzip:
 
     @property
     def complete(self) -> bool:
-        """All that was fed is decoded, and it ended where a member ends."""
+        """Whether all input is decoded, and ended at the end of a gzip member."""
         return self._fresh or (not self._unjoined and not self.pending and self._decoder.eof)

@@ -26,9 +26,9 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
-# Fields of responses whose word is for somebody else than the client. Browsers apply the first
-# groups to the whole origin or host, and keep most of them for later: they would reach whatever
-# shares this proxy's origin, and what is served here next.
+# Response fields that affect more than the response. Browsers apply the first groups to the whole
+# origin or host, and most of them permanently: they would affect every other application with this
+# proxy's origin, now or later.
 _FOR_THE_ORIGIN: Final = frozenset(
     {
         # Service Workers section 6.1.
@@ -40,8 +40,8 @@ _FOR_THE_ORIGIN: Final = frozenset(
         # RFC 7838: another server for the origin.
         b"alt-svc",
         b"clear-site-data",
-        # RFC 6797 section 7.2: not over plain HTTP. In front of us TLS is another's, who says
-        # so for himself; for localhost it would close every port's http.
+        # RFC 6797 section 7.2: not over plain HTTP. A reverse proxy that terminates TLS sends its
+        # own; for localhost it would disable http on every port.
         b"strict-transport-security",
         # The same for a host's certificates (RFC 7469, RFC 9163).
         b"public-key-pins",
@@ -49,12 +49,12 @@ _FOR_THE_ORIGIN: Final = frozenset(
         b"expect-ct",
         # RFC 9842: a dictionary that the browser offers with other requests.
         b"use-as-dictionary",
-        # Device Bound Session Credentials: the browser holds other requests until it has renewed
+        # Device Bound Session Credentials: the browser delays other requests until it has renewed
         # a session.
         b"secure-session-registration",
         b"sec-session-registration",
-        # Orders to a proxy in front: nginx (ngx_http_upstream.c), Apache, lighttpd. What is left,
-        # X-Accel-Buffering, changes no more than the pace.
+        # Instructions to a reverse proxy: nginx (ngx_http_upstream.c), Apache, lighttpd.
+        # X-Accel-Buffering, which is kept, only changes buffering.
         b"x-accel-redirect",
         b"x-accel-expires",
         b"x-accel-limit-rate",
@@ -64,9 +64,9 @@ _FOR_THE_ORIGIN: Final = frozenset(
         b"x-lighttpd-send-file",
     }
 )
-# Of a response, what never goes to the client.
+# Response fields that are never sent to the client.
 NOT_FOR_CLIENTS: Final = HOP_BY_HOP | _FOR_THE_ORIGIN
-# Fields that this proxy sets itself, or that must not appear in a trailer section
+# Fields that the proxy sets itself, or that must not be in a trailer section
 # (RFC 9110 section 6.5.1).
 _NO_TRAILER: Final = NOT_FOR_CLIENTS | {
     b"content-length",
@@ -74,8 +74,8 @@ _NO_TRAILER: Final = NOT_FOR_CLIENTS | {
     b"content-encoding",
     b"set-cookie",
 }
-# Naming one of these in ``Connection`` must not remove it: without it the message would end
-# elsewhere, or be another.
+# Fields that ``Connection`` cannot remove: without them the message would have another end or
+# another meaning.
 _NEVER_NAMED: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"content-encoding", b"expect"}
 )

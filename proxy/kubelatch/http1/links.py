@@ -1,8 +1,8 @@
-"""Where responses send their clients: redirects that name the API server lead back to the proxy.
+"""Rewrites redirects that name the API server, so that they lead to the proxy.
 
-An application behind a ``proxy`` subresource sees the API server's name in ``Host``, and makes
-redirects of it (RFC 9110 section 10.2.2 allows both absolute and relative ones). Its client knows
-that server by the proxy's name only, and has no credential for it. Pure.
+An application behind a ``proxy`` subresource gets the API server's name in ``Host``, and uses it in
+redirects (RFC 9110 section 10.2.2 allows absolute and relative ones). The client can reach that
+server only through the proxy, and has no credential for it. Pure.
 """
 
 import re
@@ -29,22 +29,20 @@ class LinkRewriter:
     Args:
         scheme: the API server's, ``http`` or ``https``.
         authority: its host and port, as in ``Host``.
-        path: what is put before each target on its way up, without a slash at its end.
-        mount: where the API is mounted here, without a slash at its end.
+        path: the path of the server's URL, without a trailing slash.
+        mount: the path under which clients find the API, without a trailing slash.
     """
-
-    __slots__ = ("_mount", "_names", "_path", "_scheme")
 
     def __init__(self, scheme: bytes, authority: bytes, path: bytes, mount: bytes) -> None:
         self._scheme = scheme
         host = _without_default(scheme, authority)
-        # With and without the port, for an application may know nothing of TLS, and say http.
+        # With and without the port, since an application may not know of TLS, and use http.
         self._names = {host, host if _has_port(host) else b"%b:%b" % (host, _PORTS[scheme])}
         self._path = path
         self._mount = mount
 
     def rewrite(self, fields: Fields) -> Fields:
-        """A response's fields, as its client shall see them.
+        """A response's fields for the client.
 
         Args:
             fields: the upstream's.
@@ -61,20 +59,20 @@ class LinkRewriter:
         return self.url(value)
 
     def url(self, url: bytes) -> bytes:
-        """A URL, as a path here if it is one of the API server's; else as it is."""
+        """The URL as a path of the proxy if it is one of the API server's; else unchanged."""
         match = _ABSOLUTE.fullmatch(url)
         if match is None:
             if not (self._path or self._mount) or not _PATH.match(url):
                 return url
-            return self._here(url) or url
+            return self._proxy_path(url) or url
         scheme = (match[1] or self._scheme).lower()
         if self._names.isdisjoint({_without_default(scheme, match[2]), match[2].lower()}):
             return url
         rest: bytes = match[3]
-        return self._here(rest if rest.startswith(b"/") else b"/" + rest) or url
+        return self._proxy_path(rest if rest.startswith(b"/") else b"/" + rest) or url
 
-    def _here(self, path: bytes) -> bytes:
-        """A path of the API server's, query included, as one of ours; empty if there is none."""
+    def _proxy_path(self, path: bytes) -> bytes:
+        """The proxy's path for one of the API server, query included; empty if there is none."""
         if self._path:
             if not path.startswith(self._path) or path[len(self._path) :][:1] not in b"/?#":
                 return b""
@@ -82,13 +80,13 @@ class LinkRewriter:
             if not path.startswith(b"/"):
                 path = b"/" + path
         if not self._mount and path.translate(None, b"\t\r\n")[1:2] in {b"/", b"\\"}:
-            # To a browser this would be another host (WHATWG URL, "relative slash state").
+            # A browser would take it for a host (WHATWG URL, "relative slash state").
             path = b"/." + path
         return self._mount + path
 
 
 def _without_default(scheme: bytes, authority: bytes) -> bytes:
-    """Host and port in lower case, without the port that the scheme implies."""
+    """Host and port in lower case, without the scheme's default port."""
     host = authority.lower()
     if _has_port(host) and host.rpartition(b":")[2] in {b"", _PORTS[scheme]}:
         return host.rpartition(b":")[0]

@@ -1,18 +1,18 @@
-"""Request lines with bytes beyond ASCII in their target, for a parser that takes none.
+"""Request lines with non-ASCII bytes in their target, for a parser that refuses them.
 
-Clients such as curl send UTF-8 in URLs as it is, and Go's servers take it, though RFC 3986 has no
-such bytes. The parser is fed a letter in place of each, and the target is put back afterwards:
-what is judged and forwarded is what was sent. Pure.
+Clients such as curl send UTF-8 in URLs unescaped, and Go's servers accept it, though RFC 3986 does
+not allow it. The parser gets a letter instead of each such byte, and the target is restored
+afterwards, so that the gate and the upstream get the original bytes. Pure.
 """
 
 from typing import Final
 
-# A letter makes no method, version, scheme or port of what is none.
+# A letter cannot make an invalid method, version, scheme or port valid.
 _LETTERS: Final = bytes(range(128)) + b"x" * 128
 
 
 class RequestLine:
-    """The line of one request, in the pieces in which it comes."""
+    """The request line of one request, in pieces as received."""
 
     __slots__ = ("_ended", "_line")
 
@@ -21,7 +21,7 @@ class RequestLine:
         self._ended = False
 
     def readable(self, piece: bytes) -> bytes:
-        """What to feed to the parser for the next piece of the head, as long as that is."""
+        """The bytes to feed to the parser for the next piece of the head; of the same length."""
         if self._ended:
             return piece
         before = len(self._line)
@@ -33,7 +33,7 @@ class RequestLine:
         self._line += piece[start:stop]
         method = self._line.find(b" ")
         if method < 0:
-            # Nothing but ASCII may be in a method: the parser shall say so.
+            # The parser refuses a method that is not ASCII.
             return piece
         start += max(0, method - before)
         return piece[:start] + piece[start:stop].translate(_LETTERS) + piece[stop:]
@@ -42,7 +42,7 @@ class RequestLine:
         """The target as it was sent; bytes that are not UTF-8 become surrogate escapes.
 
         Args:
-            read: the target as the parser read it.
+            read: the target from the parser.
         """
         if self._line.isascii():
             return read

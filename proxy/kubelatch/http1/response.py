@@ -1,8 +1,8 @@
-"""Reading HTTP/1.1 answers off a stream of bytes (RFC 9112), without any I/O.
+"""Parses HTTP/1.1 responses from a stream of bytes (RFC 9112), without I/O.
 
 Heads and chunks are parsed by llhttp (httptools), strictly; a body of known length, or one that
-ends with the connection, is counted and not parsed. However the stream is cut into pieces, a
-:class:`Receiver` is told the same. It knows nothing of sockets, requests or clients.
+ends with the connection, is counted and not parsed. However the stream is split into pieces, the
+:class:`Receiver` gets the same response. It knows nothing of sockets, requests or clients.
 """
 
 import enum
@@ -14,10 +14,10 @@ import httptools
 from ..errors import UpstreamError
 from .fields import Fields, Pair
 
-# net/http's server limit for a request's head; Kubernetes' own heads are below 2 KiB. It holds
-# for whatever is no body: interim answers and the final head together, and trailers.
+# net/http's server limit for a request's head; Kubernetes' own heads are below 2 KiB. It applies
+# to all that is not body: interim responses and the final head together, and trailers.
 MAX_HEAD_BYTES: Final = 1024 * 1024
-# RFC 9110 sections 15.3.5 and 15.4.5: these end with their head.
+# Without a body (RFC 9110 sections 15.3.5 and 15.4.5).
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -25,11 +25,11 @@ _TOO_LARGE: Final = "its head or trailers are over 1 MiB"
 
 
 class BodyKind(enum.Enum):
-    """How the end of an answer's body is found (RFC 9112 section 6.3)."""
+    """How the end of a response's body is determined (RFC 9112 section 6.3)."""
 
     NONE = "none"
     LENGTH = "length"
-    #: Or, in another version of HTTP, by its frames.
+    #: In HTTP/2: by its frames.
     CHUNKED = "chunked"
     UNTIL_CLOSE = "until-close"
 
@@ -38,13 +38,13 @@ _NO_FIELDS: Final = Fields()
 
 
 class ResponseHead:
-    """Status line and header fields of an answer.
+    """Status line and header fields of a response.
 
     Attributes:
         status: the code.
-        reason: the phrase; empty where there is none.
+        reason: the phrase; may be empty.
         fields: the header fields.
-        body: how its end is found.
+        body: how its end is determined.
     """
 
     __slots__ = ("body", "fields", "reason", "status")
@@ -61,58 +61,58 @@ class ResponseHead:
 
 
 class Receiver(Protocol):
-    """Who takes an answer. No method may raise or block."""
+    """Gets a response. No method may raise or block."""
 
     def on_informational(self, head: ResponseHead) -> None:
-        """A 1xx answer other than 101."""
+        """A 1xx response other than 101."""
 
     def on_head(self, head: ResponseHead) -> None:
-        """The final answer's head."""
+        """The final response's head."""
 
     def on_body(self, data: bytes) -> None:
-        """Body bytes, framing removed; never empty."""
+        """Body bytes without framing; never empty."""
 
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        """The answer is whole."""
+        """The response is complete."""
 
     def on_flush(self) -> None:
-        """All that one read brought of this response has been delivered. Not after an error."""
+        """All bytes of one read have been delivered. Not called after an error."""
 
     def on_upgraded(self, head: ResponseHead, early: bytes) -> None:
-        """A 101; *early* are the first bytes of the new protocol."""
+        """A 101; *early* is early data: bytes of the new protocol that were received with it."""
 
     def on_tunnel_data(self, data: bytes) -> None:
         """Bytes after a 101."""
 
     def on_tunnel_eof(self) -> bool:
-        """The upstream's stream ended cleanly after a 101; True keeps ours open."""
+        """The upstream ended its side cleanly after a 101; True keeps the other side open."""
         ...
 
     def on_error(self, error: UpstreamError, *, stale: bool) -> None:
-        """The answer will not come, or not come whole. *stale*: a reused connection died
-        before the first byte of an answer, or the upstream says that it has not looked at the
-        request, so that may be sent again if repeatable. After a 101: the tunnel was cut."""
+        """The response fails, or is incomplete. *stale*: a reused connection was closed before the
+        first byte of a response, or the upstream reports that it has not processed the request,
+        so that an idempotent request may be sent again. After a 101: the tunnel was cut."""
 
     def on_pause_writing(self) -> None:
-        """The upstream takes no more bytes for now."""
+        """The write buffer is full: send nothing until :meth:`on_resume_writing`."""
 
     def on_resume_writing(self) -> None:
-        """It takes bytes again."""
+        """More bytes may be sent."""
 
 
 class FramingError(ValueError):
-    """Something that llhttp lets pass and this proxy does not."""
+    """Invalid framing that llhttp accepts and this proxy does not."""
 
 
 class ResponseReader:
-    """The answers of one connection, one after another.
+    """Parses the responses of one connection, one after another.
 
     Attributes:
-        head: the final answer's head, once it has come.
-        complete: the answer is whole, or none is awaited.
-        switched: a 101 has come; this reader's work is over.
+        head: the final response's head, once it has been parsed.
+        complete: the response is complete, or none is expected.
+        switched: a 101 has been received; nothing more is parsed.
         persistent: the connection may carry another exchange after this one.
-        begun: a byte of the answer has come.
+        begun: a byte of the response has been received.
     """
 
     __slots__ = (
@@ -146,20 +146,20 @@ class ResponseReader:
         self._pairs: list[Pair] = []
         self._head_only = False
         self._chunked = False
-        # What the field says, less what the parser has delivered; -1 without one.
+        # Content-Length minus the bytes that the parser has delivered; -1 without one.
         self._length = -1
-        # Body bytes to come that no parser needs to see.
+        # Body bytes still expected that are not parsed.
         self._remaining = 0
-        # Bytes since there was a byte of body.
+        # Bytes since the last byte of body.
         self._counted = 0
         self._trailers: list[tuple[bytes, bytes]] = []
 
     def begin(self, receiver: Receiver, *, head_only: bool) -> None:
-        """Await an answer.
+        """Expect a response.
 
         Args:
-            receiver: is told it.
-            head_only: the request is HEAD: the answer has no body whatever it says.
+            receiver: gets it.
+            head_only: the request is HEAD: the response has no body, whatever its fields.
         """
         self._receiver = receiver
         self._head_only = head_only
@@ -173,11 +173,11 @@ class ResponseReader:
             self._parser = httptools.HttpResponseParser(self)
 
     def forget(self) -> None:
-        """Let go of the receiver, and what it holds, until there is another answer to await."""
+        """Drop the reference to the receiver."""
         self._receiver = None
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes, which are not empty.
+        """Parse the next bytes, which are not empty.
 
         Raises:
             UpstreamError: they are not HTTP/1.1.
@@ -188,11 +188,11 @@ class ResponseReader:
         elif self._parser is not None:
             self._parse(self._parser, data)
         else:
-            # Behind a whole answer: not worth failing for, but this stream is out of step.
+            # Bytes after a complete response: no error, but the connection cannot be reused.
             self.persistent = False
 
     def end(self) -> bool:
-        """The stream ended cleanly; True if that makes the answer whole."""
+        """The stream ended cleanly. Returns whether the response is complete."""
         self.persistent = False
         if not self.complete and self.head is not None and self.head.body is BodyKind.UNTIL_CLOSE:
             self._finish()
@@ -228,7 +228,7 @@ class ResponseReader:
             self._remaining = sys.maxsize if self._length < 0 else self._length
         elif self._counted > MAX_HEAD_BYTES:
             raise UpstreamError(
-                f"the API server's answer is beyond bounds: {_TOO_LARGE}", cause="bad-answer"
+                f"the API server's response is too large: {_TOO_LARGE}", cause="bad-answer"
             )
 
     def _switch(self, early: bytes) -> None:
@@ -246,7 +246,7 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            msg = "bytes after the answer"
+            msg = "bytes after the response"
             raise FramingError(msg)
         self._building = ResponseHead()
         self._pairs = []
@@ -265,12 +265,12 @@ class ResponseReader:
             return
         head.fields = fields = Fields(self._pairs)
         names = fields.names.positions
-        # What comes from now on is a trailer.
+        # Further fields are trailers.
         self._pairs = self._trailers
         head.status = status = parser.get_status_code()
         length = names.get(b"content-length")
         if length is not None:
-            self._length = int(fields.pairs[length[0]][1])  # llhttp let digits pass, once
+            self._length = int(fields.pairs[length[0]][1])  # llhttp accepts digits only, once
         if b"transfer-encoding" in names:
             codings = fields.values(b"transfer-encoding")
             if len(codings) > 1 or codings[0].strip().lower() != b"chunked":
@@ -298,7 +298,7 @@ class ResponseReader:
             head.body = BodyKind.UNTIL_CLOSE
         self.head = head
         if self._head_only:
-            # llhttp would wait for the body that the fields announce for a GET.
+            # llhttp would expect the body that Content-Length declares for a GET.
             self._parser = None
             self.persistent = self.persistent and _keeps_alive(parser, head)
             receiver.on_head(head)
@@ -312,7 +312,7 @@ class ResponseReader:
             self.persistent = False
             return
         if self.head is None:
-            msg = "an interim answer with a body"
+            msg = "an interim response with a body"
             raise FramingError(msg)
         self._length -= len(data)
         self._counted = 0
@@ -328,7 +328,7 @@ class ResponseReader:
 
 
 def _size(head: ResponseHead) -> int:
-    """Of a head with nothing but the fields' own bytes; a body may have come in the same read."""
+    """The head's own size: a read may contain body, too."""
     return sum(len(name) + len(value) + 4 for name, value in head.fields.pairs)
 
 
@@ -337,12 +337,12 @@ def _bad(exc: httptools.HttpParserError) -> UpstreamError:
     if isinstance(exc, httptools.HttpParserCallbackError) and exc.__context__ is not None:
         reason = exc.__context__
         if not isinstance(reason, FramingError):
-            raise reason  # a fault of ours, not of the upstream's
-    return UpstreamError(f"the API server's answer is not HTTP/1.1: {reason}", cause="bad-answer")
+            raise reason  # a bug of the proxy's
+    return UpstreamError(f"the API server's response is not HTTP/1.1: {reason}", cause="bad-answer")
 
 
 def _keeps_alive(parser: httptools.HttpResponseParser, head: ResponseHead) -> bool:
-    """``Connection`` alone decides for an answer to HEAD, whose end is never the connection's."""
+    """Whether the connection persists after a response to HEAD, from ``Connection`` alone."""
     options = b",".join(head.fields.values(b"connection")).lower()
     if parser.get_http_version() == "1.0":
         return b"keep-alive" in options

@@ -1,7 +1,7 @@
-"""Kubernetes' ``metav1.Status``: the body of refusals and faults.
+"""Kubernetes' ``metav1.Status``: the body of the proxy's error responses.
 
-kubectl and every client library print its message; a plain text body they would wrap into
-"an error on the server (...) has prevented the request from succeeding".
+kubectl and client libraries print its message; a plain text body they would wrap into "an error on
+the server (...) has prevented the request from succeeding".
 """
 
 import json
@@ -17,7 +17,7 @@ def body(code: int, reason: str, message: str, *, hint: str = "", cause: str = "
         reason: Kubernetes' reason word (apimachinery ``metav1.StatusReason``).
         message: what happened; kubectl prints it.
         hint: what to do next; appended to the message, as clients show nothing else.
-        cause: our word for it, as in the access log.
+        cause: the cause word, as in the access log.
     """
     status = {
         "kind": "Status",

@@ -1,10 +1,10 @@
-"""One reading of the request target, for the gate and for the API server.
+"""Parses the request target, so that the gate and the API server see the same path.
 
-The gate judges the path that the API server will see: percent-decoded once, cleaned of nothing.
-A target whose meaning could change on the way (by a load balancer that resolves dot segments, by
-a server that decodes twice, by a browser's idea of a backslash) is refused or sent back to its
-clean form, never repaired in silence; one that is accepted goes upstream byte for byte. This
-module knows paths only: no hosts, no policy.
+The gate decides on the path as the API server decodes it: percent-decoded once, not normalized. A
+target that another server could take for a different one (a load balancer that resolves dot
+segments, a server that decodes twice, a browser's backslash) is refused, or redirected to its clean
+form, but never rewritten. An accepted target goes upstream byte for byte. It knows paths only: no
+hosts, no policy.
 """
 
 import re
@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 
 class Target(NamedTuple):
-    """A request target with one meaning.
+    """An unambiguous request target.
 
     Attributes:
         raw: origin-form, as the client sent it, for the upstream request line. Bytes that are not
@@ -30,7 +30,7 @@ class Target(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A target that has a clean form: the client is sent there, as Go's ServeMux does."""
+    """A target with another clean form, to which to redirect, as Go's ServeMux does."""
 
     location: str
     authority: str | None = None
@@ -46,9 +46,9 @@ _ABSOLUTE = re.compile(r"http://([^/?#@\\]*)(?=[/?#]|\Z)", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SLASHES = re.compile("//+")
-# Decoded once more it would be another path. No name in Kubernetes has a percent sign
+# Double encoding: decoded once more it is another path. No name in Kubernetes has a percent sign
 # (apimachinery/pkg/api/validation/path/name.go).
-_SECOND_READING = re.compile(r"%[0-9A-Fa-f]{2}")
+_DOUBLE_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 # `;` starts a path parameter: some servers drop it and resolve the dots that are left.
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:;[^/]*)?(?:/|$)")
 # The API server hands what follows to the proxied application
@@ -61,16 +61,16 @@ _PROXY_SUBRESOURCE = re.compile(
     # One segment as sent and as decoded: an encoded slash would make it two.
     .replace("<name>", "(?:[^/%]|%(?!2[Ff]))+")
 )
-# Below a group and version an aggregated API may be, whose names are its own affair: a metric can
-# be called s0-http://prom.
+# Below a group and version there may be an aggregated API with names of its own: a metric can be
+# called s0-http://prom.
 _GROUP_VERSION = re.compile(r"/apis/[^/%]+/[^/%]+/")
 
 
 def parse_target(raw: str) -> Target | Moved | Malformed:
-    """Read a request target, as received.
+    """Parse a request target as received.
 
     Accepted are origin-form and absolute-form with the scheme ``http`` (RFC 9112 section 3.2);
-    ``*`` and the authority-form of CONNECT are for the caller to recognise.
+    the caller handles ``*`` and the authority-form of CONNECT.
     """
     authority = None
     if raw[:1] != "/":
@@ -88,9 +88,9 @@ def parse_target(raw: str) -> Target | Moved | Malformed:
 
 
 def strip_prefix(target: Target, prefix: str) -> Target:
-    """The target as seen below ``prefix``, with which ``target.raw`` begins.
+    """The target without ``prefix``, with which ``target.raw`` begins.
 
-    What is left keeps its escapes, where kubectl loses them.
+    Unlike in kubectl, the rest keeps its escapes.
 
     Args:
         target: any.
@@ -107,8 +107,8 @@ def _is_plain(raw: str) -> bool:
 
 
 def path_variants(path: str) -> tuple[str, ...]:
-    """A decoded path, and what it is to a server or gateway that merges repeated slashes, if that
-    is another. Rules must hold for each of them."""
+    """A decoded path and, if it differs, the path for a server or gateway that merges repeated
+    slashes. Rules must allow both."""
     return (path, _SLASHES.sub("/", path)) if "//" in path else (path,)
 
 
@@ -134,7 +134,7 @@ def _parse_unusual(
     decoded_head = decoded if head == len(path) else _decode(path[:head])
     if "//" in decoded_head and "//" in _decode(path[: _end_of_strict(path)]):
         return Malformed("the path has an encoded slash beside another slash")
-    if _SECOND_READING.search(decoded_head):
+    if _DOUBLE_ENCODED.search(decoded_head):
         return Malformed("the path is percent-encoded twice")
     return Target(raw, decoded, query, authority)
 
@@ -145,24 +145,24 @@ def _decode(path: str) -> str:
 
 
 def _end_of_head(path: str) -> int:
-    """Where the API server's own part of the path ends and a proxied application's begins."""
+    """The index where the API server's part of the path ends and a proxied application's begins."""
     match = _PROXY_SUBRESOURCE.search(path)
     return match.end() if match else len(path)
 
 
 def _end_of_strict(path: str) -> int:
-    """Where the names of an aggregated API may begin, in which an encoded slash is no separator."""
+    """The index where names of an aggregated API may begin, which may have encoded slashes."""
     match = _GROUP_VERSION.search(path)
     return match.end() if match else len(path)
 
 
 def _hides_dots(path: str) -> bool:
-    """Whether decoding brings forth a dot segment that was not one as sent.
+    """Whether decoding yields a dot segment that was not one as sent.
 
-    This holds behind a ``proxy`` subresource too. The API server would hand such a path to the
-    application, but any gateway before it may resolve the dots, and end at another path of the
-    API than was judged. No browser sends one, since to them ``%2e%2e`` is ``..`` (WHATWG URL,
-    "double-dot URL path segment").
+    After a ``proxy`` subresource, too: the API server would pass such a path to the application,
+    but a gateway before it may resolve the dots to another path of the API than the gate decided
+    on. Browsers never send one, since they resolve ``%2e%2e`` as ``..`` (WHATWG URL, "double-dot
+    URL path segment").
     """
     for segment in path.split("/"):
         if segment in (".", ".."):
@@ -181,9 +181,8 @@ def _needs_cleaning(path: str, head: int) -> bool:
 def _clean(path: str, head: int) -> str:
     """The path without empty and dot segments, escapes kept (Go's ServeMux, cleanPath).
 
-    Behind a ``proxy`` subresource empty segments are kept. If the dots lead out of there they
-    are dropped like all others; the result never begins with two slashes, which a browser would
-    take for another host.
+    After a ``proxy`` subresource empty segments are kept, unless dots lead out of it. The result
+    never begins with two slashes, which a browser would take for another host.
     """
     fixed = [segment for segment in path[:head].split("/") if segment not in ("", ".", "..")]
     kept: list[str] = []

@@ -1,28 +1,27 @@
-"""Where one event of a watch ends and the next begins, told from the bytes of the answer alone.
+"""Finds the boundaries between the events of a watch in the bytes of its response.
 
-A watch has no end of its own: the API server ends one at any moment, but always between two
-events. Who knows that place may do the same, and no client takes it for a fault. The formats are
-those of apimachinery ``pkg/runtime/serializer`` (json.Framer, protobuf's LengthDelimitedFramer,
-cbor.NewFramer). Pure: it knows nothing of connections.
+The API server ends a watch at any time, but always between two events, so a drain that ends it at
+such a boundary is no error to any client. The formats are those of apimachinery
+``pkg/runtime/serializer`` (json.Framer, protobuf's LengthDelimitedFramer, cbor.NewFramer). Pure.
 """
 
 from typing import Final
 
 _LENGTH_BYTES: Final = 4
-# RFC 8949 section 3: major types, and what the low five bits of an item's first byte say.
+# RFC 8949 section 3: major types, and values of the low five bits of an item's first byte.
 _BYTES, _TEXT, _ARRAY, _MAP, _TAG = 2, 3, 4, 5, 6
 _INDEFINITE: Final = 31
 _BREAK: Final = 0xFF
-# Kubernetes decodes no deeper (serializer/cbor internal/modes).
-_DEEPEST: Final = 64
+# As in Kubernetes (serializer/cbor internal/modes).
+_MAX_DEPTH: Final = 64
 
 
 class JsonFramer:
     """JSON: each event is a line that begins with its type (metav1.WatchEvent), since line ends
-    within strings are escaped. What begins otherwise, as a list does, is taken for one long event.
+    within strings are escaped. Other responses, such as a list, have no boundary.
 
     Attributes:
-        at_boundary: the bytes so far are whole events.
+        at_boundary: the bytes so far are complete events.
     """
 
     __slots__ = ("_begun", "_events", "at_boundary")
@@ -33,7 +32,7 @@ class JsonFramer:
         self._events = False
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes, which are not empty."""
+        """Process the next bytes, which are not empty."""
         if not self._begun:
             self._begun = True
             self._events = data.startswith(b'{"type"')
@@ -41,22 +40,22 @@ class JsonFramer:
 
 
 class ProtobufFramer:
-    """Protobuf: each event follows its length, four bytes with the highest first."""
+    """Protobuf: each event follows its length, four bytes in big-endian order."""
 
     __slots__ = ("_left", "_length")
 
     def __init__(self) -> None:
-        # Of the event's length: what has come. Of the event itself: how much is to come.
+        # The received bytes of the length, and how many bytes of the event are missing.
         self._length = b""
         self._left = 0
 
     @property
     def at_boundary(self) -> bool:
-        """The bytes so far are whole events."""
+        """Whether the bytes so far are complete events."""
         return not self._left and not self._length
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Process the next bytes."""
         position = 0
         while position < len(data):
             if self._left:
@@ -72,25 +71,25 @@ class ProtobufFramer:
 
 
 class CborFramer:
-    """CBOR: each event is one data item (RFC 8949), and no frame is around it (RFC 8742)."""
+    """CBOR: each event is one data item (RFC 8949), without a frame (RFC 8742)."""
 
     __slots__ = ("_broken", "_head", "_open", "_skip")
 
     def __init__(self) -> None:
-        # Of an item's head: what has come. Of a string: how much is to come.
+        # The received bytes of an item's head, and how many bytes of a string are missing.
         self._head = b""
         self._skip = 0
-        # How many items each open one still has, the innermost last; -1 until a break.
+        # How many items each open one still expects, the innermost last; -1: until a break.
         self._open: list[int] = []
         self._broken = False
 
     @property
     def at_boundary(self) -> bool:
-        """The bytes so far are whole events."""
+        """Whether the bytes so far are complete events."""
         return not (self._open or self._skip or self._head or self._broken)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Process the next bytes."""
         position = 0
         if self._head:
             data, self._head = self._head + data, b""
@@ -119,13 +118,13 @@ class CborFramer:
                 self._broken = True
                 return
             self._end_item()
-        elif 28 <= low < _INDEFINITE or len(self._open) > _DEEPEST:
+        elif 28 <= low < _INDEFINITE or len(self._open) > _MAX_DEPTH:
             self._broken = True
         elif low == _INDEFINITE:
             self._broken = major not in {_BYTES, _TEXT, _ARRAY, _MAP}
             self._open.append(-1)
         elif major == _TAG:
-            # It is one with the item that follows.
+            # A tag belongs to the item that follows.
             self._open.append(1)
         elif major in {_ARRAY, _MAP} and value:
             self._open.append(value * 2 if major == _MAP else value)
@@ -135,7 +134,7 @@ class CborFramer:
             self._end_item()
 
     def _end_item(self) -> None:
-        """An item is whole, and with it each one that it was the last of."""
+        """End an item, and each open one of which it was the last."""
         while self._open and self._open[-1] > 0:
             self._open[-1] -= 1
             if self._open[-1]:
@@ -147,7 +146,7 @@ EventFramer = JsonFramer | ProtobufFramer | CborFramer
 
 
 def event_framer(content_type: bytes | None) -> EventFramer | None:
-    """Follows a watch of that ``Content-Type``; None if its events cannot be told apart."""
+    """The framer for a watch of that ``Content-Type``; None for unknown formats."""
     kind = (content_type or b"").partition(b";")[0].strip().lower()
     if kind == b"application/json":
         return JsonFramer()

@@ -1,6 +1,6 @@
-"""Writing HTTP/1.1 messages (RFC 9112): every head and chunk that leaves this proxy is made here.
+"""Writes HTTP/1.1 messages (RFC 9112): every head and chunk that the proxy sends is made here.
 
-Fields go out as they are given, in their order; what may pass is decided in ``headers``.
+Fields are written as given, in their order; ``headers`` decides which may pass.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,20 +15,19 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def head(lines: Iterable[bytes]) -> bytes:
-    """A whole head: *lines* without their ends, the start line first."""
+    """A complete head from *lines* without line ends, the start line first."""
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def request_start(method: str, target: bytes, fields: Pairs) -> bytes:
-    """The request line and *fields*, each with its line end; the head's end is missing, so that
-    fields can be added."""
+    """The request line and *fields*, without the empty line, so that fields can be added."""
     lines = [b"%b %b HTTP/1.1" % (method.encode(), target)]
     lines += [b": ".join(field) for field in fields]
     return b"\r\n".join(lines) + b"\r\n"
 
 
 def status_line(status: int, reason: bytes, *, minor: int = 1) -> bytes:
-    """The status line without its end; *minor* is the HTTP version's second number."""
+    """The status line without its line end; *minor* is the minor version of HTTP."""
     return b"HTTP/1.%d %d %b" % (minor, status, reason)
 
 
@@ -43,12 +42,12 @@ def last_chunk(trailers: Pairs) -> bytes:
 
 
 def date_field() -> bytes:
-    """A ``Date`` line of now, without its end (RFC 9110 section 6.6.1)."""
+    """A ``Date`` line with the current time, without line end (RFC 9110 section 6.6.1)."""
     return b"Date: " + formatdate(usegmt=True).encode()
 
 
 def connection_field(*, keep_alive: bool, http10: bool) -> tuple[bytes, ...]:
-    """The ``Connection`` line that a response needs, if any (RFC 9112 section 9.3)."""
+    """The ``Connection`` line that a response needs, or none (RFC 9112 section 9.3)."""
     if not keep_alive:
         return (b"Connection: close",)
     return (b"Connection: keep-alive",) if http10 else ()
@@ -65,11 +64,11 @@ def local_response(
     head_only: bool = False,
     fields: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """A response of our own.
+    """A local response.
 
     Args:
         status: HTTP status.
-        content: the body, or its beginning.
+        content: the body, or its first part.
         content_type: its media type; empty if there is no body.
         length: the body's size in bytes; None: *content* is all of it.
         http10: the client speaks HTTP/1.0.

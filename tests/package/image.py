@@ -1,9 +1,10 @@
 """Builds the Dockerfile without a container engine: the same steps, in directory trees.
 
 Each stage is a tree of its own. ``RUN`` happens in a chroot, ``COPY`` sees what .dockerignore
-lets through. In place of the base images stand trees made of the same Debian packages: Debian's
-Python for the one that builds, and for the one that runs the packages that distroless puts into
-python3-debian13, without a shell (GoogleContainerTools/distroless, python3/ and cc/).
+lets through. In place of the base images stand trees made of the same Debian packages, unpacked and
+no more: Debian's Python for the one that builds, and for the one that runs the packages that
+distroless puts into python3-debian13, without a shell (GoogleContainerTools/distroless, python3/
+and cc/).
 """
 
 import fnmatch
@@ -15,7 +16,11 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_BUILD_PACKAGES = ("ca-certificates", "python3-pip")
+# What signs the archive that everything here comes from.
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_SOURCE = f"deb [signed-by={KEYRING}] http://deb.debian.org/debian trixie main"
+# Dependencies come with them.
+_BUILD_PACKAGES = ("base-files", "coreutils", "dash", "findutils", "python3-pip")
 _RUNTIME_PACKAGES = (
     "base-files", "ca-certificates", "netbase", "tzdata", "media-types",
     "libc6", "libgcc-s1", "libgomp1", "libstdc++6", "libssl3t64", "libzstd1", "zlib1g",
@@ -77,10 +82,13 @@ class Builder:
         image, _, name = rest.partition(" AS ")
         root = self._work / (name or "image")
         if image.startswith("python:3.13-slim-trixie@sha256:"):
-            self._debootstrap()
-            _run("cp", "-a", self._debian, root)
+            self._unpack(self._packages(), root)
+            # Name resolution, which an engine gives to the steps of a build too.
+            shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         elif image.startswith("gcr.io/distroless/python3-debian13:nonroot@sha256:"):
-            self._unpack(root)
+            self._unpack(self._packages(*_RUNTIME_PACKAGES), root)
+            for python in ("python", "python3"):
+                (root / "usr/bin" / python).symlink_to("python3.13")
         else:
             msg = f"no tree stands in for {image}"
             raise AssertionError(msg)
@@ -88,28 +96,37 @@ class Builder:
         self._stages[name] = stage
         return stage
 
-    def _debootstrap(self) -> None:
-        include = ",".join(_BUILD_PACKAGES)
-        _run("debootstrap", "--variant=minbase", f"--include={include}", "trixie", self._debian)
-        # Name resolution and trust, which an engine gives to the steps of a build too.
-        shutil.copy("/etc/resolv.conf", self._debian / "etc/resolv.conf")
-        bundle = "etc/ssl/certs/ca-certificates.crt"
-        shutil.copy(f"/{bundle}", self._debian / bundle)
+    def _packages(self, *names: str) -> list[Path]:
+        """The archives of these packages, or of all there are."""
+        if not self._debian.exists():
+            self._download()
+        found = {path.name.partition("_")[0]: path for path in self._debian.glob("**/*.deb")}
+        return [found[name] for name in names] if names else list(found.values())
 
-    def _unpack(self, root: Path) -> None:
-        archives = self._debian / "archives"
-        archives.mkdir()
-        _run(
-            "chroot", self._debian, "sh", "-c",
-            f"cd /archives && apt-get download -qq {' '.join(_RUNTIME_PACKAGES)}",
-        )  # fmt: skip
+    def _download(self) -> None:
+        """Fetch all packages and what they depend on, as apt does for an empty system."""
+        for name in ("etc/apt", "var/lib/apt/lists/partial", "var/lib/dpkg", "archives/partial"):
+            (self._debian / name).mkdir(parents=True)
+        (self._debian / "etc/apt/sources.list").write_text(f"{_SOURCE}\n")
+        (self._debian / "var/lib/dpkg/status").touch()
+        options = {
+            "Dir": self._debian,
+            "Dir::State::status": self._debian / "var/lib/dpkg/status",
+            "Dir::Cache::Archives": self._debian / "archives",
+            "APT::Install-Recommends": "false",
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+        }
+        apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
+        _run(*apt, "update")
+        _run(*apt, "install", "--yes", "--download-only", *_BUILD_PACKAGES, *_RUNTIME_PACKAGES)
+
+    def _unpack(self, packages: list[Path], root: Path) -> None:
         root.mkdir()
         # base-files first: it says that /lib is a link.
-        packages = sorted(archives.iterdir(), key=lambda path: not path.name.startswith("base-"))
-        for package in packages:
+        for package in sorted(packages, key=lambda path: not path.name.startswith("base-")):
             _run("dpkg-deb", "--extract", package, root)
-        for name in ("python", "python3"):
-            (root / "usr/bin" / name).symlink_to("python3.13")
+        # What its installation would put there.
         certificates = root / "etc/ssl/certs"
         certificates.mkdir(parents=True, exist_ok=True)
         shutil.copy("/etc/ssl/certs/ca-certificates.crt", certificates)

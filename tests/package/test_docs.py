@@ -280,7 +280,7 @@ def test_hooks_and_workflow_run_what_ci_runs() -> None:
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     for hook in config["repos"][0]["hooks"]:
         tool = hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude")
-        assert re.search(rf"^(\.venv/bin/)?{tool}\b", ci, re.MULTILINE), hook
+        assert re.search(rf"^\s*(\.venv/bin/)?{tool}\b", ci, re.MULTILINE), hook
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
     assert {"run": ".ci/run"} in jobs["linux"]["steps"]
 

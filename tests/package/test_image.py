@@ -17,7 +17,7 @@ from kubelatch import __version__
 from kubelatch.demo import DemoServer
 
 from .conftest import ROOT
-from .image import Builder, Stage, instructions
+from .image import KEYRING, Builder, Stage, instructions
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -73,8 +73,12 @@ def test_every_package_in_it_is_one_that_the_project_asks_for() -> None:
 def _missing() -> str:
     if os.geteuid() != 0:
         return "needs root"
+    if not KEYRING.exists():
+        return "needs debian-archive-keyring"
     return ", ".join(
-        f"needs {tool}" for tool in ("debootstrap", "unshare", "chroot") if not shutil.which(tool)
+        f"needs {tool}"
+        for tool in ("apt-get", "dpkg-deb", "unshare", "chroot")
+        if not shutil.which(tool)
     )
 
 

@@ -7,7 +7,11 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
+from tests.support.loops import nothing_left
+from tests.support.loops import one_loop as pytest_asyncio_loop_factories
 from tests.support.upstream import ScriptedUpstream, answering, ok
+
+__all__ = ["nothing_left", "pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture

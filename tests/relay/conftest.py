@@ -3,9 +3,10 @@
 import pytest
 
 from kubelatch.relay.upstream_exchange import UpstreamExchange
-from tests.support.loops import pytest_asyncio_loop_factories
+from tests.support.loops import both_loops as pytest_asyncio_loop_factories
+from tests.support.loops import nothing_left
 
-__all__ = ["pytest_asyncio_loop_factories"]
+__all__ = ["nothing_left", "pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture

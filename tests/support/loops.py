@@ -1,29 +1,52 @@
-"""Both event loops, for tests of what depends on a loop's sockets.
+"""Event loops for tests, and what is left behind fails the test that did so.
 
-A package of tests that wants each of its tests under both says in its ``conftest.py``::
+A package of tests says in its ``conftest.py`` under which loops it runs::
 
-    from .loops import pytest_asyncio_loop_factories
+    from tests.support.loops import both_loops as pytest_asyncio_loop_factories
+    from tests.support.loops import nothing_left
+
+    __all__ = ["nothing_left", "pytest_asyncio_loop_factories"]
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 
-
-def _watchful(new: Callable[[], asyncio.AbstractEventLoop]) -> asyncio.AbstractEventLoop:
-    loop = new()
-    loop.set_debug(True)
-    loop.slow_callback_duration = 60  # a busy machine is no defect
-    return loop
+Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
 
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """pytest-asyncio's hook: the loops by name, in debug mode."""
-    return {
-        "asyncio": lambda: _watchful(asyncio.new_event_loop),
-        "uvloop": lambda: _watchful(uvloop.new_event_loop),
-    }
+class DebugLoop(asyncio.SelectorEventLoop):
+    """asyncio's own loop in debug mode: it says where a leak was made, and which callback held the
+    loop up. pytest-asyncio's runner switches the mode off where it is not on for all tests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Seconds. What takes that long is a defect on the busiest of machines.
+        self.slow_callback_duration = 5.0
+
+    def set_debug(self, enabled: bool) -> None:
+        super().set_debug(True)
+
+
+def both_loops(config: pytest.Config, item: pytest.Item) -> Factories:
+    """pytest-asyncio's hook, for tests of what depends on a loop's sockets: each loop by name.
+
+    uvloop is as it is in use; its debug mode adds nothing to that of the other.
+    """
+    return {"asyncio": DebugLoop, "uvloop": uvloop.new_event_loop}
+
+
+def one_loop(config: pytest.Config, item: pytest.Item) -> Factories:
+    """pytest-asyncio's hook, for all others."""
+    return {"asyncio": DebugLoop}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """What was dropped without being closed or awaited says so now: pytest makes warnings errors,
+    and asyncio's complaints fail the test as well."""
+    yield
+    gc.collect()

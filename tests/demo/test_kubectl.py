@@ -76,6 +76,19 @@ spec: {{selector: {{app: app}}, ports: [{{name: http, port: 80}}]}}
         pytest.param(
             "create clusterrolebinding new --clusterrole=view --group=g", "created", id="crb"
         ),
+        pytest.param("create job new --image=busybox -- date", "job.batch/new created", id="job"),
+        pytest.param(
+            "create cronjob new --image=b --schedule=@daily -- date", "created", id="cronjob"
+        ),
+        pytest.param("create quota new --hard=pods=3,cpu=2", "created", id="quota"),
+        pytest.param(
+            "create ingress new --rule=a.example/x*=web:80,tls=t", "created", id="ingress"
+        ),
+        pytest.param(
+            "create pdb new --selector=app=hello --min-available=50%", "created", id="pdb"
+        ),
+        pytest.param("create priorityclass new --value=5", "created", id="priorityclass"),
+        pytest.param("autoscale deploy hello --max=5 --cpu=80%", "autoscaled", id="autoscale"),
         pytest.param("run new --image=nginx", "pod/new created", id="run"),
         pytest.param("expose deploy hello --name=new --port=80", "exposed", id="expose"),
         pytest.param("label deploy hello a=b", "labeled", id="label"),

@@ -238,3 +238,59 @@ def test_an_unlisted_protobuf_field_is_refused_not_dropped() -> None:
     assert good == {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
     with pytest.raises(StatusError, match="field 15 of ConfigMap"):
         protobuf.decode(b"k8s\x00" + kind + b"\x12\x08" + known + unknown)
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": "a",
+                "creationTimestamp": "2026-01-02T03:04:05Z",
+                "managedFields": [{"manager": "m", "fieldsV1": {"f:data": {}}}],
+            },
+            "data": {"k": "v"},
+            "binaryData": {"b": "AAE="},
+            "immutable": False,
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "a", "labels": {"x": "y"}},
+            "spec": {"minAvailable": "50%", "maxUnavailable": 1},
+            "status": {"expectedPods": 300},
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": "a"},
+            "spec": {
+                "rules": [{"host": "h", "http": {"paths": [{"path": "/", "pathType": "Exact"}]}}]
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Status",
+            "status": "Failure",
+            "details": {"causes": [{"message": "m"}], "retryAfterSeconds": 1},
+            "code": 504,
+        },
+    ],
+    ids=lambda obj: obj["kind"],
+)
+def test_protobuf_is_read_as_it_is_written(obj: dict[str, Any]) -> None:
+    assert protobuf.decode(protobuf.encode(obj)) == obj
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a"}, "nope": 1},
+        {"kind": "Gadget", "apiVersion": "example.com/v1", "metadata": {}},
+    ],
+)
+def test_what_protobuf_has_no_field_for_is_not_written(obj: dict[str, Any]) -> None:
+    with pytest.raises(protobuf.EncodeError):
+        protobuf.encode(obj)

@@ -204,7 +204,11 @@ def json_response(
         StatusError: 406.
     """
     form = form or negotiate(request)
-    body = form.encode(obj)
+    try:
+        body = form.encode(obj)
+    except protobuf.EncodeError:
+        form = negotiate(request, served=(JSON, YAML))
+        body = form.encode(obj)
     out = response_headers(request) | {"Content-Type": form.media_type, **headers}
     if len(body) > _GZIP_FLOOR and takes_gzip(request):
         body = gzip.compress(body, compresslevel=1)

@@ -26,8 +26,13 @@ from .sets import Sets
 from .signing import sign_approved
 from .status import Object
 from .store import Store
-from .workloads import Workloads
+from .workloads import MANAGER, Workloads
 
+_BUNDLE = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "
+    "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is "
+    "guaranteed across distributions of Kubernetes clusters."
+)
 _LEASE_INTERVAL = 10.0
 """Seconds between node heartbeats, the kubelet's default."""
 
@@ -97,9 +102,15 @@ class Controllers:
         for namespace in self._store.list(NAMESPACES):
             name = namespace["metadata"]["name"]
             if not namespace["metadata"].get("deletionTimestamp"):
-                self._ensure(SERVICE_ACCOUNTS, name, "default", {})
+                self._ensure(SERVICE_ACCOUNTS, {"name": "default", "namespace": name}, {})
                 self._ensure(
-                    CONFIG_MAPS, name, "kube-root-ca.crt", {"data": {"ca.crt": self._ca_pem}}
+                    CONFIG_MAPS,
+                    {
+                        "name": "kube-root-ca.crt",
+                        "namespace": name,
+                        "annotations": {"kubernetes.io/description": _BUNDLE},
+                    },
+                    {"data": {"ca.crt": self._ca_pem}},
                 )
                 continue
             content = [
@@ -116,7 +127,7 @@ class Controllers:
     def _namespaced(self, resource: Resource, namespace: str) -> list[Object]:
         return self._store.list(resource, namespace) if resource.namespaced else []
 
-    def _ensure(self, resource: Resource, namespace: str, name: str, obj: Object) -> None:
-        if self._store.get(resource, namespace, name) is None:
-            metadata = {"name": name, "namespace": namespace}
-            self._store.create(resource, obj | {"metadata": metadata})
+    def _ensure(self, resource: Resource, metadata: Object, obj: Object) -> None:
+        if self._store.get(resource, metadata["namespace"], metadata["name"]) is None:
+            manager = MANAGER if obj else ""
+            self._store.create(resource, obj | {"metadata": metadata}, by=manager)

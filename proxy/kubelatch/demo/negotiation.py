@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from . import protobuf
 from .status import Object, StatusError, not_acceptable
 
 JSON = "application/json"
@@ -19,7 +20,7 @@ YAML = "application/yaml"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _PEOPLE = ("curl", "Wget", "Mozilla/5.0")
 _HTML_SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028"})
-PROTOBUF = "application/vnd.kubernetes.protobuf"
+PROTOBUF = protobuf.MEDIA_TYPE
 _OFFERED = f"{JSON}, {YAML}, {PROTOBUF}"
 
 
@@ -38,7 +39,13 @@ class Format:
     version: str = "v1"
 
     def encode(self, obj: Any) -> bytes:
-        """``obj`` in this form."""
+        """``obj`` in this form.
+
+        Raises:
+            EncodeError: protobuf cannot be written of it.
+        """
+        if self.media_type == PROTOBUF:
+            return protobuf.encode(obj)
         if self.media_type == YAML:
             text: str = yaml.dump(obj, Dumper=_Dumper, allow_unicode=True)
             return text.encode()
@@ -79,12 +86,16 @@ _Dumper.add_representer(str, _text)
 
 
 def negotiate(
-    request: web.BaseRequest, transformations: Mapping[str, tuple[str, ...]] = {}
+    request: web.BaseRequest,
+    transformations: Mapping[str, tuple[str, ...]] = {},
+    *,
+    served: tuple[str, ...] = (JSON, YAML, PROTOBUF),
 ) -> Format:
     """The form that the client prefers.
 
     Args:
-        transformations: those that can be asked for, with their versions.
+        transformations: those of JSON that can be asked for, with their versions.
+        served: the media types.
 
     Raises:
         StatusError: 406.
@@ -94,7 +105,7 @@ def negotiate(
         if media_type in {"*/*", "application/*"}:
             media_type = JSON
         transformation, version = parameters.get("as", ""), parameters.get("v", "")
-        if media_type not in {JSON, YAML}:
+        if media_type not in served:
             continue
         if transformation and version not in transformations.get(transformation, ()):
             continue

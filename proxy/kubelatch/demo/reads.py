@@ -13,7 +13,7 @@ from aiohttp import web
 from . import status, tables, versions
 from .calls import Call, json_response, response_headers
 from .goerrors import json_syntax
-from .negotiation import JSON, PROTOBUF, Format
+from .negotiation import JSON, PROTOBUF, YAML, Format, negotiate
 from .options import list_options
 from .resources import Resource
 from .selectors import Predicate, field_predicate, label_predicate
@@ -208,6 +208,8 @@ class _EventEncoder:
 
     def __init__(self, call: Call) -> None:
         form = call.format
+        if form.media_type == PROTOBUF:
+            form = negotiate(call.request, served=(JSON, YAML))
         if form.media_type != JSON:
             raise status.not_acceptable(f"{JSON};stream=watch, {PROTOBUF};stream=watch")
         self._resource = call.kind

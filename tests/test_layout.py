@@ -1,0 +1,140 @@
+"""A module's tests are found by its name: ``a/b.py`` is tested in ``tests/a/test_b.py`` or in
+``tests/a/test_b_*.py``; where not, here is where, and why."""
+
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+PACKAGE: Final = ROOT / "proxy/kubelatch"
+TESTS: Final = ROOT / "tests"
+
+# Packages that are tested as a whole, from the outside.
+WHOLE: Final = {
+    "demo": "real kubectl and plain HTTPS clients are what it is for",
+}
+# Modules that are tested by what they are for: by the reason, each with its tests.
+ELSEWHERE: Final = {
+    "what a client sees of it is tested, with sockets on both sides": {
+        "app": "process/test_start.py",
+        "context/assembly": "context/test_reload.py",
+        "http1/fields": "relay/test_headers.py",
+        "http1/gunzip": "relay/test_compression.py",
+        "http1/headers": "relay/test_headers.py",
+        "http1/links": "relay/test_redirects.py",
+        "http1/request_line": "relay/test_raw_targets.py",
+        "http1/status": "relay/test_upstream_errors.py",
+        "http1/watch": "process/test_drain.py",
+        "http1/writer": "relay/test_headers.py",
+        "relay/attempt": "relay/test_retries.py",
+        "relay/callbacks": "relay/test_exchange.py",
+        "relay/deadline": "process/test_timeouts.py",
+        "relay/framer": "relay/test_streaming.py",
+        "relay/goodbye": "relay/test_client.py",
+        "relay/handler": "relay/test_exchange.py",
+        "relay/local": "relay/test_client.py",
+        "relay/registry": "relay/test_exchange.py",
+        "relay/request": "relay/test_streaming.py",
+        "relay/request_reader": "relay/test_client.py",
+        "relay/response": "relay/test_streaming.py",
+        "relay/server": "relay/test_limits.py",
+        "relay/states": "relay/test_client.py",
+        "relay/upload": "relay/test_streaming.py",
+        "relay/upstream_exchange": "relay/test_exchange.py",
+        "static_files/files": "static_files/test_serving.py",
+        "static_files/tree": "static_files/test_links.py",
+        "upstream/fetch": "cli/test_check.py",
+        "upstream/http1": "upstream/test_transport.py",
+        "upstream/request": "relay/test_headers.py",
+        "upstream/tcp": "upstream/test_dial.py",
+        "upstream/tls_contexts": "upstream/test_go_verification.py",
+        "upstream/unread": "faults/test_unread_bytes.py",
+    },
+    "the log, as it is written, is what is tested": {
+        "observe/access_log/request_view": "observe/access_log/test_log.py",
+        "observe/observer": "observe/access_log/test_log.py",
+        "observe/suggestions": "observe/test_console.py",
+        "relay/record": "observe/access_log/test_log.py",
+    },
+    "the gate is asked, which decides with it": {
+        "gate/decision": "gate/test_head.py",
+        "gate/gate": "gate/test_head.py",
+        "gate/hosts": "gate/test_patterns.py",
+        "gate/settings": "gate/test_patterns.py",
+    },
+    "the real kubectl is the oracle, and is asked about the whole": {
+        "credentials/tls/context": "credentials/tls/test_handshakes.py",
+        "credentials/tls/explain": "credentials/tls/test_handshakes.py",
+        "credentials/tls/go_context": "upstream/test_go_verification.py",
+        "credentials/tls/names": "credentials/tls/test_against_kubectl.py",
+        "credentials/tls/path": "credentials/tls/test_against_kubectl.py",
+        "credentials/tls/peer": "credentials/tls/test_against_kubectl.py",
+        "kubeconfig/changes": "context/test_reload.py",
+        "kubeconfig/entries": "kubeconfig/test_against_kubectl.py",
+        "kubeconfig/in_cluster": "kubeconfig/test_load.py",
+        "kubeconfig/kuberc": "kubeconfig/test_load.py",
+        "kubeconfig/server": "kubeconfig/test_against_kubectl.py",
+        "kubeconfig/usable": "kubeconfig/test_against_kubectl.py",
+        "kubeconfig/validate": "kubeconfig/test_against_kubectl.py",
+        "config/commands": "config/test_goflags.py",
+        "config/flag_values": "config/test_goflags.py",
+    },
+    "a part of a larger one, which is tested with a real plugin or issuer": {
+        "credentials/exec_credential": "credentials/test_exec_plugin.py",
+        "credentials/exec_policy": "credentials/test_exec_plugin.py",
+        "credentials/exec_process": "credentials/test_exec_plugin.py",
+        "credentials/oidc_file": "credentials/test_oidc.py",
+        "credentials/oidc_http": "credentials/test_oidc.py",
+        "credentials/source": "credentials/test_expiry.py",
+        "credentials/tokens": "credentials/test_static.py",
+    },
+    "the process is watched that does it": {
+        "cli/manual": "package/test_install.py",
+        "cli/serve": "process/test_signals.py",
+        "system/acceptor": "process/test_listeners.py",
+        "system/event_loop": "process/test_start.py",
+        "system/listeners": "process/test_listeners.py",
+        "system/process": "process/test_core_dumps.py",
+        "system/systemd": "package/test_systemd.py",
+        "system/threads": "context/test_hanging_files.py",
+        "system/zombies": "process/test_signals.py",
+    },
+    "it holds values, and those who use it are tested": {
+        "_version": "package/test_install.py",
+        "config/options": "embedding/test_embedding.py",
+        "config/overrides": "config/test_settings.py",
+        "credentials/values": "credentials/test_static.py",
+        "errors": "test_redact.py",
+        "kubeconfig/values": "kubeconfig/test_load.py",
+        "secret": "credentials/test_static.py",
+    },
+    "it is for the tests of others, and ours use it": {
+        "pytest_plugin": "embedding/test_embedding.py",
+        "testing": "embedding/test_embedding.py",
+        "upstream/fake": "upstream/test_transport.py",
+    },
+}
+
+
+def named(module: Path) -> list[Path]:
+    """The test files that bear the name of a module."""
+    directory = TESTS / module.parent
+    if module.parent == Path():
+        directory = next(filter(Path.is_dir, [TESTS / module]), TESTS)
+    patterns = (f"test_{module.name}.py", f"test_{module.name}_*.py")
+    return [path for pattern in patterns for path in directory.glob(pattern)]
+
+
+def modules() -> list[Path]:
+    """The modules, without those that only say what a package is, or start it."""
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    return [path for path in paths if not path.name.startswith("__") and path.parts[0] not in WHOLE]
+
+
+def test_every_module_has_tests_of_its_name_or_says_where() -> None:
+    elsewhere = {name for reason in ELSEWHERE.values() for name in reason}
+    assert {str(module) for module in modules() if not named(module)} == elsewhere
+
+
+def test_the_tests_that_are_elsewhere_are_there() -> None:
+    where = {path for reason in ELSEWHERE.values() for path in reason.values()}
+    assert [path for path in sorted(where) if not (TESTS / path).exists()] == []

@@ -160,7 +160,7 @@ class TestAnswers:
 
 class TestMessages:
     @pytest.mark.parametrize("line", ["open this page\\n", "Password: "], ids=["line", "prompt"])
-    def test_they_are_shown_as_they_come(
+    def test_lines_are_shown_at_once(
         self, run: Run, plugin: Plugin, caplog: pytest.LogCaptureFixture, line: str
     ) -> None:
         plugin.answers('{"token": "t"}', before=f'printf "{line}" >&2; read _ < "$0.fifo"')
@@ -313,7 +313,7 @@ class TestProcesses:
         os.close(os.open(go, os.O_WRONLY | os.O_NONBLOCK))
         assert lives.read_text() == "yes\n"
 
-    def test_a_long_answer_is_read_to_its_end_though_a_browser_holds_the_pipe(
+    def test_a_long_output_is_read_to_its_end_though_a_browser_holds_the_pipe(
         self, run: Run, plugin: Plugin, tmp_path: Path
     ) -> None:
         status = {"token": "t" * 500_000}
@@ -335,7 +335,7 @@ class TestProcesses:
             os.kill(int((tmp_path / "browser").read_text()), signal.SIGKILL)
         assert token(credential) == f"Bearer {status['token']}"
 
-    def test_one_that_stays_as_an_agent_has_said_what_it_has_to_say(
+    def test_a_plugin_that_keeps_running_as_an_agent_has_completed(
         self, run: Run, plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("kubelatch.credentials.exec_process.GRACE", 0.1)
@@ -363,7 +363,7 @@ class TestProcesses:
         with pytest.raises(CredentialError, match="exit code 7"):
             run(source(plugin).get())
 
-    def test_where_the_system_does_not_say_that_a_process_has_ended(
+    def test_without_pidfd_the_exit_is_polled(
         self, run: Run, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def none(_: int) -> int:
@@ -391,7 +391,7 @@ class TestProcesses:
             for pid in (tmp_path / "left").read_text().split():
                 os.kill(int(pid), signal.SIGKILL)
 
-    def test_a_daemon_that_closed_its_output_does_not_delay_the_answer(
+    def test_a_daemon_that_closed_its_output_does_not_delay_the_credential(
         self, run: Run, plugin: Plugin, tmp_path: Path
     ) -> None:
         plugin.answers(
@@ -462,7 +462,7 @@ class TestProcesses:
         sid, pid = (int(Path(f"{plugin.path}.{name}").read_text()) for name in ("sid", "pid"))
         assert sid == pid
 
-    def test_a_plugin_is_told_of_the_kubeconfig_in_use(
+    def test_a_plugin_gets_the_kubeconfig_in_use(
         self, run: Run, plugin: Plugin, tmp_path: Path
     ) -> None:
         plugin.answers('{"token": "t"}', before='echo "$KUBECONFIG" > "$0.kubeconfig"')
@@ -472,7 +472,7 @@ class TestProcesses:
 
 
 class TestTerminal:
-    def test_a_plugin_may_ask_where_there_is_one(self, run: Run, plugin: Plugin) -> None:
+    def test_a_plugin_may_prompt_at_a_terminal(self, run: Run, plugin: Plugin) -> None:
         plugin.answers(
             '{"token": "t"}',
             before=f'{SESSION} > "$0.sid"; echo "$KUBERNETES_EXEC_INFO" > "$0.info"',

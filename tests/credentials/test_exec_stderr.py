@@ -55,7 +55,7 @@ def test_lines(text: bytes, lines: list[str]) -> None:
     assert shown(*(text[i : i + 7] for i in range(0, len(text), 7))) == lines
 
 
-def test_a_plugin_that_says_too_much() -> None:
+def test_a_plugin_with_too_much_output() -> None:
     lines = shown(b"".join(b"line %d\n" % number for number in range(2000)))
     assert lines[-2:] == ["line 499", "(1500 lines more)"]
     assert len(lines) == 501

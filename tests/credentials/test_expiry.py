@@ -45,7 +45,7 @@ def test_an_expiry_is_reported_in_time(status: SourceStatus, warnings: int) -> N
     assert len(expiry_warnings(status, now=NOW)) == warnings
 
 
-def test_the_warning_says_when() -> None:
+def test_the_warning_has_the_date() -> None:
     info = CertificateInfo(not_before=0, not_after=NOW - DAY)
     status = SourceStatus(kind="client-certificate", certificate=info)
     assert expiry_warnings(status, now=NOW) == (

@@ -124,7 +124,7 @@ def kubeconfig(tmp_path: Path, issuer: Issuer, authority: Authority) -> Kubeconf
     return Kubeconfig(tmp_path / "config", issuer, authority.pem)
 
 
-async def test_a_valid_token_asks_nobody(kubeconfig: Kubeconfig, clock: Clock) -> None:
+async def test_a_valid_token_causes_no_request(kubeconfig: Kubeconfig, clock: Clock) -> None:
     kubeconfig.write(**{"id-token": jwt(clock.now + 60)})
     credential = kubeconfig.source(clock).cached()
     assert credential is not None
@@ -196,7 +196,7 @@ async def test_the_rotated_token_is_used_next_and_a_401_causes_one_refresh(
     assert [form["refresh_token"] for form, _ in kubeconfig.issuer.asked] == ["r1", "r2"]
 
 
-async def test_a_lock_that_nobody_removed_costs_a_warning_only(
+async def test_a_stale_lock_causes_a_warning_only(
     kubeconfig: Kubeconfig, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     kubeconfig.write(**{"refresh-token": "r1"})
@@ -231,11 +231,11 @@ async def test_a_link_is_written_through(
 @pytest.mark.parametrize(
     ("status", "answer", "message"),
     [
-        (400, {"error": "invalid_grant"}, "the issuer answered 400 invalid_grant"),
-        (400, {"error": "hunter2 hunter2"}, "the issuer answered 400"),
-        (400, {"error": "hunter2"}, "the issuer answered 400"),
-        (400, {"error": "hunter"}, "the issuer answered 400"),
-        (500, {}, "the issuer answered 500"),
+        (400, {"error": "invalid_grant"}, "the issuer responded 400 invalid_grant"),
+        (400, {"error": "hunter2 hunter2"}, "the issuer responded 400"),
+        (400, {"error": "hunter2"}, "the issuer responded 400"),
+        (400, {"error": "hunter"}, "the issuer responded 400"),
+        (500, {}, "the issuer responded 500"),
         (200, {"access_token": "hunter2"}, "did not contain an id_token"),
         (200, {"id_token": "hunter2"}, "ID Token is not a valid JWT"),
     ],
@@ -315,10 +315,10 @@ async def test_an_issuer_whose_discovery_has_moved(kubeconfig: Kubeconfig, clock
     assert len(kubeconfig.issuer.asked) == 1
 
 
-async def test_an_issuer_that_sends_us_in_circles(kubeconfig: Kubeconfig, clock: Clock) -> None:
+async def test_an_issuer_that_redirects_in_a_loop(kubeconfig: Kubeconfig, clock: Clock) -> None:
     kubeconfig.write(**{"refresh-token": "r1"})
     kubeconfig.issuer.moved_to = "/.well-known/openid-configuration"
-    with pytest.raises(CredentialError, match="answered 302 and names no token_endpoint"):
+    with pytest.raises(CredentialError, match="responded 302 and names no token_endpoint"):
         await kubeconfig.source(clock).get()
 
 

@@ -206,7 +206,7 @@ class TestRejected:
         assert {str(c and c.authorization and c.authorization.reveal()) for c in fresh} == {"t2"}
         assert fetch.runs == 2
 
-    async def test_one_who_is_late_gets_the_new_one(
+    async def test_a_late_rejection_gets_the_renewed_credential(
         self, source: RefreshingSource, fetch: Fetcher
     ) -> None:
         rejected = await source.get()
@@ -214,7 +214,7 @@ class TestRejected:
         assert await source.invalidate(rejected) is fresh
         assert fetch.runs == 2
 
-    async def test_the_same_again_is_no_answer_and_asked_for_once(
+    async def test_the_same_credential_again_is_none_and_fetched_once(
         self, source: RefreshingSource, fetch: Fetcher
     ) -> None:
         fetch.token = "cached"
@@ -246,7 +246,9 @@ class TestRejected:
             assert fetch.runs == expected
             clock.now += 3600
 
-    async def test_a_failure_is_no_answer(self, source: RefreshingSource, fetch: Fetcher) -> None:
+    async def test_a_failed_renewal_returns_none(
+        self, source: RefreshingSource, fetch: Fetcher
+    ) -> None:
         rejected = await source.get()
         fetch.error = CredentialError("no")
         assert await source.invalidate(rejected) is None
@@ -267,7 +269,7 @@ class TestRejected:
         assert fetch.runs == 2
 
 
-async def test_one_that_comes_expired_serves_without_a_run_for_each_request(
+async def test_an_expired_credential_does_not_cause_a_run_per_request(
     source: RefreshingSource, fetch: Fetcher, clock: Clock
 ) -> None:
     fetch.lifetime = -10
@@ -279,7 +281,7 @@ async def test_one_that_comes_expired_serves_without_a_run_for_each_request(
     assert fetch.runs == 2
 
 
-async def test_closing_ends_the_attempt_and_answers_the_waiters(
+async def test_closing_cancels_the_attempt_and_fails_the_waiters(
     source: RefreshingSource, fetch: Fetcher
 ) -> None:
     fetch.gate.clear()

@@ -30,7 +30,7 @@ def revealed(credential: Credential | None) -> str:
     return credential.authorization.reveal() if credential.authorization else ""
 
 
-def test_peek_gives_the_same_object_every_time(authority: Authority) -> None:
+def test_cached_returns_the_same_object_every_time(authority: Authority) -> None:
     alice = authority.client("alice")
     data = {
         "client-certificate-data": encoded(alice.certificate),
@@ -138,7 +138,7 @@ class TestTokenFile:
 
         assert revealed(source.cached()) == "Bearer v2"
 
-    def test_its_expiry_is_told_where_the_token_tells_it(self, path: Path) -> None:
+    def test_the_expiry_of_a_jwt_is_described(self, path: Path) -> None:
         claims = base64.urlsafe_b64encode(b'{"exp": 1700000000}').decode().rstrip("=")
         path.write_text(f"e30.{claims}.sig")
         source = source_for(config_for({"tokenFile": str(path)}))

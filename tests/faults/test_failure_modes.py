@@ -16,7 +16,7 @@ DOCUMENT: Final = ROOT / "docs" / "failure-modes.md"
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.fault) for case in CASES])
-async def test_a_fault_comes_to_what_the_document_says(
+async def test_a_fault_has_the_documented_outcome(
     case: Case, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.outcome.check(await play(case, Stage(tmp_path, authority, monkeypatch)))

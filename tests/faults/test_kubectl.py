@@ -64,7 +64,7 @@ async def test_a_plugin_that_fails(tmp_path: Path, authority: Authority, command
     assert "log in first" not in said
 
 
-async def test_an_api_server_that_says_nothing(tmp_path: Path, authority: Authority) -> None:
+async def test_an_api_server_that_does_not_respond(tmp_path: Path, authority: Authority) -> None:
     async with ScriptedUpstream(silent, authority) as upstream:
         config: dict[str, Any] = kubeconfig(upstream.url, authority, user={"token": "t"})
         async with proxy_in_loop(tmp_path, config, "--response-timeout=100ms") as app:

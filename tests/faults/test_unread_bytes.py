@@ -1,4 +1,4 @@
-"""A server that refuses what it is sent says why, and a reset follows its words at once."""
+"""A server that refuses an upload responds, and sends a reset right after its response."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ OFTEN = 25
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-async def test_an_early_answer_is_never_lost_to_the_reset_behind_it(
+async def test_an_early_response_is_not_lost_to_the_reset_after_it(
     tls: bool, authority: Authority
 ) -> None:
     async with relaying(answers_in_the_upload, authority if tls else None) as relay:

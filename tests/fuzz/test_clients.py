@@ -94,7 +94,7 @@ async def check_answers(received: bytes) -> None:
             assert reader.at_eof(), answer
 
 
-async def test_any_cuts_of_requests_bring_the_same_answers() -> None:
+async def test_any_split_of_requests_gives_the_same_responses() -> None:
     async with relaying(tell) as relay:
 
         async def one(example: tuple[list[Sent], list[int]]) -> None:
@@ -109,7 +109,7 @@ async def test_any_cuts_of_requests_bring_the_same_answers() -> None:
         await for_each(st.tuples(requests, cuts), one)
 
 
-async def test_damaged_requests_reach_nobody_or_are_sound() -> None:
+async def test_damaged_requests_are_refused_or_sound() -> None:
     streams = requests.map(lambda sent: b"".join(request.stream for request in sent))
     async with relaying(tell) as relay:
 

@@ -94,7 +94,7 @@ async def answer(relay: Relay) -> Answer | None:
         return got
 
 
-async def test_any_cuts_of_an_answer_bring_the_same() -> None:
+async def test_any_split_of_a_response_gives_the_same() -> None:
     upstream = Upstream()
     async with relaying(upstream.script) as relay:
 
@@ -109,7 +109,7 @@ async def test_any_cuts_of_an_answer_bring_the_same() -> None:
         await for_each(st.tuples(answers, cuts), one)
 
 
-async def test_damaged_answers_are_whole_and_equal_or_visibly_cut() -> None:
+async def test_damaged_responses_are_complete_and_equal_or_visibly_cut() -> None:
     upstream = Upstream()
     async with relaying(upstream.script) as relay:
 

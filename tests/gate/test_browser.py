@@ -141,7 +141,7 @@ def test_our_own_page_may_though_origin_and_host_differ(
     assert not allowed(decision).response_headers
 
 
-def test_a_rebound_name_is_judged_before_what_the_browser_says() -> None:
+def test_a_rebound_name_is_refused_before_the_origin_is_checked() -> None:
     refused(decide("POST", "/api", ("Origin", "null"), SAME, host="evil.example"), "accept-hosts")
 
 
@@ -337,7 +337,7 @@ def test_accept_origins_match_whole_origins(
     assert isinstance(decision, Allowed) == accepted
 
 
-def test_a_preflight_of_an_accepted_origin_is_answered_here() -> None:
+def test_a_preflight_of_an_accepted_origin_gets_a_local_response() -> None:
     headers = answered(
         decide(
             "OPTIONS",
@@ -357,7 +357,7 @@ def test_a_preflight_of_an_accepted_origin_is_answered_here() -> None:
     assert "Access-Control-Allow-Credentials" not in headers
 
 
-def test_a_preflight_cannot_smuggle_into_the_answer() -> None:
+def test_a_preflight_cannot_inject_into_the_response() -> None:
     headers = answered(
         decide(
             "OPTIONS",

@@ -71,7 +71,7 @@ def test_what_is_the_connections_own_goes_on(value: str) -> None:
     allowed(decide("GET", "/api", ("Connection", value)))
 
 
-def test_who_may_ask_comes_before() -> None:
+def test_the_client_is_checked_before_the_request() -> None:
     named = ("Connection", "origin")
     refused(decide("GET", "/api", named, ("Origin", "http://evil.example")), "origin")
     refused(decide("GET", "/api", named, host="evil.example"), "accept-hosts")

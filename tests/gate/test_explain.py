@@ -64,7 +64,7 @@ def test_answers(verb: str, what: str, options: dict[str, str], allowed: bool) -
     assert str(explanation).startswith("yes" if allowed else "no")
 
 
-def test_an_answer_names_file_document_and_rule() -> None:
+def test_an_explanation_names_file_document_and_rule() -> None:
     text = str(explain(RULES, "get", "pods/web-0", subresource="exec"))
     assert text.splitlines() == [
         "no",
@@ -77,6 +77,6 @@ def test_an_answer_names_file_document_and_rule() -> None:
 
 
 @pytest.mark.parametrize(("verb", "what"), [("get", ""), ("", "pods"), ("get", "pods/a/log")])
-def test_what_cannot_be_asked(verb: str, what: str) -> None:
+def test_invalid_questions_are_refused(verb: str, what: str) -> None:
     with pytest.raises(UsageError, match="--can-i"):
         explain(RULES, verb, what)

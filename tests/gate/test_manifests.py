@@ -129,7 +129,7 @@ def test_a_role_without_rules_allows_nothing_and_is_valid() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
+def test_errors_name_file_document_and_field(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_rules(text, "rules.yaml")
     assert caught.value.message.startswith("rules.yaml:")

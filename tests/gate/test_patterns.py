@@ -153,7 +153,7 @@ def test_other_names_are_not(host: str, rule: str, status: int) -> None:
     refused(decide("GET", "/api", host=host, unix_socket=True), rule, status)
 
 
-def test_http_1_0_without_a_host_is_nobodys() -> None:
+def test_http_1_0_without_a_host_is_refused() -> None:
     refused(decide("GET", "/api", host=None, version=(1, 0)), "accept-hosts")
 
 
@@ -291,7 +291,7 @@ def test_patterns_without_an_engine_match_as_re2_does(
     assert expected or not patterns.matches_all
 
 
-def test_the_defaults_need_no_engine_and_other_patterns_say_so(
+def test_the_defaults_need_no_re2_and_other_patterns_report_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As on a Python for which google-re2 has no wheel."""

@@ -120,7 +120,7 @@ def test_what_may_touch_is_refused(
         "/api/v1/namespaces/x/secrets/s/status",
     ],
 )
-def test_secrets_are_not_readable_unless_asked_for(target: str) -> None:
+def test_secrets_are_not_readable_by_default(target: str) -> None:
     refusal = refused(decide("GET", target, read_only="on"), "read-only")
     assert "--read-only=with-secrets" in refusal.hint
     allowed(decide("GET", target, read_only="with-secrets"))

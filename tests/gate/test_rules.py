@@ -177,7 +177,7 @@ def test_a_connection_into_a_pod_needs_create_by_get_and_by_post(subresource: st
         ("GET", "/api/v1/namespaces/x/services/p/exec", ""),
     ],
 )
-def test_create_is_asked_for_only_where_the_api_server_would_connect(
+def test_create_is_required_only_where_the_api_server_would_connect(
     method: str, target: str, needed: str
 ) -> None:
     verbs = "get update delete watch list"
@@ -282,7 +282,7 @@ def test_kubectls_discovery_is_refused_with_the_rule_that_lets_it_in(path: str) 
     allowed(ask(rules(cluster_role(discovery)), "GET", path))
 
 
-def test_what_is_no_discovery_is_not_said_to_be() -> None:
+def test_other_paths_get_no_hint_about_discovery() -> None:
     for target in ("/metrics", "/apix", "/"):
         assert (
             "kubectl" not in refused(ask(rules(cluster_role()), "GET", target), "allow-rules").hint

@@ -225,5 +225,5 @@ SOCKETS = [
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("case", [*HOSTS, *ORIGINS, *SITES, *SOCKETS])
-async def test_strangers_stay_out(fence: Fence, case: Case) -> None:
+async def test_unauthenticated_clients_are_refused(fence: Fence, case: Case) -> None:
     await attack(fence, case)

@@ -36,7 +36,7 @@ async def test_the_server_sees_the_same(case: Case, world: World, words: dict[st
 @pytest.mark.parametrize(
     ("case", "said"), [pytest.param(*pair, id=name) for name, pair in REFUSED.items()]
 )
-async def test_both_refuse_in_like_words(
+async def test_both_refuse_with_similar_messages(
     case: Case, said: str, world: World, words: dict[str, str]
 ) -> None:
     theirs, ours = await ask_both(case, world, words)

@@ -1,4 +1,4 @@
-"""What was chosen once stays chosen, and only its own entries are loaded again."""
+"""A later load chooses the same context, and loads only its entries again."""
 
 from typing import Any
 

@@ -109,7 +109,7 @@ def test_anything_else_is_no_base64(text: str) -> None:
         ("- a\nb: c", "yaml: line 2: did not find expected '-' indicator"),
     ],
 )
-def test_what_was_expected_is_said_as_libyaml_says_it(text: str, problem: str) -> None:
+def test_the_message_has_what_libyaml_expected(text: str, problem: str) -> None:
     with pytest.raises(DecodeError) as caught:
         decode(text.encode())
     assert str(caught.value) == problem

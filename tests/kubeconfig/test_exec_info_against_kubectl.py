@@ -65,7 +65,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
-async def test_the_plugin_is_told_the_same(case: Case, world: World, words: dict[str, str]) -> None:
+async def test_the_plugin_gets_the_same_exec_info(
+    case: Case, world: World, words: dict[str, str]
+) -> None:
     told: list[Any] = []
 
     def keep() -> None:
@@ -78,7 +80,7 @@ async def test_the_plugin_is_told_the_same(case: Case, world: World, words: dict
     assert ours == theirs
 
 
-async def test_the_plugin_inherits_the_environment_but_not_the_service_managers_words(
+async def test_the_plugin_inherits_the_environment_without_the_service_managers_variables(
     world: World, words: dict[str, str]
 ) -> None:
     told: list[dict[str, str]] = []

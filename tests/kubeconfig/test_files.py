@@ -67,7 +67,7 @@ def test_a_pipe_of_a_shell_is_read_by_its_number() -> None:
     os.close(reader)
 
 
-def test_a_pipe_that_nobody_writes_into_is_an_error_in_time(pipe: Path) -> None:
+def test_a_pipe_without_a_writer_is_an_error_in_time(pipe: Path) -> None:
     with pytest.raises(OSError, match="nothing came out of this pipe"):
         DiskFiles(pipe_seconds=0.05).read(str(pipe))
 
@@ -146,7 +146,7 @@ def test_a_file_that_can_be_read_again_has_changed(tmp_path: Path) -> None:
     assert disk.signature(str(path)) != seen
 
 
-def test_a_file_that_comes_or_goes_has_changed(tmp_path: Path) -> None:
+def test_a_file_that_appears_or_disappears_has_changed(tmp_path: Path) -> None:
     files = TrackedFiles(DiskFiles())
     path = tmp_path / "file"
     with pytest.raises(FileNotFoundError):

@@ -98,7 +98,7 @@ class TestInAPod:
         files = MemoryFiles({**MOUNTED, "/h/.kube/config": text})
         assert load(Overrides(), environ=POD, files=files).source == "in-cluster"
 
-    def test_it_can_be_asked_for_over_a_kubeconfig(self) -> None:
+    def test_in_cluster_overrides_a_kubeconfig(self) -> None:
         files = MemoryFiles({**MOUNTED, "/h/.kube/config": KUBECONFIG})
         config = load(Overrides(in_cluster=True), environ=POD, files=files)
         assert config.source == "in-cluster"
@@ -306,7 +306,7 @@ def test_impersonation_cannot_break_out_of_its_header(char: str) -> None:
             load_mapping(mapping(), overrides)
 
 
-def test_several_problems_are_told_of_together_with_their_file() -> None:
+def test_several_problems_are_reported_together_with_their_file() -> None:
     text = KUBECONFIG.replace("token: abc", "token: abc, username: me, as-uid: x")
     with pytest.raises(ConfigError) as caught:
         load(Overrides(kubeconfig="/k"), environ={}, files=MemoryFiles({"/k": text}))
@@ -338,7 +338,7 @@ class TestPluginPolicy:
         environ = {"HOME": "/h", **(environ or {})}
         return load_mapping(mapping(PLUGIN), overrides, environ=environ, files=files).exec_rules
 
-    def test_nobody_says_anything(self) -> None:
+    def test_without_rules_every_plugin_may_run(self) -> None:
         assert self.rules(None) == ()
         assert self.rules(PREFERENCE) == ()
         assert self.rules(PREFERENCE + "credentialPluginPolicy: AllowAll") == ()
@@ -396,7 +396,7 @@ class TestPluginPolicy:
         assert message in caught.value.message
 
     @pytest.mark.parametrize("text", ["}{", "", "kind: Preference", "[1]"])
-    def test_a_kuberc_that_says_nothing_intelligible_is_an_error(self, text: str) -> None:
+    def test_an_invalid_kuberc_is_an_error(self, text: str) -> None:
         with pytest.raises(ConfigError, match=r"/h/\.kube/kuberc"):
             self.rules(text)
 

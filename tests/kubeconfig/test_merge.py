@@ -67,7 +67,7 @@ def test_merging_is_associative(configs: list[Any]) -> None:
 
 
 @given(KUBECONFIGS, st.lists(KUBECONFIGS, max_size=3))
-def test_a_later_file_never_changes_what_the_first_one_says(config: Any, later: list[Any]) -> None:
+def test_a_later_file_never_overrides_the_first(config: Any, later: list[Any]) -> None:
     alone, merged = load_all([config]), load_all([config, *later])
 
     assert tokens(alone).items() <= tokens(merged).items()
@@ -95,7 +95,7 @@ def test_an_empty_variable_means_the_home_file() -> None:
     assert file_list({"KUBECONFIG": "", "HOME": "/h"}) == ("/h/.kube/config",)
 
 
-def test_all_broken_files_are_told_of_together() -> None:
+def test_all_broken_files_are_reported_together() -> None:
     import pytest
 
     from kubelatch.errors import ConfigError

@@ -152,7 +152,7 @@ async def test_giving_up_at_any_moment_leaves_no_connection(authority: Authority
     assert complaints == []
 
 
-async def test_a_connection_that_is_lost_before_its_use_says_why(authority: Authority) -> None:
+async def test_a_connection_lost_before_its_use_reports_the_reason(authority: Authority) -> None:
     """With TLS 1.3 a server refuses our certificate after the handshake has looked well."""
     told: list[UpstreamError] = []
 
@@ -178,7 +178,7 @@ async def test_a_connection_that_is_lost_before_its_use_says_why(authority: Auth
     server.close()
 
 
-async def test_handshakes_take_turns_in_the_order_in_which_they_were_asked_for(
+async def test_handshakes_get_slots_in_the_order_of_their_requests(
     authority: Authority,
 ) -> None:
     async with ScriptedUpstream(silent) as upstream:

@@ -31,7 +31,7 @@ async def waiting(generation: Generation, tokens: Watched) -> list[asyncio.Task[
     return tasks  # type: ignore[return-value]
 
 
-async def test_a_retired_generation_still_gives_credentials_to_who_waits_for_one() -> None:
+async def test_a_retired_generation_still_returns_credentials_to_waiters() -> None:
     tokens = Watched("first", "second")
     async with ScriptedUpstream(answering(ok())) as upstream:
         generation = generation_for(upstream, None, tokens)
@@ -46,7 +46,7 @@ async def test_a_retired_generation_still_gives_credentials_to_who_waits_for_one
 
 
 @pytest.mark.parametrize("last", [0, 1])
-async def test_a_retired_generation_waits_for_the_last_of_those_who_wait(last: int) -> None:
+async def test_a_retired_generation_waits_for_its_last_waiter(last: int) -> None:
     tokens = Watched("first", "second")
     async with ScriptedUpstream(answering(ok())) as upstream:
         generation = generation_for(upstream, None, tokens)
@@ -63,7 +63,7 @@ async def test_a_retired_generation_waits_for_the_last_of_those_who_wait(last: i
         assert tokens.closed
 
 
-async def test_a_closed_generation_waits_for_nobody() -> None:
+async def test_a_closed_generation_does_not_wait() -> None:
     tokens = Watched("first", "second")
     async with ScriptedUpstream(answering(ok())) as upstream:
         generation = generation_for(upstream, None, tokens)

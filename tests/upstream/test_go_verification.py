@@ -219,7 +219,7 @@ async def test_a_server_passes_only_if_the_callback_has_run(
 
 
 @VERSIONS
-async def test_the_client_certificate_is_shown_and_names_are_asked_for(
+async def test_the_client_certificate_and_sni_are_sent(
     version: ssl.TLSVersion, strange: StrangeAuthority
 ) -> None:
     asked: list[str | None] = []
@@ -260,7 +260,7 @@ async def test_many_at_once_prepare_it_once(
     assert len(made) == 1
 
 
-async def test_a_server_that_becomes_good_for_openssl_is_asked_by_it_again(
+async def test_a_server_that_openssl_accepts_again_is_verified_by_it(
     strange: StrangeAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(strange) as upstream:
@@ -313,7 +313,7 @@ async def test_another_name_is_no_reason_to_look_elsewhere(
 
 
 @pytest.mark.parametrize("name", [".localhost", "a..b", "x" * 64 + ".test"])
-async def test_a_name_that_is_none_is_told(name: str, strange: StrangeAuthority) -> None:
+async def test_an_invalid_server_name_is_an_error(name: str, strange: StrangeAuthority) -> None:
     async with serving(strange) as upstream:
         with pytest.raises(UpstreamError) as caught:
             await dialer(upstream.port, trusting(strange), name=name).dial()
@@ -377,9 +377,7 @@ async def test_check_reaches_such_a_server(strange: StrangeAuthority, tmp_path: 
     assert json.loads(out)["answers"]["version"] == "v1"
 
 
-async def test_nobody_pays_for_it_who_does_not_need_it(
-    authority: Authority, tmp_path: Path
-) -> None:
+async def test_pyopenssl_is_imported_only_if_needed(authority: Authority, tmp_path: Path) -> None:
     async with serving(authority) as upstream:
         config = kubeconfig(upstream.url, authority, identity=authority.client())
         path = write(tmp_path / "config", config)

@@ -68,7 +68,7 @@ async def test_large_pieces_arrive_whole_both_ways(
 
 
 @pytest.mark.parametrize("kept", [0, 1, 65_536, 65_537, 100_000])
-async def test_what_comes_behind_the_end_is_nobodys(
+async def test_bytes_after_the_end_are_discarded(
     kept: int, authority: Authority, engine: str
 ) -> None:
     data = random.Random(kept).randbytes(kept)
@@ -348,7 +348,9 @@ async def test_a_handshake_that_fails_raises_once_and_leaves_nothing(
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
-async def test_a_key_update_is_answered(tmp_path: Path, authority: Authority, engine: str) -> None:
+async def test_a_key_update_gets_a_response(
+    tmp_path: Path, authority: Authority, engine: str
+) -> None:
     leaf = authority.server()
     pem = tmp_path / "server.pem"
     pem.write_text(leaf.key + leaf.certificate)

@@ -315,7 +315,7 @@ async def test_head_and_body_arrive(bench: Bench, streamed: bool) -> None:
     again.release()
 
 
-async def test_a_paused_stream_stops_its_sender_and_nobody_else(bench: Bench) -> None:
+async def test_a_paused_stream_stops_only_its_sender(bench: Bench) -> None:
     stream, taker = await bench.transport.open(), Taker()
     stream.start(a_request(), b"", taker, b"")
     sent = 0

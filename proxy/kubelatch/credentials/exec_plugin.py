@@ -108,18 +108,18 @@ class ExecPlugin:
         return self.has_terminal
 
     def _environment(self, *, interactive: bool) -> dict[str, str]:
-        ours = child_environment(self.environ)
+        inherited = child_environment(self.environ)
         if self.config.explicit_kubeconfig:
             # For plugins that read the kubeconfig themselves.
-            ours["KUBECONFIG"] = str(Path(self.config.explicit_kubeconfig).absolute())
-        theirs = {name: value.reveal() for name, value in self.plugin.env}
+            inherited["KUBECONFIG"] = str(Path(self.config.explicit_kubeconfig).absolute())
+        configured = {name: value.reveal() for name, value in self.plugin.env}
         info = exec_info(
             self.config,
             api_version=self.plugin.api_version,
             ca=self.config.tls.ca_data,
             interactive=interactive,
         )
-        return {**ours, **theirs, "KUBERNETES_EXEC_INFO": info}
+        return {**inherited, **configured, "KUBERNETES_EXEC_INFO": info}
 
     def _not_found(self) -> CredentialError:
         _log.warning(

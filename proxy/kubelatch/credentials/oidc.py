@@ -129,7 +129,7 @@ class OidcProvider:
         status, document = await self._http.get(f"{issuer}/.well-known/openid-configuration")
         endpoint = document.get("token_endpoint") if isinstance(document, dict) else None
         if status != 200 or not (isinstance(endpoint, str) and endpoint):
-            raise _failed(f"the issuer {issuer} answered {status} and names no token_endpoint")
+            raise _failed(f"the issuer {issuer} responded {status} and names no token_endpoint")
         return endpoint
 
     async def _redeem(self, endpoint: str) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class OidcProvider:
             return document
         problem = document.get("error") if isinstance(document, dict) else None
         raise _failed(
-            f"failed to refresh token: the issuer answered {status}"
+            f"failed to refresh token: the issuer responded {status}"
             + (f" {problem}" if isinstance(problem, str) and _CODE.fullmatch(problem) else ""),
             hint="The refresh token may have expired or been used: log in again.",
         )

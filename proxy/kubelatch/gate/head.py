@@ -43,7 +43,7 @@ _EXACT: Final = frozenset(
 
 
 def sort_fields(fields: Fields) -> Found | Refusal:
-    """Sort out the fields that any rule asks for, by kind; a kind that is absent has no key.
+    """Select the fields that any rule needs, by kind; a kind that is absent has no key.
 
     The kind is the name in lower case, ``impersonate`` for ``Impersonate-*``,
     ``disguised-impersonate`` where underscores stand in for its dashes, and ``x-remote`` for

@@ -142,7 +142,7 @@ def _roles(place: _Place, document: Any) -> Iterator[tuple[_Place, dict[str, Any
         for index, item in enumerate(_sequence(place / "items", manifest.get("items"))):
             inner = dict(_mapping(place / "items" / index, item))
             if kind != "List":
-                # The items of a typed list may leave out what the list says of them all.
+                # The items of a typed list may omit kind and apiVersion.
                 inner.setdefault("kind", kind.removesuffix("List"))
                 inner.setdefault("apiVersion", _API_VERSION)
             yield from _roles(place / "items" / index, inner)
@@ -181,8 +181,8 @@ def _rules(place: _Place, manifest: dict[str, Any]) -> Iterator[Rule]:
 
 
 def _check_aggregation(place: _Place, manifest: dict[str, Any]) -> None:
-    """A ClusterRole that gathers others must have their rules written out, as the API server does
-    for whoever asks it for ``view``, ``edit`` or ``admin``."""
+    """An aggregated ClusterRole must have its rules written out, as the API server returns
+    ``view``, ``edit`` and ``admin``."""
     rule = place / "aggregationRule"
     _check_fields(rule, manifest["aggregationRule"], {"clusterRoleSelectors"})
     if not _sequence(place / "rules", manifest.get("rules")):

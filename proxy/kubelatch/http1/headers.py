@@ -2,7 +2,7 @@
 
 Pure functions over raw ``(name, value)`` pairs; names and values keep their bytes and their
 order. The order of work is Go's ReverseProxy's: strip first, inject last, so that no field of
-the client's can remove or replace one of ours (golang/go#50580).
+the client's can remove or replace one of the proxy's (golang/go#50580).
 """
 
 from collections.abc import Iterable
@@ -84,16 +84,16 @@ _NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 
 @dataclass(slots=True)
 class ClientFields:
-    """What a request's header fields say, read once.
+    """A request's header fields, sorted.
 
     Attributes:
         kept: the fields that go upstream as they are.
         expect: the value of ``Expect``, lower case.
         forwarded_for: the values of ``X-Forwarded-For``.
         content_length: its value, or None.
-        encodings: the client says which content codings it takes, or asks for a range.
-        user_agent: it named itself.
-        trailers: it takes trailers.
+        encodings: it has ``Accept-Encoding`` or ``Range``.
+        user_agent: it has a ``User-Agent``.
+        trailers: the client accepts trailers.
     """
 
     kept: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -106,7 +106,7 @@ class ClientFields:
 
 
 def connection_options(fields: Fields) -> frozenset[bytes]:
-    """The names of fields that ``Connection`` says to drop, lower case."""
+    """The names of fields that ``Connection`` lists, lower case."""
     if b"connection" not in fields.names.positions:
         return _NO_OPTIONS
     return _options(b",".join(fields.values(b"connection")))
@@ -118,10 +118,10 @@ def _options(value: bytes) -> frozenset[bytes]:
 
 
 def read_request(fields: Fields, strip: frozenset[bytes]) -> ClientFields:
-    """Sort a request's fields into what passes and what only informs us.
+    """Sort a request's fields into those that pass and those that are interpreted here.
 
-    Dropped: hop-by-hop fields, fields that ``Connection`` names, ``Host`` (ours is the
-    upstream's), and what the gate says.
+    Dropped: hop-by-hop fields, fields that ``Connection`` names, ``Host`` (the
+    upstream's is sent), and those that the gate strips.
 
     Args:
         fields: the client's.
@@ -132,7 +132,7 @@ def read_request(fields: Fields, strip: frozenset[bytes]) -> ClientFields:
     named = connection_options(fields)
     for name, pair in zip(fields.names.lower, fields.pairs, strict=True):
         if name == b"te":
-            # Whoever sends it must name it in Connection (RFC 9110 section 10.1.4).
+            # A client must name it in Connection (RFC 9110 section 10.1.4).
             seen.trailers = seen.trailers or b"trailers" in _tokens(pair[1])
         elif name in named or pair[0] in strip:
             continue

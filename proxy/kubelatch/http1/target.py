@@ -37,7 +37,7 @@ class Moved(NamedTuple):
 
 
 class Malformed(NamedTuple):
-    """A target that is refused; ``message`` says why."""
+    """A target that is refused; ``message`` has the reason."""
 
     message: str
 

@@ -137,7 +137,7 @@ def _documents(content: bytes, *, strict: bool = False) -> Iterator[Value]:
         try:
             while not parser.check_event(yaml.StreamEndEvent):
                 if parser.check_event(yaml.DocumentStartEvent):
-                    yield _Document(strict=strict).build(parser.get_event)
+                    yield _DocumentBuilder(strict=strict).build(parser.get_event)
                 else:
                     parser.get_event()
         finally:
@@ -276,7 +276,7 @@ class _Open:
     lines: list[int]
 
 
-class _Document:
+class _DocumentBuilder:
     """Builds one document from a parser's events; aliases share one node.
 
     Without recursion, and without PyYAML's tree of nodes, which takes as long as all the rest.

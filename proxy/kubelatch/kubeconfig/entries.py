@@ -69,7 +69,7 @@ def from_value(value: Value, origin: str) -> Kubeconfig:
     """Type the decoded content of the file *origin*. Raises ConfigError."""
     if value is None:
         return Kubeconfig()
-    top = Fields(value, origin, "")
+    top = TypedMapping(value, origin, "")
     kind, version = top.text("kind") or "Config", top.text("apiVersion") or "v1"
     if (version, kind) != ("v1", "Config"):
         raise loading_error(
@@ -90,7 +90,7 @@ def loading_error(origin: str, problem: str, *, hint: str = "") -> ConfigError:
     return ConfigError(f'error loading config file "{redact_path(origin)}": {problem}', hint=hint)
 
 
-class Fields:
+class TypedMapping:
     """Typed access to one mapping; *name* is its path in error messages."""
 
     __slots__ = ("_values", "name", "origin")
@@ -158,29 +158,29 @@ class Fields:
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings as they were written; empty if absent."""
         items = {f"{key}[{i}]": item for i, item in enumerate(self._list(key))}
-        listed = Fields(items, self.origin, self.name)
+        listed = TypedMapping(items, self.origin, self.name)
         return tuple(listed.text_as_written(item) for item in listed)
 
     def __iter__(self) -> Iterator[str]:
         """The keys in file order."""
         return iter(self._values)
 
-    def inside(self, key: str) -> "Fields":
+    def inside(self, key: str) -> "TypedMapping":
         """The mapping in that field; empty if absent."""
-        return Fields(self._values.get(key), self.origin, self._path(key))
+        return TypedMapping(self._values.get(key), self.origin, self._path(key))
 
-    def items(self, key: str) -> Iterator["Fields"]:
+    def items(self, key: str) -> Iterator["TypedMapping"]:
         """The mappings in the list in that field; none if absent."""
         for i, item in enumerate(self._list(key)):
-            yield Fields(item, self.origin, f"{self._path(key)}[{i}]")
+            yield TypedMapping(item, self.origin, f"{self._path(key)}[{i}]")
 
     def raw(self, key: str) -> Value:
         """The untyped value of that field."""
         return self._values.get(key)
 
-    def renamed(self, name: str) -> "Fields":
+    def renamed(self, name: str) -> "TypedMapping":
         """The same values under another name for error messages."""
-        return Fields(self._values, self.origin, name)
+        return TypedMapping(self._values, self.origin, name)
 
     def _list(self, key: str) -> list[Value]:
         value = self._values.get(key)
@@ -211,7 +211,7 @@ def _describe(value: Value) -> str:
 
 
 def _named(
-    top: Fields, key: str, inner: str, build: Callable[[Fields, str], Entry]
+    top: TypedMapping, key: str, inner: str, build: Callable[[TypedMapping, str], Entry]
 ) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for item in top.items(key):
@@ -226,7 +226,7 @@ def _named(
     return entries
 
 
-def _cluster(fields: Fields, _name: str) -> Cluster:
+def _cluster(fields: TypedMapping, _name: str) -> Cluster:
     return Cluster(
         origin=fields.origin,
         server=fields.text("server"),
@@ -240,7 +240,7 @@ def _cluster(fields: Fields, _name: str) -> Cluster:
     )
 
 
-def _exec_extension(fields: Fields) -> Any:
+def _exec_extension(fields: TypedMapping) -> Any:
     named: dict[str, Value] = {}
     for item in fields.items("extensions"):
         name = item.text("name")
@@ -254,7 +254,7 @@ def _exec_extension(fields: Fields) -> Any:
         raise loading_error(fields.origin, problem) from None
 
 
-def _context(fields: Fields, _name: str) -> Context:
+def _context(fields: TypedMapping, _name: str) -> Context:
     return Context(
         origin=fields.origin,
         cluster=fields.text("cluster"),
@@ -263,7 +263,7 @@ def _context(fields: Fields, _name: str) -> Context:
     )
 
 
-def _user(fields: Fields, name: str) -> UserConfig:
+def _user(fields: TypedMapping, name: str) -> UserConfig:
     key = fields.data("client-key-data")
     extra = fields.inside("as-user-extra")
     return UserConfig(
@@ -288,7 +288,7 @@ def _user(fields: Fields, name: str) -> UserConfig:
     )
 
 
-def _exec(fields: Fields) -> ExecConfig | None:
+def _exec(fields: TypedMapping) -> ExecConfig | None:
     if fields.raw("exec") is None:
         return None
     inner = fields.inside("exec")
@@ -309,7 +309,7 @@ def _exec(fields: Fields) -> ExecConfig | None:
     )
 
 
-def _auth_provider(fields: Fields) -> AuthProvider | None:
+def _auth_provider(fields: TypedMapping) -> AuthProvider | None:
     if fields.raw("auth-provider") is None:
         return None
     inner = fields.inside("auth-provider")

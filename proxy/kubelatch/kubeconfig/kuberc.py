@@ -11,7 +11,7 @@ from ..config.overrides import Overrides
 from ..errors import ConfigError
 from ..redact import redact_path
 from .decode import DecodeError, decode_all
-from .entries import Fields
+from .entries import TypedMapping
 from .files import FileReader, explain_os_error
 from .merge import home_file
 from .values import ExecRule
@@ -68,14 +68,14 @@ def _rule(content: bytes, path: str) -> ExecRule | None:
         raise _broken(path, str(error)) from None
     for document in documents:
         if isinstance(document, dict):
-            fields = Fields(document, path, "")
+            fields = TypedMapping(document, path, "")
             known = fields.text("apiVersion").startswith(_GROUP)
             if known and fields.text("kind") == "Preference":
                 return _policy(fields, path)
     raise _broken(path, "no valid preferences found")
 
 
-def _policy(fields: Fields, path: str) -> ExecRule | None:
+def _policy(fields: TypedMapping, path: str) -> ExecRule | None:
     policy = fields.text("credentialPluginPolicy")
     listed = fields.raw("credentialPluginAllowlist") is not None
     if policy not in {"", "AllowAll", "DenyAll", "Allowlist"}:
@@ -91,7 +91,7 @@ def _policy(fields: Fields, path: str) -> ExecRule | None:
     return ExecRule(source=path) if policy == "DenyAll" else None
 
 
-def _allowlist(fields: Fields, path: str, *, listed: bool) -> tuple[str, ...]:
+def _allowlist(fields: TypedMapping, path: str, *, listed: bool) -> tuple[str, ...]:
     entries = tuple(
         # Kubernetes 1.35 called it name, 1.36 calls it command.
         item.text("command") or item.text("name")

@@ -280,7 +280,7 @@ class TestUnusable:
         with pytest.raises(ConfigError, match="no such file or directory"):
             client_context(TlsConfig(ca_file=str(tmp_path / "nowhere")))
 
-    def test_an_encrypted_key_never_asks(self, authority: Authority) -> None:
+    def test_an_encrypted_key_never_prompts(self, authority: Authority) -> None:
         alice = authority.client("alice")
         key = serialization.load_pem_private_key(alice.key.encode(), None)
         locked = key.private_bytes(

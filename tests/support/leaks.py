@@ -38,5 +38,8 @@ class EventLoopErrors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = self.format(record)
+        if message.startswith("Error on transport creation"):
+            # Debug mode reports each TLS handshake of a server's that its client has refused.
+            return
         if record.levelno >= logging.ERROR or message.startswith("Executing "):
             self.messages.append(message)

@@ -18,7 +18,7 @@ from .admission import admit
 from .api import Api
 from .arrivals import OnRequest
 from .authentication import AUTHENTICATED, User
-from .certificates import Authority, server_context
+from .certificates import CLIENTS_NAME, Authority, server_context
 from .content import VIEWER, seed
 from .controllers import Controllers
 from .http import HttpServer
@@ -82,15 +82,19 @@ async def boot(options: Options) -> Running:
         DemoError: an object cannot be loaded.
         OSError: the address cannot be listened on.
     """
-    authority = Authority()
+    authority, clients = Authority(), Authority(CLIENTS_NAME)
     names = ["localhost", "127.0.0.1", "::1", *API_NAMES, f"{API_NAMES[-1]}.{DOMAIN}"]
     names += [API_ADDRESS, options.host]
-    context = server_context(authority, list(dict.fromkeys(names)))
+    context = server_context(authority, clients, list(dict.fromkeys(names)))
     identifiers = Identifiers(options.seed)
     registry = Registry(store=Store(history=options.history, identifiers=identifiers))
     accounts = Accounts(registry.store, Signer(), identifiers)
     controllers = Controllers(
-        registry, start_delay=options.start_delay, authority=authority, accounts=accounts
+        registry,
+        start_delay=options.start_delay,
+        ca_pem=authority.certificate_pem,
+        clients=clients,
+        accounts=accounts,
     )
     seed(registry, controllers)
     admin = User(name=_ADMIN, groups=(MASTERS, AUTHENTICATED))
@@ -101,7 +105,7 @@ async def boot(options: Options) -> Running:
     for path in options.load:
         load(registry, path, admission, partial(controllers.settle, None))
     listening = _listen(options.host, options.port)
-    access = _access(authority, _url(listening))
+    access = _access(authority, clients, _url(listening))
     static = (
         (access.admin_token, admin),
         (access.viewer_token, User(name=VIEWER, groups=(AUTHENTICATED,))),
@@ -132,9 +136,9 @@ async def boot(options: Options) -> Running:
     )
 
 
-def _access(authority: Authority, server: str) -> DemoAccess:
-    admin = authority.issue_client(_ADMIN, (MASTERS,))
-    viewer = authority.issue_client(VIEWER, ())
+def _access(authority: Authority, clients: Authority, server: str) -> DemoAccess:
+    admin = clients.issue_client(_ADMIN, (MASTERS,))
+    viewer = clients.issue_client(VIEWER, ())
     return DemoAccess(
         server=server,
         ca_pem=authority.certificate_pem,

@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ..secret import Secret
 
 AUTHORITY_NAME = "kubelatch-demo-ca"
+CLIENTS_NAME = "kubelatch-demo-client-ca"
 _LIFETIME = dt.timedelta(days=365)
 _CLOCK_SKEW = dt.timedelta(hours=1)
 
@@ -35,11 +36,15 @@ class Issued:
 
 
 class Authority:
-    """Signs the API server's certificate and its users' client certificates."""
+    """Signs the API server's certificate, or its users' client certificates.
 
-    def __init__(self) -> None:
+    Args:
+        name: the common name of its own certificate.
+    """
+
+    def __init__(self, name: str = AUTHORITY_NAME) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._certificate = self._sign(_name(AUTHORITY_NAME), self._key.public_key(), None)
+        self._certificate = self._sign(_name(name), self._key.public_key(), None)
         pem = self._certificate.public_bytes(serialization.Encoding.PEM)
         self.certificate_pem = pem.decode()
 
@@ -112,14 +117,18 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
 
-def server_context(authority: Authority, hosts: list[str]) -> ssl.SSLContext:
-    """TLS as the API server speaks it: HTTP/1.1, client certificates asked for but optional."""
+def server_context(authority: Authority, clients: Authority, hosts: list[str]) -> ssl.SSLContext:
+    """TLS as the API server speaks it: HTTP/1.1, client certificates asked for but optional.
+
+    OpenSSL would send *authority* with the server's certificate if it were trusted here, which the
+    API server does not; so clients have an authority of their own.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # Python sets it by default up to 3.11.2: a request cut short would then look whole.
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    context.load_verify_locations(cadata=authority.certificate_pem)
+    context.load_verify_locations(cadata=clients.certificate_pem)
     context.verify_mode = ssl.CERT_OPTIONAL
     _load(context, authority.issue_server(hosts))
     return context

@@ -43,13 +43,19 @@ class Controllers:
     Args:
         registry: where to write.
         start_delay: see :class:`.kubelet.Kubelet`.
-        authority: signs what is approved; its certificate goes into each namespace's
-            ``kube-root-ca.crt``.
+        ca_pem: goes into each namespace's ``kube-root-ca.crt``.
+        clients: signs the certificates of clients that are approved.
         accounts: fill token Secrets.
     """
 
     def __init__(
-        self, registry: Registry, *, start_delay: float, authority: Authority, accounts: Accounts
+        self,
+        registry: Registry,
+        *,
+        start_delay: float,
+        ca_pem: str,
+        clients: Authority,
+        accounts: Accounts,
     ) -> None:
         self.recorder = Recorder(registry.store)
         self._registry = registry
@@ -58,8 +64,8 @@ class Controllers:
         self._sets = Sets(registry, self.recorder)
         self.mains = Mains()
         self._kubelet = Kubelet(registry.store, self.recorder, self.mains, start_delay=start_delay)
-        self._authority = authority
-        self._ca_pem = authority.certificate_pem
+        self._clients = clients
+        self._ca_pem = ca_pem
         self._accounts = accounts
         self._wake = asyncio.Event()
         self.mains.on_end = self._wake.set
@@ -88,7 +94,7 @@ class Controllers:
             before = self._store.revision
             self._namespaces(now)
             aggregate(self._store)
-            sign_approved(self._store, self._authority)
+            sign_approved(self._store, self._clients)
             custom.settle(self._store)
             collect(self._registry)
             self._workloads.settle()

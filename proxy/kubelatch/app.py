@@ -169,7 +169,7 @@ class App:
             self._registry,
             user_agent=user_agent(),
             static=static,
-            clients=allowed_clients(settings, self._listeners),
+            users=allowed_clients(settings, self._listeners),
             page=self._page,
             root=f"{settings.api_prefix.rstrip('/')}/",
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
@@ -293,16 +293,7 @@ class App:
 
     def _listen(self, handler: Handler) -> None:
         settings = self._settings
-        self._http = ClientServer(
-            handler,
-            Limits(
-                header_bytes=settings.max_header_bytes,
-                headers=settings.max_headers,
-                head_seconds=settings.head_timeout,
-                idle_seconds=settings.idle_timeout,
-                connections=settings.max_connections,
-            ),
-        )
+        self._http = ClientServer(handler, Limits.of(settings), users=handler.users)
         for listener in self._listeners:
             ended = partial(self.supervisor.fatal, f"the listener on {listener.name}")
             self._acceptors.append(Acceptor(listener.socket, self._http, ended, backlog=BACKLOG))

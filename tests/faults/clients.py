@@ -226,7 +226,9 @@ CLIENTS = (
     ),
     Case(
         fault="a thousand clients connect and ask nothing",
-        outcome=Unharmed("they cost nothing upstream, and are closed after `--idle-timeout` (1 h)"),
+        outcome=Unharmed(
+            "they cost nothing upstream, and are closed after `--head-timeout` (30 s)"
+        ),
         upstream=serving(served),
         client=among_a_thousand,
     ),

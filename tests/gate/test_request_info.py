@@ -162,7 +162,9 @@ def test_long_running(method: str, path: str, query: str, long_running: bool) ->
         ("", {}),
         ("&&", {}),
         ("a", {"a": [""]}),
-        ("=", {"": [""]}),
+        ("=", {}),
+        ("=b&a=1", {"a": ["1"]}),
+        ("e=1&a=2", {"a": ["2"]}),
         ("a=1&b=2&a=3", {"a": ["1", "3"], "b": ["2"]}),
         ("a=b=c", {"a": ["b=c"]}),
         ("a+b=c+d%2B", {"a b": ["c d+"]}),
@@ -172,7 +174,31 @@ def test_long_running(method: str, path: str, query: str, long_running: bool) ->
     ],
 )
 def test_queries_are_read_as_go_reads_them(query: str, values: dict[str, list[str]]) -> None:
-    assert query_values(query) == values
+    keys = frozenset({"a", "b", "c", "d", "a b", "\u00e9"})
+    assert query_values(query, keys) == values
+
+
+def test_more_parameters_than_go_reads_are_none() -> None:
+    keys = frozenset({"watch"})
+    assert query_values("watch=1" + "&a=b" * 9_999, keys) == {"watch": ["1"]}
+    assert query_values("watch=1" + "&a=b" * 10_000, keys) == {}
+
+
+def test_a_key_of_escapes_alone_is_read() -> None:
+    key = "".join(f"%{ord(letter):02X}" for letter in "fieldSelector")
+    assert request_info("GET", "/api/v1/pods", f"{key}=metadata.name%3Dx").name == "x"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "fieldSelector=" + "metadata.name=x," * 10_000,
+        "fieldSelector=metadata.name%3Dx&labelSelector=" + "a=b," * 20_000 + "a",
+    ],
+    ids=["field selector", "label selector"],
+)
+def test_an_overlong_selector_makes_no_name(query: str) -> None:
+    assert request_info("GET", "/api/v1/pods", query).name == ""
 
 
 @given(st.text(max_size=20), st.text(max_size=40), st.text(max_size=40))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
@@ -17,7 +16,6 @@ import pytest
 
 from kubelatch.app import App
 from kubelatch.errors import ListenError, UsageError
-from kubelatch.observe import admin
 from kubelatch.observe.admin import is_loopback
 from kubelatch.system import peer
 from tests.support.certificates import Authority
@@ -513,43 +511,40 @@ async def test_half_open_heads_leave_descriptors_to_the_main_port(
                     client.close()
 
 
-def limited(monkeypatch: pytest.MonkeyPatch, **limits: Any) -> None:
-    monkeypatch.setattr(admin, "_LIMITS", dataclasses.replace(admin._LIMITS, **limits))
-
-
-async def test_a_head_has_to_come_in_time(
-    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limited(monkeypatch, head_seconds=0.05)
-    async with proxy(tmp_path, authority) as (app, _), admin_of(app) as client:
+async def test_a_head_has_to_come_in_time(tmp_path: Path, authority: Authority) -> None:
+    async with (
+        proxy(tmp_path, authority, "--head-timeout=50ms") as (app, _),
+        admin_of(app) as client,
+    ):
         await client.send(HALF_A_HEAD)
         answer = await client.answer()
         assert answer.status == 408
-        # No flag of the command would change it.
-        assert b"--head-timeout" not in answer.body
+        assert b"--head-timeout" in answer.body
 
 
 async def test_a_head_has_to_be_short(tmp_path: Path, authority: Authority) -> None:
-    async with proxy(tmp_path, authority) as (app, _):
-        answer = await ask(app, "/livez", f"X: {'x' * 20_000}")
+    async with proxy(tmp_path, authority, "--max-header-bytes=2000") as (app, _):
+        answer = await ask(app, "/livez", f"X: {'x' * 2_000}")
         assert answer.status == 431
 
 
-async def test_a_connection_that_says_nothing_is_ended(
-    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limited(monkeypatch, idle_seconds=0.05)
-    async with proxy(tmp_path, authority) as (app, _), admin_of(app) as client:
+async def test_a_silent_connection_is_closed(tmp_path: Path, authority: Authority) -> None:
+    async with (
+        proxy(tmp_path, authority, "--head-timeout=50ms") as (app, _),
+        admin_of(app) as client,
+    ):
         assert await client.to_end() == (b"", True)
 
 
 async def test_clients_that_read_nothing_keep_no_probe_out(
-    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, authority: Authority
 ) -> None:
     """They ask without end, so that none of their connections is ever without a request."""
-    limited(monkeypatch, connections=2)
     asking = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
-    async with proxy(tmp_path, authority) as (app, _), contextlib.AsyncExitStack() as stack:
+    async with (
+        proxy(tmp_path, authority, "--max-connections=2") as (app, _),
+        contextlib.AsyncExitStack() as stack,
+    ):
         greedy = [await stack.enter_async_context(admin_of(app)) for _ in range(2)]
         for client in greedy:
             client.writer.write(asking)
@@ -558,13 +553,12 @@ async def test_clients_that_read_nothing_keep_no_probe_out(
 
 
 async def test_room_is_made_by_a_client_without_a_request(
-    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, authority: Authority
 ) -> None:
-    limited(monkeypatch, connections=2)
     go = tmp_path / "go"
     user = plugin(tmp_path / "plugin", f"while [ ! -e {go} ]; do sleep 0.05; done\n{CREDENTIAL}")
     async with (
-        proxy(tmp_path, authority, **user) as (app, _),
+        proxy(tmp_path, authority, "--max-connections=2", **user) as (app, _),
         admin_of(app) as asking,
         admin_of(app) as idle,
     ):

@@ -18,7 +18,7 @@ from tests.support.certificates import Authority
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, Script, answering, ok
 
-from .test_disconnect import leave
+from .test_reading import leave
 from .warm_connection import CHUNKED, GET, Begun, echo, mute, primed, request, unfinished, watch
 
 

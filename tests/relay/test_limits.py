@@ -389,3 +389,206 @@ async def test_a_refused_client_that_stays_is_cut(
         assert bench.app._http is not None
         http = bench.app._http
         await eventually(lambda: not http.connections)
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n"], ids=["nothing", "an empty line"])
+async def test_a_new_connection_without_a_request_is_closed_in_seconds(
+    tmp_path: Path, before: bytes
+) -> None:
+    async with limited(tmp_path, "--head-timeout=50ms") as bench, client_of(bench.app) as client:
+        await client.send(before)
+        assert await client.to_end() == (b"", True)
+
+
+async def test_a_used_connection_may_be_idle_for_longer_than_a_new_one(tmp_path: Path) -> None:
+    async with limited(tmp_path, "--head-timeout=50ms") as bench, client_of(bench.app) as client:
+        assert (await client.get("/api")).status == 200
+        async with client_of(bench.app) as silent:
+            assert await silent.to_end() == (b"", True)
+        assert (await client.get("/api")).status == 200
+
+
+async def test_a_silent_connection_makes_room_for_a_new_one(tmp_path: Path) -> None:
+    async with (
+        limited(tmp_path, "--max-connections=3") as bench,
+        client_of(bench.app) as used,
+        client_of(bench.app) as oldest,
+        client_of(bench.app) as half,
+    ):
+        assert (await used.get("/api")).status == 200
+        await half.send(START)
+        async with client_of(bench.app) as new:
+            assert (await new.get("/api")).status == 200
+            assert await oldest.to_end() == (b"", False)
+        await half.send(b"\r\n")
+        assert (await half.answer()).status == 200
+        assert (await used.get("/api")).status == 200
+
+
+async def test_peers_that_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
+    async with (
+        limited(tmp_path, "--max-connections=5") as bench,
+        contextlib.AsyncExitStack() as all_,
+    ):
+        silent = [await all_.enter_async_context(client_of(bench.app)) for _ in range(20)]
+        async with client_of(bench.app) as client:
+            assert (await client.get("/api")).status == 200
+        assert bench.app._http is not None
+        assert len(bench.app._http.connections) <= 5
+        assert await silent[0].to_end() == (b"", False)
+
+
+async def test_of_turned_away_clients_only_so_many_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubelatch.relay.server._MAX_REFUSED", 3)
+    async with (
+        limited(tmp_path, "--max-connections=1") as bench,
+        client_of(bench.app) as first,
+        contextlib.AsyncExitStack() as all_,
+    ):
+        assert (await first.get("/api")).status == 200
+        others = [await all_.enter_async_context(client_of(bench.app)) for _ in range(10)]
+        await asyncio.gather(*(other.to_end() for other in others[:7]))
+        assert bench.app._http is not None
+        assert len(bench.app._http.connections) == 4
+        assert (await others[9].get("/api")).status == 503
+
+
+async def test_another_users_connections_take_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubelatch.relay.server._MAX_REFUSED", 3)
+    async with limited(tmp_path, "--clients=4242", "--max-connections=1") as bench:
+        assert bench.app._http is not None
+        http = bench.app._http
+        async with contextlib.AsyncExitStack() as all_:
+            foreign = [await all_.enter_async_context(client_of(bench.app)) for _ in range(10)]
+            await asyncio.gather(*(client.to_end() for client in foreign[:7]))
+            assert len(http.connections) == 3
+            answer = await foreign[9].get("/api")
+            assert answer.status == 403
+            assert answer.values("connection") == ["close"]
+            assert not http._admitted
+
+
+async def test_heads_that_came_in_part_have_a_limit_in_sum(tmp_path: Path) -> None:
+    async with (
+        limited(tmp_path, "--max-partial-header-bytes=5000") as bench,
+        client_of(bench.app) as small,
+        client_of(bench.app) as large,
+        client_of(bench.app) as other,
+    ):
+        await small.send(START + b"X: " + b"y" * 500)
+        await large.send(START + b"X: " + b"y" * 2500)
+        await eventually(
+            lambda: bench.app._http is not None and bench.app._http._partial_size > 3000
+        )
+        await other.send(START + b"X: " + b"y" * 2400)
+        code, cause, message = refusal(await large.answer())
+        assert (code, cause) == (503, "too-many-partial-heads")
+        assert "--max-partial-header-bytes" in message
+        for client in (small, other):
+            await client.send(b"\r\n\r\n")
+            assert (await client.answer()).status == 200
+        assert bench.app._http is not None
+        assert bench.app._http._partial_size == 0
+
+
+async def test_a_partial_head_of_a_lost_connection_counts_no_longer(tmp_path: Path) -> None:
+    async with limited(tmp_path) as bench:
+        assert bench.app._http is not None
+        http = bench.app._http
+        async with client_of(bench.app) as client:
+            await client.send(START)
+            await eventually(lambda: http._partial_size > 0)
+        await eventually(lambda: http._partial_size == 0)
+
+
+POST = b"POST /api HTTP/1.1\r\nHost: localhost\r\n"
+LENGTH = POST + b"Content-Length: 10\r\n\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(LENGTH, id="nothing of the body"),
+        pytest.param(LENGTH + b"12345", id="half of the body"),
+        pytest.param(CHUNKED + b"5\r\n123", id="half of a chunk"),
+        pytest.param(CHUNKED + b"5\r\n12345\r\n0\r\nX: y\r\n", id="half of the trailers"),
+        pytest.param(
+            POST + b"Expect: 100-continue\r\nContent-Length: 10\r\n\r\n", id="an expectation"
+        ),
+    ],
+)
+async def test_a_body_that_stalls_is_not_awaited_for_ever(tmp_path: Path, sent: bytes) -> None:
+    async def script(connection: Connection) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await connection.request()
+
+    async with (
+        limited(tmp_path, "--body-timeout=50ms", script=script) as bench,
+        client_of(bench.app) as client,
+    ):
+        await client.send(sent)
+        code, cause, message = refusal(await client.answer())
+        assert (code, cause) == (408, "body-timeout")
+        assert "--body-timeout" in message
+        [record] = await bench.logged()
+        assert (record["status"], record["cause"]) == (408, "body-timeout")
+
+
+async def test_a_body_that_the_upstream_does_not_take_has_not_stalled(tmp_path: Path) -> None:
+    proceed = asyncio.Event()
+    size = 8 * 1024 * 1024
+
+    async def script(connection: Connection) -> None:
+        await proceed.wait()
+        await connection.request()
+        await connection.send(ok(b"taken"))
+
+    async with (
+        limited(tmp_path, "--body-timeout=100ms", script=script) as bench,
+        client_of(bench.app) as client,
+    ):
+        sending = asyncio.ensure_future(
+            client.send(POST + b"Content-Length: %d\r\n\r\n" % size + bytes(size))
+        )
+        # Longer than the limit, and nothing happens.
+        await asyncio.sleep(0.4)
+        proceed.set()
+        assert (await client.answer()).body == b"taken"
+        await sending
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(b"1;" + b"x" * 3000 + b"\r\ny\r\n", id="a long extension"),
+        pytest.param(b"1;xxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\ny\r\n" * 300, id="many extensions"),
+        pytest.param(b"0\r\n" + b"X: yyyyyyyy\r\n" * 250, id="trailers"),
+        pytest.param(b"0" * 3000 + b"1\r\ny\r\n", id="leading zeros"),
+    ],
+)
+@pytest.mark.parametrize("piece", [IN_ONE, 999], ids=["in one read", "in pieces"])
+async def test_a_chunked_body_has_a_limit_for_what_is_no_data(
+    tmp_path: Path, more: bytes, piece: int
+) -> None:
+    async with (
+        limited(tmp_path, "--max-header-bytes=2000", "--max-headers=1000") as bench,
+        client_of(bench.app) as client,
+    ):
+        await send_pieces(client, CHUNKED + b"1\r\nx\r\n" + more, piece)
+        assert refusal(await client.answer())[:2] == (400, "bad-request")
+
+
+async def test_a_body_of_the_shortest_chunks_passes(tmp_path: Path) -> None:
+    async with (
+        limited(tmp_path, "--max-header-bytes=2000") as bench,
+        client_of(bench.app) as client,
+    ):
+        await client.send(CHUNKED + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        [request] = bench.upstream.requests
+        assert request.body == b"x" * 5000

@@ -71,7 +71,7 @@ async def test_many_early_bytes_wait_in_bounded_memory_and_arrive() -> None:
         await eventually(lambda: relay.upstream.requests)
         await asyncio.sleep(0.1)
         [connection] = relay.http.connections
-        assert len(connection._early) < 1_000_000
+        assert len(connection._backlog) < 1_000_000
         agree.set()
         assert (await client.answer()).status == 101
         assert await client.reader.readexactly(len(early)) == early

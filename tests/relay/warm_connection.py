@@ -10,7 +10,7 @@ from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, eventually, relaying
 from tests.support.upstream import Connection, Script, ok
 
-from .test_disconnect import leave
+from .test_reading import leave
 
 HOST = b"Host: localhost\r\n"
 GET = b"GET /api HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -60,6 +60,8 @@ class ProxyOptions(TypedDict, total=False):
     max_header_bytes: int
     max_headers: int
     head_timeout: float
+    max_partial_header_bytes: int
+    body_timeout: float
     idle_timeout: float
     max_connections: int
     log_requests: str

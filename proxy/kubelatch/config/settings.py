@@ -193,14 +193,23 @@ class Settings:
         "minutes at a terminal, else one.", group=CLUSTER)
     # Go's limit for a server (net/http DefaultMaxHeaderBytes), and so kubectl proxy's.
     max_header_bytes: int = flag(1024 * 1024, at_least(1024),
-        "How many bytes a request's line and header fields may have.", value_name="N",
+        "How many bytes a request's line and header fields may have, or a chunked body besides "
+        "its data.", value_name="N",
         group=LIMITS)
     # Kubernetes clients send some ten. Apache allows 100, aiohttp 128, kubectl proxy any number.
     max_headers: int = flag(256, at_least(8), "How many header fields a request may have.",
         value_name="N", group=LIMITS)
     # Local clients send a head at once; nginx waits 60 s, the API server 32 s.
     head_timeout: float = flag(30.0, parse_limit, "How long a request's line and header fields "
-        "may take to come, from the first byte on; 0 is for ever.", group=LIMITS)
+        "may take to come, from the first byte on, and how long a new connection may take to send "
+        "them; 0 is for ever.", group=LIMITS)
+    # Far more than honest clients make at once, whose heads come in one or two pieces.
+    max_partial_header_bytes: int = flag(64 * 1024 * 1024, at_least(1024), "How many bytes of line "
+        "and header fields the proxy holds, over all connections, of requests of which they have "
+        "come in part; beyond it the largest is refused.", value_name="N", group=LIMITS)
+    # As --response-timeout; the API server gives a whole request 60 s.
+    body_timeout: float = flag(300.0, parse_limit, "How long no byte of a request's body may come, "
+        "while the API server takes it; 0 is for ever.", group=LIMITS)
     # Longer than clients keep connections in their pools (Go 90 s), so that the proxy never closes
     # one while a client sends on it.
     idle_timeout: float = flag(3600.0, parse_limit, "How long a connection may be without a "

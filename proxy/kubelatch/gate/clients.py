@@ -6,6 +6,7 @@ Both are off by default, as in kubectl, where any client that reaches the port a
 import base64
 import binascii
 import hmac
+from dataclasses import replace
 
 from ..secret import Secret
 from .decision import Refusal, forbidden
@@ -22,11 +23,12 @@ def judge_user(uid: int | None, allowed: frozenset[int]) -> Refusal | None:
     if uid in allowed:
         return None
     who = "a process that cannot be identified" if uid is None else f"a process of user id {uid}"
-    return forbidden(
+    refusal = forbidden(
         "clients",
         f"{who} may not use this proxy",
         "the proxy's --clients flag says who may",
     )
+    return replace(refusal, close=True)
 
 
 def judge_token(found: Found, token: Secret) -> Refusal | None:

@@ -262,6 +262,9 @@ class Gate:
             return identity
         info: RequestInfo | None = None
         if self._needs_info:
+            # Before it is read, as that takes its time.
+            if target.query.count("&") >= _MAX_PARAMETERS:
+                return malformed("query", f"the query has more than {_MAX_PARAMETERS} parameters")
             for path in path_variants(target.path):
                 read = request_info(method, path, target.query)
                 refusal = self._judge_info(read, found, method, target.query, upgrade)
@@ -277,8 +280,6 @@ class Gate:
         self, info: RequestInfo, found: Found, method: str, query: str, upgrade: str | None
     ) -> Refusal | None:
         """Apply ``--read-only`` and ``--allow-rules``."""
-        if query.count("&") >= _MAX_PARAMETERS:
-            return malformed("query", f"the query has more than {_MAX_PARAMETERS} parameters")
         mode, rules = self.settings.read_only, self.settings.allow_rules
         if mode != "off":
             refusal = judge_read_only(

@@ -91,13 +91,16 @@ def _is_review(info: RequestInfo, method: str) -> bool:
     )
 
 
+_DRY_RUN: Final = frozenset({"dryRun"})
+
+
 def _judge_dry_run(info: RequestInfo, found: Found, method: str, query: str) -> Refusal | None:
     """Refuse a write unless it is a dry run.
 
     A delete with a body takes its options from there and ignores the query
     (apiserver/pkg/endpoints/handlers/delete.go); the gate does not read bodies.
     """
-    values = query_values(query).get("dryRun", [])
+    values = query_values(query, _DRY_RUN).get("dryRun", [])
     if not values or any(value != "All" for value in values):
         return _refuse(info, f"{method} may change something")
     if not info.is_resource or info.verb not in _WRITES or info.subresource not in _DRY_RUNNABLE:

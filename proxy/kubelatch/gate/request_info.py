@@ -6,8 +6,7 @@ policy, no discovery.
 """
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 _VERBS = {
@@ -25,6 +24,10 @@ _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _LONG_RUNNING_VERBS = frozenset({"watch", "proxy"})
 _LONG_RUNNING_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 
+MAX_PARAMETERS: Final = 10_000
+MAX_VALUE: Final = 64 * 1024
+
+_LIST_OPTIONS = frozenset({"watch", "fieldSelector", "labelSelector", "limit", "timeoutSeconds"})
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Longer ones are refused here too, before Python refuses to convert them.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
@@ -119,23 +122,30 @@ def request_info(method: str, path: str, query: str = "") -> RequestInfo:
     )
 
 
-def query_values(query: str) -> dict[str, list[str]]:
-    """The query's values by key, as Go's ``url.ParseQuery`` reads them.
+def query_values(query: str, keys: frozenset[str]) -> dict[str, list[str]]:
+    """The query's values of some keys, as Go's ``url.ParseQuery`` reads them.
 
     Pairs with a semicolon or a bad escape are dropped, ``+`` is a space, order is kept
-    (net/url/url.go, parseQuery).
+    (net/url/url.go, parseQuery). Of more than :data:`MAX_PARAMETERS` none is read, as in Go since
+    1.26 (urlmaxqueryparams). What cannot be a key is not decoded, nor is a value over
+    :data:`MAX_VALUE` characters: a megabyte of escapes would take a tenth of a second.
+
+    Args:
+        query: as it was sent.
+        keys: those to look for.
     """
     values: dict[str, list[str]] = {}
-    for key, value in _pairs(query):
-        values.setdefault(key, []).append(value)
-    return values
-
-
-def _pairs(query: str) -> Iterator[tuple[str, str]]:
+    if query.count("&") >= MAX_PARAMETERS:
+        return values
+    # Each character may be an escape.
+    longest = 3 * max(map(len, keys))
     for pair in query.split("&"):
-        if pair and ";" not in pair and not _BAD_ESCAPE.search(pair):
-            key, _, value = pair.partition("=")
-            yield _unquote(key), _unquote(value)
+        key, _, value = pair.partition("=")
+        if len(key) > longest or (key := _unquote(key)) not in keys:
+            continue
+        if ";" not in pair and not _BAD_ESCAPE.search(pair):
+            values.setdefault(key, []).append(_unquote(value) if len(value) <= MAX_VALUE else value)
+    return values
 
 
 def _unquote(text: str) -> str:
@@ -151,12 +161,12 @@ def _list_or_watch(query: str) -> tuple[str, str]:
     """The verb, and the name a field selector requires, of a GET without a name."""
     if not query:
         return "list", ""
-    values = query_values(query)
+    values = query_values(query, _LIST_OPTIONS)
     # Only absence, "false" and "0" are false (apimachinery/pkg/runtime/conversion.go).
     watch = values.get("watch")
     verb = "watch" if watch and watch[0].lower() not in ("false", "0") else "list"
     selector = values.get("fieldSelector", [""])[0]
-    if not selector or not _list_options_decode(values):
+    if not selector or len(selector) > MAX_VALUE or not _list_options_decode(values):
         return verb, ""
     return verb, _required_name(selector)
 
@@ -168,6 +178,8 @@ def _list_options_decode(values: dict[str, list[str]]) -> bool:
             if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
                 return False
     labels = values.get("labelSelector", [""])[0]
+    if len(labels) > MAX_VALUE:
+        return False
     return not labels or _LABEL_SELECTOR.fullmatch(labels) is not None
 
 

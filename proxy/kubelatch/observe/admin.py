@@ -16,7 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
@@ -46,15 +46,8 @@ from ..system.listeners import Listener, listen_tcp, listen_unix, unix_path
 from ..system.supervision import Supervisor
 
 _BACKLOG: Final = 128
-# Probes and scrapers send some 300 bytes at once; Prometheus reuses its connection.
-_LIMITS: Final = Limits(
-    header_bytes=16 * 1024,
-    headers=64,
-    head_seconds=10.0,
-    idle_seconds=120.0,
-    connections=64,
-    flags=False,
-)
+# Where --max-connections sets none: probes and scrapers need one each.
+_CONNECTIONS: Final = 64
 
 _READ: Final = ("GET", "HEAD")
 _Handler: TypeAlias = Callable[["_Request"], Awaitable["Response"]]
@@ -153,6 +146,7 @@ class Admin:
         checks: returns the conditions of readiness.
         metrics: returns the metrics and their media type for an ``Accept`` field.
         quit_: drains the proxy, and ends the process with exit code 0.
+        limits: those of the proxy's port.
         accept_hosts: patterns for the names by which other machines may call it, besides its
             addresses.
 
@@ -169,9 +163,11 @@ class Admin:
         checks: Callable[[], Awaitable[Sequence[Check]]],
         metrics: Callable[[str], tuple[bytes, str]],
         quit_: Callable[[], None],
+        limits: Limits,
         accept_hosts: Sequence[str] = (),
     ) -> None:
         self._handler = handler
+        self._limits = replace(limits, connections=limits.connections or _CONNECTIONS)
         self._checks = checks
         self._expose = metrics
         self._quit_proxy = quit_
@@ -206,7 +202,7 @@ class Admin:
 
     async def start(self, supervisor: Supervisor) -> None:
         """Begin to serve; failures for good are reported to *supervisor*."""
-        self._server = ClientServer(self, _LIMITS, make_room=True)
+        self._server = ClientServer(self, self._limits, make_room=True)
         ended = partial(supervisor.fatal, f"the admin listener on {self.name}")
         self._acceptor = Acceptor(self._listener.socket, self._server, ended, backlog=_BACKLOG)
 

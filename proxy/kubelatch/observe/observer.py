@@ -184,6 +184,7 @@ class Observer:
         return LineLog(writer, form, self._views, skip=skip, verbosity=verbosity)
 
     def _make_admin(self, settings: Settings) -> list[Callable[[Sequence[Record]], None]]:
+        from ..relay.limits import Limits  # noqa: PLC0415 -- seldom used
         from .admin import Admin, ApiServerHealth  # noqa: PLC0415 -- seldom used
         from .metrics import MetricsCollector  # noqa: PLC0415 -- seldom used
 
@@ -203,6 +204,7 @@ class Observer:
             checks=checks,
             metrics=expose,
             quit_=self._quit,
+            limits=Limits.of(settings),
             accept_hosts=split_patterns(settings.accept_hosts),
         )
         return [self._count_refreshes, api_server.update, metrics.count]

@@ -15,8 +15,8 @@ from ..system.peer import Peer
 from ..upstream.http1 import linger_zero
 from .callbacks import ClientExchange, ClientTunnel
 from .deadline import Deadline
-from .disconnect import DisconnectMonitor
 from .local import error_response
+from .reading import Reading
 from .request_reader import Request, RequestReader
 from .states import TRANSITIONS, Event, State
 
@@ -62,6 +62,7 @@ class ClientProtocol(asyncio.Protocol):
         exchange: the one under way.
         peer: the process at the other end.
         header_cache: what the handler remembers of this client's header lines.
+        silent: no request has come yet.
         writing_paused: the client does not take what it is sent.
         half_closed_at: when our side was ended, on the event loop's clock; None before.
     """
@@ -69,13 +70,10 @@ class ClientProtocol(asyncio.Protocol):
     __slots__ = (
         "_backlog",
         "_deadline",
-        "_drained",
-        "_early",
         "_limits",
         "_loop",
-        "_monitor",
-        "_pauses",
         "_reader",
+        "_reading",
         "_request",
         "_server",
         "_tunnel",
@@ -83,6 +81,7 @@ class ClientProtocol(asyncio.Protocol):
         "half_closed_at",
         "header_cache",
         "peer",
+        "silent",
         "state",
         "transport",
         "writing_paused",
@@ -93,23 +92,20 @@ class ClientProtocol(asyncio.Protocol):
         self._limits = server.limits
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader(partial(server.parser, self), server.limits)
-        self._monitor = DisconnectMonitor()
+        self._reading = Reading()
         self.transport: asyncio.Transport | None = None
         self.state = _IDLE
         self.exchange: ClientExchange | None = None
         self.peer = Peer()
         self.header_cache: object = None
+        self.silent = True
         self.writing_paused = False
         self.half_closed_at: float | None = None
         self._tunnel: ClientTunnel | None = None
-        # What one read brought, and the parser is not ready for.
+        # What has come, and the parser is not ready for.
         self._backlog = b""
         # A request whose body comes, and that has not been handed on.
         self._request: Request | None = None
-        # What came after an upgrade request.
-        self._early = bytearray()
-        self._pauses = 0
-        self._drained: asyncio.Future[None] | None = None
         # How long the state may last.
         self._deadline = Deadline(self._on_deadline)
 
@@ -134,9 +130,10 @@ class ClientProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH)
+        self._reading.transport = self.transport
         self.peer = Peer(transport)
         if self._server.admit(self):
-            self._deadline.set(self._limits.idle_seconds)
+            self._deadline.set(self._limits.first_head_seconds)
         else:
             # Clients may take a response to no request for a fault: wait for one, not for long.
             self.state = _EXCESS
@@ -146,9 +143,8 @@ class ClientProtocol(asyncio.Protocol):
         self._to(Event.CLOSED)
         self.transport = None
         self._reader.forget()
-        self._monitor.stop()
+        self._reading.stop()
         self._deadline.stop()
-        self._wake()
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.on_client_lost(exc)
@@ -176,7 +172,9 @@ class ClientProtocol(asyncio.Protocol):
         while start < size:
             state = self.state
             if state is _IDLE or state is _BODY or state is _HEAD:
-                if self._pauses & _BODY_FULL or (self.writing_paused and state is not _BODY):
+                if self._reading.paused & _BODY_FULL or (
+                    self.writing_paused and state is not _BODY
+                ):
                     # A client that pipelines and does not read gets no further.
                     self._keep(data[start:])
                     break
@@ -192,9 +190,7 @@ class ClientProtocol(asyncio.Protocol):
 
     def _keep_unread(self, data: bytes) -> None:
         """Take what the parser is not fed in this state."""
-        if self.state is _UPGRADE:
-            self._keep_early(data)
-        elif self.state is _LINGER:
+        if self.state is _LINGER:
             # The rest of a request whose response is sent.
             if self._reader.skip(len(data)):
                 self.close()
@@ -217,26 +213,43 @@ class ClientProtocol(asyncio.Protocol):
             self._begin(request)
         elif self.state is _BODY:
             self._note_body()
-        elif self.state is _IDLE and reader.within_head:
-            self._to(Event.HEAD_BEGINS)
-            self._deadline.set(self._limits.head_seconds)
+        else:
+            self._note_head()
         return stop
 
+    def _note_head(self) -> None:
+        """Note what has come of a request's head, if it has not come whole."""
+        size = self._reader.partial_head
+        if not size:
+            return
+        if self.state is _IDLE:
+            self._to(Event.HEAD_BEGINS)
+            self._deadline.set(self._limits.head_seconds)
+        self._server.on_partial_head(self, size)
+
     def _note_body(self) -> None:
-        """Note the end of a request's body, if it has come."""
+        """Note what has come of a request's body."""
         if self._reader.broken:
             self._to(Event.BODY_BREAKS)
             self._backlog = b""
+            self._deadline.clear()
         elif self._reader.body is None:
             self._to(Event.BODY_ENDS)
+            self._deadline.clear()
+        else:
+            self._deadline.set(self._limits.body_seconds)
 
     def _begin(self, request: Request) -> None:
-        self._deadline.clear()
+        if self.silent or self.state is _HEAD:
+            self.silent = False
+            self._server.on_head(self)
         message, body = request
         if self._reader.body is not None:
+            self._deadline.set(self._limits.body_seconds)
             self._to(Event.REQUEST_WITH_BODY)
             self._request = request
             return
+        self._deadline.clear()
         self._to(Event.REQUEST_TO_UPGRADE if message.upgrade else Event.REQUEST)
         self._server.handle(self, message, body)
 
@@ -244,23 +257,17 @@ class ClientProtocol(asyncio.Protocol):
         """What the parser is not ready for waits, and the client after it."""
         self._backlog = data
         if len(data) > _PENDING_HIGH:
-            self._pause(_PENDING_FULL)
-
-    def _keep_early(self, data: bytes) -> None:
-        self._early += data
-        if len(self._early) > _PENDING_HIGH:
-            self._pause(_PENDING_FULL)
+            self._reading.pause(_PENDING_FULL)
 
     def _feed_backlog(self) -> None:
         if self._backlog and self.state in (_IDLE, _BODY):
-            self._resume(_PENDING_FULL)
+            self._reading.resume(_PENDING_FULL)
             self._feed_all(self._backlog)
 
     def take_early(self) -> bytes:
         """Return the bytes that came after an upgrade request, and forget them."""
-        early = bytes(self._early)
-        self._early.clear()
-        self._resume(_PENDING_FULL)
+        early, self._backlog = self._backlog, b""
+        self._reading.resume(_PENDING_FULL)
         return early
 
     def ignore_upgrade(self) -> None:
@@ -271,6 +278,7 @@ class ClientProtocol(asyncio.Protocol):
         """Pass the client's bytes to *tunnel* from now on."""
         self._to(Event.SWITCHED)
         self._tunnel = tunnel
+        self._reading.half_closes = True
 
     def end_exchange(self, *, keep_alive: bool) -> None:
         """The response is whole, or cut; *keep_alive*: another request may follow."""
@@ -291,6 +299,10 @@ class ClientProtocol(asyncio.Protocol):
         else:
             self._linger(_BODY_LINGER)
 
+    def refuse_head(self) -> None:
+        """Refuse the head that has come in part: there are too many such."""
+        self._refuse(self._limits.too_many_partial_heads())
+
     def _refuse(self, error: KubelatchError) -> None:
         """Respond with *error* to what is no request, and end the connection."""
         data, size = error_response(error)
@@ -305,7 +317,7 @@ class ClientProtocol(asyncio.Protocol):
         connection and lose the response (RFC 9112 section 9.6)."""
         self._reader.forget()
         self._backlog = b""
-        self._resume(_BODY_FULL | _PENDING_FULL)
+        self._reading.resume(_BODY_FULL | _PENDING_FULL)
         self._deadline.set(seconds)
         self.end_writing()
 
@@ -338,39 +350,25 @@ class ClientProtocol(asyncio.Protocol):
     def pause_reading(self) -> None:
         """The request's body is not taken as fast as it comes; aiohttp's stream reader says so."""
         self._reader.pause()
-        self._pause(_BODY_FULL)
+        self._reading.pause(_BODY_FULL)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The body is taken again; *resume_parser*: the parser has put something aside."""
-        self._resume(_BODY_FULL)
+        self._reading.resume(_BODY_FULL)
         if resume_parser and self._reader.body is not None:
             self._reader.feed_paused()
             if self.state is _BODY:
                 self._note_body()
-            if not self._pauses & _BODY_FULL and self._backlog:
+            if not self._reading.paused & _BODY_FULL and self._backlog:
                 self._feed_backlog()
 
     def stall_tunnel(self) -> None:
         """Read no more for a tunnel, until :meth:`resume_tunnel`; a reset is still noticed."""
-        self._pause(_TUNNEL_STALLED)
+        self._reading.pause(_TUNNEL_STALLED)
 
     def resume_tunnel(self) -> None:
         """Undo :meth:`stall_tunnel`."""
-        self._resume(_TUNNEL_STALLED)
-
-    def _pause(self, reason: int) -> None:
-        self._pauses |= reason
-        if not self.leaving:
-            transport = cast("asyncio.Transport", self.transport)
-            transport.pause_reading()
-            self._monitor.start(transport, half=self._tunnel is None)
-
-    def _resume(self, reason: int) -> None:
-        if not self._pauses & reason:
-            return
-        self._pauses &= ~reason
-        if not self._pauses and not self.leaving:
-            cast("asyncio.Transport", self.transport).resume_reading()
+        self._reading.resume(_TUNNEL_STALLED)
 
     def pause_writing(self) -> None:
         self.writing_paused = True
@@ -379,28 +377,20 @@ class ClientProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writing_paused = False
-        self._wake()
         if self.exchange is not None:
             self.exchange.on_client_resumed()
         elif self._backlog:
             self._loop.call_soon(self._feed_backlog)
-
-    async def drained(self) -> None:
-        """Wait until the client has taken most of what was written; at once if it is gone."""
-        if self.writing_paused and self.transport is not None:
-            if self._drained is None:
-                self._drained = self._loop.create_future()
-            await asyncio.shield(self._drained)
-
-    def _wake(self) -> None:
-        if self._drained is not None:
-            self._drained.set_result(None)
-            self._drained = None
 
     def _on_deadline(self) -> None:
         if self.state is _HEAD:
             self._refuse(self._limits.head_too_slow())
         elif self.state is _EXCESS:
             self._refuse(self._limits.too_many_connections())
-        else:
+        elif self.state is not _BODY or self.exchange is None:
             self.close()
+        elif self._reading.paused & _BODY_FULL:
+            # It is the upstream that does not take it.
+            self._deadline.set(self._limits.body_seconds)
+        else:
+            self.exchange.fail(self._limits.body_too_slow())

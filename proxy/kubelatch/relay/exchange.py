@@ -54,6 +54,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_drained",
         "_over",
         "_task",
         "_written",
@@ -74,6 +75,7 @@ class Exchange:
         self.keep_alive = request.keep_alive and not registry.draining
         self._over = False
         self._written = False
+        self._drained: asyncio.Future[None] | None = None
         # What a step waits for.
         self._task: asyncio.Task[None] | None = None
         registry.add(self)
@@ -99,8 +101,18 @@ class Exchange:
 
     def on_client_resumed(self) -> None:
         """It takes bytes again."""
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
         if self._written:
             self._finish()
+
+    async def drained(self) -> None:
+        """Wait until the client has taken most of what was written."""
+        if self.client.writing_paused:
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
 
     def cancel(self) -> None:
         """End it: the client is gone."""

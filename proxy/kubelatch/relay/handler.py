@@ -55,7 +55,7 @@ class Handler:
         registry: holds the exchanges.
         user_agent: our own name, for clients that give none.
         static: serves ``--www``; None without it.
-        clients: the user ids whose processes may connect; None lets everybody.
+        users: the user ids whose processes may connect; None lets everybody.
         page: the title and rows of the page at the root; None for no such page.
         root: the target of that page.
         tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
@@ -69,7 +69,7 @@ class Handler:
         *,
         user_agent: bytes,
         static: FileServer | None = None,
-        clients: frozenset[int] | None = None,
+        users: frozenset[int] | None = None,
         page: Callable[[], PageContent] | None = None,
         root: str = "/",
         tunnel_keepalive: float = 15.0,
@@ -79,7 +79,7 @@ class Handler:
         self._generations = generations
         self._user_agent = user_agent
         self._static = static
-        self._clients = clients
+        self.users = users
         self._page = page
         self._root = root
         self._tunnel_keepalive = tunnel_keepalive
@@ -91,7 +91,7 @@ class Handler:
             uid: the user id of its process; None if the kernel could not tell.
             headers: the header lines of its request.
         """
-        refusal = None if self._clients is None else judge_user(uid, self._clients)
+        refusal = None if self.users is None else judge_user(uid, self.users)
         return self.gate.judge_token(headers) if refusal is None else refusal
 
     def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
@@ -136,8 +136,8 @@ class Handler:
 
     def _begin(self, client: ClientProtocol, request: ClientRequest, record: Record) -> None:
         last = self.registry.draining
-        if self._clients is not None:
-            refusal = judge_user(record.uid, self._clients)
+        if self.users is not None:
+            refusal = judge_user(record.uid, self.users)
             if refusal is not None:
                 keep_alive = local.refuse(client, request, refusal, record, last=last)
                 self._end(client, record, keep_alive)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
+from ..config.settings import Settings
 from ..errors import ClientRequestError, KubelatchError
 from ..http1.request_line import RequestLine
 
@@ -17,52 +18,88 @@ class Limits:
     """Limits for clients; the flags' table has the reasons for their defaults.
 
     Attributes:
-        header_bytes: of a request's line and header fields together, to the empty line's end.
+        header_bytes: of a request's line and header fields together, to the empty line's end; and
+            of what a chunked body has besides data.
         headers: of one request.
-        head_seconds: from a head's first byte to its last; 0 is no limit.
+        partial_header_bytes: of all heads together that have come in part.
+        head_seconds: from a head's first byte to its last, and from the beginning of a connection
+            to its first head; 0 is no limit.
+        body_seconds: without a byte of a body that is still coming; 0 is no limit.
         idle_seconds: without a request on a connection; 0 is no limit.
         connections: at once; 0 is no limit.
-        flags: they are those of the command's flags, which a refusal then names.
     """
 
     header_bytes: int = 1024 * 1024
     headers: int = 256
+    partial_header_bytes: int = 64 * 1024 * 1024
     head_seconds: float = 30.0
+    body_seconds: float = 300.0
     idle_seconds: float = 3600.0
     connections: int = 0
-    flags: bool = True
+
+    @property
+    def first_head_seconds(self) -> float:
+        """How long a new connection may be without a head; 0 is no limit."""
+        return min(filter(None, (self.head_seconds, self.idle_seconds)), default=0.0)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """Those that the flags set."""
+        return cls(
+            header_bytes=settings.max_header_bytes,
+            headers=settings.max_headers,
+            partial_header_bytes=settings.max_partial_header_bytes,
+            head_seconds=settings.head_timeout,
+            body_seconds=settings.body_timeout,
+            idle_seconds=settings.idle_timeout,
+            connections=settings.max_connections,
+        )
 
     def head_too_large(self) -> KubelatchError:
         """The head is larger than :attr:`header_bytes`."""
         return HeadTooLargeError(
             f"the request's line and header fields are over {self.header_bytes} bytes",
-            hint=self._hint("--max-header-bytes allows more"),
+            hint="--max-header-bytes allows more",
         )
 
     def too_many_headers(self) -> KubelatchError:
         """There are more than :attr:`headers`."""
         return HeadTooLargeError(
             f"the request has over {self.headers} header fields",
-            hint=self._hint("--max-headers allows more"),
+            hint="--max-headers allows more",
             cause="too-many-headers",
+        )
+
+    def too_many_partial_heads(self) -> KubelatchError:
+        """Of all that have come in part this is the largest; see :attr:`partial_header_bytes`."""
+        return TooManyConnectionsError(
+            "the proxy holds parts of too many requests' line and header fields: over "
+            f"{self.partial_header_bytes} bytes",
+            hint="send them in one piece, or allow more with --max-partial-header-bytes",
+            cause="too-many-partial-heads",
         )
 
     def head_too_slow(self) -> KubelatchError:
         """The head took longer than :attr:`head_seconds`."""
-        return HeadTimeoutError(
+        return RequestTimeoutError(
             f"the request's head was not complete after {self.head_seconds:g} s",
-            hint=self._hint("--head-timeout allows more time"),
+            hint="--head-timeout allows more time",
+        )
+
+    def body_too_slow(self) -> KubelatchError:
+        """Nothing of the body came for :attr:`body_seconds`."""
+        return RequestTimeoutError(
+            f"no more of the request's body came for {self.body_seconds:g} s",
+            hint="--body-timeout allows more time",
+            cause="body-timeout",
         )
 
     def too_many_connections(self) -> KubelatchError:
         """There are as many as :attr:`connections` already."""
         return TooManyConnectionsError(
             f"the proxy has {self.connections} connections already",
-            hint=self._hint("close some, or allow more with --max-connections"),
+            hint="close some, or allow more with --max-connections",
         )
-
-    def _hint(self, text: str) -> str:
-        return text if self.flags else ""
 
 
 class HeadTooLargeError(ClientRequestError):
@@ -72,8 +109,8 @@ class HeadTooLargeError(ClientRequestError):
     default_cause = "head-too-large"
 
 
-class HeadTimeoutError(ClientRequestError):
-    """A request's head did not come in time (RFC 9110 section 15.5.9)."""
+class RequestTimeoutError(ClientRequestError):
+    """A request did not come in time (RFC 9110 section 15.5.9)."""
 
     status = 408
     reason = "Timeout"

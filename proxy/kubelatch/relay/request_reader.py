@@ -6,7 +6,7 @@ or an error, is the connection's business.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage
@@ -15,6 +15,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ..http1.request_line import RequestLine
 from .framer import Framer
 from .limits import Limits, PartialHead, explain, first_line
+
+# The shortest chunk has one byte of data, and Go allows 16 bytes for its framing
+# (net/http/internal/chunked.go, excess).
+_FRAMED_BYTE: Final = 17
 
 Request: TypeAlias = tuple[RawRequestMessage, StreamReader]
 
@@ -38,6 +42,7 @@ class RequestReader:
         "_head",
         "_limits",
         "_make_parser",
+        "_overhead",
         "_parser",
         "body",
         "broken",
@@ -52,14 +57,16 @@ class RequestReader:
         # A head that came in part.
         self._head: PartialHead | None = None
         self._chunked = False
+        # Of a chunked body, bytes beyond its data and what frames that.
+        self._overhead = 0
         self.request: Request | None = None
         self.body: StreamReader | None = None
         self.broken = False
 
     @property
-    def within_head(self) -> bool:
-        """Part of a request's head has come."""
-        return self._head is not None
+    def partial_head(self) -> int:
+        """How many bytes of a request's head have come, if it has come in part; else 0."""
+        return 0 if self._head is None else self._head.size
 
     def feed(self, data: bytes, start: int = 0) -> int:
         """Read what has come from *start* on, no further than one message.
@@ -116,22 +123,33 @@ class RequestReader:
         if not body.is_eof():
             self.body = body
             self._chunked = message.chunked
+            self._overhead = 0
             if not message.chunked:
                 self._framer.body_left = int(message.headers.get("Content-Length", "0"))
         self.request = message, body
 
     def _feed_body(self, body: StreamReader, piece: bytes) -> None:
+        before = body.total_bytes
         try:
             self._parser.feed_data(piece)
         except HttpProcessingError as exc:
-            # What reads the body gets the error; what follows cannot be told from it.
-            self.broken = True
-            self.forget()
-            self._framer.body_left = 0
-            body.set_exception(web.RequestPayloadError(first_line(exc.message)))
-        else:
-            if body.is_eof():
-                self.body = None
+            self._break_body(body, first_line(exc.message))
+            return
+        if body.is_eof():
+            self.body = None
+        elif self._chunked:
+            overhead = self._overhead + len(piece) - _FRAMED_BYTE * (body.total_bytes - before)
+            self._overhead = max(0, overhead)
+            if overhead > self._limits.header_bytes:
+                limit = self._limits.header_bytes
+                self._break_body(body, f"over {limit} bytes of chunk extensions and trailers")
+
+    def _break_body(self, body: StreamReader, why: str) -> None:
+        """Let what reads the body get an error; what follows cannot be told from it."""
+        self.broken = True
+        self.forget()
+        self._framer.body_left = 0
+        body.set_exception(web.RequestPayloadError(why))
 
     def pause(self) -> None:
         """Let the parser put aside what it is fed: the body is not taken as fast as it comes."""

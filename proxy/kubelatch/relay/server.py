@@ -14,6 +14,8 @@ from ..errors import KubelatchError
 from .client import ClientProtocol
 from .limits import Limits
 
+# Connections that do not count.
+_MAX_REFUSED = 64
 # Of a request's body, what may wait for a slow upstream.
 _READ_BUFFER = 256 * 1024
 
@@ -34,25 +36,41 @@ class RequestHandler(Protocol):
 class ClientServer(web.Server):
     """aiohttp's low-level server, making :class:`ClientProtocol` objects.
 
+    Which connections count is decided when they come. Of those that do not, because there are
+    too many or because their user may not connect, a few are kept, to be sent why.
+
     Args:
         handler: gets each request.
         limits: what one client may take.
+        users: the user ids whose processes may connect; None admits all.
         make_room: end a connection for a new one that is over the limit, instead of refusing it:
             the oldest of those without a request, else the oldest. Clients that hold on to many
             then keep nobody else out.
     """
 
     def __init__(
-        self, handler: RequestHandler, limits: Limits | None = None, *, make_room: bool = False
+        self,
+        handler: RequestHandler,
+        limits: Limits | None = None,
+        *,
+        users: frozenset[int] | None = None,
+        make_room: bool = False,
     ) -> None:
         super().__init__(_never)
         self.limits = limits or Limits()
         self.handle = handler.handle
         self.unreadable = handler.unreadable
+        self._users = users
         self._make_room = make_room
         self._clients: set[ClientProtocol] = set()
-        # Those that count, in the order in which they came.
+        # In the order in which they came: those that count, of these those without a request so
+        # far, and those that do not count.
         self._admitted: dict[ClientProtocol, None] = {}
+        self._silent: dict[ClientProtocol, None] = {}
+        self._refused: dict[ClientProtocol, None] = {}
+        # Sizes of heads that have come in part, and their sum.
+        self._partial_heads: dict[ClientProtocol, int] = {}
+        self._partial_size = 0
         # No connection is left.
         self._empty = asyncio.Event()
 
@@ -68,22 +86,62 @@ class ClientServer(web.Server):
         """Take up a connection; False: it is one too many, and does not count."""
         self._clients.add(client)
         self._empty.clear()
-        if 0 < self.limits.connections <= len(self._admitted):
-            if not self._make_room:
-                return False
-            oldest = min(self._admitted, key=lambda other: not other.waits_for_request)
-            # It counts no longer, though its end comes later.
-            del self._admitted[oldest]
-            oldest.cut(reset=True)
+        if self._users is not None and client.peer.uid not in self._users:
+            # The handler refuses its request, and ends it.
+            self._keep_refused(client)
+            return True
+        if 0 < self.limits.connections <= len(self._admitted) and not self._end_another():
+            self._keep_refused(client)
+            return False
         self._admitted[client] = None
+        self._silent[client] = None
         return True
+
+    def _keep_refused(self, client: ClientProtocol) -> None:
+        if len(self._refused) >= _MAX_REFUSED:
+            oldest = next(iter(self._refused))
+            del self._refused[oldest]
+            oldest.cut(reset=True)
+        self._refused[client] = None
+
+    def _end_another(self) -> bool:
+        """End a connection for a new one; False: each may be needed."""
+        other = next(iter(self._silent), None)
+        if other is None and self._make_room:
+            other = min(self._admitted, key=lambda client: not client.waits_for_request)
+        if other is None:
+            return False
+        # It counts no longer, though its end comes later.
+        self._forget(other)
+        other.cut(reset=True)
+        return True
+
+    def _forget(self, client: ClientProtocol) -> None:
+        self._admitted.pop(client, None)
+        self._silent.pop(client, None)
+        self._refused.pop(client, None)
+        self._partial_size -= self._partial_heads.pop(client, 0)
+
+    def on_partial_head(self, client: ClientProtocol, size: int) -> None:
+        """Note that so many bytes of a head have come, and not all."""
+        self._partial_size += size - self._partial_heads.get(client, 0)
+        self._partial_heads[client] = size
+        while self._partial_size > self.limits.partial_header_bytes:
+            largest = max(self._partial_heads, key=self._partial_heads.__getitem__)
+            self._partial_size -= self._partial_heads.pop(largest)
+            largest.refuse_head()
+
+    def on_head(self, client: ClientProtocol) -> None:
+        """Note that a connection's first head has come, or one that had come in part."""
+        self._silent.pop(client, None)
+        self._partial_size -= self._partial_heads.pop(client, 0)
 
     def connection_lost(  # type: ignore[override]
         self, client: ClientProtocol, exc: BaseException | None = None
     ) -> None:
         """Forget a connection."""
         self._clients.discard(client)
-        self._admitted.pop(client, None)
+        self._forget(client)
         if not self._clients:
             self._empty.set()
 

@@ -188,7 +188,7 @@ class FileExchange(Exchange):
                 return
             transport.write(chunk)
             start += len(chunk)
-            await self.client.drained()
+            await self.drained()
 
 
 def _precondition(headers: Mapping[str, str], file: File) -> int | None:

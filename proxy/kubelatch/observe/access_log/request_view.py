@@ -17,6 +17,8 @@ from .redaction import visible, visible_name, visible_target
 
 StreamKind = Literal["", "watch", "follow", "tunnel"]
 
+_FOLLOW: Final = frozenset({"follow"})
+
 _CACHE_SIZE: Final = 1024
 # The parameters on which verb, name or kind of stream depend. Queries without one, such as the
 # pages of a list, share a cached RequestInfo.
@@ -97,7 +99,7 @@ def _stream(info: RequestInfo, query: str) -> StreamKind:
     if info.verb == "watch":
         return "watch"
     if info.subresource == "log" and "follow" in query:
-        follow = query_values(query).get("follow", ["false"])[0]
+        follow = query_values(query, _FOLLOW).get("follow", ["false"])[0]
         return "" if follow.lower() in {"false", "0"} else "follow"
     return ""
 

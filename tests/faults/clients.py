@@ -194,6 +194,26 @@ CLIENTS = (
         flags=("--head-timeout=100ms",),
     ),
     Case(
+        fault="of the heads that have come in part it has the largest, and they are over "
+        "`--max-partial-header-bytes` (64 MiB)",
+        outcome=Told(
+            503,
+            "too-many-partial-heads",
+            "Send them in one piece, or allow more with --max-partial-header-bytes.",
+            passing=True,
+        ),
+        upstream=nowhere(),
+        client=asking(HOST + b"X: " + b"y" * 2000),
+        flags=("--max-partial-header-bytes=1500",),
+    ),
+    Case(
+        fault="nothing more of its body comes for `--body-timeout` (5 min)",
+        outcome=Told(408, "body-timeout", "--body-timeout allows more time."),
+        upstream=serving(silent),
+        client=asking(HOST.replace(b"GET", b"POST") + b"Content-Length: 5\r\n\r\nab"),
+        flags=("--body-timeout=100ms",),
+    ),
+    Case(
         fault="its body is broken",
         outcome=Told(
             400,

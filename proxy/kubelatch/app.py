@@ -7,7 +7,6 @@ reported to the client of each request.
 import asyncio
 import logging
 import socket
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -49,6 +48,8 @@ log = logging.getLogger(__name__)
 
 # Seconds; kubectl's --keepalive=0 means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
+# Of the exchanges of each kind that a drain waits for.
+_NAMED: Final = 3
 _REQUESTS: Final = ("request", "requests")
 _KINDS: Final = {
     Kind.WATCH: ("watch", "watches"),
@@ -132,12 +133,22 @@ class App:
 
     @property
     def in_flight(self) -> str:
-        """The exchanges in flight, by kind: ``3 requests, 1 watch``; empty without any."""
-        kinds = Counter(_KINDS.get(exchange.kind, _REQUESTS) for exchange in self._registry)
+        """The exchanges in flight by kind, as ``1 tunnel (pods/exec shop/web)``; may be empty."""
+        kinds: dict[tuple[str, str], list[Record]] = {}
+        for exchange in self._registry:
+            kinds.setdefault(_KINDS.get(exchange.kind, _REQUESTS), []).append(exchange.record)
         return ", ".join(
-            f"{count} {one if count == 1 else many}"
-            for (one, many), count in sorted(kinds.items(), key=lambda item: _ORDER.index(item[0]))
+            f"{len(records)} {one if len(records) == 1 else many} ({self._name(records)})"
+            for (one, many), records in sorted(
+                kinds.items(), key=lambda item: _ORDER.index(item[0])
+            )
         )
+
+    def _name(self, records: Sequence[Record]) -> str:
+        if self._observer is None:
+            return "..."
+        names = [self._observer.name_of(record) for record in records[:_NAMED]]
+        return ", ".join(names if len(records) <= _NAMED else [*names, "..."])
 
     async def start(self) -> None:
         """Load the configuration, listen, and begin to serve.

@@ -76,7 +76,10 @@ def test_a_misspelt_variable_does_not_fail_open_in_silence(
         *command, *flags, home=tmp_path, KUBELATCH_READONLY="true", KUBELATCH_URL="http://x",
         KUBELATCH_SERVICE_HOST="10.0.0.7",
     )  # fmt: skip
-    assert "$KUBELATCH_READONLY has no effect: it is the variable of no flag" in ended.stderr
+    assert (
+        "$KUBELATCH_READONLY has no effect: it is the variable of no flag; "
+        "did you mean $KUBELATCH_READ_ONLY?"
+    ) in ended.stderr
     assert ended.stderr.count("has no effect") == 1
 
 

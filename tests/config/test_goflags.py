@@ -200,3 +200,24 @@ def test_values_that_cannot_be_are_refused_in_kubectls_words(arguments: list[str
 def test_default_port_goes_with_a_socket() -> None:
     values = settings.parse(["--port=8001", "--unix-socket=/s"], {})
     assert settings.from_values(values).unix_socket == "/s"
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("--prot=1", "did you mean --port?"),
+        ("--Port=1", "did you mean --port?"),
+        ("--readonly", "did you mean --read-only?"),
+        ("--read_onyl", "did you mean --read-only?"),
+        ("--kube", "did you mean --kubeconfig or --kuberc?"),
+        ("--no-cluster", "did you mean --in-cluster or --no-in-cluster or --cluster?"),
+        ("-context=staging", "did you mean --context?"),
+        ("--nosuch", "see 'kubelatch --help' for usage"),
+        ("--vmodul", "see 'kubelatch --help' for usage"),
+        ("-x", "see 'kubelatch --help' for usage"),
+    ],
+)
+def test_an_unknown_flag_has_a_suggestion_where_one_is_similar(argument: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=r"unknown (shorthand )?flag: ") as caught:
+        settings.parse([argument], {})
+    assert caught.value.hint == hint

@@ -338,8 +338,8 @@ async def test_ctrl_c_says_what_it_waits_for_and_how_to_end_it(
             await eventually(lambda: len(upstream.requests) == 2)
             terminal.type(b"\x03")
             await terminal.until(
-                "waiting for 1 request, 1 followed log, for at most 25s; "
-                "Ctrl-C again ends it at once\n"
+                r"waiting for 1 request \(/api\), 1 followed log \(pods/log a/b\), "
+                "for at most 25s; Ctrl-C again ends it at once\n"
             )
             terminal.type(b"\x03")
             assert await terminal.end() == 0

@@ -421,5 +421,6 @@ def test_what_no_service_sets_is_still_told_of(text: str) -> None:
     with pytest.raises(UsageError, match=r"\$KUBELATCH_PORT"):
         parse([], {"KUBELATCH_PORT": text})
     assert parse([], {"KUBELATCH_ADMIN_PORT": text})["notes"] == (
-        "$KUBELATCH_ADMIN_PORT has no effect: it is the variable of no flag",
+        "$KUBELATCH_ADMIN_PORT has no effect: it is the variable of no flag; "
+        "did you mean $KUBELATCH_ADMIN_ADDRESS?",
     )

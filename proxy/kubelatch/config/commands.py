@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import UsageError
-from .goflags import Flag, parse_limit, quote
+from .goflags import Flag, parse_limit, quote, similar_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +58,10 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
     ),
 }  # fmt: skip
 
-# difflib's default cutoff: "chekc" is similar to "check", and "true" to nothing.
-_LIKE: Final = 0.6
-
 
 def similar_commands(word: str) -> list[str]:
     """The commands that *word* may be a mistyped form of, the likeliest first."""
-    from difflib import get_close_matches  # noqa: PLC0415 -- needed for errors only
-
-    begun = [name for name in COMMANDS if word and name.startswith(word)]
-    return begun or get_close_matches(word.lower(), COMMANDS, cutoff=_LIKE)
+    return similar_names(word, list(COMMANDS))
 
 
 def unknown_command(word: str, flags: Sequence[str]) -> UsageError:

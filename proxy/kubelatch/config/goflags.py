@@ -296,7 +296,7 @@ class FlagSet:
         # k8s.io/component-base/cli/flag, WordSepNormalizeFunc.
         flag = self._flags.get(name.replace("_", "-"))
         if flag is None:
-            raise self._error(f"unknown flag: --{name}")
+            raise self._error(f"unknown flag: --{name}", meant=name)
         if equals:
             return flag, text
         if flag.bare is not None:
@@ -312,7 +312,12 @@ class FlagSet:
             letter, letters = letters[0], letters[1:]
             flag = self._shorthands.get(letter)
             if flag is None:
-                raise self._error(f"unknown shorthand flag: {letter!r} in -{letter}{letters}")
+                # As for a long flag with one dash: -context=staging.
+                name = argument[1:].partition("=")[0]
+                raise self._error(
+                    f"unknown shorthand flag: {letter!r} in -{letter}{letters}",
+                    meant=name if len(name) > 1 else "",
+                )
             if letters[:1] == "=" and len(letters) > 1:
                 found.append((flag, letters[1:]))
                 break
@@ -328,5 +333,23 @@ class FlagSet:
             break
         return found
 
-    def _error(self, message: str) -> UsageError:
-        return UsageError(message, hint=self._usage)
+    def _error(self, message: str, *, meant: str = "") -> UsageError:
+        similar = self.similar(meant)
+        return UsageError(
+            message, hint=f"did you mean --{' or --'.join(similar)}?" if similar else self._usage
+        )
+
+    def similar(self, name: str) -> list[str]:
+        """The names of flags that *name* may be a mistyped form of, the likeliest first."""
+        return similar_names(
+            name.replace("_", "-"), [flag.name for flag in self._flags.values() if not flag.ignored]
+        )
+
+
+def similar_names(name: str, names: Sequence[str]) -> list[str]:
+    """Those of *names* that begin with *name*, or resemble it; at most three, likeliest first."""
+    from difflib import get_close_matches  # noqa: PLC0415 -- needed for errors only
+
+    begun = [each for each in names if name and each.startswith(name)]
+    # difflib's default cutoff: "chekc" is similar to "check", and "true" to nothing.
+    return (begun or get_close_matches(name.lower(), names))[:3]

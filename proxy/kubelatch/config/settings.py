@@ -37,6 +37,7 @@ from .goflags import (
     parse_level,
     parse_limit,
     quote,
+    similar_names,
 )
 from .overrides import Overrides
 
@@ -338,7 +339,11 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     for name, text in sorted(environ.items()):
         ours = name.startswith("KUBELATCH_") and name not in known
         if text and ours and not is_service_link(name, text):
-            yield f"${name} has no effect: it is the variable of no flag"
+            meant = name.removeprefix("KUBELATCH_").replace("_", "-").lower()
+            flags = {flag.name: flag.variable for flag in FLAGS if flag.env and not flag.ignored}
+            similar = [f"${flags[each]}" for each in similar_names(meant, list(flags))]
+            hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
+            yield f"${name} has no effect: it is the variable of no flag{hint}"
 
 
 def from_values(values: Mapping[str, Any]) -> Settings:

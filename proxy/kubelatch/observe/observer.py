@@ -118,6 +118,11 @@ class Observer:
             record.answer = ()
         self._batches(record)
 
+    def name_of(self, record: Record) -> str:
+        """What a request is about: resource and object, or its target."""
+        view = self._views.read(record)
+        return f"{view.kind} {view.object_name}".rstrip() if view.kind else view.target
+
     async def start(self) -> None:
         """Begin to serve the admin address."""
         if self._admin is not None:

@@ -48,6 +48,15 @@ class RequestView:
     target: str
     stream: StreamKind
 
+    @property
+    def object_name(self) -> str:
+        """``namespace/name``, as far as the request has them, redacted; computed at each use."""
+        info = self.info
+        name = visible_name(info.name)
+        if not info.namespace or info.resource == "namespaces":
+            return name
+        return f"{visible_name(info.namespace)}/{name}"
+
 
 class RequestViews:
     """Makes the views of records, and caches them.

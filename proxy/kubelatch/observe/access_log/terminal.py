@@ -11,14 +11,12 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ...gate.patterns import PatternList
 from ...relay.record import Record
-from .formats import CACHE_SIZE, Details, as_duration, as_size, as_word
+from .formats import Details, as_duration, as_size, as_word
 from .log import AccessLog
-from .redaction import visible_name
 from .request_view import RequestView, RequestViews, is_problem
 from .writer import LogWriter
 
@@ -94,7 +92,6 @@ class TerminalLog(AccessLog):
         self._colour = colour
         self._moves_cursor = moves_cursor
         self._details = Details()
-        self._name = lru_cache(CACHE_SIZE)(_object_name)
         # The last entries on the screen, and the writer's count of writes after the last of them.
         self._window: list[_Entry] = []
         self._written = 0
@@ -169,7 +166,7 @@ class TerminalLog(AccessLog):
         if count > 1:
             target = f"x{count} {target}"
         request, is_whole = _cut(
-            f"{what:<{_VERB_WIDTH}} {self._name(view):<{name_width}} {target}", room
+            f"{what:<{_VERB_WIDTH}} {view.object_name:<{name_width}} {target}", room
         )
         if self._colour:
             status = f"{_colour_of(record)}{status}{_RESET}"
@@ -187,15 +184,6 @@ class TerminalLog(AccessLog):
             break_on_hyphens=False,
         )
         return row + "".join(f"{self._dim}{line}{self._reset}\n" for line in lines)
-
-
-def _object_name(view: RequestView) -> str:
-    """``namespace/name`` of a request, as far as it has them."""
-    info = view.info
-    name = visible_name(info.name)
-    if not info.namespace or info.resource == "namespaces":
-        return name
-    return f"{visible_name(info.namespace)}/{name}"
 
 
 def _cut(text: str, width: int) -> tuple[str, bool]:

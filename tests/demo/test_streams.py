@@ -236,6 +236,14 @@ async def test_a_command_that_ends_is_done_or_started_again(kubectl: Kubectl) ->
     assert "Completed" in await kubectl.ok("get", "pod", "done")
 
 
+async def test_debug_adds_a_container_to_a_running_pod(kubectl: Kubectl) -> None:
+    await kubectl.ok("run", "plain", "--image=nginx")
+    await kubectl.ok("wait", "--for=condition=Ready", "pod/plain")
+    command = ("debug", "-i", "plain", "--image=busybox", "-q", "-c", "extra", "--")
+    assert await kubectl.ok(*command, "sh", "-c", "hostname") == "plain\n"
+    assert await kubectl.ok("logs", "plain", "-c", "extra") == "plain\n"
+
+
 async def test_the_log_of_a_command_can_be_followed_to_its_end(kubectl: Kubectl) -> None:
     script = "for i in 1 2 3; do echo $i; sleep 0.05; done"
     await kubectl.ok("run", "count", "--restart=Never", "--image=i", "--", "sh", "-c", script)

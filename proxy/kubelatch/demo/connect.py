@@ -120,7 +120,7 @@ class Connector:
 
     def _attached(self, pod: Object, name: str, main: Main) -> Session:
         """Attach to a container whose command runs."""
-        spec = next(row for row in pod["spec"]["containers"] if row["name"] == name)
+        spec = logs.spec_of(pod, name)
         once = bool(spec.get("stdinOnce"))
 
         async def session(streams: Streams) -> Object:
@@ -139,7 +139,7 @@ class Connector:
 
     async def _container(self, pod: Object, name: str) -> Container:
         metadata = pod["metadata"]
-        spec = next(row for row in pod["spec"]["containers"] if row["name"] == name)
+        spec = logs.spec_of(pod, name)
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOSTNAME": metadata["name"],

@@ -68,7 +68,8 @@ def log_of(pod: Object, container: str, interval: float) -> Log:
     """
     name = pod["metadata"]["name"]
     container = container_of(pod, container)
-    for row in pod["status"].get("containerStatuses") or []:
+    rows = pod["status"].get("containerStatuses") or []
+    for row in [*rows, *(pod["status"].get("ephemeralContainerStatuses") or [])]:
         if row["name"] == container:
             if running := row["state"].get("running"):
                 started = dt.datetime.fromisoformat(running["startedAt"])
@@ -87,7 +88,7 @@ def container_of(pod: Object, container: str) -> str:
     """
     name = pod["metadata"]["name"]
     names = [row["name"] for row in pod["spec"]["containers"]]
-    if container in names:
+    if container in names or any(row["name"] == container for row in ephemeral(pod)):
         return container
     if container:
         raise status.bad_request(f"container {container} is not valid for pod {name}")
@@ -96,6 +97,17 @@ def container_of(pod: Object, container: str) -> str:
             f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
         )
     return str(names[0])
+
+
+def ephemeral(pod: Object) -> list[Object]:
+    """The ephemeral containers of a pod."""
+    return pod["spec"].get("ephemeralContainers") or []
+
+
+def spec_of(pod: Object, container: str) -> Object:
+    """A container's part of the pod's spec."""
+    rows = [*pod["spec"]["containers"], *ephemeral(pod)]
+    return next(row for row in rows if row["name"] == container)
 
 
 async def read(log: Log, target: Target, numbers: range) -> AsyncIterator[bytes]:

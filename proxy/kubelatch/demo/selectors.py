@@ -165,7 +165,11 @@ class _Parser:
         while self._tokens[0] not in {")", ""}:
             if self._tokens[0] == ",":
                 self._next()
-            values.add("" if self._tokens[0] in {",", ")"} else self._identifier("',' or ')'"))
+            values.add(
+                "" if self._tokens[0] in {",", ")"} else self._identifier("',', or identifier")
+            )
+            if self._tokens[0] not in {",", ")"}:
+                raise self._unexpected("',' or ')'")
         if self._next() != ")":
             raise bad_request("found '', expected: ',', ')' or identifier")
         return values

@@ -196,7 +196,7 @@ class Store:
         previous: Object | None,
     ) -> Object:
         metadata = obj["metadata"] | {"resourceVersion": str(self.revision + 1)}
-        stored: Object = {"kind": resource.kind, "apiVersion": resource.api_version}
+        stored: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": {}}
         stored |= obj
         stored = stored | {"metadata": {key: metadata[key] for key in sorted(metadata, key=_place)}}
         self._objects.setdefault(resource.storage, {})[_key(stored)] = stored

@@ -195,3 +195,19 @@ def test_a_head_that_is_too_large_is_refused_however_it_comes(cuts: list[int]) -
 def test_a_large_body_in_the_read_of_its_head_is_no_large_head() -> None:
     stream = HEAD + b"Content-Length: 2000000\r\n\r\n" + b"x" * 2_000_000
     assert read(stream, [])[-2:] == ["whole", "kept"]
+
+
+def test_bytes_after_the_last_of_a_body_that_came_in_pieces_are_no_second_response() -> None:
+    reader, told = ResponseReader(), Told()
+    reader.begin(told, head_only=False)
+    for piece in (HEAD + b"Content-Length: 4\r\n\r\n", b"ab", b"cdHTTP/1.1 200 OK\r\n"):
+        reader.feed(piece)
+    assert told.events[-2:] == [("body", b"abcd"), ("end", ())]
+    assert reader.complete
+    assert not reader.persistent
+
+
+def test_chunks_in_an_http_1_0_response_are_faulty_framing() -> None:
+    """RFC 9112 section 6.1."""
+    stream = OLD + CHUNKED + b"\r\n2\r\nok\r\n0\r\n\r\n"
+    assert read(stream, []) == ["bad-answer"]

@@ -19,6 +19,7 @@ from .options import check_timeout, version
 from .paths import Target, parse
 from .registry import Registry
 from .resources import COMPONENT_STATUSES, ENDPOINTS, NAMESPACES, Resource
+from .scale import scale_of
 from .status import Object, StatusError
 from .volumes import Volumes
 
@@ -248,7 +249,7 @@ class Api:
                 version(target, self._store.revision)
                 found = self._registry.get(resource, call.namespace, target.name)
                 if target.subresource == "scale":
-                    return json_response(call.request, writes.scale_of(found))
+                    return json_response(call.request, scale_of(resource, found))
                 return reads.get_response(call, found)
             case "list":
                 return reads.list_response(self._store, call)

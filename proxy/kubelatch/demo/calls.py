@@ -150,6 +150,11 @@ class Call:
         if not isinstance(decoded, dict):
             found = goerrors.json_type(decoded)
             raise ValueError(f"{_UNREADABLE}: json: cannot unmarshal {found} into {_TYPE_META}")
+        for key in ("apiVersion", "kind"):
+            if not isinstance(decoded.get(key) or "", str):
+                found = goerrors.json_type(decoded[key])
+                where = f"Go struct field .{key} of type string"
+                raise ValueError(f"{_UNREADABLE}: json: cannot unmarshal {found} into {where}")
         return decoded
 
     @property

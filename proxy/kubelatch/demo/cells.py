@@ -245,6 +245,11 @@ def _access_modes(obj: Object) -> str:
     return ",".join(_MODES.get(mode, "RWOP") for mode in obj["spec"].get("accessModes") or [])
 
 
+def _claim(volume: Object) -> str:
+    holder = volume["spec"].get("claimRef") or {}
+    return f"{holder.get('namespace', '')}/{holder.get('name', '')}" if holder else ""
+
+
 def _quota(obj: Object) -> str:
     status = obj.get("status") or {}
     hard, used = status.get("hard") or {}, status.get("used") or {}

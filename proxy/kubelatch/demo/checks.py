@@ -129,7 +129,9 @@ def _limits(_: Object, value: Object, __: Any, field: str) -> Found:
             yield f"{field}.requests", invalid(str(amount), text)
 
 
-def _mounts(_: Object, spec: Object, __: Any, field: str) -> Found:
+def _mounts(root: Object, spec: Object, _: Any, field: str) -> Found:
+    if root.get("kind") == "StatefulSet":  # its claims' volumes come with the pods
+        return
     known = {volume.get("name") for volume in spec.get("volumes") or []}
     for kind in ("initContainers", "containers"):
         for place, container in enumerate(spec.get(kind) or []):

@@ -6,13 +6,15 @@ should be, until a pass changes nothing; then it sleeps until the next change or
 
 import asyncio
 import contextlib
+import logging
 
-from . import custom, disruption, quotas, services
+from . import claims, custom, disruption, quotas, services
 from .accounts import Accounts
 from .certificates import Authority
 from .deletion import collect, delete
 from .kubelet import Kubelet
 from .mains import Mains
+from .ownership import MANAGER
 from .recorder import Recorder
 from .registry import Registry
 from .resources import (
@@ -26,13 +28,14 @@ from .sets import Sets
 from .signing import sign_approved
 from .status import Object
 from .store import Store
-from .workloads import MANAGER, Workloads
+from .workloads import Workloads
 
 _BUNDLE = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "
     "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is "
     "guaranteed across distributions of Kubernetes clusters."
 )
+_log = logging.getLogger(__name__)
 _LEASE_INTERVAL = 10.0
 """Seconds between node heartbeats, the kubelet's default."""
 
@@ -81,7 +84,10 @@ class Controllers:
                 self._kubelet.renew_leases()
                 lease_at = loop.time() + _LEASE_INTERVAL
             await self._accounts.fill_secrets(self._ca_pem)
-            self.settle(loop.time())
+            try:
+                self.settle(loop.time())
+            except Exception:  # noqa: BLE001 - one odd object must not stop all controllers
+                _log.exception("a controller of the demo failed")
             deadline = min(lease_at, self._kubelet.deadline or lease_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
@@ -101,6 +107,7 @@ class Controllers:
             self._sets.settle()
             self._kubelet.settle(now)
             services.settle(self._store)
+            claims.settle(self._store)
             quotas.settle(self._store, self._registry.catalog)
             disruption.settle(self._registry)
 

@@ -29,8 +29,9 @@ def with_defaults(resource: Resource, obj: Object) -> Object:
         fill_custom(resource.custom.schema, obj)
         return {key: _sorted(value) for key, value in sorted(obj.items())}
     name, schema = schemas.resolve(schemas.schema_of(resource))
-    if "status" in schema["properties"]:
-        obj.setdefault("status", {})
+    for key in ("spec", "status"):
+        if "$ref" in schema["properties"].get(key, {}):
+            obj.setdefault(key, {})
     _fill(name, schema, obj, obj)
     return obj
 
@@ -74,11 +75,10 @@ def _fill(name: str, schema: Schema, value: Any, root: Object) -> None:
             value[key] = copy.deepcopy(default)
     if (compute := _COMPUTED.get(short)) is not None:
         compute(value, root)
-    if short.endswith("Status"):
-        for key in schema.get("required") or ():
-            if schema["properties"][key].get("type") == "integer":
-                value.setdefault(key, 0)
     properties = schema.get("properties") or {}
+    for key in schema.get("required") or ():
+        if key not in value and (zero := _zero(properties[key], short)) is not None:
+            value[key] = zero
     for key, item in value.items():
         if isinstance(item, dict | list) and key in properties:
             _fill(*schemas.resolve(properties[key]), item, root)
@@ -86,6 +86,14 @@ def _fill(name: str, schema: Schema, value: Any, root: Object) -> None:
         fields = {key: value[key] for key in properties if key in value}
         value.clear()
         value.update(fields)
+
+
+def _zero(schema: Schema, owner: str) -> Any:
+    """What Go has in a field that must be there: an empty struct, and 0 in a status."""
+    _, resolved = schemas.resolve(schema)
+    if resolved.get("type") == "integer" and owner.endswith("Status"):
+        return 0
+    return {} if "properties" in resolved else None
 
 
 def _missing(target: Object, **values: Any) -> None:
@@ -204,7 +212,7 @@ def _definition(spec: Object, root: Object) -> None:
     names = spec.setdefault("names", {})
     kind = str(names.get("kind", ""))
     _missing(names, singular=kind.lower(), listKind=f"{kind}List" if kind else "")
-    stored = [row["name"] for row in spec.get("versions") or [] if row.get("storage")]
+    stored = [row.get("name", "") for row in spec.get("versions") or [] if row.get("storage")]
     root.setdefault("status", {}).setdefault("storedVersions", stored)
 
 

@@ -30,6 +30,8 @@ _UNOWNED = (
     *("creationTimestamp", "generation", "managedFields", "name", "namespace", "resourceVersion"),
     *("selfLink", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"),
 )
+MANAGER = "kube-controller-manager"
+"""Whose the fields are that controllers set."""
 _ANCIENT = "ancient-changes"
 _MOST = 10
 """Managers by Update that an object keeps; older ones are merged."""

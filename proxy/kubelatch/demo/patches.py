@@ -82,7 +82,10 @@ def apply(media_type: str, obj: Object, patch: Any) -> Object:
         result = json_patch(obj, patch)
     else:
         merge = merge_patch if media_type == MERGE_PATCH else strategic_merge
-        result = merge(obj, patch)
+        try:
+            result = merge(obj, patch)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise bad_request("the patch does not have the shape of the object") from error
     if not isinstance(result, dict):
         raise StatusError(422, "Invalid", _REJECTED, {})
     return result

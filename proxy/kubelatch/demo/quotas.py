@@ -6,11 +6,11 @@ Counted are objects (``pods``, ``count/deployments.apps``), and the requests and
 from fractions import Fraction
 
 from . import quantities, status
+from .ownership import MANAGER
 from .resources import LIMIT_RANGES, PODS, RESOURCE_QUOTAS, Catalog, Resource
 from .status import Object
 from .store import Store
 
-MANAGER = "kube-controller-manager"
 _AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from . import checks, custom, goerrors, quotas, schemas, status
 from .admission import complete_pod
 from .defaults import admitted_pod, allocated_service, with_defaults
-from .ownership import Writer, recorded
+from .ownership import MANAGER, Writer, recorded
 from .resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
     JOBS,
@@ -25,11 +25,10 @@ from .resources import (
 )
 from .status import Object
 from .store import Store
-from .validation import refuse, validate
+from .validation import refuse, validate, validate_name
 
 Admission = Callable[[Object, Object | None], Object]
 """Gives an object as it may be stored, from the new and the stored one; refuses others."""
-_CONTROLLER = "kube-controller-manager"
 _PROTECTED = {
     "persistentvolumeclaims": ["kubernetes.io/pvc-protection"],
     "persistentvolumes": ["kubernetes.io/pv-protection"],
@@ -86,6 +85,8 @@ class Registry:
         name = str(metadata.get("name") or "")
         if namespace:
             self._require_namespace(resource, namespace, name)
+        if not name:
+            refuse(resource, {"metadata": metadata}, validate_name(resource, name))
         if "status" in resource.subresources and resource != NODES:
             obj = {key: value for key, value in obj.items() if key != "status"}
         identity = {"kind": resource.kind, "apiVersion": resource.api_version}
@@ -94,7 +95,7 @@ class Registry:
             labels = metadata.get("labels") or {}
             labels = labels | {"kubernetes.io/metadata.name": name}
             obj["metadata"]["labels"] = labels
-        writer = writer or Writer(manager=_CONTROLLER, now=self.store.now())
+        writer = writer or Writer(manager=MANAGER, now=self.store.now())
         obj = recorded(resource, {}, obj, writer)
         obj = self._completed(resource, obj)
         if admit is not None:
@@ -214,7 +215,7 @@ class Registry:
             obj["metadata"] = metadata
         else:
             obj = self._updated_spec(resource, stored, obj)
-        writer = writer or Writer(manager=_CONTROLLER, now=self.store.now())
+        writer = writer or Writer(manager=MANAGER, now=self.store.now())
         if old.get("managedFields"):  # fieldmanager.skipNonAppliedManager
             obj = recorded(resource, stored, obj, writer)
         if admit is not None:

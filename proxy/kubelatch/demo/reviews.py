@@ -122,4 +122,4 @@ def _asked(resource: Resource, namespace: str, spec: Object) -> rbac.Attributes:
     if path is not None:
         return rbac.Attributes(verb=path.get("verb", ""), path=path.get("path", "") or "/")
     given = asked or {}
-    return rbac.Attributes(**{key: given[key] for key in _ATTRIBUTES if given.get(key)})
+    return rbac.Attributes(**{key: given.get(key) or "" for key in _ATTRIBUTES})

@@ -70,12 +70,12 @@ def matches_labels(selector: Object | None, labels: dict[str, str]) -> bool:
         if labels.get(key) != value:
             return False
     for row in selector.get("matchExpressions") or []:
-        values, operator = row.get("values") or [], row["operator"]
+        values, operator, key = row.get("values") or [], row.get("operator"), row.get("key", "")
         held = {
-            "In": labels.get(row["key"]) in values,
-            "NotIn": labels.get(row["key"]) not in values,
-            "Exists": row["key"] in labels,
-            "DoesNotExist": row["key"] not in labels,
+            "In": labels.get(key) in values,
+            "NotIn": labels.get(key) not in values,
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
         }.get(operator, False)
         if not held:
             return False

@@ -1,10 +1,11 @@
 """What is behind each service: the controllers of EndpointSlices and of Endpoints."""
 
+from .ownership import MANAGER
 from .resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, Resource
 from .selectors import matches_labels
 from .status import Object
 from .store import Store
-from .workloads import MANAGER, is_ready, owner_reference
+from .workloads import is_ready, owner_reference
 
 _TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 _MANAGED = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}

@@ -1,11 +1,12 @@
 """Stateful sets, daemon sets and jobs: the controllers that own pods without replica sets."""
 
 from .deletion import delete
+from .ownership import MANAGER
 from .recorder import Recorder
 from .registry import Registry
-from .resources import DAEMON_SETS, JOBS, NODES, PODS, STATEFUL_SETS, Resource
+from .resources import CLAIMS, DAEMON_SETS, JOBS, NODES, PODS, STATEFUL_SETS, Resource
 from .status import Object
-from .workloads import MANAGER, is_active, is_ready, owned_by, owner_reference
+from .workloads import is_active, is_ready, owned_by, owner_reference
 
 _DONE = frozenset({"Succeeded", "Failed"})
 
@@ -52,6 +53,7 @@ class Sets:
                 }
                 more = {"hostname": pod_name, "subdomain": spec.get("serviceName", "")}
                 more = {key: value for key, value in more.items() if value}
+                more |= self._claims(obj, pod_name)
                 self._create(STATEFUL_SETS, obj, {"name": pod_name}, labels, more)
             if not is_ready(by_name.get(pod_name)) and spec["podManagementPolicy"] != "Parallel":
                 break
@@ -66,6 +68,20 @@ class Sets:
             "updatedReplicas": len(kept),
             "availableReplicas": ready,
         }
+
+    def _claims(self, obj: Object, pod_name: str) -> Object:
+        """The volumes of a stateful pod; their claims are made, and outlive it."""
+        spec, namespace = obj["spec"], obj["metadata"]["namespace"]
+        volumes = list(spec["template"]["spec"].get("volumes") or [])
+        for template in spec.get("volumeClaimTemplates") or []:
+            name = template["metadata"]["name"]
+            claim = f"{name}-{pod_name}"
+            if self._store.get(CLAIMS, namespace, claim) is None:
+                labels = spec["selector"].get("matchLabels") or {}
+                metadata = {"name": claim, "labels": labels}
+                self._registry.create(CLAIMS, namespace, template | {"metadata": metadata})
+            volumes.append({"name": name, "persistentVolumeClaim": {"claimName": claim}})
+        return {"volumes": volumes} if volumes else {}
 
     def _daemon(self, obj: Object, pods: list[Object]) -> Object:
         nodes = {node["metadata"]["name"] for node in self._store.list(NODES)}

@@ -20,6 +20,7 @@ from .texts import LABEL, QUALIFIED, SUBDOMAIN, Problems, invalid, unsupported
 _STANDARD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 _ANNOTATIONS_LIMIT = 256 * 1024
 _NAMES = {"namespaces": "label", "services": "label"}
+_EXTENSIONS = "apiextensions.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -82,7 +83,8 @@ def _metadata(resource: Resource, metadata: Object) -> Iterator[tuple[str, str]]
         field = f"metadata.finalizers[{index}]"
         problems = list(_qualified(field, finalizer))
         yield from problems
-        if not problems and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        standard = "/" in finalizer or finalizer in _STANDARD_FINALIZERS
+        if not problems and not standard and resource.group != _EXTENSIONS and not resource.custom:
             text = "name is neither a standard finalizer name nor is it fully qualified"
             yield field, invalid(finalizer, text)
 
@@ -175,9 +177,18 @@ def _port_name(value: str, _: Any, __: str) -> Iterator[str]:
 
 
 def _port_or_name(value: Any, _: Any, __: str) -> Iterator[str]:
-    if isinstance(value, str) and not value.endswith("%"):
+    if isinstance(value, str):
         return _port_name(value, None, "")
     return _between(value, None, "1:65535")
+
+
+def _amount(value: Any, _: Any, __: str) -> Iterator[str]:
+    """A number, or a part of the whole in percent (``ValidatePositiveIntOrPercent``)."""
+    if isinstance(value, int):
+        yield from _min(value, None, "0")
+    elif not re.fullmatch("[0-9]+%", str(value)):
+        text = "a valid percent string must be a numeric string followed by an ending '%' (e.g. "
+        yield invalid(value, f"{text}'1%',  or '93%', regex used for validation is '[0-9]+%')")
 
 
 def _node_port(value: int, _: Any, __: str) -> Iterator[str]:
@@ -198,6 +209,7 @@ def _immutable(value: Any, old: Any, _: str) -> Iterator[str]:
 
 
 _RULES: dict[str, Callable[[Any, Any, str], Iterator[str]]] = {
+    "amount": _amount,
     "between": _between,
     "env_name": _env_name,
     "in": _in,
@@ -290,10 +302,10 @@ class _Walk:
             elif rule == "immutable":
                 if old is not None:
                     yield from ((here, text) for text in _immutable(item, before, ""))
-            elif item in (None, "", [], {}):
-                continue
             elif rule == "into":
                 yield from self._into(properties[key], item, before, here)
+            elif item in (None, "", [], {}):
+                continue
             elif rule == "unique":
                 yield from checks.unique(list(item), argument, here)
             elif rule == "keys":

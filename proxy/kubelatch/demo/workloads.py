@@ -8,14 +8,13 @@ import hashlib
 import json
 
 from .deletion import delete
+from .ownership import MANAGER
 from .recorder import Recorder
 from .registry import Registry
 from .resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
 from .status import Object
 from .store import Store
 
-MANAGER = "kube-controller-manager"
-"""Whose the fields are that controllers set."""
 _HASH = "pod-template-hash"
 _REVISION = "deployment.kubernetes.io/revision"
 

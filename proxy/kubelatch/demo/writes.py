@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from . import admission, custom, deletion, disruption, patches, schemas, status, texts, validation
+from . import admission, custom, deletion, disruption, patches, schemas, status, texts
 from .accounts import Tokens
 from .calls import Call, json_response, warn
 from .decoding import DecodeError, Decoder, strict_error
@@ -15,6 +15,7 @@ from .reads import collection, get_response, plain_list
 from .registry import Admission, Registry
 from .resources import BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, JOBS, PODS, SERVICE_ACCOUNTS
 from .reviews import review
+from .scale import scale_of, through_scale
 from .status import Object, StatusError
 
 Change = Callable[[Object], Object]
@@ -40,9 +41,10 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
         obj, writer = decode(call, obj), _writer(registry, call)
         token = await tokens.accounts.request(call.namespace, target.name, obj, writer)
         return json_response(call.request, token, 201)
-    if (resource, target.subresource) == (PODS, "eviction"):
-        return _evict(registry, call, obj)
+    if target.subresource == "eviction":
+        return _evict(registry, call, decode(call, obj))
     if resource == BINDINGS or target.subresource == "binding":
+        obj = decode(call, obj)
         name = target.name or str((obj.get("metadata") or {}).get("name", ""))
         node = str((obj.get("target") or {}).get("name", ""))
         registry.bind(call.namespace, name, node, dry_run=call.dry_run)
@@ -192,22 +194,6 @@ async def delete_collection(registry: Registry, call: Call) -> web.Response:
     return json_response(call.request, plain_list(call.kind, deleted, metadata))
 
 
-def scale_of(obj: Object) -> Object:
-    """The ``autoscaling/v1`` Scale of a workload."""
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    labels = (obj["spec"]["selector"].get("matchLabels") or {}).items()
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {key: obj["metadata"][key] for key in kept},
-        "spec": {"replicas": obj["spec"]["replicas"]},
-        "status": {
-            "replicas": (obj.get("status") or {}).get("replicas", 0),
-            "selector": ",".join(f"{key}={value}" for key, value in sorted(labels)),
-        },
-    }
-
-
 def _change(registry: Registry, call: Call, change: Change) -> web.Response:
     target = call.target
     scaling = target.subresource == "scale"
@@ -215,31 +201,15 @@ def _change(registry: Registry, call: Call, change: Change) -> web.Response:
         call.kind,
         call.namespace,
         target.name,
-        _through_scale(change) if scaling else change,
+        through_scale(call.kind, change) if scaling else change,
         subresource=target.subresource,
         dry_run=call.dry_run,
         admit=_admission(registry, call),
         writer=_writer(registry, call),
     )
     if scaling:
-        return json_response(call.request, scale_of(changed))
+        return json_response(call.request, scale_of(call.kind, changed))
     return get_response(call, changed)
-
-
-def _through_scale(change: Change) -> Change:
-    """A change of a workload's Scale as a change of the workload."""
-
-    def apply(stored: Object) -> Object:
-        scale = change(scale_of(stored))
-        if problems := validation.find("io.k8s.api.autoscaling.v1.Scale", scale):
-            name = stored["metadata"]["name"]
-            raise status.invalid_fields("autoscaling", "Scale", name, problems)
-        replicas = (scale.get("spec") or {}).get("replicas", 0)
-        version = (scale.get("metadata") or {}).get("resourceVersion")
-        metadata = stored["metadata"] | ({"resourceVersion": version} if version else {})
-        return stored | {"metadata": metadata, "spec": stored["spec"] | {"replicas": replicas}}
-
-    return apply
 
 
 async def _delete_options(call: Call) -> Object:

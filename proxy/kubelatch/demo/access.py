@@ -1,6 +1,6 @@
 """What a client needs to reach the demo: address, trust, credentials.
 
-A plain value. It knows nothing of the server behind it.
+A plain value. It knows nothing of the server itself.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The HTTP side: who asks, may they, what do they want, and who answers it."""
+"""The HTTP side: authentication, authorization, and the dispatch of each request."""
 
 import json
 import re
@@ -33,7 +33,7 @@ _CONNECTS = _STREAMS | {"log", "proxy"}
 
 
 class Api:
-    """Answers requests from a registry.
+    """Handles requests, from a registry.
 
     Args:
         tokens: know whose a bearer token is.
@@ -66,7 +66,7 @@ class Api:
         )
 
     async def handle(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
-        """Answer one request."""
+        """The response to one request."""
         target = parse(request.method, request.raw_path)
         self._metrics.inflight += 1
         try:

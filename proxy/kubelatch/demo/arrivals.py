@@ -1,7 +1,7 @@
-"""The tests' window: what arrived, byte for byte, and a way to answer it wrongly.
+"""A hook for tests: what arrived, byte for byte, and a way to respond to it wrongly.
 
 A hook sees each request before anything else does. It may wait, look, cut the connection, put raw
-bytes on it, or give an answer of its own.
+bytes on it, or give a response of its own.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ def abort(transport: asyncio.Transport) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer given by a hook in place of the server's own."""
+    """A response given by a hook in place of the server's own."""
 
     status: int = 200
     headers: Sequence[tuple[str, str]] = ()

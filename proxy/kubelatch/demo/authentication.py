@@ -62,7 +62,7 @@ def authenticate(
     authorization: str,
     token_user: TokenUser,
 ) -> User:
-    """The user behind a request. A certificate comes first, as in the API server's union.
+    """The user of a request. A certificate comes first, as in the API server's union.
 
     Args:
         peer_certificate: the client's certificate as ``ssl`` decodes it.

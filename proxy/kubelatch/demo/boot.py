@@ -66,7 +66,7 @@ class Running:
     mains: Mains
 
     async def stop(self) -> None:
-        """End it, and leave nothing behind."""
+        """End it, with all its tasks and connections."""
         self.listener.close()
         self.controllers.cancel()
         with contextlib.suppress(asyncio.CancelledError):

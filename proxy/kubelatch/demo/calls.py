@@ -1,4 +1,4 @@
-"""One call of the API: the request with all that was found out about it, and how it is answered."""
+"""One call of the API: the request with what was found out about it, and the writers of responses."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ from .resources import Resource
 from .status import Object
 
 _GZIP_FLOOR = 128 * 1024
-"""Bytes; smaller answers are not worth compressing (apiserver ``defaultGzipThresholdBytes``)."""
+"""Bytes; smaller responses are not worth compressing (apiserver ``defaultGzipThresholdBytes``)."""
 _TRANSFORMATIONS = dict.fromkeys(
     ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"), ("v1", "v1beta1")
 )
@@ -40,7 +40,7 @@ _PRIORITY_LEVEL = str(uuid.uuid4())
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A request in the course of being answered."""
+    """A request that is being handled."""
 
     request: web.BaseRequest
     arrival: Arrival
@@ -57,7 +57,7 @@ class Call:
 
     @property
     def namespace(self) -> str:
-        """Where objects are looked for; a Namespace itself is in none, whatever its path says."""
+        """Where objects are looked for; a Namespace itself is in none, whatever its path is."""
         return self.target.namespace if self.kind.namespaced else ""
 
     @property
@@ -134,7 +134,7 @@ class Call:
 
         Raises:
             StatusError: 400 or 415.
-            ValueError: in the decoder's words.
+            ValueError: its text is the decoder's message.
         """
         media_type = self.content_type
         if media_type == protobuf.MEDIA_TYPE:

@@ -20,7 +20,7 @@ _OS_RELEASE = 'NAME="Demo Linux"\nID=demo\nPRETTY_NAME="Demo Linux"\n'
 
 
 class Connector:
-    """Leads calls into pods.
+    """Connects calls to pods.
 
     Args:
         volumes: has what containers see of the cluster.
@@ -47,7 +47,7 @@ class Connector:
         self._files: dict[tuple[str, str], FileSystem] = {}
 
     async def connect(self, call: Call) -> web.StreamResponse:
-        """Answer one call.
+        """The response to one call.
 
         Raises:
             StatusError: 400, 403, 404 or 503.
@@ -168,7 +168,7 @@ class Connector:
         return self._files[key]
 
     def _find_pod(self, namespace: str, name: str, port: int) -> Object | None:
-        """The pod behind a Service, named or by its address; or the pod of an address."""
+        """The pod that serves a Service, named or by its address; or the pod of an address."""
         for service in self._registry.store.list(SERVICES, namespace):
             metadata, spec = service["metadata"], service["spec"]
             if (metadata["name"] == name if namespace else spec.get("clusterIP") == name) and any(
@@ -183,16 +183,16 @@ class Connector:
     def _proxy(self, call: Call) -> web.Response:
         """``pods/proxy`` and ``services/proxy``: the application's page."""
         target, request = call.target, call.request
-        words = target.name.split(":")
+        parts = target.name.split(":")
         # NAME, NAME:PORT or SCHEME:NAME:PORT
-        name = words[1] if len(words) == 3 else words[0]
+        name = parts[1] if len(parts) == 3 else parts[0]
         if call.kind == NODES:
             self._registry.get(NODES, "", name)
             raise status.unavailable(f'the kubelet of node "{name}" serves nothing in the demo')
         if call.kind == PODS:
             pod = self._registry.get(PODS, call.namespace, name)
         else:
-            pod = self._behind(call, name, words[-1] if len(words) > 1 else "")
+            pod = self._endpoint(call, name, parts[-1] if len(parts) > 1 else "")
         path = f"/{target.rest}" + (f"?{target.raw_query}" if target.raw_query else "")
         if not target.rest and not request.raw_path.partition("?")[0].endswith("/"):
             location = request.raw_path.partition("?")[0] + "/"
@@ -201,8 +201,8 @@ class Connector:
         headers = response_headers(request) | {"Content-Type": pages.CONTENT_TYPE}
         return web.Response(body=pages.page(pod, request.method, path), headers=headers)
 
-    def _behind(self, call: Call, name: str, port: str) -> Object:
-        """A pod behind a service; without a selector there are no Endpoints, hence 404."""
+    def _endpoint(self, call: Call, name: str, port: str) -> Object:
+        """A pod that serves a Service; without a selector there are no Endpoints, hence 404."""
         service = self._registry.get(SERVICES, call.namespace, name)
         if not service["spec"].get("selector"):
             raise status.not_found(SERVICES, name)

@@ -21,7 +21,7 @@ _RETURNED = frozenset(
         *("storageclasses.storage.k8s.io", "volumeattachments.storage.k8s.io"),
     }
 )
-"""Resources whose deletion is answered with the object, not with a Status."""
+"""Resources whose deletion returns the object, not a Status."""
 
 
 def returns_object(resource: Resource) -> bool:

@@ -57,9 +57,9 @@ def discover(catalog: Catalog, parts: list[str], *, aggregated: bool, server: st
 
 
 def is_known(catalog: Catalog, path: str) -> bool:
-    """Whether an API group answers for a path that names nothing.
+    """Whether a path that names nothing is below an API group that is served.
 
-    Below a group that is served it is the group's router that answers, with a Status; elsewhere
+    Below a group that is served the group's router responds, with a Status; elsewhere
     the server's own, with plain text.
     """
     parts = path.split("/")[1:]

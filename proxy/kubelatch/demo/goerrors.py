@@ -1,4 +1,4 @@
-"""Errors of Go's standard library, in its words: messages of the API server quote them."""
+"""Messages of Go's standard library, which messages of the API server quote."""
 
 import datetime as dt
 import json
@@ -21,7 +21,7 @@ _AFTER = {
 
 
 def json_syntax(body: bytes) -> str:
-    """What ``encoding/json`` says of a text that is no JSON."""
+    """The message of ``encoding/json`` for a text that is no JSON."""
     text = body.decode("latin-1")
     try:
         json.loads(text)
@@ -69,7 +69,7 @@ def _in_object(text: str) -> bool:
 
 
 def number(text: str, *, signed: bool = True) -> str:
-    """What ``strconv`` says of a text that is no decimal number, or nothing."""
+    """The message of ``strconv`` for a text that is no decimal number; empty for a number."""
     digits = text[1:] if signed and text[:1] in {"+", "-"} else text
     if digits.isascii() and digits.isdigit():
         return ""
@@ -88,7 +88,7 @@ def json_type(value: Any) -> str:
 
 
 def yaml_syntax(error: yaml.YAMLError) -> str:
-    """What go-yaml says of a text that is no YAML."""
+    """The message of go-yaml for a text that is no YAML."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return "yaml: control characters are not allowed"
     line = error.problem_mark.line
@@ -98,7 +98,7 @@ def yaml_syntax(error: yaml.YAMLError) -> str:
 
 
 def time(text: str) -> str:
-    """What ``time.Parse`` says of a text that is no time of RFC 3339, or nothing."""
+    """The message of ``time.Parse`` for a text that is no RFC 3339 time; empty for a time."""
     try:
         if _TIME.fullmatch(text):
             dt.datetime.fromisoformat(re.sub(r"\.\d+", "", text).upper())

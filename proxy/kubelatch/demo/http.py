@@ -23,9 +23,9 @@ from .status import StatusError
 _FIELD_LIMIT = 64 * 1024
 """Bytes of the request line and of one header; long tokens and impersonation extras fit."""
 _GRACE = 0.2
-"""Seconds in which answers that are nearly done may end by themselves."""
+"""Seconds in which responses that are nearly done may end by themselves."""
 _CLIENT_GONE = 499
-"""The status of an answer that can no longer be sent."""
+"""The status of a response that can no longer be sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class HttpServer(web.Server):
     """Hands each request to the hook, then to the API.
 
     Args:
-        api: answers requests.
+        api: handles requests.
         on_request: sees them first.
     """
 
@@ -140,7 +140,7 @@ class HttpServer(web.Server):
 
 
 async def _canned(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    """Give a hook's answer."""
+    """Send a hook's response."""
     headers = CIMultiDict(answer.headers)
     if isinstance(answer.body, bytes):
         return web.Response(status=answer.status, headers=headers, body=answer.body)

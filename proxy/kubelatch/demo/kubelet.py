@@ -1,7 +1,7 @@
 """Scheduler and kubelet: where pods go, when they run, when they end and are gone.
 
 No container is ever started. A pod runs a moment after it was placed on a node, and is removed a
-moment after it was marked for deletion; what its commands are said to do is in :mod:`.mains`.
+moment after it was marked for deletion; the commands of its containers are run by :mod:`.mains`.
 """
 
 import itertools

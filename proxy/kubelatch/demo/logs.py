@@ -84,7 +84,7 @@ def container_of(pod: Object, container: str) -> str:
     """The container that is meant; a pod's only one need not be named.
 
     Raises:
-        StatusError: 400, as ``pod/strategy.go`` words it.
+        StatusError: 400, with the message of ``pod/strategy.go``.
     """
     name = pod["metadata"]["name"]
     names = [row["name"] for row in pod["spec"]["containers"]]

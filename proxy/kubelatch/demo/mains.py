@@ -1,7 +1,7 @@
 """The main processes of containers, where their command is one that the demo has.
 
 Such a container runs its command in the demo's shell: its output is its log, ``attach`` reaches its
-input, and when it ends the container does. Containers with other commands are said to run, and have
+input, and when it ends the container does. Containers with other commands count as running, and have
 made-up logs.
 """
 
@@ -25,10 +25,10 @@ _LONGEST = 16 * 1024
 
 def command_of(container: Object) -> list[str]:
     """What a container runs, if the demo can run it: its command, or a shell if it has a stdin."""
-    words = [*(container.get("command") or ()), *(container.get("args") or ())]
-    if not words and container.get("stdin"):
-        words = ["sh"]
-    return words if words and is_command(words[0]) else []
+    arguments = [*(container.get("command") or ()), *(container.get("args") or ())]
+    if not arguments and container.get("stdin"):
+        arguments = ["sh"]
+    return arguments if arguments and is_command(arguments[0]) else []
 
 
 class Main(Log):
@@ -125,7 +125,7 @@ class Mains:
     """All of them.
 
     ``build`` gives the inside of a container and ``on_end`` is called when a command has ended;
-    both are set by those who know.
+    both are set by their owners.
     """
 
     build: Callable[[Object, str], Awaitable[Container]]

@@ -47,7 +47,7 @@ class Writer:
 
 
 def recorded(resource: Resource, old: Object, new: Object, writer: Writer) -> Object:
-    """``new`` with ``managedFields`` that tell of its differences from ``old``.
+    """``new`` with ``managedFields`` that record its differences from ``old``.
 
     For a new object, ``old`` is empty. A write that changes nothing leaves them as they are.
     """

@@ -8,7 +8,7 @@ CONTENT_TYPE = "text/html; charset=utf-8"
 
 
 def page(pod: Object, method: str, target: str) -> bytes:
-    """What a pod answers to any request."""
+    """The response of a pod to any request."""
     metadata = pod["metadata"]
     title = html.escape(f"{metadata['namespace']}/{metadata['name']}")
     asked = html.escape(f"{method} {target}")

@@ -170,7 +170,7 @@ def _merge_key(name: str, items: list[Any]) -> str | None:
 
 
 def _in_order(merge_key: str | None, items: list[Any], order: Any) -> list[Any]:
-    """Put items into the order that the client asked for; others stay behind, as they were."""
+    """Put items into the order that the client asked for; others follow, as they were."""
     if merge_key is None or not isinstance(order, list):
         return items
     wanted = [entry.get(merge_key) if isinstance(entry, dict) else entry for entry in order]

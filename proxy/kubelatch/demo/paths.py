@@ -123,6 +123,6 @@ def _verb(method: str, query: dict[str, list[str]], name: str, *, watching: bool
 
 
 def _after_proxy(raw_path: str, parts: list[str], rest: list[str]) -> str:
-    """The raw path behind ``proxy``: it belongs to the application and stays as it was sent."""
+    """The raw path after ``proxy``: it belongs to the application and stays as it was sent."""
     depth = len(parts) - len(rest) + 3
     return "/".join(raw_path.split("/")[depth + 1 :])

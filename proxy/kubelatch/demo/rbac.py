@@ -53,7 +53,7 @@ def grant(store: Store, user: User, attributes: Attributes) -> str | None:
 
 
 def refusal(user: User, attributes: Attributes) -> StatusError:
-    """The 403 in the API server's words (apiserver ``responsewriters.Forbidden``)."""
+    """The 403 with the API server's message (apiserver ``responsewriters.Forbidden``)."""
     if attributes.path:
         message = f'User "{user.name}" cannot {attributes.verb} path "{attributes.path}"'
         return _refused(f"forbidden: {message}", {})

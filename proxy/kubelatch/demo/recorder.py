@@ -1,4 +1,4 @@
-"""Events: what the controllers tell the reader of ``kubectl describe``."""
+"""Events: what the controllers report, as ``kubectl describe`` shows it."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from .store import Store
 
 
 class Recorder:
-    """Writes core/v1 events; says nothing while ``quiet``."""
+    """Writes core/v1 events; writes none while ``quiet``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -25,7 +25,7 @@ class Recorder:
         component: str,
         host: str = "",
     ) -> None:
-        """Tell that ``reason`` happened to ``about``."""
+        """Record that ``reason`` happened to ``about``."""
         if self.quiet:
             return
         metadata, now = about["metadata"], self._store.now()

@@ -86,7 +86,7 @@ class Resource:
 
     @property
     def stored(self) -> bool:
-        """Whether objects of it are kept; reviews are only answered."""
+        """Whether objects of it are kept; reviews are not."""
         return "delete" in self.verbs
 
     @property

@@ -1,6 +1,6 @@
 """The demo's face: start it, get its address and credentials, stop it.
 
-It runs inside the process and the event loop of whoever starts it, listens on loopback, and knows
+It runs inside the process and the event loop of its caller, listens on loopback, and knows
 nothing of a proxy in front of it. Importing this costs nothing.
 """
 
@@ -27,7 +27,7 @@ class DemoServer:
         on_request: called before each request is handled; see :mod:`.arrivals`.
         log_interval: seconds between two lines of a container's log.
         start_delay: seconds until a scheduled pod runs, and until a deleted one is gone.
-        history: how many changes a watch can resume over; older ones answer 410.
+        history: how many changes a watch can resume over; older ones get 410.
         seed: makes names and uids the same in each run.
         load: files with more objects, as YAML or JSON.
     """
@@ -55,7 +55,7 @@ class DemoServer:
         self._running: Running | None = None
 
     async def start(self) -> DemoAccess:
-        """Listen, and say how to get in.
+        """Listen, and return how to connect.
 
         Raises:
             DemoError: an object cannot be loaded.
@@ -81,7 +81,7 @@ class DemoServer:
         return self._running.access
 
     async def stop(self) -> None:
-        """Stop listening, end watches and streams, leave no task behind. May be called twice."""
+        """Stop listening, end watches and streams, leave no task running. May be called twice."""
         running, self._running = self._running, None
         if running is not None:
             await running.stop()

@@ -1,4 +1,4 @@
-"""Errors as the API server words them: ``metav1.Status``.
+"""Errors with the API server's messages: ``metav1.Status``.
 
 Each function here is one row of k8s.io/apimachinery ``api/errors``. Nothing in this module knows
 of HTTP beyond the numeric code that a Status carries.
@@ -61,7 +61,7 @@ class StatusError(Exception):
 
 
 def success(details: Object | None = None) -> Object:
-    """A Status of success, the answer to a delete or the end of an exec."""
+    """A Status of success, for a delete or the end of an exec."""
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     return status if details is None else status | {"details": details}
 
@@ -205,11 +205,11 @@ def invalid_fields(
 
 
 def internal(message: str) -> StatusError:
-    """500: something behind the API server failed."""
+    """500: something that the API server depends on failed."""
     text = f"Internal error occurred: {message}"
     return StatusError(500, "InternalError", text, {"causes": [{"message": message}]})
 
 
 def unavailable(message: str) -> StatusError:
-    """503: nobody behind a service answers."""
+    """503: no endpoint of a service is available."""
     return StatusError(503, "ServiceUnavailable", message)

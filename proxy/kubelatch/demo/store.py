@@ -1,8 +1,8 @@
-"""Objects, their versions, and who is told of a change.
+"""Objects, their versions, and the subscribers to changes.
 
 One revision counter for everything, as in etcd. Stored objects are never changed in place: a
 change replaces the whole object, so that readers need no copies. The last changes are kept, for
-watches that resume; whoever asks for older ones must list again.
+watches that resume; a client that asks for older ones must list again.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Key = tuple[str, str]
 
 FIRST_REVISION = 1000
 _QUEUE_LIMIT = 4096
-"""Events a watcher may lag behind before it is let go, as the API server does with slow ones."""
+"""Events a watcher may lag behind before it is dropped, as the API server drops slow ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ def _custom(row: Mapping[str, Any]) -> Column:
 
 
 def row(resource: Resource, obj: Object, include: str, meta: str) -> Object:
-    """One row; ``include`` says how much of the object goes with it: None, Metadata or Object."""
+    """One row; ``include`` is how much of the object goes with it: None, Metadata or Object."""
     values = [column.cell(obj) for column in columns_of(resource)]
     if include == "None":
         return {"cells": values, "object": None}

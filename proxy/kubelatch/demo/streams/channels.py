@@ -37,7 +37,7 @@ class _Channel:
 async def open_socket(
     request: web.BaseRequest, protocols: tuple[str, ...]
 ) -> web.WebSocketResponse:
-    """Answer the handshake.
+    """Accept the handshake.
 
     Raises:
         HandshakeError: the client speaks none of ``protocols``.

@@ -1,4 +1,4 @@
-"""Bytes between two tasks, bounded: whoever writes faster than the other reads has to wait."""
+"""Bytes between two tasks, bounded: a writer that is faster than the reader waits."""
 
 import asyncio
 from collections import deque

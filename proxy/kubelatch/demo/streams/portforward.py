@@ -1,6 +1,6 @@
-"""Port-forward, over three wires, and what answers on the ports.
+"""Port-forward, over three wires, and the applications on the ports.
 
-A container's port 80 or 8080 answers HTTP with one page; any other declared port sends back what it
+A container's port 80 or 8080 serves one page over HTTP; any other declared port sends back what it
 gets. A port that no container declares refuses, as it would.
 """
 
@@ -79,7 +79,7 @@ async def _pair(
         if (refusal := refused(pod, port)) is not None:
             await error.write(refusal.encode())
         else:
-            await answer(pod, int(port), data.inbound, data)
+            await serve_port(pod, int(port), data.inbound, data)
         await data.finish()
         await error.finish()
     connection.forget(data)
@@ -102,7 +102,7 @@ def refused(pod: Object, port: str) -> str | None:
     )
 
 
-async def answer(pod: Object, port: int, source: Pipe, sink: Sink) -> None:
+async def serve_port(pod: Object, port: int, source: Pipe, sink: Sink) -> None:
     """Be the application on one port, for one connection."""
     if port not in _HTTP_PORTS:
         await copy(source, sink)
@@ -154,7 +154,7 @@ class _Channels:
         if (refusal := refused(self._pod, str(port))) is not None:
             await self._socket.send_bytes(bytes([2 * index + 1]) + refusal.encode())
             return
-        await answer(self._pod, port, self._inbound[index], _Data(self._socket, 2 * index))
+        await serve_port(self._pod, port, self._inbound[index], _Data(self._socket, 2 * index))
 
 
 class _Data:

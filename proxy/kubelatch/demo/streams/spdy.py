@@ -50,7 +50,7 @@ DICTIONARY = _dictionary(_NAMES, _TAIL)
 
 
 class SpdyStream:
-    """One stream: its headers, what arrives on it, and a way to answer."""
+    """One stream: its headers, what arrives on it, and a way to write."""
 
     def __init__(self, connection: "SpdyConnection", number: int, headers: dict[str, str]) -> None:
         self._connection = connection

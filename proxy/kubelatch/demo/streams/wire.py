@@ -29,7 +29,7 @@ class Wire(Protocol):
 
 
 class TransportWire(asyncio.Protocol):
-    """A connection taken over from aiohttp, whose protocol is told when it is lost."""
+    """A connection taken over from aiohttp, whose protocol is notified when it is lost."""
 
     def __init__(self, former: RequestHandler, transport: asyncio.Transport) -> None:
         self._former = former

@@ -10,7 +10,7 @@ from .embedding import Proxy
 
 if TYPE_CHECKING:
     from .app import App
-    from .demo.arrivals import Answer, Arrival
+    from .demo.arrivals import Arrival, HookResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class TestProxy(Proxy):
             app.on_demo_request = self._see
         return app
 
-    async def _see(self, arrival: "Arrival") -> "Answer | None":
+    async def _see(self, arrival: "Arrival") -> "HookResponse | None":
         headers: dict[str, str] = {}
         for key, value in arrival.headers:
             name, text = key.decode("latin-1").lower(), value.decode("latin-1")

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from kubelatch.demo import DemoServer
-from kubelatch.demo.arrivals import Answer, Arrival
+from kubelatch.demo.arrivals import Arrival, HookResponse
 
 from .conftest import Run
 from .support import Http, client_context
@@ -109,7 +109,7 @@ async def test_a_hook_sees_the_bytes_and_the_connection(tmp_path: Path) -> None:
     seen: list[Arrival] = []
     bodies: list[bytes] = []
 
-    async def record(arrival: Arrival) -> Answer | None:
+    async def record(arrival: Arrival) -> HookResponse | None:
         seen.append(arrival)
         bodies.append(await arrival.body())
         return None
@@ -133,8 +133,8 @@ async def test_a_hook_sees_the_bytes_and_the_connection(tmp_path: Path) -> None:
 
 
 async def test_a_hook_answers_in_the_servers_place() -> None:
-    async def teapot(_: Arrival) -> Answer | None:
-        return Answer(status=418, headers=(("X-A", "1"), ("X-A", "2")), body=b"short")
+    async def teapot(_: Arrival) -> HookResponse | None:
+        return HookResponse(status=418, headers=(("X-A", "1"), ("X-A", "2")), body=b"short")
 
     async with (
         DemoServer(on_request=teapot) as access,
@@ -147,7 +147,7 @@ async def test_a_hook_answers_in_the_servers_place() -> None:
 
 
 async def test_a_hook_can_abort_or_speak_past_http() -> None:
-    async def misbehave(arrival: Arrival) -> Answer | None:
+    async def misbehave(arrival: Arrival) -> HookResponse | None:
         if arrival.target == b"/raw":
             arrival.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut")
             arrival.close()
@@ -165,11 +165,11 @@ async def test_a_hook_can_abort_or_speak_past_http() -> None:
 async def test_a_hook_reads_a_large_body_in_chunks() -> None:
     size = 0
 
-    async def measure(arrival: Arrival) -> Answer | None:
+    async def measure(arrival: Arrival) -> HookResponse | None:
         nonlocal size
         async for chunk in arrival.chunks():
             size += len(chunk)
-        return Answer(status=200)
+        return HookResponse(status=200)
 
     async with DemoServer(on_request=measure) as access, Http.open(access) as http:
         upload = io.BytesIO(bytes(20_000_000))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.demo import DemoServer
-from kubelatch.demo.arrivals import Answer, Arrival
+from kubelatch.demo.arrivals import Arrival, HookResponse
 
 from .conftest import Run
 from .support import SPDY, Kubectl
@@ -31,7 +31,7 @@ async def connected(protocol: str, home: Path) -> AsyncIterator[Kubectl]:
     """kubectl and a demo; at the end, nothing but the one protocol was used to upgrade."""
     upgrades: set[str] = set()
 
-    async def record(arrival: Arrival) -> Answer | None:
+    async def record(arrival: Arrival) -> HookResponse | None:
         upgrades.update(value.lower() for value in arrival.header("Upgrade"))
         return None
 

@@ -90,7 +90,7 @@ def abort(transport: asyncio.Transport) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HookResponse:
     """A response given by a hook in place of the server's own."""
 
     status: int = 200
@@ -98,5 +98,5 @@ class Answer:
     body: bytes | AsyncIterator[bytes] = b""
 
 
-OnRequest = Callable[[Arrival], Awaitable[Answer | None]]
+OnRequest = Callable[[Arrival], Awaitable[HookResponse | None]]
 """Called before a request is handled; None lets the server handle it."""

@@ -1,4 +1,4 @@
-"""One call of the API: the request with what was found out about it, and the writers of responses."""
+"""One call of the API: the request, what was found out about it, and its response."""
 
 import gzip
 import json

@@ -16,7 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from .api import Api
-from .arrivals import BODY_LIMIT, Answer, Arrival, OnRequest, abort
+from .arrivals import BODY_LIMIT, Arrival, HookResponse, OnRequest, abort
 from .calls import error_response
 from .status import StatusError
 
@@ -129,9 +129,9 @@ class HttpServer(web.Server):
         arrival = Arrival(request, number)
         with contextlib.suppress(ConnectionError):
             try:
-                answer = await self._on_request(arrival) if self._on_request else None
-                if answer is not None:
-                    return await _canned(request, answer)
+                response = await self._on_request(arrival) if self._on_request else None
+                if response is not None:
+                    return await _canned(request, response)
                 if request.transport is not None and not request.transport.is_closing():
                     return await self._api.handle(request, arrival)
             except StatusError as error:
@@ -139,13 +139,13 @@ class HttpServer(web.Server):
         return web.Response(status=_CLIENT_GONE)
 
 
-async def _canned(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+async def _canned(request: web.BaseRequest, given: HookResponse) -> web.StreamResponse:
     """Send a hook's response."""
-    headers = CIMultiDict(answer.headers)
-    if isinstance(answer.body, bytes):
-        return web.Response(status=answer.status, headers=headers, body=answer.body)
-    response = web.StreamResponse(status=answer.status, headers=headers)
+    headers = CIMultiDict(given.headers)
+    if isinstance(given.body, bytes):
+        return web.Response(status=given.status, headers=headers, body=given.body)
+    response = web.StreamResponse(status=given.status, headers=headers)
     await response.prepare(request)
-    async for chunk in answer.body:
+    async for chunk in given.body:
         await response.write(chunk)
     return response

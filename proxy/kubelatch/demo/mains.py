@@ -1,8 +1,8 @@
 """The main processes of containers, where their command is one that the demo has.
 
 Such a container runs its command in the demo's shell: its output is its log, ``attach`` reaches its
-input, and when it ends the container does. Containers with other commands count as running, and have
-made-up logs.
+input, and when it ends the container does. Containers with other commands count as running, and
+have made-up logs.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ ELSEWHERE: Final = {
         "relay/callbacks": "relay/test_exchange.py",
         "relay/deadline": "process/test_timeouts.py",
         "relay/framer": "relay/test_streaming.py",
-        "relay/goodbye": "relay/test_client.py",
+        "relay/tunnel_end": "relay/test_client.py",
         "relay/handler": "relay/test_exchange.py",
         "relay/local": "relay/test_client.py",
         "relay/registry": "relay/test_exchange.py",

@@ -336,7 +336,7 @@ OWN = (
         flags=("--exec-timeout=100ms",),
     ),
     Case(
-        fault="it is stopped, and the API server has not begun to answer within "
+        fault="it is stopped, and the API server has not begun to respond within "
         "`--drain-timeout` (25 s)",
         outcome=Told(
             504,

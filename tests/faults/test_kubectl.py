@@ -70,7 +70,7 @@ async def test_an_api_server_that_does_not_respond(tmp_path: Path, authority: Au
         async with proxy_in_loop(tmp_path, config, "--response-timeout=100ms") as app:
             code, said = await kubectl(app, tmp_path, "get pods")
     assert code == 1
-    assert "the API server has not begun to answer within 0.1 s" in said
+    assert "the API server has not begun to respond within 0.1 s" in said
 
 
 async def test_a_request_that_the_proxy_refuses(tmp_path: Path, authority: Authority) -> None:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from kubelatch.relay.goodbye import is_over
 from kubelatch.relay.tunnel import Tunnel
+from kubelatch.relay.tunnel_end import is_over
 from kubelatch.upstream.http1 import Http1Connection
 from tests.support.certificates import Authority
 from tests.support.relay import Relay, eventually, relaying

@@ -115,7 +115,7 @@ class Observer:
         """Take the record of an exchange that has ended."""
         if not self._keeps_response_fields:
             # A batch of a hundred records would keep a dozen fields each alive.
-            record.answer = ()
+            record.response_headers = ()
         self._batches(record)
 
     def name_of(self, record: Record) -> str:

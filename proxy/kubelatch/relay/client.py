@@ -339,7 +339,7 @@ class ClientProtocol(asyncio.Protocol):
         """End the connection so that what was sent cannot look complete.
 
         Args:
-            reset: nothing but a reset tells the client, as its end is the body's end.
+            reset: by a TCP reset, where the end of the connection would be the body's end.
         """
         if self.transport is not None and reset:
             linger_zero(self.transport)
@@ -348,7 +348,7 @@ class ClientProtocol(asyncio.Protocol):
             self.transport.close()
 
     def pause_reading(self) -> None:
-        """The request's body is not taken as fast as it comes; aiohttp's stream reader says so."""
+        """Pause: the request's body comes faster than it is taken. Called by aiohttp's reader."""
         self._reader.pause()
         self._reading.pause(_BODY_FULL)
 

@@ -45,7 +45,7 @@ def too_late(record: Record) -> KubelatchError:
         # Whether the request has been carried out is not known: 504 rather than 503, which says
         # that it may be sent again.
         return UpstreamTimeoutError(
-            "the proxy was stopped before the API server had answered",
+            "the proxy was stopped before the API server had responded",
             cause="draining",
             hint="--drain-timeout allows more time. It may have been carried out all the same: "
             "look before you repeat a change",

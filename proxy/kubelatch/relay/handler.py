@@ -185,7 +185,7 @@ class Handler:
     def _send_page(
         self, client: ClientProtocol, request: ClientRequest, record: Record, plan: Plan
     ) -> bool:
-        """Send the page for people, if that is what is asked for and may be had."""
+        """Send the page for people, if a browser requests it and the gate lets it."""
         decision = plan.decision
         if self._page is None or not request.wants_page:
             return False

@@ -33,7 +33,7 @@ def refuse(
     Args:
         client: gets it.
         request: what it is the response to.
-        refusal: what it says.
+        refusal: why.
         record: is filled in.
         last: the connection takes no further request.
 

@@ -1,7 +1,7 @@
 """What is known of one exchange when it ends; access log and metrics are made of it.
 
 Those who carry an exchange put in what they know at the moment, by reference where they can:
-nothing is computed here that whoever reads the record can still find out later.
+nothing is computed here that an observer can still find out later.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Record:
         target: as sent.
         client: the peer's IP address, empty on a unix socket.
         started: when its head had been read.
-        status: what the client was told; 0 if it was told nothing.
+        status: of the response that the client got; 0 if it got none.
         first_byte: when the upstream's head came; 0 if none came.
         ended: when the exchange was over; 0 while it is under way.
         received: bytes from the client.
@@ -30,14 +30,14 @@ class Record:
         reused: the upstream connection had served before.
         retries: how often the request was sent again.
         credential: the kind of credential used.
-        rule: the gate's rule that refused or answered it.
+        rule: the gate's rule that refused it or responded to it.
         cause: one word for what failed.
         protocol: the tunnel's protocol.
         headers: the client's header fields, as they came.
         version: the request's HTTP version.
         uid: the user id of the client's process, where it is known.
-        answer: the upstream's header fields, as they came; forgotten at the end unless they are to
-            be told.
+        response_headers: the upstream's header fields, as they came; forgotten at the end unless
+            they are to be logged.
         audit_id: the API server's name for the request (``Audit-Id``).
         credential_wait: how long a credential had to be waited for.
         connect_wait: how long new upstream connections took.
@@ -62,7 +62,7 @@ class Record:
     headers: Pairs = ()
     version: tuple[int, int] = (1, 1)
     uid: int | None = None
-    answer: Pairs = ()
+    response_headers: Pairs = ()
     audit_id: bytes = b""
     credential_wait: float = 0.0
     connect_wait: float = 0.0

@@ -119,7 +119,7 @@ class ResponseRelay:
         """Relay 1xx responses, ``100 Continue`` among them (RFC 9110 section 15.2)."""
         if self.on_begin is not None:
             self.on_begin()
-        # A request that is sent again has its body; its client has been told to go on, if ever.
+        # A request that is sent again has its body: its client goes on already.
         ended = self.outcome is not None
         if self._http10 or ended or (head.status == 100 and self._record.retries):
             return
@@ -135,7 +135,7 @@ class ResponseRelay:
         if self.outcome is not None:
             return
         self._head = head
-        self._record.answer = head.fields.pairs
+        self._record.response_headers = head.fields.pairs
         self._record.audit_id = head.get(b"audit-id") or b""
         # That of the response which the client gets: what renewed a credential came before it.
         self._record.first_byte = time.monotonic()
@@ -215,7 +215,7 @@ class ResponseRelay:
             self._record.cause = error.cause
             self._flush(last=False)
             self._exchange.keep_alive = False
-            # Without framing, nothing but a reset tells a cut body from a whole one.
+            # Without framing, only a reset shows that a body is not whole.
             self._client.cut(reset=self._until_close)
             outcome = Outcome.CUT
         self._resolve(outcome)
@@ -272,7 +272,7 @@ class ResponseRelay:
         if self._extra:
             drop |= {name.lower().encode() for name, _ in self._extra} - {b"vary"}
             if b"access-control-allow-origin" in drop:
-                # Who may read an answer is said once.
+                # One policy of CORS for each response.
                 drop |= {name for name in names if name.startswith(b"access-control-")}
             lines += [f"{name}: {value}".encode("latin-1") for name, value in self._extra]
         passed = headers.response_fields(fields, drop)

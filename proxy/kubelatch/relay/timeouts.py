@@ -28,7 +28,7 @@ from .registry import Registry
 from .upstream_exchange import UpstreamExchange
 
 SILENCE: Final = 15.0
-"""Seconds; client-go's HTTP/2 waits 45, and has an answer to its ping by then."""
+"""Seconds; client-go's HTTP/2 waits 45, and has a response to its ping by then."""
 _CHECKS: Final = 4
 # A timer may fire a little early.
 _ALMOST: Final = 0.99
@@ -149,7 +149,7 @@ class Timeouts:
 
 def _too_slow(seconds: float) -> UpstreamTimeoutError:
     return UpstreamTimeoutError(
-        f"the API server has not begun to answer within {seconds:g} s",
+        f"the API server has not begun to respond within {seconds:g} s",
         cause="response-timeout",
         hint="--response-timeout sets the limit; it may have been carried out all the same",
     )

@@ -14,7 +14,7 @@ from ..http1 import headers, writer
 from ..http1.response import ResponseHead
 from ..upstream.transport import Stream
 from .attempt import Outcome
-from .goodbye import LAST_BYTES, is_over
+from .tunnel_end import LAST_BYTES, is_over
 
 if TYPE_CHECKING:
     from .upstream_exchange import UpstreamExchange
@@ -108,14 +108,14 @@ class Tunnel:
 
     def on_head(self, head: ResponseHead) -> None:
         self._head = head
-        self._record.answer = head.fields.pairs
+        self._record.response_headers = head.fields.pairs
         self._record.audit_id = head.get(b"audit-id") or b""
         self._record.first_byte = time.monotonic()
 
     def on_body(self, data: bytes) -> None:
         self._content += data
         if len(self._content) > _REFUSAL_LIMIT:
-            msg = "the API server refused the upgrade with an endless answer"
+            msg = "the API server refused the upgrade with an endless response"
             self.fail(UpstreamError(msg, cause="bad-answer"))
 
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
@@ -131,7 +131,7 @@ class Tunnel:
         else:
             # Relaying a redirect or a 200 here would let an API extension send clients elsewhere
             # with their credentials (CVE-2020-8559).
-            msg = f"the API server answered the upgrade with status {head.status}"
+            msg = f"the API server responded to the upgrade with status {head.status}"
             self.fail(UpstreamError(msg, cause="bad-answer"))
 
     def on_flush(self) -> None:

@@ -35,14 +35,11 @@ _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class UpstreamExchange(Exchange):
-    """An exchange with the upstream: plain, or an upgrade.
+    """An exchange with the upstream: plain, or an upgrade; see :class:`Exchange`.
 
     Args:
-        client: see :class:`Exchange`.
-        request: see :class:`Exchange`.
-        record: see :class:`Exchange`.
-        registry: see :class:`Exchange`.
         plan: allows it.
+        upstream: the request that is sent.
         generation: where to.
         tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
     """
@@ -146,7 +143,7 @@ class UpstreamExchange(Exchange):
             self.client.cut(reset=True)
         self.fail(
             UpstreamTimeoutError(
-                f"the API server has not answered within {seconds:g} s",
+                f"the API server has not responded within {seconds:g} s",
                 cause="request-timeout",
                 hint="--request-timeout sets the limit",
             )

@@ -37,7 +37,7 @@ def ending(record: Record, view: RequestView, verbosity: int) -> Iterator[str]:
     if verbosity >= REQUEST_FIELDS:
         yield from _fields("request", record.headers)
     if verbosity >= RESPONSE_FIELDS:
-        yield from _fields("response", record.answer)
+        yield from _fields("response", record.response_headers)
 
 
 def _request(record: Record, view: RequestView) -> str:

@@ -1,8 +1,8 @@
-"""How the protocols of a tunnel say that they are over, told from the last bytes alone.
+"""Whether a tunnel's protocol has ended, from the last bytes alone.
 
-A server that has said all closes its connection. If the client was still sending, its kernel
+A server that has sent all closes its connection. If the client was still sending, its kernel
 makes a TCP reset of that, and TLS may have no time for its own end; but what the protocol itself
-said last shows that nothing is missing. Pure: it knows nothing of connections.
+sent last shows that nothing is missing. Pure: it knows nothing of connections.
 """
 
 from typing import Final

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import datetime as dt
 import json
 import shutil
 import subprocess
@@ -11,8 +12,16 @@ from typing import Any
 import pytest
 import yaml
 
+from kubelatch.config import settings
 from kubelatch.demo import DemoAccess, DemoError, DemoServer
+from kubelatch.demo.accounts import Accounts
+from kubelatch.demo.identifiers import Identifiers
 from kubelatch.demo.kubeconfig_file import write
+from kubelatch.demo.ownership import Writer
+from kubelatch.demo.resources import SERVICE_ACCOUNTS
+from kubelatch.demo.store import Store
+from kubelatch.demo.tokens import Signer
+from kubelatch.errors import UsageError
 
 from .support import Http, Kubectl
 
@@ -100,6 +109,19 @@ async def test_a_token_dies_with_its_account_and_with_what_it_is_bound_to(http: 
     await http("DELETE", f"{account}/robot")
     await http("POST", account, {"metadata": {"name": "robot"}})
     assert (await http("GET", "/api", token=free)).status == 401
+
+
+@pytest.mark.parametrize(("hours", "holds"), [(-1, False), (0, True), (0.9, True), (1.1, False)])
+async def test_a_token_holds_from_its_making_to_its_end(hours: float, holds: bool) -> None:
+    store = Store()
+    store.create(SERVICE_ACCOUNTS, {"metadata": {"name": "robot", "namespace": "shop"}})
+    accounts = Accounts(store, Signer(), Identifiers())
+    writer = Writer(manager="test", now=store.now())
+    request = await accounts.request("shop", "robot", {"spec": {}}, writer)
+    token = request["status"]["token"]
+    now = dt.datetime.now(dt.UTC)
+    store.clock = lambda: now + dt.timedelta(hours=hours)
+    assert (accounts.user(token) is not None) is holds
 
 
 async def test_a_binding_takes_effect_at_once(kubectl: Kubectl) -> None:
@@ -191,6 +213,12 @@ async def test_a_signing_request_is_approved_and_its_certificate_used(
     }
     await kubectl.ok("apply", "-f", "-", stdin=json.dumps(body).encode())
     assert "Pending" in await kubectl.ok("get", "csr")
+    resources = "certificatesigningrequests,certificatesigningrequests/approval"
+    edit = ("--verb=get,list,watch,update", f"--resource={resources}")
+    await kubectl.ok("create", "clusterrole", "csr", *edit)
+    await kubectl.ok("create", "clusterrolebinding", "csr", "--clusterrole=csr", "--user=eve")
+    refused = await kubectl("certificate", "approve", "jane", "--as=eve")
+    assert 'user not permitted to approve requests with signerName "kubernetes.io' in refused.err
     assert "approved" in await kubectl.ok("certificate", "approve", "jane")
     field = "{.status.certificate}"
     await kubectl.ok("wait", "csr/jane", f"--for=jsonpath={field}", "--timeout=10s")
@@ -293,6 +321,13 @@ async def test_a_file_of_somebody_else_is_never_replaced(
         write(demo, str(tmp_path / "demo.yaml"))
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert "prod" in other.read_text()
+
+
+@pytest.mark.parametrize("flag", ["--demo-seed=1", "--demo-load=a.yaml", "--demo-kubeconfig=a"])
+def test_a_flag_of_the_demo_needs_the_demo(flag: str) -> None:
+    with pytest.raises(UsageError, match="has no effect without --demo"):
+        settings.from_values(settings.parse([flag], {}))
+    assert settings.from_values(settings.parse([flag, "--demo"], {})).demo
 
 
 async def test_a_seed_makes_names_and_uids_the_same() -> None:

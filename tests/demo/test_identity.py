@@ -15,10 +15,13 @@ import yaml
 from kubelatch.config import settings
 from kubelatch.demo import DemoAccess, DemoError, DemoServer
 from kubelatch.demo.accounts import Accounts
+from kubelatch.demo.authentication import User
+from kubelatch.demo.escalation import check_role
 from kubelatch.demo.identifiers import Identifiers
 from kubelatch.demo.kubeconfig_file import write
 from kubelatch.demo.ownership import Writer
-from kubelatch.demo.resources import SERVICE_ACCOUNTS
+from kubelatch.demo.resources import ROLE_BINDINGS, ROLES, SERVICE_ACCOUNTS
+from kubelatch.demo.status import StatusError
 from kubelatch.demo.store import Store
 from kubelatch.demo.tokens import Signer
 from kubelatch.errors import UsageError
@@ -176,6 +179,41 @@ async def test_nobody_grants_what_he_does_not_have(http: Http) -> None:
     await http("POST", f"{roles}/rolebindings", trust)
     assert (await http("POST", f"{roles}/roles", role("more", "get"), token=viewer)).status == 201
     assert (await http("POST", f"{roles}/rolebindings", body, token=viewer)).status == 201
+
+
+@pytest.mark.parametrize(
+    ("own", "granted"),
+    [
+        (" pods get", True),
+        (" pods get,list", True),
+        (" * *", True),
+        ("* pods get", True),
+        ("apps pods get", False),
+        (" pods list", False),
+        (" pods/log get", False),
+        (" pods get only=web", False),
+    ],
+)
+def test_a_permission_is_held_by_group_resource_verb_and_name(own: str, granted: bool) -> None:
+    def rule(text: str) -> Any:
+        group, resource, verbs, *names = text.split(" ")
+        made = {"apiGroups": [group], "resources": [resource], "verbs": verbs.split(",")}
+        return made | {"resourceNames": [name.removeprefix("only=") for name in names]}
+
+    store = Store()
+    metadata = {"name": "r", "namespace": "shop"}
+    subjects = [{"kind": "User", "name": "eve"}]
+    reference = {"kind": "Role", "name": "r"}
+    store.create(ROLES, {"metadata": metadata, "rules": [rule(own)]})
+    binding = {"metadata": metadata, "subjects": subjects, "roleRef": reference}
+    store.create(ROLE_BINDINGS, binding)
+    wanted = {"metadata": {"name": "w", "namespace": "shop"}, "rules": [rule(" pods get")]}
+    problem = None
+    try:
+        check_role(store, User(name="eve"), ROLES, wanted, None)
+    except StatusError as error:
+        problem = error
+    assert (problem is None) is granted
 
 
 async def test_a_cluster_role_is_aggregated_from_those_with_its_label(

@@ -63,6 +63,9 @@ async def test_an_api_client_is_never_sent_the_page(
             assert (await client.get("/?pretty=true", BROWSER)).body == b"{}"
             assert (await client.get("/api", BROWSER)).body == b"{}"
             assert (await client.get("/", BROWSER, method="DELETE")).body == b"{}"
+            upgrade = ("Connection: Upgrade", "Upgrade: websocket")
+            assert (await client.get("/", BROWSER, *upgrade)).status == 502
+    assert "upgrade" in upstream.requests[-1].head.decode().lower()
 
 
 @pytest.mark.parametrize(

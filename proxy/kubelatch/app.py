@@ -125,6 +125,10 @@ class App:
         if self._registry.draining:
             return f"Draining, {len(self._registry)} requests in flight"
         serving = f"Serving on {', '.join(self.names)}"
+        if self.chosen is not None:
+            server = sanitize(self.chosen.server.url)
+            context = sanitize(self.chosen.context) or "none"
+            serving += f": context {context}, server {server}"
         if self.supervisor.problem:
             return f"{serving}; {self.supervisor.problem}"
         if self._reloader is not None and self._reloader.last_error is not None:

@@ -255,17 +255,74 @@ async def test_standard_error_takes_all_or_nothing_when_told_so(
         assert "\x1b" not in line
 
 
+@pytest.mark.parametrize(
+    ("where", "statuses"), [("-", [200, 403]), ("auto", [403]), ("off", [])], ids=str
+)
 async def test_json_on_standard_error_is_nothing_but_json(
-    authority: Authority, config: Callable[[ScriptedUpstream], str]
+    authority: Authority,
+    config: Callable[[ScriptedUpstream], str],
+    where: str,
+    statuses: list[int],
 ) -> None:
     async with ScriptedUpstream(answering(ok()), authority) as upstream:
-        flags = (config(upstream), "--port=0", "--log-requests=-", "--log-format=json")
+        flags = (
+            config(upstream),
+            "--port=0",
+            f"--log-requests={where}",
+            "--log-format=json",
+            "--cache-dir=none",
+        )
         async with proxy_process(*flags) as process:
             await ask(process.address, "/api", EXEC)
             process.signal(signal.SIGTERM)
             await process.finish()
-    told = [json.loads(line) for line in process.stderr.decode().splitlines()]
-    assert [each["status"] for each in told] == [200, 403]
+    lines = [json.loads(line) for line in process.stderr.decode().splitlines()]
+    own = [line for line in lines if line["event"] == "log"]
+    assert [line["level"] for line in own] == ["warning", "info"]
+    assert own[0]["message"] == "--cache-dir has no effect: the proxy caches nothing"
+    assert own[1]["message"].endswith(f": context test, server {upstream.url}")
+    assert [line["status"] for line in lines if line["event"] == "end"] == statuses
+
+
+async def test_an_error_that_ends_the_proxy_is_json_where_its_log_is() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kubelatch", "--demo", "--address=192.0.2.1"),
+        "--log-format=json",
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    _, stderr = await process.communicate()
+    assert process.returncode == 1
+    [line] = [json.loads(line) for line in stderr.splitlines()]
+    assert line["level"] == "error"
+    assert line["message"].startswith("listen tcp 192.0.2.1:8001: bind: ")
+
+
+async def test_at_a_terminal_json_has_no_start_block_either(
+    authority: Authority, config: Callable[[ScriptedUpstream], str]
+) -> None:
+    async with ScriptedUpstream(answering(ok()), authority) as upstream:
+        _, shown = await at_terminal(config(upstream), "--log-format=json", until="403")
+    assert all(json.loads(line) for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_what_fails_names_the_server(authority: Authority, tmp_path: Path, form: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        server = f"127.0.0.1:{closed.getsockname()[1]}"
+        config = kubeconfig(f"https://{server}", authority, user={"token": "t"})
+        path = write(tmp_path / "config", config)
+        flags = (f"--kubeconfig={path}", "--port=0", f"--log-format={form}")
+        async with proxy_process(*flags) as process:
+            await ask(process.address, "/api")
+            process.signal(signal.SIGTERM)
+            await process.finish()
+    line = process.stderr.decode().splitlines()[-1]
+    if form == "json":
+        assert json.loads(line)["server"] == server
+    else:
+        assert f" cause=refused server={server} " in line
 
 
 async def refused(address: str) -> None:

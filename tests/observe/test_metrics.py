@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,15 @@ from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
 ADMIN = "--admin-address=127.0.0.1:0"
 DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "kubelatch.json"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+PROCESS = (
+    "cpu_seconds_total",
+    "max_fds",
+    "open_fds",
+    "resident_memory_bytes",
+    "start_time_seconds",
+    "virtual_memory_bytes",
+)
 
 
 def samples(families: Iterable[Metric]) -> Samples:
@@ -82,7 +94,8 @@ async def test_what_was_served_is_counted(tmp_path: Path, authority: Authority) 
     assert value(found, "kubelatch_upstream_connections_idle") == 1
     assert len(upstream.connections) == 1
     assert value(found, "kubelatch_retries_total") == 0
-    assert value(found, "process_cpu_seconds_total") is not None
+    for name in PROCESS:
+        assert value(found, f"process_{name}") is not None
 
 
 async def test_what_is_under_way_counts_with_what_it_has_moved(
@@ -439,3 +452,30 @@ def test_the_dashboard_is_one_that_grafana_takes() -> None:
         assert grid["x"] + grid["w"] <= 24
         assert not cells & taken
         taken |= cells
+
+
+def test_metrics_of_the_process_are_there_in_a_sandbox_like_the_units() -> None:
+    """With systemd's ``ProcSubset=pid``, ``ProtectProc=invisible`` and no core dumps."""
+    script = """
+from kubelatch.observe.process_metrics import ProcessMetrics
+from kubelatch.system.process import forbid_core_dumps
+import os
+os.setgid(65534)
+os.setuid(65534)
+forbid_core_dumps()
+assert not os.path.exists("/proc/stat")
+print(*sorted(sample.name for family in ProcessMetrics().collect() for sample in family.samples))
+"""
+    mount = "mount -t proc -o subset=pid,hidepid=invisible proc /proc"
+    sandbox = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    probe = subprocess.run([*sandbox, "true"], check=False, capture_output=True)
+    if os.getuid() or probe.returncode:
+        pytest.skip("needs root, and a kernel that can hide parts of /proc")
+    done = subprocess.run(
+        [*sandbox, sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.split() == [f"process_{name}" for name in PROCESS]

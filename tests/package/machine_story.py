@@ -40,22 +40,28 @@ def shown(*names: str, unit: str = "kubelatch.service") -> dict[str, str]:
     return dict(line.split("=", 1) for line in out.splitlines())
 
 
-def get(path: str = "/version", unix: str = "") -> int:
+def get(path: str = "/version", unix: str = "", port: int = 8001) -> int:
     """The status of a GET; -1 if there is no response."""
-    connection = http.client.HTTPConnection("127.0.0.1", 8001, timeout=10)
+    return fetch(path, unix, port)[0]
+
+
+def fetch(path: str, unix: str = "", port: int = 8001) -> tuple[int, str]:
+    """Status and body of a GET; -1 if there is no response."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     if unix:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(unix)
     try:
         connection.request("GET", path, headers={"Host": "localhost"})
-        return connection.getresponse().status
+        response = connection.getresponse()
+        return response.status, response.read().decode()
     except OSError:
-        return -1
+        return -1, ""
     finally:
         connection.close()
 
 
-def get_as(user: str, **where: str) -> int:
+def get_as(user: str, **where: Any) -> int:
     """The status that another user gets."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -160,6 +166,26 @@ def clients() -> None:
     ENVIRONMENT.unlink()
 
 
+def observed() -> None:
+    """The log file and the metrics, within the sandbox."""
+    ENVIRONMENT.write_text(
+        "KUBELATCH_LOG_REQUESTS=/var/log/kubelatch/requests.log\n"
+        "KUBELATCH_ADMIN_ADDRESS=127.0.0.1:8002\n"
+    )
+    SEEN["started with a log file"] = systemctl("restart", "kubelatch.service")
+    get("/api/v1/nodes")
+    SEEN["metrics"] = fetch("/metrics", port=8002)[1]
+    # All is written at its end.
+    systemctl("stop", "kubelatch.service")
+    SEEN["log file"] = Path("/var/log/kubelatch/requests.log").read_text()
+    subprocess.run(["journalctl", "--sync"], check=False)
+    SEEN["journal"] = subprocess.run(
+        ["journalctl", "_SYSTEMD_UNIT=kubelatch.service", "--output=cat"],
+        check=False, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    ENVIRONMENT.unlink()
+
+
 def broken() -> None:
     systemctl("stop", "kubelatch.service")
     good = KUBECONFIG.read_text()
@@ -224,7 +250,7 @@ async def main() -> None:
     KUBECONFIG.write_text(yaml.safe_dump((await server.start()).kubeconfig()))
     KUBECONFIG.chmod(0o600)
     try:
-        for part in (activation, reload, drain, hang, clients, broken, session, verify):
+        for part in (activation, reload, drain, hang, clients, observed, broken, session, verify):
             await asyncio.to_thread(part)
     finally:
         Path(sys.argv[1]).write_text(json.dumps(SEEN, indent=2))

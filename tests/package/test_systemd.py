@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from kubelatch.demo import DemoServer
-from kubelatch.observe.access_log import LogHandler, LogWriter
+from kubelatch.observe.access_log import LogWriter
+from kubelatch.observe.program_log import LogHandler
 from kubelatch.system.supervision import Supervisor
 from kubelatch.system.systemd import Notifier, journal_mark, take_sockets
 from tests.support.client import Client
@@ -73,7 +75,10 @@ async def test_it_tells_its_life_from_ready_to_stopping(manager: Manager, loop: 
         "--demo", "--port=0", f"--loop={loop}", "--drain-timeout=7s", environ=manager.environ
     ) as process:
         ready = await manager.told("READY=1")
-        assert ready["STATUS"] == f"Serving on {process.address}"
+        assert re.fullmatch(
+            rf"Serving on {process.address}: context demo, server https://127.0.0.1:\d+",
+            ready["STATUS"],
+        )
 
         before = time.monotonic_ns() // 1000
         process.signal(signal.SIGHUP)
@@ -174,6 +179,27 @@ def test_the_journal_can_tell_warnings_from_errors() -> None:
     assert warning.startswith("<4>WARNING: --profile has no effect")
     assert error.startswith("<3>error: listen tcp")
     assert said("--nosuch", journal=True).startswith("<3>error: unknown flag: --nosuch")
+
+
+def test_the_journal_names_context_and_server() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stat = os.fstat(theirs.fileno())
+        with subprocess.Popen(
+            [sys.executable, "-m", "kubelatch", "--demo", "--port=0"],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs.fileno(),
+            env={"PATH": os.environ["PATH"], "JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"},
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            address = process.stdout.readline().decode().split()[-1]
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+        theirs.close()
+        with ours.makefile() as lines:
+            [line] = lines.read().splitlines()
+    assert re.fullmatch(
+        rf"<6>INFO: Serving on {address}: context demo, server https://127.0.0.1:\d+", line
+    )
 
 
 def test_only_the_journal_is_told_of_priorities() -> None:

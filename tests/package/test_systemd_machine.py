@@ -5,12 +5,15 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.observe.test_metrics import PROCESS
 
 from .conftest import ROOT
 
@@ -129,6 +132,20 @@ def test_a_broken_kubeconfig_is_not_tried_again(seen: dict[str, Any]) -> None:
         "ExecMainStatus": "2",
         "ActiveState": "failed",
     }
+
+
+def test_the_sandbox_has_a_place_for_the_log_file(seen: dict[str, Any]) -> None:
+    assert seen["started with a log file"] == 0
+    assert " GET /api/v1/nodes " in seen["log file"]
+
+
+def test_the_sandbox_hides_no_metrics_of_the_process(seen: dict[str, Any]) -> None:
+    for name in PROCESS:
+        assert f"\nprocess_{name} " in seen["metrics"]
+
+
+def test_the_journal_names_context_and_server(seen: dict[str, Any]) -> None:
+    assert re.search(r"INFO: Serving on \S+: context demo, server https://127", seen["journal"])
 
 
 def test_the_journal_knows_why_it_failed_and_that_it_is_an_error(seen: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def _run(argv: Sequence[str]) -> int:
     from ..config import settings  # noqa: PLC0415 -- slower than the rest of this module
 
+    json = False
     try:
         name, arguments = _split(argv)
         if name in COMMANDS and _asks_help(arguments):
@@ -60,9 +61,10 @@ def _run(argv: Sequence[str]) -> int:
         if values["version"]:
             _print(f"kubelatch {__version__}")
             return 0
+        json = values["log_format"] == "json"
         return _serve(settings.from_values(values), command)
     except KubelatchError as error:
-        _print_error(str(error))
+        _print_error(str(error), json=json)
         return error.exit_code
 
 
@@ -122,8 +124,13 @@ def _help(command: str = "") -> int:
     return 0
 
 
-def _print_error(text: str) -> None:
-    """Print an error; the journal gets it with that priority."""
+def _print_error(text: str, *, json: bool = False) -> None:
+    """Print an error; the journal gets it with that priority.
+
+    Args:
+        text: sanitized.
+        json: print it as an object, as ``--log-format=json`` demands.
+    """
     mark = ""
     if "JOURNAL_STREAM" in os.environ:
         import logging  # noqa: PLC0415
@@ -131,7 +138,14 @@ def _print_error(text: str) -> None:
         from ..system.systemd import journal_mark, leads_to_journal  # noqa: PLC0415
 
         mark = journal_mark(logging.ERROR) if leads_to_journal(os.environ) else ""
-    print(f"{mark}error: {as_called(text)}", file=sys.stderr)
+    line = f"error: {as_called(text)}"
+    if json:
+        import time  # noqa: PLC0415
+
+        from ..observe.program_log import json_line  # noqa: PLC0415
+
+        line = json_line("error", as_called(text), time.time())
+    print(f"{mark}{line}", file=sys.stderr)
 
 
 def _print_generated(word: str, *more: str) -> int:
@@ -176,8 +190,11 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     sockets = [sock for _, sock in take_sockets(os.environ)]
     stderr = LogWriter(STDERR)
     mark = journal_mark if leads_to_journal(os.environ) else None
-    set_up_logging(stderr, settings.verbosity, mark=mark)
-    sys.excepthook = partial(_crash, tracebacks=settings.verbosity >= TRACEBACKS_FROM)
+    json = settings.log_format == "json"
+    set_up_logging(stderr, settings.verbosity, mark=mark, json=json)
+    sys.excepthook = partial(
+        _crash, tracebacks=settings.verbosity >= TRACEBACKS_FROM and not json, json=json
+    )
 
     def greet(text: str) -> None:
         stderr.write(as_called(text).encode())
@@ -197,7 +214,8 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
                     settings,
                     os.environ,
                     _announce,
-                    greet=greet if stderr.is_terminal and not settings.quiet else None,
+                    greet=greet if stderr.is_terminal and not (settings.quiet or json) else None,
+                    reports_start=mark is not None or json,
                     sockets=sockets,
                     notifier=notifier,
                     stderr=stderr,
@@ -210,15 +228,17 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
         stderr.close()
 
 
-def _crash(kind: type[BaseException], error: BaseException, _: object, *, tracebacks: bool) -> None:
+def _crash(
+    kind: type[BaseException], error: BaseException, _: object, *, tracebacks: bool, json: bool
+) -> None:
     """Print an uncaught exception in one line; KeyboardInterrupt is not reported."""
-    from ..observe.access_log import sanitized_traceback  # noqa: PLC0415
+    from ..observe.program_log import sanitized_traceback  # noqa: PLC0415
     from ..redact import sanitize  # noqa: PLC0415
 
     if tracebacks:
         print(sanitized_traceback(error), end="", file=sys.stderr)
     elif not issubclass(kind, KeyboardInterrupt):
-        _print_error(f"internal error: {kind.__name__}: {sanitize(str(error))}")
+        _print_error(f"internal error: {kind.__name__}: {sanitize(str(error))}", json=json)
 
 
 def _announce(name: str) -> None:

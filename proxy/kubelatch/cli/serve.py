@@ -16,11 +16,13 @@ from typing import Final
 from ..app import App
 from ..config.settings import Settings
 from ..observe.access_log import LogWriter
-from ..observe.console import block_row
+from ..observe.console import START_LOGGER, block_row
 from ..system.systemd import Notifier
 from ..system.zombies import reap_zombies
 
 log = logging.getLogger(__name__)
+# Logged at every level of -v.
+_start_log = logging.getLogger(START_LOGGER)
 
 # Seconds that the service manager is asked for beyond --drain-timeout.
 _AFTER_DRAIN: Final = 5.0
@@ -38,6 +40,7 @@ async def run(
     notifier: Notifier | None = None,
     stderr: LogWriter | None = None,
     interactive: bool = False,
+    reports_start: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second one stops at once.
 
@@ -50,6 +53,7 @@ async def run(
         notifier: reports the state to the service manager.
         stderr: writes to standard error.
         interactive: a person at a terminal reads standard error.
+        reports_start: log context, server and user, as a service should.
 
     Raises:
         KubelatchError: the start failed, or a listener or background task has ended for good.
@@ -64,6 +68,8 @@ async def run(
             return
         for name in app.names:
             announce(name)
+        if reports_start:
+            _start_log.info("%s", app.status)
         if greet is not None:
             greet(app.greeting())
             problems = asyncio.create_task(_show_problems(app, greet), name="kubelatch start block")
@@ -154,7 +160,8 @@ class _SignalHandlers:
         if not in_flight:
             return
         text = f"waiting for {in_flight}, for at most {settings.drain_timeout:g}s"
-        if self._interrupted and self._stderr is not None and not settings.quiet:
+        told = not settings.quiet and settings.log_format != "json"
+        if self._interrupted and self._stderr is not None and told:
             self._stderr.write(f"{text}; Ctrl-C again ends it at once\n".encode())
         else:
             log.info("%s", text)

@@ -222,8 +222,8 @@ class Settings:
         "off, or auto: all of them at a terminal, elsewhere those that were refused here or "
         "failed.", completion=FILE, group=SEEN)
     log_format: str = choice("text", ("text", "json", "combined"),
-        "How to log requests: text, json, or combined as Apache does. What auto logs away from a "
-        "terminal is text in any case.", group=SEEN)
+        "How to log requests: text, json, or combined as Apache does. With json, all else on "
+        "standard error is JSON too.", group=SEEN)
     log_skip_paths: str = flag("", str, "Regular expressions for paths of which only what goes "
         "wrong is logged, e.g. '^/(livez|readyz)'.", group=SEEN)
     admin_address: str = flag("", str, "Serve /livez, /readyz, /version, /metrics and POST "

@@ -15,7 +15,8 @@ from ..credentials import SourceStatus
 from ..gate import DEFAULT_ACCEPT_PATHS, DEFAULT_REJECT_METHODS, DEFAULT_REJECT_PATHS
 from ..kubeconfig import ClientConfig
 from ..redact import sanitize
-from .access_log import LogHandler, LogWriter
+from .access_log import LogWriter
+from .program_log import LogHandler
 
 _INFO_FROM: Final = 1
 _DEBUG_FROM: Final = 4
@@ -32,10 +33,16 @@ _METHODS: Final = {
 }
 # The parent of all of the package's loggers.
 _ROOT: Final = "kubelatch"
+START_LOGGER: Final = f"{_ROOT}.start"
+"""The logger that says what is served, at every ``-v``."""
 
 
 def set_up_logging(
-    writer: LogWriter, verbosity: int, *, mark: Callable[[int], str] | None = None
+    writer: LogWriter,
+    verbosity: int,
+    *,
+    mark: Callable[[int], str] | None = None,
+    json: bool = False,
 ) -> None:
     """Send the program's log to standard error, at the level that ``-v`` sets.
 
@@ -43,11 +50,13 @@ def set_up_logging(
         writer: of standard error.
         verbosity: of ``-v``.
         mark: see :class:`LogHandler`.
+        json: see :class:`LogHandler`.
     """
-    handler = LogHandler(writer, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark)
+    handler = LogHandler(writer, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark, json=json)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # A reload can send requests to another server, or as another user: reported at every level.
     logging.getLogger(f"{_ROOT}.context.reload").setLevel(logging.INFO)
+    logging.getLogger(START_LOGGER).setLevel(logging.INFO)
     if verbosity >= _INFO_FROM:
         level = logging.DEBUG if verbosity >= _DEBUG_FROM else logging.INFO
         logging.getLogger(_ROOT).setLevel(level)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -29,6 +29,7 @@ from .._version import __version__
 from ..relay.record import Record
 from .access_log.formats import upstream_time
 from .access_log.request_view import RequestViews, is_refusal
+from .process_metrics import ProcessMetrics
 
 _OTHER: Final = "other"
 # A cluster with many operators has about three hundred kinds of resources.
@@ -176,7 +177,7 @@ class MetricsCollector(Collector):
         self._resources: set[str] = set()
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._registry.register(ProcessMetrics())
 
     def count(self, records: Sequence[Record]) -> None:
         """Count exchanges that have ended."""

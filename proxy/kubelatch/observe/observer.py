@@ -162,7 +162,7 @@ class Observer:
         if where in {"auto", "off"}:
             return LineLog(
                 None,
-                TextFormat(),
+                JsonFormat() if settings.log_format == "json" else TextFormat(),
                 self._views,
                 scope="problems" if where == "auto" else "none",
                 verbosity=verbosity,

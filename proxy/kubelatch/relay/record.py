@@ -32,6 +32,7 @@ class Record:
         credential: the kind of credential used.
         rule: the gate's rule that refused it or responded to it.
         cause: one word for what failed.
+        server: the API server's ``host:port``, if something failed on the way to it or from it.
         protocol: the tunnel's protocol.
         headers: the client's header fields, as they came.
         version: the request's HTTP version.
@@ -58,6 +59,7 @@ class Record:
     credential: str = ""
     rule: str = ""
     cause: str = ""
+    server: bytes = b""
     protocol: str = ""
     headers: Pairs = ()
     version: tuple[int, int] = (1, 1)

@@ -394,6 +394,8 @@ class UpstreamExchange(Exchange):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.record.cause:
+            self.record.server = self._generation.upstream.host_header
         # They know each other: nobody should have to collect them.
         self._attempt = self._second = None
         super()._finish()

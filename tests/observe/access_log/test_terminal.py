@@ -14,8 +14,9 @@ import pyte
 import pytest
 
 from kubelatch.gate.patterns import PatternList
-from kubelatch.observe.access_log import LogHandler, LogWriter, RequestViews
+from kubelatch.observe.access_log import LogWriter, RequestViews
 from kubelatch.observe.access_log.terminal import TerminalLog
+from kubelatch.observe.program_log import LogHandler
 from kubelatch.relay.record import Record
 
 from .support import record

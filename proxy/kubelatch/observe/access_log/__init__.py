@@ -9,7 +9,7 @@ from .formats import CombinedFormat, JsonFormat, LineFormat, TextFormat
 from .log import AccessLog, Batches, LineLog, Scope
 from .request_view import RequestViews, StreamKind
 from .verbose import RESPONSE_FIELDS, STREAMS
-from .writer import STDERR, LogHandler, LogWriter, sanitized_traceback
+from .writer import STDERR, LogWriter
 
 __all__ = [
     "RESPONSE_FIELDS",
@@ -21,11 +21,9 @@ __all__ = [
     "JsonFormat",
     "LineFormat",
     "LineLog",
-    "LogHandler",
     "LogWriter",
     "RequestViews",
     "Scope",
     "StreamKind",
     "TextFormat",
-    "sanitized_traceback",
 ]

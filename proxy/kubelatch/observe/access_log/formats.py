@@ -116,6 +116,8 @@ def _events(record: Record) -> str:
     text = f" rule={record.rule}" if record.rule else ""
     if record.cause:
         text += f" cause={record.cause}"
+        if record.server and record.cause != "client-gone":
+            text += f" server={as_word(visible(record.server))}"
     if record.protocol:
         text += f" protocol={as_word(record.protocol)}"
     if record.retries:
@@ -263,6 +265,8 @@ def _outcome(record: Record) -> str:
         text += f',"rule":"{record.rule}"'
     if record.cause:
         text += f',"cause":"{record.cause}"'
+        if record.server and record.cause != "client-gone":
+            text += f',"server":{_quote(visible(record.server))}'
     if record.audit_id:
         text += f',"audit_id":{_quote(visible(record.audit_id))}'
     return text

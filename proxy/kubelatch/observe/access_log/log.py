@@ -15,7 +15,7 @@ from ...gate.patterns import PatternList
 from ...relay.record import Record
 from ...system.supervision import where
 from . import verbose
-from .formats import CombinedFormat, LineFormat
+from .formats import CombinedFormat, JsonFormat, LineFormat
 from .request_view import RequestViews, is_problem
 from .writer import LogWriter
 
@@ -163,8 +163,9 @@ class LineLog(AccessLog):
         if not lines:
             return
         if self._writer is None:
+            extra = {**_REDACTED, "line": isinstance(form, JsonFormat)}
             for line in lines:
-                log.warning("%s", line, extra=_REDACTED)
+                log.warning("%s", line, extra=extra)
             return
         lines.append("")
         self._writer.write("\n".join(lines).encode("utf-8", "backslashreplace"))

@@ -6,19 +6,17 @@ never mixed: a batch that was cut in the middle is ended with a newline before t
 """
 
 import contextlib
-import logging
 import os
 import select
 import stat
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Final
 
 from ...errors import UsageError
-from ...redact import printable, redact, redact_path, sanitize
+from ...redact import redact_path
 from ...system.supervision import where
 
 STDERR: Final = "-"
@@ -27,8 +25,6 @@ _MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 # Seconds between two writes. Each wake-up of the thread competes with the event loop for the GIL,
 # so lines are collected.
 _WRITE_INTERVAL: Final = 0.02
-# Of one message of the program's log, in characters.
-_MAX_LINE_LENGTH: Final = 8000
 # Seconds that closing waits for a reader that does not read.
 _CLOSE_TIMEOUT: Final = 5.0
 
@@ -233,47 +229,3 @@ def _is_pipe(path: str) -> bool:
     with contextlib.suppress(OSError):
         return stat.S_ISFIFO(os.stat(path).st_mode)
     return False
-
-
-def sanitized_traceback(error: BaseException) -> str:
-    """The traceback, redacted and escaped; each line with its line end."""
-    parts = redact("".join(traceback.format_exception(error)))
-    return "".join(f"{printable(line)}\n" for line in parts.splitlines())
-
-
-class LogHandler(logging.Handler):
-    """Writes the program's own log, one line for each record.
-
-    Args:
-        writer: usually that of standard error, which the request log may share.
-        tracebacks: add the traceback of an exception, in more lines.
-        mark: returns the prefix of each line for the level of a record, as the journal reads it.
-    """
-
-    def __init__(
-        self,
-        writer: LogWriter,
-        *,
-        tracebacks: bool = False,
-        mark: Callable[[int], str] | None = None,
-    ) -> None:
-        super().__init__()
-        self._writer = writer
-        self._tracebacks = tracebacks
-        self._mark = mark
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, sanitized; an exception is added by its type and text."""
-        text, trace = record.getMessage(), ""
-        if record.exc_info and record.exc_info[1] is not None:
-            error = record.exc_info[1]
-            text += f": {type(error).__name__}: {error}"
-            if self._tracebacks:
-                trace = sanitized_traceback(error)
-        if not getattr(record, "redacted", False):
-            text = sanitize(text, _MAX_LINE_LENGTH)
-        lines = f"{record.levelname}: {text}\n{trace}"
-        if self._mark is not None:
-            mark = self._mark(record.levelno)
-            lines = "".join(f"{mark}{line}\n" for line in lines.split("\n")[:-1])
-        self._writer.write(lines.encode("utf-8", "backslashreplace"))

@@ -89,8 +89,8 @@ class Connector:
     async def _session(self, call: Call, pod: Object) -> web.StreamResponse:
         """Exec and attach."""
         target = call.target
-        upgrade = _upgrade(call)
         container = logs.container_of(pod, target.option("container"))
+        upgrade = _upgrade(call)
         main = self._mains.find(pod, container)
         log = main or logs.log_of(pod, container, self._log_interval)
         terminal = target.flag("tty")

@@ -32,6 +32,8 @@ _HERE = Path(__file__).parent
 _PATIENCE = 5.0
 """Seconds, of the loop's own time, to wait for what a controller does."""
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_AGE = 8.0
+"""Seconds that what was made first had run for: containers had written ``tick``."""
 _SHOP = "/api/v1/namespaces/shop"
 _MERGE = "application/merge-patch+json"
 
@@ -49,7 +51,15 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._ahead = 0.0
+        self.in_threads = 0
         super().__init__(_JumpingSelector(self))
+
+    def run_in_executor(self, *arguments: Any) -> Any:  # type: ignore[override]
+        """Time does not jump while a thread works."""
+        future = super().run_in_executor(*arguments)
+        self.in_threads += 1
+        future.add_done_callback(lambda _: setattr(self, "in_threads", self.in_threads - 1))
+        return future
 
     def time(self) -> float:
         return super().time() + self._ahead
@@ -68,7 +78,7 @@ class _JumpingSelector(selectors.SelectSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= self._IDLE:
+        if timeout is None or timeout <= self._IDLE or self._loop.in_threads:
             return super().select(timeout)
         ready = super().select(self._IDLE)
         if not ready:
@@ -86,6 +96,7 @@ async def replay(certificates: Path) -> dict[str, Any]:
         for name, step in steps():
             if name == "server" and "sa" not in player.users:
                 await player.service_account()
+                await asyncio.sleep(_AGE)
             if (response := await player.step(step)) is not None and "response" in step:
                 responses[step["id"]] = response
         return responses

@@ -73,6 +73,12 @@ async def test_a_person_is_told_what_is_served_and_sees_requests(
     assert re.search(r"\x1b\[33m403\x1b\[0m .* get pods/exec +a/b .*\n.* rule=reject-paths", log)
 
 
+async def test_the_files_of_a_demo_are_named(tmp_path: Path) -> None:
+    flags = ("--demo", f"--demo-kubeconfig={tmp_path}/d.yaml")
+    _, shown = await at_terminal(*flags, until="rule=reject-paths")
+    assert f"demo     kubeconfig {tmp_path}/d.yaml, authority {tmp_path}/d.ca.crt\n" in shown
+
+
 async def test_what_is_wrong_follows_in_the_start_block(
     authority: Authority, tmp_path: Path
 ) -> None:

@@ -4,10 +4,9 @@ The admission plugins and strategies that concern identity: roles and bindings, 
 requests, token Secrets, and the service account of a pod.
 """
 
-import json
-from typing import Any
+from collections.abc import Iterator
 
-from . import escalation, signing
+from . import escalation, signing, status
 from .accounts import ACCOUNT_NAME, MOUNTED_SECONDS, TOKEN_SECRET
 from .authentication import User
 from .resources import (
@@ -21,14 +20,15 @@ from .resources import (
     SERVICE_ACCOUNTS,
     Resource,
 )
-from .status import Object, forbidden, invalid, invalid_fields
+from .status import Object
 from .store import Store
+from .texts import invalid, unsupported
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _RBAC = "rbac.authorization.k8s.io"
+_SUBJECTS = ("Group", "ServiceAccount", "User")
+_REQUIRED = "Required value"
 _ANNOTATION = f"metadata.annotations[{ACCOUNT_NAME}]"
-
-Problems = list[tuple[str, str]]
 
 
 def admit(
@@ -53,18 +53,18 @@ def admit(
         StatusError: 403, 404 or 422.
     """
     if resource in {ROLES, CLUSTER_ROLES}:
-        _validate_role(resource, obj)
+        _refuse(resource, obj, _role_problems(resource, obj))
         escalation.check_role(store, user, resource, obj, old)
     elif resource in {ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS}:
         obj = _complete_binding(obj)
-        _validate_binding(resource, obj, old)
+        _refuse(resource, obj, _binding_problems(resource, obj, old))
         escalation.check_binding(store, user, resource, obj, old)
     elif resource == CERTIFICATE_SIGNING_REQUESTS:
         return signing.admit(store, user, obj, old, subresource)
     elif resource == SECRETS and obj.get("type") == TOKEN_SECRET:
         annotations = obj["metadata"].get("annotations") or {}
         if not annotations.get(ACCOUNT_NAME):
-            raise invalid(SECRETS, obj["metadata"]["name"], _ANNOTATION, "Required value")
+            raise status.invalid(SECRETS, obj["metadata"]["name"], _ANNOTATION, _REQUIRED)
     return obj
 
 
@@ -78,7 +78,7 @@ def complete_pod(store: Store, pod: Object) -> Object:
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     account = store.get(SERVICE_ACCOUNTS, metadata["namespace"], name)
     if account is None:
-        raise forbidden(
+        raise status.forbidden(
             f'pods "{metadata["name"]}" is forbidden: error looking up service account '
             f'{metadata["namespace"]}/{name}: serviceaccount "{name}" not found',
             {"name": metadata["name"], "kind": PODS.plural},
@@ -107,48 +107,36 @@ def complete_pod(store: Store, pod: Object) -> Object:
 
 
 def _token_volume(suffix: str) -> Object:
-    namespace = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
-    return {
-        "name": f"kube-api-access-{suffix}",
-        "projected": {
-            "sources": [
-                {"serviceAccountToken": {"expirationSeconds": MOUNTED_SECONDS, "path": "token"}},
-                {
-                    "configMap": {
-                        "name": "kube-root-ca.crt",
-                        "items": [{"key": "ca.crt", "path": "ca.crt"}],
-                    }
-                },
-                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": namespace}]}},
-            ],
-            "defaultMode": 420,
-        },
-    }
+    token = {"expirationSeconds": MOUNTED_SECONDS, "path": "token"}
+    authority = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    sources = [
+        {"serviceAccountToken": token},
+        {"configMap": authority},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+    ]
+    projected = {"sources": sources, "defaultMode": 420}
+    return {"name": f"kube-api-access-{suffix}", "projected": projected}
 
 
-def _validate_role(resource: Resource, obj: Object) -> None:
+def _role_problems(resource: Resource, obj: Object) -> Iterator[tuple[str, str]]:
     """As ``pkg/apis/rbac/validation``: each rule has verbs, and resources or paths."""
-    problems: Problems = []
     for index, rule in enumerate(obj.get("rules") or []):
         field = f"rules[{index}]"
         if not rule.get("verbs"):
-            text = "Required value: verbs must contain at least one value"
-            problems.append((f"{field}.verbs", text))
+            yield f"{field}.verbs", f"{_REQUIRED}: verbs must contain at least one value"
         if paths := rule.get("nonResourceURLs"):
             if resource == ROLES:
                 text = "namespaced rules cannot apply to non-resource URLs"
-                problems.append((f"{field}.nonResourceURLs", _invalid_value(paths, text)))
+                yield f"{field}.nonResourceURLs", invalid(paths, text)
             if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
                 text = "rules cannot apply to both regular resources and non-resource URLs"
-                problems.append((f"{field}.nonResourceURLs", _invalid_value(paths, text)))
+                yield f"{field}.nonResourceURLs", invalid(paths, text)
             continue
-        if not rule.get("apiGroups"):
-            text = "Required value: resource rules must supply at least one api group"
-            problems.append((f"{field}.apiGroups", text))
-        if not rule.get("resources"):
-            text = "Required value: resource rules must supply at least one resource"
-            problems.append((f"{field}.resources", text))
-    _refuse(resource, obj, problems)
+        for key, what in (("apiGroups", "api group"), ("resources", "resource")):
+            if not rule.get(key):
+                text = f"{_REQUIRED}: resource rules must supply at least one {what}"
+                yield f"{field}.{key}", text
 
 
 def _complete_binding(obj: Object) -> Object:
@@ -161,47 +149,32 @@ def _complete_binding(obj: Object) -> Object:
     return obj | ({"subjects": subjects} if subjects else {}) | {"roleRef": role}
 
 
-def _validate_binding(resource: Resource, obj: Object, old: Object | None) -> None:
-    problems: Problems = []
+def _binding_problems(
+    resource: Resource, obj: Object, old: Object | None
+) -> Iterator[tuple[str, str]]:
     role = obj["roleRef"]
     kinds = ["ClusterRole", "Role"] if resource == ROLE_BINDINGS else ["ClusterRole"]
     if role["apiGroup"] != _RBAC:
-        problems.append(("roleRef.apiGroup", _unsupported(role["apiGroup"], [_RBAC])))
+        yield "roleRef.apiGroup", unsupported(role["apiGroup"], [_RBAC])
     if role.get("kind") not in kinds:
-        problems.append(("roleRef.kind", _unsupported(role.get("kind", ""), kinds)))
+        yield "roleRef.kind", unsupported(role.get("kind", ""), kinds)
     if not role.get("name"):
-        problems.append(("roleRef.name", "Required value"))
+        yield "roleRef.name", _REQUIRED
     for index, subject in enumerate(obj.get("subjects") or []):
-        field = f"subjects[{index}]"
+        field, kind = f"subjects[{index}]", subject.get("kind", "")
         if not subject.get("name"):
-            problems.append((f"{field}.name", "Required value"))
-        kind = subject.get("kind", "")
-        if kind not in {"ServiceAccount", "User", "Group"}:
-            known = ["Group", "ServiceAccount", "User"]
-            problems.append((f"{field}.kind", _unsupported(kind, known)))
+            yield f"{field}.name", _REQUIRED
+        if kind not in _SUBJECTS:
+            yield f"{field}.kind", unsupported(kind, list(_SUBJECTS))
         anywhere = kind == "ServiceAccount" and resource == CLUSTER_ROLE_BINDINGS
         if anywhere and not subject.get("namespace"):
-            problems.append((f"{field}.namespace", "Required value"))
+            yield f"{field}.namespace", _REQUIRED
     if old is not None and old["roleRef"] != role:
-        shown = {
-            "APIGroup": role["apiGroup"],
-            "Kind": role.get("kind", ""),
-            "Name": role.get("name", ""),
-        }
-        problems.append(("roleRef", _invalid_value(shown, "cannot change roleRef")))
-    _refuse(resource, obj, problems)
+        names = ("apiGroup", "APIGroup"), ("kind", "Kind"), ("name", "Name")
+        shown = {name: role.get(key, "") for key, name in names}
+        yield "roleRef", invalid(shown, "cannot change roleRef")
 
 
-def _refuse(resource: Resource, obj: Object, problems: Problems) -> None:
-    if problems:
-        name = obj["metadata"]["name"]
-        raise invalid_fields(resource.group, resource.kind, name, problems)
-
-
-def _invalid_value(value: Any, text: str) -> str:
-    return f"Invalid value: {json.dumps(value, separators=(',', ':'))}: {text}"
-
-
-def _unsupported(value: str, known: list[str]) -> str:
-    names = ", ".join(json.dumps(name) for name in known)
-    return f"Unsupported value: {json.dumps(value)}: supported values: {names}"
+def _refuse(resource: Resource, obj: Object, problems: Iterator[tuple[str, str]]) -> None:
+    if found := list(problems):
+        raise status.invalid_fields(resource.group, resource.kind, obj["metadata"]["name"], found)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from .status import Object, bad_request, unauthorized
+from .status import NO_SNIFFING, Object, StatusError, unauthorized
 
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
@@ -107,7 +107,8 @@ def impersonation(headers: Iterable[tuple[str, str]]) -> Impersonation | None:
     if not name:
         if groups or uid or extra:
             wanted = _go_user(uid, groups, extra)
-            raise bad_request(f"requested {wanted} without impersonating a user name")
+            text = f"requested {wanted} without impersonating a user name"
+            raise StatusError(400, "BadRequest", text, None, NO_SNIFFING)
         return None
     account = bool(account_groups(name))
     if account:

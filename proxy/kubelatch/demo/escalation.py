@@ -80,7 +80,7 @@ def _check(
         part
         for rule in rules
         for part in _parts(rule)
-        if not any(_covers(own, part) for own in owned)
+        if not any(rbac.covers(own, _attributes(part)) for own in owned)
     ]
     if not missing:
         return
@@ -122,30 +122,19 @@ def _compact(parts: list[Object]) -> list[Object]:
     return list(found.values())
 
 
-def _covers(own: Object, part: Object) -> bool:
-    """Whether a rule grants a single permission."""
+def _attributes(part: Object) -> rbac.Attributes:
+    """A single permission, as a request that would need it."""
     verb = part["verbs"][0]
-    if not _has(own.get("verbs"), verb):
-        return False
     if "nonResourceURLs" in part:
-        path = part["nonResourceURLs"][0]
-        return any(
-            row == path or (row.endswith("*") and path.startswith(row[:-1]))
-            for row in own.get("nonResourceURLs") or []
-        )
-    plural, names = part["resources"][0], part.get("resourceNames") or []
-    below = f"*/{plural.partition('/')[2]}" if "/" in plural else ""
-    resources = own.get("resources") or []
-    limited = own.get("resourceNames") or []
-    return (
-        _has(own.get("apiGroups"), part["apiGroups"][0])
-        and (_has(resources, plural) or (bool(below) and below in resources))
-        and (not limited or (bool(names) and names[0] in limited))
+        return rbac.Attributes(verb=verb, path=part["nonResourceURLs"][0])
+    plural, _, subresource = part["resources"][0].partition("/")
+    return rbac.Attributes(
+        verb=verb,
+        group=part["apiGroups"][0],
+        resource=plural,
+        subresource=subresource,
+        name=(part.get("resourceNames") or [""])[0],
     )
-
-
-def _has(values: list[str] | None, wanted: str) -> bool:
-    return values is not None and ("*" in values or wanted in values)
 
 
 def _shown(rule: Object) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .authentication import User, account_name
 from .resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
-from .status import Object, StatusError
+from .status import NO_SNIFFING, Object, StatusError
 from .store import Store
 
 MASTERS = "system:masters"
@@ -43,7 +43,7 @@ def grant(store: Store, user: User, attributes: Attributes) -> str | None:
     if MASTERS in user.groups:
         return ""
     for binding, subject in _bindings(store, user, attributes.namespace):
-        if any(_covers(rule, attributes) for rule in role_rules(store, binding) or []):
+        if any(covers(rule, attributes) for rule in role_rules(store, binding) or []):
             role = binding["roleRef"]
             return (
                 f'RBAC: allowed by {binding["kind"]} "{_place(binding["metadata"])}" of '
@@ -78,7 +78,7 @@ def refusal(user: User, attributes: Attributes) -> StatusError:
 
 def _refused(message: str, details: Object) -> StatusError:
     """403 with the header that RBAC's refusals have."""
-    return StatusError(403, "Forbidden", message, details, {"X-Content-Type-Options": "nosniff"})
+    return StatusError(403, "Forbidden", message, details, NO_SNIFFING)
 
 
 def rules_for(store: Store, user: User, namespace: str) -> Iterator[Object]:
@@ -134,7 +134,8 @@ def _is_subject(subject: Object, namespace: str, user: User) -> bool:
             return False
 
 
-def _covers(rule: Object, attributes: Attributes) -> bool:
+def covers(rule: Object, attributes: Attributes) -> bool:
+    """Whether a rule allows it."""
     if not _in(attributes.verb, rule.get("verbs")):
         return False
     if attributes.path:

@@ -26,6 +26,10 @@ _CAUSES = {
 """What a problem begins with, and the reason of its cause (``field.ErrorType``)."""
 
 
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+"""What is sent along by the filters before a request reaches its resource."""
+
+
 class StatusError(Exception):
     """A request that ends in a Status of failure."""
 

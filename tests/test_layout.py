@@ -23,7 +23,6 @@ ELSEWHERE: Final = {
         "http1/links": "relay/test_redirects.py",
         "http1/request_line": "relay/test_raw_targets.py",
         "http1/status": "relay/test_upstream_errors.py",
-        "http1/watch": "process/test_drain.py",
         "http1/writer": "relay/test_headers.py",
         "relay/attempt": "relay/test_retries.py",
         "relay/callbacks": "relay/test_exchange.py",

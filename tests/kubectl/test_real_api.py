@@ -51,6 +51,8 @@ READS = {
         "PATCH",
         "/apis/apps/v1/namespaces/shop/deployments/web?dryRun=All",
         "Content-Type: application/merge-patch+json",
+        # Or the API server would name the manager of the fields by the proxy's (managedFields).
+        "User-Agent: curl/8",
         body=b'{"metadata":{"labels":{"a":"b"}}}',
     ),
     "server-side apply": ask(

@@ -7,6 +7,11 @@ from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from kubelatch.errors import KubelatchError
+from tests.support.proxies import serving
+
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "kubelatch")
 KUBECTL = (str(Path(sys.executable).parent / "kubectl"), "proxy")
@@ -63,7 +68,15 @@ async def run(
     return Ended(code, out.decode(), err.decode())
 
 
-async def run_both(*flags: str) -> tuple[Ended, Ended]:
+async def refused(*flags: str) -> Ended:
+    """How the command ends that cannot start. In this process: that its errors are printed, in one
+    line, and become its exit code holds for all of them, and test_start.py sees it of some."""
+    with pytest.raises(KubelatchError) as caught:
+        async with serving(*flags):
+            pass
+    return Ended(caught.value.exit_code, "", f"error: {caught.value}\n")
+
+
+async def refused_by_both(*flags: str) -> tuple[Ended, Ended]:
     """How kubelatch ends, and how ``kubectl proxy`` does."""
-    ours, theirs = await asyncio.gather(run(*flags), run(*flags, command=KUBECTL))
-    return ours, theirs
+    return await refused(*flags), await run(*flags, command=KUBECTL)

@@ -19,9 +19,9 @@ from kubelatch.context.assembly import allowed_clients
 from kubelatch.errors import ListenError
 from kubelatch.system.listeners import adopt, closed_to_others, listen_unix
 from tests.support.client import Client
-from tests.support.proxies import proxy_process
+from tests.support.proxies import proxy_process, serving
 
-from .running import KUBECTL, ROOT, run, run_both
+from .running import KUBECTL, ROOT, refused, refused_by_both
 
 NOBODY = 65534
 _NUMBERS = itertools.count()
@@ -81,8 +81,8 @@ async def test_it_accepts_when_the_line_is_printed(config: str) -> None:
 async def test_addresses(
     config: str, address: str, name: str | None, reached_at: list[str]
 ) -> None:
-    async with proxy_process(config, "--port=0", f"--address={address}") as proxy:
-        host, _, port = proxy.address.rpartition(":")
+    async with serving(config, "--port=0", f"--address={address}") as proxy:
+        host, _, port = proxy.name.rpartition(":")
         assert name is None or host == name
         for place in reached_at:
             assert await status(f"{place}:{port}") == 200
@@ -92,14 +92,14 @@ async def test_addresses(
 @needs_ipv6
 async def test_addresses_are_named_as_by_kubectl(config: str, address: str) -> None:
     flags = (config, "--port=0", f"--address={address}")
-    async with proxy_process(*flags) as ours, proxy_process(*flags, command=KUBECTL) as theirs:
-        assert ours.address.rpartition(":")[0] == theirs.address.rpartition(":")[0]
+    async with serving(*flags) as ours, proxy_process(*flags, command=KUBECTL) as theirs:
+        assert ours.name.rpartition(":")[0] == theirs.address.rpartition(":")[0]
 
 
 async def test_port_in_use(config: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ours, theirs = await run_both(config, f"--port={port}")
+        ours, theirs = await refused_by_both(config, f"--port={port}")
     assert ours.code == theirs.code == 1
     assert ours.out == ""
     assert ours.error.startswith(theirs.error)
@@ -114,21 +114,21 @@ async def test_port_in_use(config: str) -> None:
     ],
 )
 async def test_places_that_cannot_be_listened_on(config: str, flags: tuple[str, ...]) -> None:
-    ours, theirs = await run_both(config, *flags)
+    ours, theirs = await refused_by_both(config, *flags)
     assert ours.code == theirs.code == 1
     assert ours.out == ""
     assert ours.error.startswith(theirs.error)
 
 
 async def test_address_that_is_no_address(config: str) -> None:
-    ended = await run(config, "--port=0", "--address=no.such.host.invalid")
+    ended = await refused(config, "--port=0", "--address=no.such.host.invalid")
     assert (ended.code, ended.out) == (1, "")
     assert ended.error.startswith("error: listen tcp: lookup no.such.host.invalid")
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "70000"])
 async def test_port_that_is_no_port(config: str, port: str) -> None:
-    ours, theirs = await run_both(config, f"--port={port}")
+    ours, theirs = await refused_by_both(config, f"--port={port}")
     assert (ours.code, ours.out) == (2, "")
     assert ours.error.startswith(theirs.error)
 
@@ -161,13 +161,13 @@ async def test_unix_socket_is_removed_at_exit(config: str, path: Path) -> None:
 async def test_stale_unix_socket_is_replaced(config: str, path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    async with proxy_process(config, f"-u{path}"):
+    async with serving(config, f"-u{path}"):
         assert await status(str(path)) == 200
 
 
 async def test_unix_socket_in_use_is_left_alone(config: str, path: Path) -> None:
-    async with proxy_process(config, f"-u{path}"):
-        ended = await run(config, f"-u{path}")
+    async with serving(config, f"-u{path}"):
+        ended = await refused(config, f"-u{path}")
         assert (ended.code, ended.out) == (1, "")
         assert ended.error.startswith(f"error: listen unix {path}: bind: address already in use")
         assert await status(str(path)) == 200
@@ -176,18 +176,16 @@ async def test_unix_socket_in_use_is_left_alone(config: str, path: Path) -> None
 async def test_another_unix_socket_at_its_path_is_not_removed_at_exit(
     config: str, path: Path
 ) -> None:
-    async with proxy_process(config, f"-u{path}") as proxy:
-        path.unlink()
-        with socket.socket(socket.AF_UNIX) as another:
+    with socket.socket(socket.AF_UNIX) as another:
+        async with serving(config, f"-u{path}"):
+            path.unlink()
             another.bind(str(path))
-            proxy.process.terminate()
-            await proxy.finish()
     assert path.exists()
 
 
 async def test_a_file_that_is_no_socket_is_left_alone(config: str, path: Path) -> None:
     path.write_text("precious")
-    ours, theirs = await run_both(config, f"-u{path}")
+    ours, theirs = await refused_by_both(config, f"-u{path}")
     assert ours.code == theirs.code == 1
     assert ours.error.startswith(theirs.error)
     assert path.read_text() == "precious"
@@ -201,7 +199,7 @@ async def test_unix_socket_mode(config: str, path: Path, text: str, mode: int) -
     """Whatever the umask; kubectl's mode is 0700, and ours without the flag."""
     before = os.umask(0o027)
     try:
-        async with proxy_process(config, f"-u{path}", f"--unix-socket-mode={text}"):
+        async with serving(config, f"-u{path}", f"--unix-socket-mode={text}"):
             assert stat.S_IMODE(path.stat().st_mode) == mode
             assert path.stat().st_gid == os.getegid()
     finally:
@@ -223,7 +221,7 @@ async def test_unix_socket_mode(config: str, path: Path, text: str, mode: int) -
 async def test_unix_socket_mode_that_is_none(
     config: str, path: Path, text: str, words: str
 ) -> None:
-    ended = await run(config, f"-u{path}", f"--unix-socket-mode={text}")
+    ended = await refused(config, f"-u{path}", f"--unix-socket-mode={text}")
     assert (ended.code, ended.out) == (2, "")
     assert "--unix-socket-mode" in ended.error
     assert words in ended.error
@@ -232,20 +230,20 @@ async def test_unix_socket_mode_that_is_none(
 
 @needs_root
 @pytest.mark.parametrize("group", ["nogroup", str(NOBODY)])
-async def test_unix_socket_group_may_connect(config: str, group: str) -> None:
+async def test_unix_socket_group_may_connect(
+    config: str, group: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """As nginx would, whose user is another."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         path = Path(directory, "s")
-        async with proxy_process(config, f"-u{path}", f"--unix-socket-group={group}") as proxy:
+        async with serving(config, f"-u{path}", f"--unix-socket-group={group}"):
             found = path.stat()
             assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, NOBODY)
             assert await status_as(NOBODY, path) == b"200"
             # Root without its powers: another user, of another group.
             assert await status_as(12345, path) == b"000"
-            proxy.process.terminate()
-            await proxy.finish()
-        assert proxy.stderr == b""
+        assert caplog.text == ""
 
 
 @needs_root
@@ -271,7 +269,7 @@ async def test_unix_socket_is_never_more_open_than_it_will_be(
 
 
 async def test_unix_socket_group_that_is_none(config: str, path: Path) -> None:
-    ended = await run(config, f"-u{path}", "--unix-socket-group=no-such-group")
+    ended = await refused(config, f"-u{path}", "--unix-socket-group=no-such-group")
     assert (ended.code, ended.out) == (2, "")
     assert ended.error == "error: --unix-socket-group=no-such-group: there is no such group"
     assert not path.exists()
@@ -311,11 +309,12 @@ def test_a_link_in_the_place_of_a_unix_socket_is_not_followed(
 
 
 @pytest.mark.parametrize("flag", ["--unix-socket-mode=0660", "--unix-socket-group=0"])
-async def test_mode_without_a_unix_socket_has_no_effect(config: str, flag: str) -> None:
-    async with proxy_process(config, "--port=0", flag) as proxy:
-        proxy.process.terminate()
-        await proxy.finish()
-    assert b"--unix-socket-mode and --unix-socket-group have no effect" in proxy.stderr
+async def test_mode_without_a_unix_socket_has_no_effect(
+    config: str, flag: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(config, "--port=0", flag):
+        pass
+    assert "--unix-socket-mode and --unix-socket-group have no effect" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -368,8 +367,8 @@ async def test_abstract_unix_socket_is_named_as_by_kubectl(
 
 @needs_abstract
 async def test_abstract_unix_socket_in_use(config: str, abstract: str) -> None:
-    async with proxy_process(config, f"-u{abstract}"):
-        ours, theirs = await run_both(config, f"-u{abstract}")
+    async with serving(config, f"-u{abstract}"):
+        ours, theirs = await refused_by_both(config, f"-u{abstract}")
         assert ours.code == theirs.code == 1
         assert ours.error.startswith(theirs.error)
         assert await status(abstract) == 200
@@ -380,10 +379,10 @@ async def test_abstract_unix_socket_in_use(config: str, abstract: str) -> None:
 async def test_abstract_unix_socket_name_as_long_as_can_be(config: str, size: int) -> None:
     name = f"@{os.getpid()}".ljust(size + 1, "x")
     if size == 107:
-        async with proxy_process(config, f"-u{name}") as proxy:
-            assert proxy.address == name
+        async with serving(config, f"-u{name}") as proxy:
+            assert proxy.name == name
         return
-    ours, theirs = await run_both(config, f"-u{name}")
+    ours, theirs = await refused_by_both(config, f"-u{name}")
     assert ours.code == theirs.code == 1
     assert ours.error.startswith(theirs.error)
 
@@ -391,7 +390,7 @@ async def test_abstract_unix_socket_name_as_long_as_can_be(config: str, size: in
 @needs_abstract
 async def test_abstract_unix_socket_has_no_mode(config: str, abstract: str) -> None:
     for flag in ("--unix-socket-mode=0660", "--unix-socket-group=0"):
-        ended = await run(config, f"-u{abstract}", flag)
+        ended = await refused(config, f"-u{abstract}", flag)
         assert ended.code == 2
         assert "neither mode nor group" in ended.error
         assert "--clients" in ended.error
@@ -408,13 +407,16 @@ async def test_abstract_unix_socket_has_no_mode(config: str, abstract: str) -> N
     ],
 )
 async def test_who_may_connect_to_an_abstract_unix_socket(
-    config: str, abstract: str, clients: tuple[str, ...], wanted: bytes, warned: bool
+    config: str,
+    abstract: str,
+    clients: tuple[str, ...],
+    wanted: bytes,
+    warned: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with proxy_process(config, f"-u{abstract}", *clients) as proxy:
+    async with serving(config, f"-u{abstract}", *clients):
         assert await status_as(NOBODY, abstract) == wanted
-        proxy.process.terminate()
-        await proxy.finish()
-    assert (b"Every user of this machine can connect" in proxy.stderr) is warned
+    assert ("is open to every user of this machine" in caplog.text) is warned
 
 
 @needs_abstract
@@ -429,14 +431,14 @@ async def test_an_abstract_unix_socket_that_was_handed_over(tmp_path: Path, conf
 
 
 async def test_unix_socket_path_too_long(config: str, tmp_path: Path) -> None:
-    ours, theirs = await run_both(config, f"-u{tmp_path / ('x' * 120)}")
+    ours, theirs = await refused_by_both(config, f"-u{tmp_path / ('x' * 120)}")
     assert ours.code == theirs.code == 1
     assert ours.error.startswith(theirs.error)
     assert "107 bytes" in ours.error
 
 
 async def test_unix_socket_with_a_port(config: str, path: Path) -> None:
-    ours, theirs = await run_both(config, f"-u{path}", "--port=0")
+    ours, theirs = await refused_by_both(config, f"-u{path}", "--port=0")
     assert (ours.code, theirs.code, ours.out) == (2, 1, "")
     assert ours.error.startswith(theirs.error)
     assert not path.exists()

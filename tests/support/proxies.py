@@ -21,8 +21,18 @@ from .leaks import PASSED_ON, complaints
 async def proxy_in_loop(directory: Path, config: dict[str, Any], *flags: str) -> AsyncIterator[App]:
     """A proxy in this event loop, on a free port; real sockets on both sides."""
     path = write(directory / "kubeconfig", config)
-    values = settings.parse([f"--kubeconfig={path}", "--port=0", *flags], {})
-    app = App(settings.from_values(values), {})
+    async with serving(f"--kubeconfig={path}", "--port=0", *flags) as app:
+        yield app
+
+
+@asynccontextmanager
+async def serving(*flags: str) -> AsyncIterator[App]:
+    """A proxy of these flags in this event loop.
+
+    Raises:
+        KubelatchError: what the command would print, which then exits by its ``exit_code``.
+    """
+    app = App(settings.from_values(settings.parse(flags, {})), {})
     try:
         await app.start()
         yield app

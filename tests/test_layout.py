@@ -51,6 +51,8 @@ ELSEWHERE: Final = {
     "the log, as it is written, is what is tested": {
         "observe/access_log/request_view": "observe/access_log/test_log.py",
         "observe/observer": "observe/access_log/test_log.py",
+        "observe/process_metrics": "observe/test_metrics.py",
+        "observe/program_log": "observe/test_console.py",
         "observe/suggestions": "observe/test_console.py",
         "relay/record": "observe/access_log/test_log.py",
     },

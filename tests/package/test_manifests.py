@@ -43,7 +43,10 @@ def one(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, A
 
 
 def pod_of(workload: dict[str, Any]) -> dict[str, Any]:
-    pod: dict[str, Any] = workload["spec"]["template"]["spec"]
+    spec = workload["spec"]
+    if workload["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    pod: dict[str, Any] = spec["template"]["spec"]
     return pod
 
 
@@ -200,14 +203,17 @@ def test_the_application_cannot_get_round_the_fence() -> None:
     assert holders == ["kubelatch"]
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "Job"])
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"])
 def test_the_sidecar_fits_every_kind_of_workload(tmp_path: Path, kind: str) -> None:
     shutil.copytree(DEPLOY, tmp_path / "deploy")
+    spec: dict[str, Any] = {
+        "template": {"spec": {"containers": [{"name": "mine", "image": "mine"}]}}
+    }
     workload: dict[str, Any] = {
-        "apiVersion": "batch/v1" if kind == "Job" else "apps/v1",
+        "apiVersion": "batch/v1" if kind.endswith("Job") else "apps/v1",
         "kind": kind,
         "metadata": {"name": "mine", "labels": {"kubelatch": "sidecar"}},
-        "spec": {"template": {"spec": {"containers": [{"name": "mine", "image": "mine"}]}}},
+        "spec": {"jobTemplate": {"spec": spec}} if kind == "CronJob" else spec,
     }
     bystander = {**workload, "metadata": {"name": "theirs"}}
     (tmp_path / "workloads.yaml").write_text(yaml.safe_dump_all([workload, bystander]))
@@ -229,6 +235,38 @@ def test_the_sidecar_fits_every_kind_of_workload(tmp_path: Path, kind: str) -> N
     assert pod_of(one(rendered, kind, "theirs")) == {
         "containers": [{"name": "mine", "image": "mine"}]
     }
+
+
+@pytest.mark.parametrize("component", ["sidecar", "allow-rules"])
+def test_a_cronjob_gets_the_same_as_the_others(component: str) -> None:
+    directory = DEPLOY / "components" / component
+    other = yaml.safe_load((directory / "sidecar.yaml").read_text())
+    cronjob = yaml.safe_load((directory / "cronjob.yaml").read_text())
+    assert cronjob["spec"]["jobTemplate"]["spec"] == other["spec"]
+
+
+@pytest.mark.parametrize("kind", ["Pod", "ReplicaSet", "Rollout"])
+def test_a_labelled_workload_that_would_get_no_sidecar_is_an_error(
+    tmp_path: Path, kind: str
+) -> None:
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not installed")
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    workload: dict[str, Any] = {
+        "apiVersion": "v1" if kind == "Pod" else "apps/v1",
+        "kind": kind,
+        "metadata": {"name": "mine", "labels": {"kubelatch": "sidecar"}},
+        "spec": {"containers": []},
+    }
+    (tmp_path / "workload.yaml").write_text(yaml.safe_dump(workload))
+    (tmp_path / "kustomization.yaml").write_text(
+        json.dumps({"resources": ["workload.yaml"], "components": ["deploy/components/sidecar"]})
+    )
+    done = subprocess.run(
+        ["kubectl", "kustomize", tmp_path], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "sidecar knows Deployment, StatefulSet, DaemonSet, Job and CronJob alone" in done.stderr
 
 
 def test_the_fence_is_where_the_proxy_looks_for_it() -> None:

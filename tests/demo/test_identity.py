@@ -228,6 +228,13 @@ async def test_a_cluster_role_is_aggregated_from_those_with_its_label(
     assert (await kubectl(*can_i)).out == "yes\n"
     await http("DELETE", f"{RBAC}/clusterroles/leases")
     assert (await kubectl(*can_i)).out == "no\n"
+    await kubectl.ok("create", "clusterrole", "all", "--aggregation-rule=part=yes")
+    await kubectl.ok("create", "clusterrole", "one", "--verb=list", "--resource=leases")
+    await kubectl.ok("label", "clusterrole", "one", "part=yes")
+    await kubectl.ok(
+        "create", "rolebinding", "all", "--clusterrole=all", "--user=viewer", "-n=shop"
+    )
+    assert (await kubectl(*can_i)).out == "yes\n"
 
 
 async def test_a_signing_request_is_approved_and_its_certificate_used(

@@ -68,7 +68,7 @@ def _encoded(name: str, obj: Object, *, empty: bool = False) -> bytes:
         raise EncodeError(f"{name}: {others.keys()}")
     out = _field(inlined[0], _encoded(inlined[1], others)) if inlined is not None else b""
     for key, value in obj.items():
-        if key in others:
+        if key in others or value is None:
             continue
         number, kind = known[key]
         if kind.endswith("[]"):
@@ -77,7 +77,7 @@ def _encoded(name: str, obj: Object, *, empty: bool = False) -> bytes:
             for text, item in value.items():
                 entry = _field(1, text.encode()) + _field(2, _scalar(kind[:-2], item))
                 out += _field(number, entry)
-        elif value is not None and (value != "" or empty):
+        elif value != "" or empty:
             out += _field(number, _scalar(kind.removesuffix("?"), value))
     return out
 

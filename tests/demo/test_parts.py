@@ -96,7 +96,20 @@ def test_a_script_is_taken_apart(text: str, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a &", "(a", "a `b`", "a $(b", "'a", "a >", "| a", "&& a", "while a; done", "a; fi"]
+    "text",
+    [
+        "a &",
+        "(a",
+        "a `b`",
+        "a $(b",
+        "'a",
+        "a >",
+        "| a",
+        "&& a",
+        "while a; done",
+        "a; fi",
+        "if a; then b; fi",
+    ],
 )
 def test_a_script_that_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(script.ScriptError):

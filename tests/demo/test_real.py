@@ -7,7 +7,7 @@ import pytest
 from .real import Row, compared, known
 from .real.compare import shown
 
-IDENTICAL = 633
+IDENTICAL = 634
 """Of 690. It only rises."""
 
 

@@ -1,4 +1,4 @@
-"""Exec, attach, port-forward and cp of the real kubectl, over WebSocket and over SPDY."""
+"""Exec, attach and port-forward of the real kubectl, over WebSocket and over SPDY."""
 
 import asyncio
 import hashlib
@@ -59,15 +59,11 @@ def test_exec_carries_output_errors_and_exit_code(run: Run, protocol: str, tmp_p
         pytest.param("echo a >/tmp/f; echo b >>/tmp/f; cat </tmp/f", "a\nb\n", id="redirections"),
         pytest.param("cd /etc && ls; test -d /no || pwd", "hostname\nos-release\n/etc\n",
                      id="lists"),
-        pytest.param("seq 5 | tail -n 2; echo abc | tail -c+3", "4\n5\nc\n", id="tails"),
         pytest.param("nosuch 2>&1; ls /no 2>&1", "sh: nosuch: not found\n"
                      "ls: /no: No such file or directory\n", id="errors"),
-        pytest.param("mkdir -p /a/b; touch /a/b/c; rm -r /a/b; ls /a", "", id="files"),
-        pytest.param("for i in 1 2; do echo $i; done; (exit 2) || echo no", "1\n2\nno\n", id="for"),
+        pytest.param("for i in 1 $(echo 2); do echo $i; done", "1\n2\n", id="for"),
         pytest.param('i=0; while [ $i -lt 2 ]; do i=$((i+1)); echo "$i"; done', "1\n2\n",
                      id="while"),
-        pytest.param("if false; then echo a; elif test -d /etc; then echo b; fi", "b\n", id="if"),
-        pytest.param("{ echo a; nosuch; } >/tmp/o 2>/dev/null; cat /tmp/o", "a\n", id="group"),
         pytest.param("exit 3 | echo still here", "still here\n", id="exit in a pipeline"),
     ],
 )  # fmt: skip
@@ -203,22 +199,6 @@ def test_attach_shows_what_the_container_writes(run: Run, protocol: str, tmp_pat
     run(scenario())
 
 
-def test_copy_there_and_back_keeps_every_byte(run: Run, protocol: str, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        source, target = tmp_path / "source", tmp_path / "target"
-        (source / "below").mkdir(parents=True)
-        (source / "large").write_bytes(os.urandom(3_000_000))
-        (source / "below" / "small").write_text("small")
-        async with connected(protocol, tmp_path) as kubectl:
-            pod = (await kubectl.ok("get", "pods", "-o", "name")).strip().removeprefix("pod/")
-            await kubectl.ok("cp", str(source), f"{pod}:/tmp/there")
-            await kubectl.ok("cp", f"{pod}:/tmp/there", str(target))
-        assert (target / "large").read_bytes() == (source / "large").read_bytes()
-        assert (target / "below" / "small").read_text() == "small"
-
-    run(scenario())
-
-
 async def test_kubectl_run_ends_when_its_command_does(kubectl: Kubectl) -> None:
     run = ("run", "one", "--rm", "-i", "--restart=Never", "--image=i", "--quiet", "--")
     ended = await kubectl(*run, "sh", "-c", "echo hi; cat; exit 3", stdin=b"typed\n")
@@ -234,14 +214,6 @@ async def test_a_command_that_ends_is_done_or_started_again(kubectl: Kubectl) ->
     reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff"
     await kubectl.ok("wait", f"--for={reason}", "pod/loop", "--timeout=10s")
     assert "Completed" in await kubectl.ok("get", "pod", "done")
-
-
-async def test_debug_adds_a_container_to_a_running_pod(kubectl: Kubectl) -> None:
-    await kubectl.ok("run", "plain", "--image=nginx")
-    await kubectl.ok("wait", "--for=condition=Ready", "pod/plain")
-    command = ("debug", "-i", "plain", "--image=busybox", "-q", "-c", "extra", "--")
-    assert await kubectl.ok(*command, "sh", "-c", "hostname") == "plain\n"
-    assert await kubectl.ok("logs", "plain", "-c", "extra") == "plain\n"
 
 
 async def test_the_log_of_a_command_can_be_followed_to_its_end(kubectl: Kubectl) -> None:

@@ -39,7 +39,6 @@ class Api:
         tokens: know whose a bearer token is.
         mains: the commands that containers run.
         server: the URL that discovery names.
-        log_interval: seconds between two lines of a container's log.
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class Api:
         mains: Mains,
         *,
         server: str,
-        log_interval: float,
     ) -> None:
         self._registry = registry
         self._store = registry.store
@@ -62,7 +60,6 @@ class Api:
             Volumes(registry.store, tokens.accounts),
             mains,
             server=server,
-            log_interval=log_interval,
         )
 
     async def handle(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:

@@ -92,6 +92,7 @@ async def boot(options: Options) -> Running:
     controllers = Controllers(
         registry,
         start_delay=options.start_delay,
+        log_interval=options.log_interval,
         ca_pem=authority.certificate_pem,
         clients=clients,
         accounts=accounts,
@@ -111,13 +112,7 @@ async def boot(options: Options) -> Running:
         (access.viewer_token, User(name=VIEWER, groups=(AUTHENTICATED,))),
     )
     tokens = Tokens(static, accounts)
-    api = Api(
-        registry,
-        tokens,
-        controllers.mains,
-        server=access.server,
-        log_interval=options.log_interval,
-    )
+    api = Api(registry, tokens, controllers.mains, server=access.server)
     http = HttpServer(api, options.on_request)
     listener = await asyncio.get_running_loop().create_server(
         http.protocol,

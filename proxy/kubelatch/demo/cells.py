@@ -11,7 +11,6 @@ Cell = Callable[[Object], Any]
 
 _NONE = "<none>"
 _UNKNOWN = "<unknown>"
-_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX"}
 
 
 def reader(text: str) -> Cell:
@@ -90,10 +89,6 @@ def _number(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     return str(value or "")
-
-
-def _or_na(value: Any) -> Any:
-    return "N/A" if value is None else value
 
 
 def _count(value: Any) -> int:
@@ -189,24 +184,9 @@ def _job_completions(job: Object) -> str:
     return f"{done}/{job['spec'].get('completions', 1)}"
 
 
-def _job_duration(job: Object) -> str:
-    status = job.get("status") or {}
-    started, ended = status.get("startTime"), status.get("completionTime")
-    if started and ended:
-        taken = dt.datetime.fromisoformat(ended) - dt.datetime.fromisoformat(started)
-        return human(int(taken.total_seconds()))
-    return age(started) if started else ""
-
-
 def _event_object(event: Object) -> str:
     about = event.get("involvedObject") or {}
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
-
-
-def _event_source(event: Object) -> str:
-    source = event.get("source") or {}
-    component = str(source.get("component") or event.get("reportingComponent") or "")
-    return f"{component}, {source['host']}" if source.get("host") else component
 
 
 def _endpoints(obj: Object) -> str:
@@ -228,32 +208,9 @@ def _slice_addresses(obj: Object) -> str:
     return ",".join(address for row in rows for address in row["addresses"]) or "<unset>"
 
 
-def _ingress_hosts(obj: Object) -> str:
-    return ",".join(row.get("host", "*") for row in obj["spec"].get("rules") or []) or "*"
-
-
-def _ingress_ports(obj: Object) -> str:
-    return "80, 443" if obj["spec"].get("tls") else "80"
-
-
-def _scale_target(obj: Object) -> str:
-    about = obj["spec"]["scaleTargetRef"]
-    return f"{about['kind']}/{about['name']}"
-
-
-def _access_modes(obj: Object) -> str:
-    return ",".join(_MODES.get(mode, "RWOP") for mode in obj["spec"].get("accessModes") or [])
-
-
 def _claim(volume: Object) -> str:
     holder = volume["spec"].get("claimRef") or {}
     return f"{holder.get('namespace', '')}/{holder.get('name', '')}" if holder else ""
-
-
-def _quota(obj: Object) -> str:
-    status = obj.get("status") or {}
-    hard, used = status.get("hard") or {}, status.get("used") or {}
-    return ", ".join(f"{key}: {used.get(key, 0)}/{value}" for key, value in sorted(hard.items()))
 
 
 def _request_condition(obj: Object) -> str:

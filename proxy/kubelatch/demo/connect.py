@@ -13,7 +13,7 @@ from .streams import channels, portforward, spdy_sessions
 from .streams.files import FileSystem
 from .streams.network import Network
 from .streams.process import Container
-from .streams.sessions import Session, Streams, attach_session, exec_session
+from .streams.sessions import attach_session, exec_session
 from .volumes import Volumes
 
 _OS_RELEASE = 'NAME="Demo Linux"\nID=demo\nPRETTY_NAME="Demo Linux"\n'
@@ -26,7 +26,6 @@ class Connector:
         volumes: has what containers see of the cluster.
         mains: the commands that containers run.
         server: the URL at which the API server can be reached from here.
-        log_interval: seconds between two lines of a container's log.
     """
 
     def __init__(
@@ -36,14 +35,12 @@ class Connector:
         mains: Mains,
         *,
         server: str,
-        log_interval: float,
     ) -> None:
         self._registry = registry
         self._mains = mains
         mains.build = self._container
         self._volumes = volumes
         self._server = server
-        self._log_interval = log_interval
         self._files: dict[tuple[str, str], FileSystem] = {}
 
     async def connect(self, call: Call) -> web.StreamResponse:
@@ -72,74 +69,66 @@ class Connector:
             case _:
                 return await self._session(call, pod)
 
-    async def _log(self, call: Call, pod: Object) -> web.StreamResponse:
+    def _main(self, call: Call, pod: Object) -> tuple[Object, Main]:
+        """The container that is meant, and what it runs.
+
+        Raises:
+            StatusError: 400 for an unknown, ambiguous or not yet running container.
+        """
         container = logs.container_of(pod, call.target.option("container"))
-        logs.check(call.target, pod, container)
-        log = self._mains.find(pod, container) or logs.log_of(pod, container, self._log_interval)
-        numbers = logs.lines_to_show(log, call.target)
+        if (main := self._mains.find(pod, container["name"])) is None:
+            raise status.bad_request(
+                f'container "{container["name"]}" in pod "{pod["metadata"]["name"]}" is waiting '
+                "to start: ContainerCreating"
+            )
+        return container, main
+
+    async def _log(self, call: Call, pod: Object) -> web.StreamResponse:
+        container, main = self._main(call, pod)
+        logs.check(call.target, pod, container["name"])
         response = web.StreamResponse(
             headers=response_headers(call.request) | {"Content-Type": "text/plain"}
         )
         response.enable_chunked_encoding()
         await response.prepare(call.request)
-        async for line in logs.read(log, call.target, numbers):
+        async for line in logs.read(main, call.target):
             await response.write(line)
         return response
 
     async def _session(self, call: Call, pod: Object) -> web.StreamResponse:
         """Exec and attach."""
         target = call.target
-        container = logs.container_of(pod, target.option("container"))
+        container, main = self._main(call, pod)
         upgrade = _upgrade(call)
-        main = self._mains.find(pod, container)
-        log = main or logs.log_of(pod, container, self._log_interval)
         terminal = target.flag("tty")
         wanted = {name for name in ("stdin", "stdout", "stderr") if target.flag(name)}
         if not wanted:
             raise status.bad_request("you must specify at least 1 of stdin, stdout, stderr")
         if terminal:
             wanted.discard("stderr")
-        session: Session
-        if target.subresource == "attach" and main is not None:
-            session = self._attached(pod, container, main)
-        elif target.subresource == "attach":
-            session = attach_session(logs.follow(log))
+        if target.subresource == "attach":
+            session = attach_session(main, once=bool(container.get("stdinOnce")))
         else:
             arguments = target.query.get("command", [])
             if not arguments or not arguments[0]:
                 raise status.bad_request("you must specify at least 1 command for the container")
             inside = await self._container(pod, container)
             session = exec_session(inside, arguments, terminal=terminal)
-        headers = response_headers(call.request)
         if upgrade == "websocket":
-            stdin = "stdin" in wanted
-            return await channels.serve(call.request, session, stdin=stdin)
+            return await channels.serve(call.request, session, stdin="stdin" in wanted)
         if terminal:
             wanted.add("resize")
+        headers = response_headers(call.request)
         return await spdy_sessions.serve(call.request, headers, session, wanted)
-
-    def _attached(self, pod: Object, name: str, main: Main) -> Session:
-        """Attach to a container whose command runs."""
-        spec = logs.spec_of(pod, name)
-        once = bool(spec.get("stdinOnce"))
-
-        async def session(streams: Streams) -> Object:
-            await main.attach(streams.stdin, streams.stdout, once=once)
-            return status.success()
-
-        return session
 
     async def _port_forward(self, call: Call, pod: Object) -> web.StreamResponse:
         upgrade = _upgrade(call)
-        logs.log_of(pod, pod["spec"]["containers"][0]["name"], self._log_interval)
-        headers = response_headers(call.request)
         if upgrade == "websocket":
             return await portforward.serve_websocket(call.request, pod)
-        return await portforward.serve_spdy(call.request, headers, pod)
+        return await portforward.serve_spdy(call.request, response_headers(call.request), pod)
 
-    async def _container(self, pod: Object, name: str) -> Container:
+    async def _container(self, pod: Object, spec: Object) -> Container:
         metadata = pod["metadata"]
-        spec = logs.spec_of(pod, name)
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOSTNAME": metadata["name"],

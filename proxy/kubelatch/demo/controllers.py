@@ -46,6 +46,7 @@ class Controllers:
     Args:
         registry: where to write.
         start_delay: see :class:`.kubelet.Kubelet`.
+        log_interval: see :class:`.mains.Mains`.
         ca_pem: goes into each namespace's ``kube-root-ca.crt``.
         clients: signs the certificates of clients that are approved.
         accounts: fill token Secrets.
@@ -56,6 +57,7 @@ class Controllers:
         registry: Registry,
         *,
         start_delay: float,
+        log_interval: float,
         ca_pem: str,
         clients: Authority,
         accounts: Accounts,
@@ -65,7 +67,7 @@ class Controllers:
         self._store: Store = registry.store
         self._workloads = Workloads(registry, self.recorder)
         self._sets = Sets(registry, self.recorder)
-        self.mains = Mains()
+        self.mains = Mains(log_interval)
         self._kubelet = Kubelet(registry.store, self.recorder, self.mains, start_delay=start_delay)
         self._clients = clients
         self._ca_pem = ca_pem

@@ -7,8 +7,7 @@ moment after it was marked for deletion; the commands of its containers are run 
 import itertools
 
 from . import schemas
-from .logs import ephemeral
-from .mains import Mains
+from .mains import Mains, command_of
 from .recorder import Recorder
 from .resources import LEASES, NODES, PODS
 from .status import Object
@@ -129,9 +128,6 @@ class Kubelet:
         """Bring the status of a running pod up to what its commands have done."""
         pairs = zip(pod["spec"]["containers"], pod["status"]["containerStatuses"], strict=True)
         rows = [self._status(pod, container, row, now) for container, row in pairs]
-        added = self._ephemeral(pod)
-        if added != (pod["status"].get("ephemeralContainerStatuses") or []):
-            pod = self._report(pod, {"ephemeralContainerStatuses": added})
         if rows == pod["status"]["containerStatuses"]:
             return
         ended = [row["state"]["terminated"] for row in rows if "terminated" in row["state"]]
@@ -142,27 +138,12 @@ class Kubelet:
         ready = all(row["ready"] for row in rows)
         self._report(pod, status | {"conditions": self._conditions(pod, ready=ready)})
 
-    def _ephemeral(self, pod: Object) -> list[Object]:
-        """The statuses of ephemeral containers: they start at once and end for good."""
-        known = {row["name"]: row for row in pod["status"].get("ephemeralContainerStatuses") or []}
-        rows = []
-        for container in ephemeral(pod):
-            row = known.get(container["name"])
-            main = self._mains.find(pod, container["name"])
-            if row is None:
-                self._run(pod, container)
-                row = _container_status(container, self._store.now())
-            elif main is not None and main.code is not None and "running" in row["state"]:
-                row = self._ended(pod, row, main.code, policy="Never")
-            rows.append(row)
-        return rows
-
     def _status(self, pod: Object, container: Object, row: Object, now: float | None) -> Object:
         """The status of a container, given the last one; it may be started again."""
         main, running = self._mains.find(pod, container["name"]), "running" in row["state"]
         if main is not None and main.code is not None and running:
             return self._ended(pod, row, main.code)
-        if main is None and running and _ends(pod):
+        if running and _ends(pod) and not command_of(container):
             done = self.is_due(f"{pod['metadata']['uid']}/{container['name']}/done", now)
             return self._ended(pod, row, 0) if done else row
         if "waiting" not in row["state"]:
@@ -176,7 +157,7 @@ class Kubelet:
             "lastState": row["lastState"],
         }
 
-    def _ended(self, pod: Object, row: Object, code: int, *, policy: str = "") -> Object:
+    def _ended(self, pod: Object, row: Object, code: int) -> Object:
         """The status of a container whose command has ended."""
         terminated = {
             "exitCode": code,
@@ -186,7 +167,7 @@ class Kubelet:
             "containerID": row["containerID"],
         }
         row = row | {"ready": False, "started": False}
-        policy = policy or pod["spec"].get("restartPolicy", "Always")
+        policy = pod["spec"].get("restartPolicy", "Always")
         if policy == "Never" or (policy == "OnFailure" and not code):
             return row | {"state": {"terminated": terminated}}
         waiting = {

@@ -1,10 +1,7 @@
-"""Container logs: made up, but always the same ones.
-
-A container writes a line every ``interval`` seconds since it started. Which lines there are follows
-from the clock alone, so nothing is stored, and every reader sees the same.
-"""
+"""Container logs, and the options with which they are read."""
 
 import asyncio
+import bisect
 import datetime as dt
 import math
 from collections.abc import AsyncIterator
@@ -14,127 +11,97 @@ from .options import integer
 from .paths import Target
 from .status import Object
 
-_KEPT = 100
-"""Lines that a container's log reaches back, as if it were rotated."""
-_REQUESTS = (
-    ("GET", "/", 200),
-    ("GET", "/cart", 200),
-    ("POST", "/cart", 201),
-    ("GET", "/orders/17", 200),
-    ("GET", "/favicon.ico", 404),
-    ("POST", "/orders", 201),
-    ("GET", "/healthz", 200),
-)
+_KEPT = 1000
+"""Lines that a log reaches back."""
 
 
 class Log:
-    """The made-up log of one container."""
+    """The log of one container: lines, and when each was written."""
 
-    def __init__(self, *, container: str, started: dt.datetime, interval: float) -> None:
-        self.container = container
-        self.started = started
-        self.interval = interval
+    def __init__(self) -> None:
+        self.ended = False
+        self.read = 0
+        """How many lines somebody has read."""
+        self._moments: list[dt.datetime] = []
+        self._lines: list[bytes] = []
+        self._dropped = 0
+        self._changed = asyncio.Event()
 
-    def line(self, number: int, *, timestamps: bool) -> bytes:
-        """Line ``number``, counted from the start of the container."""
-        method, path, code = _REQUESTS[number % len(_REQUESTS)]
-        if number == 0:
-            text = f"{self.container}: started"
-        else:
-            text = f'{self.container}: request {number} "{method} {path}" {code}'
-        stamp = self.moment(number).strftime("%Y-%m-%dT%H:%M:%S.%f000Z ") if timestamps else ""
-        return f"{stamp}{text}\n".encode()
+    def append(self, *lines: bytes) -> None:
+        """Write lines."""
+        now = dt.datetime.now(dt.UTC)
+        self._lines += lines
+        self._moments += [now] * len(lines)
+        if (excess := len(self._lines) - _KEPT) > 0:
+            self._dropped += excess
+            del self._lines[:excess], self._moments[:excess]
+        self._changed.set()
 
-    def moment(self, number: int) -> dt.datetime:
-        """When a line was written."""
-        return self.started + dt.timedelta(seconds=number * self.interval)
+    def end(self) -> None:
+        """No more lines will follow."""
+        self.ended = True
+        self._changed.set()
 
-    async def written(self, number: int) -> bool:
-        """Wait for line ``number``; whether it comes."""
-        wait = (self.moment(number) - dt.datetime.now(dt.UTC)).total_seconds()
-        await asyncio.sleep(max(0.0, wait))
-        return True
+    async def changed(self) -> None:
+        """Wait for a line, or the end."""
+        self._changed.clear()
+        await self._changed.wait()
 
-    def count(self, at: dt.datetime) -> int:
-        """How many lines there are at a moment."""
-        return max(0, math.floor((at - self.started).total_seconds() / self.interval) + 1)
+    def count(self, at: dt.datetime | None = None) -> int:
+        """How many lines there were at a moment, or are now."""
+        if at is None:
+            return self._dropped + len(self._lines)
+        return self._dropped + bisect.bisect_right(self._moments, at)
 
-
-def log_of(pod: Object, container: str, interval: float) -> Log:
-    """The log of a running container of ``pod``.
-
-    Raises:
-        StatusError: 400 for an unknown, ambiguous or not yet running container.
-    """
-    name = pod["metadata"]["name"]
-    container = container_of(pod, container)
-    rows = pod["status"].get("containerStatuses") or []
-    for row in [*rows, *(pod["status"].get("ephemeralContainerStatuses") or [])]:
-        if row["name"] == container:
-            if running := row["state"].get("running"):
-                started = dt.datetime.fromisoformat(running["startedAt"])
-                return Log(container=container, started=started, interval=interval)
-            break
-    raise status.bad_request(
-        f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating'
-    )
+    def line(self, number: int, *, timestamps: bool = False) -> bytes:
+        """Line ``number``, counted from the start."""
+        index = max(0, number - self._dropped)
+        moment = self._moments[index]
+        stamp = moment.strftime("%Y-%m-%dT%H:%M:%S.%f000Z ").encode() if timestamps else b""
+        return stamp + self._lines[index] + b"\n"
 
 
-def container_of(pod: Object, container: str) -> str:
-    """The container that is meant; a pod's only one need not be named.
+async def read(log: Log, target: Target) -> AsyncIterator[bytes]:
+    """The lines that were asked for; with ``follow`` those to come, too, until the log ends."""
+    number, now = log.count(), dt.datetime.now(dt.UTC)
+    first = 0
+    if (tail := integer(target, "tailLines")) is not None:
+        first = max(first, number - tail)
+    if seconds := integer(target, "sinceSeconds"):
+        first = max(first, log.count(now - dt.timedelta(seconds=seconds)))
+    if since := target.option("sinceTime"):
+        first = max(first, log.count(dt.datetime.fromisoformat(since)))
+    limit: float = integer(target, "limitBytes") or math.inf
+    number, follow = first, target.flag("follow")
+    while limit > 0:
+        while number >= log.count():
+            if log.ended or not follow:
+                return
+            await log.changed()
+        line = log.line(number, timestamps=target.flag("timestamps"))
+        yield line[: int(min(limit, len(line)))]
+        limit -= len(line)
+        number += 1
+        log.read = max(log.read, number)
+
+
+def container_of(pod: Object, container: str) -> Object:
+    """The spec of the container that is meant; a pod's only one need not be named.
 
     Raises:
         StatusError: 400, with the message of ``pod/strategy.go``.
     """
-    name = pod["metadata"]["name"]
-    names = [row["name"] for row in pod["spec"]["containers"]]
-    if container in names or any(row["name"] == container for row in ephemeral(pod)):
-        return container
+    name, rows = pod["metadata"]["name"], pod["spec"]["containers"]
+    for row in rows:
+        if row["name"] == container or (len(rows) == 1 and not container):
+            found: Object = row
+            return found
     if container:
         raise status.bad_request(f"container {container} is not valid for pod {name}")
-    if len(names) > 1:
-        raise status.bad_request(
-            f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
-        )
-    return str(names[0])
-
-
-def ephemeral(pod: Object) -> list[Object]:
-    """The ephemeral containers of a pod."""
-    return pod["spec"].get("ephemeralContainers") or []
-
-
-def spec_of(pod: Object, container: str) -> Object:
-    """A container's part of the pod's spec."""
-    rows = [*pod["spec"]["containers"], *ephemeral(pod)]
-    return next(row for row in rows if row["name"] == container)
-
-
-async def read(log: Log, target: Target, numbers: range) -> AsyncIterator[bytes]:
-    """The lines of those numbers, as ``kubectl logs`` asked for; with ``follow`` those that come
-    after them, too, without end."""
-    timestamps = target.flag("timestamps")
-    limit = int(target.option("limitBytes", "0")) or math.inf
-    for index in numbers:
-        line = log.line(index, timestamps=timestamps)
-        yield line[: int(min(limit, len(line)))]
-        limit -= len(line)
-        if limit <= 0:
-            return
-    if target.flag("follow"):
-        async for line in follow(log, timestamps=timestamps, number=numbers.stop):
-            yield line
-
-
-async def follow(
-    log: Log, *, timestamps: bool = False, number: int | None = None
-) -> AsyncIterator[bytes]:
-    """Lines as they are written, from ``number`` on, or from now on."""
-    if number is None:
-        number = log.count(dt.datetime.now(dt.UTC))
-    while await log.written(number):
-        yield log.line(number, timestamps=timestamps)
-        number += 1
+    names = " ".join(row["name"] for row in rows)
+    raise status.bad_request(
+        f"a container name must be specified for pod {name}, choose one of: [{names}]"
+    )
 
 
 def check(target: Target, pod: Object, container: str) -> None:
@@ -157,17 +124,3 @@ def check(target: Target, pod: Object, container: str) -> None:
             f'previous terminated container "{container}" in pod '
             f'"{pod["metadata"]["name"]}" not found'
         )
-
-
-def lines_to_show(log: Log, target: Target) -> range:
-    """The numbers of the lines that there are now and that were asked for."""
-    now = dt.datetime.now(dt.UTC)
-    number = log.count(now)
-    first = max(0, number - _KEPT)
-    if "tailLines" in target.query:
-        first = max(first, number - int(target.option("tailLines")))
-    if seconds := int(target.option("sinceSeconds", "0")):
-        first = max(first, log.count(now - dt.timedelta(seconds=seconds)))
-    if since := target.option("sinceTime"):
-        first = max(first, log.count(dt.datetime.fromisoformat(since)))
-    return range(min(first, number), number)

@@ -47,8 +47,9 @@ def compared(directory: Path) -> list[Row]:
 
 def known() -> dict[str, tuple[str, str]]:
     """Kind and reason by id."""
-    rows = (line.split("\t") for line in KNOWN.read_text(encoding="utf-8").splitlines())
-    return {row[0]: (row[1], row[2] if len(row) > 2 else "") for row in rows}
+    rows = [line.split("\t") for line in KNOWN.read_text(encoding="utf-8").splitlines()]
+    # Lines of both sides of a merge are kept: the one that has a reason counts.
+    return {row[0]: (row[1], row[2] if len(row) > 2 else "") for row in sorted(rows, key=len)}
 
 
 def write_known(rows: list[Row]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import hashlib
-import math
 import operator
 import posixpath
 import stat
@@ -33,15 +32,7 @@ async def read_input(process: Process, name: str) -> AsyncIterator[bytes]:
             yield _ZEROS
             await asyncio.sleep(0)
     elif name != "/dev/null":
-        data = process.files.read(process.path(name))
-        for start in range(0, len(data), CHUNK):
-            yield data[start : start + CHUNK]
-
-
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Options and operands."""
-    options = [word for word in arguments if word.startswith("-") and word != "-"]
-    return options, [word for word in arguments if word not in options]
+        yield process.files.read(process.path(name))
 
 
 def _constant(name: str, text: Callable[[Process], str], code: int = 0) -> None:
@@ -73,61 +64,37 @@ _constant(
 @command("echo")
 async def echo(process: Process) -> int:
     """``echo [-n] WORD...``."""
-    words = process.arguments[1:]
-    end = "\n"
-    if words[:1] == ["-n"]:
-        words, end = words[1:], ""
-    await process.stdout.write((" ".join(words) + end).encode())
+    arguments = process.arguments[1:]
+    bare = arguments[:1] == ["-n"]
+    await process.stdout.write((" ".join(arguments[bare:]) + "\n" * (not bare)).encode())
     return 0
 
 
 @command("cat")
 async def cat(process: Process) -> int:
     """``cat [FILE...]``."""
-    _, names = _split(process.arguments[1:])
-    for name in names or ["-"]:
+    for name in process.arguments[1:] or ["-"]:
         async for data in read_input(process, name):
             await process.stdout.write(data)
-    return 0
-
-
-@command("tee")
-async def tee(process: Process) -> int:
-    """``tee FILE...``."""
-    _, names = _split(process.arguments[1:])
-    held = bytearray()
-    while data := await process.stdin.read():
-        process.files.check_room(len(held) + len(data), names[0] if names else "")
-        held += data
-        await process.stdout.write(data)
-    for name in names:
-        process.files.write(process.path(name), bytes(held))
     return 0
 
 
 @command("ls")
 async def ls(process: Process) -> int:
     """``ls [-la] [PATH...]``."""
-    options, names = _split(process.arguments[1:])
-    for name in names or ["."]:
+    options = "".join(word for word in process.arguments[1:] if word.startswith("-"))
+    for name in [w for w in process.arguments[1:] if not w.startswith("-")] or ["."]:
         path = process.path(name)
+        rows = [(name, path)]
         if process.files.is_directory(path):
             rows = [(child, posixpath.join(path, child)) for child in process.files.children(path)]
-        else:
-            process.files.find(path)
-            rows = [(name, path)]
         for label, full in rows:
-            line = _long(process, full, label) if "l" in "".join(options) else label
-            await process.stdout.write(f"{line}\n".encode())
+            entry = process.files.find(full)
+            kind = stat.S_IFDIR if entry is None else stat.S_IFREG
+            size = len(entry or b"")
+            line = f"{stat.filemode(kind | 0o644)} 1 root root {size:>8} {label}"
+            await process.stdout.write(f"{line if 'l' in options else label}\n".encode())
     return 0
-
-
-def _long(process: Process, path: str, label: str) -> str:
-    entry = process.files.find(path)
-    kind = stat.S_IFDIR if entry.data is None else stat.S_IFREG
-    moment = dt.datetime.fromtimestamp(entry.modified, dt.UTC).strftime("%b %e %H:%M")
-    size = len(entry.data or b"")
-    return f"{stat.filemode(kind | entry.mode)} 1 root root {size:>8} {moment} {label}"
 
 
 @command("env", "printenv")
@@ -135,19 +102,16 @@ async def env(process: Process) -> int:
     """All variables, or one."""
     names = process.arguments[1:]
     shown = {key: value for key, value in process.environment.items() if key != "?"}
+    lines = [f"{key}={value}" for key, value in shown.items()]
     if names:
-        if names[0] not in shown:
-            return 1
-        await process.stdout.write(f"{shown[names[0]]}\n".encode())
-        return 0
-    lines = "".join(f"{key}={value}\n" for key, value in shown.items())
-    await process.stdout.write(lines.encode())
-    return 0
+        lines = [shown[name] for name in names[:1] if name in shown]
+    await process.stdout.write("".join(f"{line}\n" for line in lines).encode())
+    return int(not lines)
 
 
 @command("sleep")
 async def sleep(process: Process) -> int:
-    """``sleep SECONDS``."""
+    """``sleep SECONDS``, or ``sleep infinity``."""
     text = process.arguments[1] if len(process.arguments) > 1 else ""
     if text == "infinity":
         await asyncio.Event().wait()
@@ -157,88 +121,42 @@ async def sleep(process: Process) -> int:
     return 0
 
 
-@command("seq")
-async def seq(process: Process) -> int:
-    """``seq LAST``."""
-    last = _number(process.arguments[-1])
-    for number in range(1, int(last or 0) + 1):
-        await process.stdout.write(f"{number}\n".encode())
-    return 0
-
-
 @command("yes")
 async def yes(process: Process) -> int:
-    """``yes [WORD]``, for ever."""
-    word = " ".join(process.arguments[1:]) or "y"
-    line = f"{word}\n".encode()
-    block = line * max(1, CHUNK // len(line))
+    """``yes``, for ever."""
     while True:
-        await process.stdout.write(block)
+        await process.stdout.write(b"y\n" * (CHUNK // 2))
         await asyncio.sleep(0)
 
 
 @command("head")
 async def head(process: Process) -> int:
     """``head [-c BYTES | -n LINES] [FILE]``."""
-    unit, count, name = _extent(process.arguments[1:])
-    if count is None:
-        return await process.complain("invalid number")
-    left = count
-    async for data in read_input(process, name):
-        if unit == "c":
-            part = data[:left]
-            left -= len(part)
-        else:
-            lines = data.splitlines(keepends=True)[:left]
-            part = b"".join(lines)
-            left -= sum(line.endswith(b"\n") for line in lines)
+    match process.arguments[1:]:
+        case ["-c" | "-n" as unit, count, *names] if count.isdigit():
+            left = int(count)
+        case ["-c" | "-n", *_]:
+            return await process.complain("invalid number")
+        case names:
+            unit, left = "-n", 10
+    async for data in read_input(process, names[0] if names else "-"):
+        part = data[:left] if unit == "-c" else b"".join(data.splitlines(keepends=True)[:left])
+        left -= len(part) if unit == "-c" else part.count(b"\n")
         await process.stdout.write(part)
         if left <= 0:
             break
     return 0
 
 
-@command("tail")
-async def tail(process: Process) -> int:
-    """``tail [-c [+]BYTES | -n LINES] [FILE]``; ``+N`` counts from the start."""
-    arguments = process.arguments[1:]
-    from_start = any("+" in word for word in arguments)
-    unit, count, name = _extent([word.replace("+", "") for word in arguments])
-    if count is None:
-        return await process.complain("invalid number")
-    if from_start and unit == "c":
-        skip = max(0, count - 1)
-        async for data in read_input(process, name):
-            await process.stdout.write(data[skip:])
-            skip = max(0, skip - len(data))
-        return 0
-    held = b""
-    async for data in read_input(process, name):
-        held += data
-        if unit == "c":
-            held = held[-count:] if count else b""
-        else:
-            held = b"".join(held.splitlines(keepends=True)[-count:]) if count else b""
-    await process.stdout.write(held)
-    return 0
-
-
 @command("wc")
 async def wc(process: Process) -> int:
-    """``wc [-c] [-l] [FILE]``."""
-    options, names = _split(process.arguments[1:])
-    size = lines = words = 0
-    inside = False
-    counts_words = not options
+    """``wc -c|-l [FILE]``: bytes or lines."""
+    lines = "-l" in process.arguments
+    count = 0
+    names = [word for word in process.arguments[1:] if not word.startswith("-")]
     async for data in read_input(process, names[0] if names else "-"):
-        size += len(data)
-        lines += data.count(b"\n")
-        if counts_words:
-            words += len(data.split()) - int(inside and not data[:1].isspace())
-            inside = not data[-1:].isspace()
-    shown = {"-c": [size], "-l": [lines]}.get("".join(options), [lines, words, size])
-    label = f" {names[0]}" if names else ""
-    await process.stdout.write((" ".join(str(n) for n in shown) + label + "\n").encode())
+        count += data.count(b"\n") if lines else len(data)
+    await process.stdout.write(f"{count}\n".encode())
     return 0
 
 
@@ -253,81 +171,20 @@ async def sha256sum(process: Process) -> int:
     return 0
 
 
-@command("mkdir")
-async def mkdir(process: Process) -> int:
-    """``mkdir [-p] PATH...``; parents are made in any case."""
-    _, names = _split(process.arguments[1:])
-    for name in names:
-        process.files.make_directory(process.path(name))
-    return 0
-
-
-@command("rm")
-async def rm(process: Process) -> int:
-    """``rm [-rf] PATH...``."""
-    options, names = _split(process.arguments[1:])
-    flags = "".join(options)
-    for name in names:
-        path = process.path(name)
-        if process.files.is_directory(path) and "r" not in flags:
-            return await process.complain(f"'{name}' is a directory")
-        try:
-            process.files.remove(path)
-        except FileNotFoundError:
-            if "f" not in flags:
-                raise
-    return 0
-
-
-@command("touch")
-async def touch(process: Process) -> int:
-    """``touch FILE...``."""
-    for name in process.arguments[1:]:
-        path = process.path(name)
-        known = path in process.files.walk("/")
-        process.files.write(path, process.files.read(path) if known else b"")
-    return 0
-
-
 @command("test", "[")
 async def test(process: Process) -> int:
     """``test`` of files, of text, and of numbers."""
     match [word for word in process.arguments[1:] if word != "]"]:
         case ["-d", name]:
             return int(not process.files.is_directory(process.path(name)))
-        case ["-e" | "-f" as kind, name]:
-            path = process.path(name)
-            known = path in process.files.walk("/")
-            return int(not known or (kind == "-f" and process.files.is_directory(path)))
+        case ["-e" | "-f", name]:
+            return int(not process.files.is_there(process.path(name)))
         case ["-n" | "-z" as kind, text]:
             return int(bool(text) is (kind == "-z"))
-        case [left, "=" | "==" | "!=" as operator, right]:
-            return int((left == right) is (operator == "!="))
-        case [left, operator, right] if operator in _COMPARISONS and left.isdigit():
-            return int(not _COMPARISONS[operator](int(left), int(right) if right.isdigit() else 0))
+        case [left, "=" | "==" | "!=" as kind, right]:
+            return int((left == right) is (kind == "!="))
+        case [left, kind, right] if kind in _COMPARISONS and left.isdigit() and right.isdigit():
+            return int(not _COMPARISONS[kind](int(left), int(right)))
         case _:
             await process.complain("unknown test")
             return 2
-
-
-def _extent(arguments: list[str]) -> tuple[str, int | None, str]:
-    """Unit, count and input of ``head`` and ``tail``."""
-    unit, count, name = "n", "10", "-"
-    words = iter(arguments)
-    for word in words:
-        if word[:2] in {"-c", "-n"}:
-            unit, count = word[1], word[2:] or next(words, "")
-        elif word[:1] == "-" and word[1:].isdigit():
-            count = word[1:]
-        else:
-            name = word
-    return unit, _number(count), name
-
-
-def _number(text: str) -> int | None:
-    """A count, with the suffixes k, M and G."""
-    factors = {"k": 1024, "K": 1024, "M": 1024**2, "G": 1024**3}
-    digits, factor = (text[:-1], factors[text[-1]]) if text[-1:] in factors else (text, 1)
-    if not (digits.isascii() and digits.isdigit()):
-        return None
-    return math.prod((int(digits), factor))

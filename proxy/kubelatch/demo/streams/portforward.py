@@ -1,4 +1,4 @@
-"""Port-forward, over three wires, and the applications on the ports.
+"""Port-forward, over two wires, and the applications on the ports.
 
 A container's port 80 or 8080 serves one page over HTTP; any other declared port sends back what it
 gets. A port that no container declares refuses, as it would.
@@ -6,13 +6,12 @@ gets. A port that no container declares refuses, as it would.
 
 import asyncio
 import contextlib
-import struct
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from ..pages import http_answer
 from ..status import Object
-from .channels import V4, open_socket
+from .channels import open_socket
 from .pipe import Pipe, Sink, copy
 from .sessions import cancel
 from .spdy import SpdyConnection, SpdyStream
@@ -38,13 +37,9 @@ async def serve_spdy(
 
 
 async def serve_websocket(request: web.BaseRequest, pod: Object) -> web.StreamResponse:
-    """Over SPDY in a WebSocket (KEP-4006), or over the older pairs of channels."""
-    socket = await open_socket(request, (TUNNEL_PROTOCOL, V4))
-    if socket.ws_protocol == TUNNEL_PROTOCOL:
-        await _serve(SpdyConnection(WebSocketWire(socket)), pod)
-    else:
-        ports = [int(port) for port in request.query.getall("ports", []) if port.isdigit()]
-        await _Channels(socket, pod, ports).run()
+    """Over SPDY in a WebSocket (KEP-4006)."""
+    socket = await open_socket(request, (TUNNEL_PROTOCOL,))
+    await _serve(SpdyConnection(WebSocketWire(socket)), pod)
     await socket.close()
     return socket
 
@@ -116,51 +111,3 @@ async def serve_port(pod: Object, port: int, source: Pipe, sink: Sink) -> None:
     target = rest.split(b" ", 1)[0].decode("latin-1")
     await sink.write(http_answer(pod, method.decode("latin-1"), target))
     source.abandon()
-
-
-class _Channels:
-    """The protocol of before KEP-4006: two channels a port, data and error, on one WebSocket.
-
-    Each begins with a message that carries its port; one connection a port.
-    """
-
-    def __init__(self, socket: web.WebSocketResponse, pod: Object, ports: list[int]) -> None:
-        self._socket = socket
-        self._pod = pod
-        self._ports = ports
-        self._inbound = [Pipe() for _ in ports]
-
-    async def run(self) -> None:
-        """Serve all ports until the client leaves."""
-        for index, port in enumerate(self._ports):
-            for channel in (2 * index, 2 * index + 1):
-                await self._socket.send_bytes(bytes([channel]) + struct.pack("<H", port))
-        tasks = [asyncio.create_task(self._port(index)) for index in range(len(self._ports))]
-        try:
-            while True:
-                message = await self._socket.receive()
-                if message.type is not WSMsgType.BINARY:
-                    return
-                index, odd = divmod(message.data[0], 2) if message.data else (0, 1)
-                if not odd and index < len(self._inbound):
-                    with contextlib.suppress(BrokenPipeError):
-                        await self._inbound[index].write(message.data[1:])
-        finally:
-            for task in tasks:
-                await cancel(task)
-
-    async def _port(self, index: int) -> None:
-        port = self._ports[index]
-        if (refusal := refused(self._pod, str(port))) is not None:
-            await self._socket.send_bytes(bytes([2 * index + 1]) + refusal.encode())
-            return
-        await serve_port(self._pod, port, self._inbound[index], _Data(self._socket, 2 * index))
-
-
-class _Data:
-    def __init__(self, socket: web.WebSocketResponse, channel: int) -> None:
-        self._socket = socket
-        self._prefix = bytes([channel])
-
-    async def write(self, data: bytes) -> None:
-        await self._socket.send_bytes(self._prefix + data)

@@ -1,4 +1,4 @@
-"""The demo shell's language: a part of POSIX ``sh``, without functions, ``case`` and globs.
+"""The demo shell's language: a part of POSIX ``sh``, with pipes, lists, ``while`` and ``for``.
 
 Pure: text in, a tree out. What is not understood is refused, not guessed at.
 """
@@ -13,7 +13,7 @@ _SPACE = re.compile(r"(?:[ \t\r]|\\\n|(?:(?<=\s)|^)#[^\n]*)+")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+|[?$#]))")
 _REDIRECTIONS = frozenset({"<", ">", ">>", "2>", "2>>"})
 _DUPLICATES = frozenset({"2>&1", ">&2", "1>&2"})
-_ENDS = frozenset({"do", "done", "then", "elif", "else", "fi", "}", ")"})
+_RESERVED = frozenset({*("do", "done", "if", "then", "fi", "case", "until", "{", "}", "(", ")")})
 
 
 class ScriptError(ValueError):
@@ -36,7 +36,7 @@ Word = tuple[str | Expansion, ...]
 
 @dataclass(slots=True)
 class Node:
-    """A command: ``simple``, ``|``, ``while``, ``until``, ``for``, ``if``, ``(`` or ``{``."""
+    """A command: ``simple``, ``|``, ``while`` or ``for``."""
 
     kind: str
     words: list[Word] = field(default_factory=list)
@@ -113,7 +113,7 @@ class _Parser:
     def _command(self) -> Node:
         kind = self._text
         node = Node(kind)
-        if kind in {"while", "until"}:
+        if kind == "while":
             self._next()
             self._bodies(node, "do", "done")
         elif kind == "for":
@@ -126,21 +126,6 @@ class _Parser:
                 self._next()
             self.expect("do")
             self._bodies(node, "done")
-        elif kind == "if":
-            self._next()
-            self._bodies(node, "then")
-            node.bodies.append(self.steps("elif", "else", "fi"))
-            while self._text == "elif":
-                self._next()
-                self._bodies(node, "then")
-                node.bodies.append(self.steps("elif", "else", "fi"))
-            if self._text == "else":
-                self._next()
-                node.bodies.append(self.steps("fi"))
-            self.expect("fi")
-        elif kind in {"(", "{"}:
-            self._next()
-            self._bodies(node, {"(": ")", "{": "}"}[kind])
         else:
             return self._simple()
         while self._text in _REDIRECTIONS | _DUPLICATES:
@@ -154,7 +139,7 @@ class _Parser:
 
     def _simple(self) -> Node:
         node = Node("simple")
-        if self._text in _ENDS:
+        if self._text in _RESERVED:
             raise self._unexpected()
         while True:
             if self._text in _REDIRECTIONS | _DUPLICATES and self._tokens[0].word is None:

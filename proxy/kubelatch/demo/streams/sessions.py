@@ -6,19 +6,19 @@ streams.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .. import status
 from ..status import Object
-from . import commands, curl, tar
+from . import commands, curl
 from .pipe import Pipe, Sink
 from .process import Container, Process, is_command
 from .shell import INTERRUPTED, SHELLS, run
 from .terminal import Terminal
 
-PROGRAMS = (commands, curl, tar)
+PROGRAMS = (commands, curl)
 """The modules that fill the table of commands."""
 
 
@@ -29,6 +29,13 @@ class Streams:
     stdin: Pipe
     stdout: Sink
     stderr: Sink
+
+
+class Attachable(Protocol):
+    """What a client can attach to."""
+
+    async def attach(self, stdin: Pipe, stdout: Sink, *, once: bool) -> None:
+        """Lead a client's streams to it, until it ends."""
 
 
 Session = Callable[[Streams], Coroutine[Any, Any, Object]]
@@ -59,16 +66,11 @@ def exec_session(container: Container, arguments: list[str], *, terminal: bool) 
     return session
 
 
-def attach_session(lines: AsyncIterator[bytes]) -> Session:
-    """Show a container's output from now on; what is typed to its main process comes back."""
+def attach_session(main: Attachable, *, once: bool) -> Session:
+    """Attach to a container's main process; ``once`` as :class:`Attachable` has it."""
 
     async def session(streams: Streams) -> Object:
-        echo = asyncio.create_task(_echo(streams))
-        try:
-            async for line in lines:
-                await streams.stdout.write(line)
-        finally:
-            await cancel(echo)
+        await main.attach(streams.stdin, streams.stdout, once=once)
         return status.success()
 
     return session
@@ -112,11 +114,6 @@ async def cancel(task: asyncio.Task[Any]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, ConnectionError):
         raise error
-
-
-async def _echo(streams: Streams) -> None:
-    while data := await streams.stdin.read():
-        await streams.stdout.write(data)
 
 
 async def run_process(process: Process) -> int:

@@ -117,12 +117,6 @@ async def _node(process: Process, node: Node) -> int:
                 return await _simple(process, node)
             case "|":
                 return await _pipeline(process, node.nodes)
-            case "(":
-                return await _subshell(process, lambda child: _steps(child, node.bodies[0]))
-            case "{":
-                return await _steps(process, node.bodies[0])
-            case "if":
-                return await _if(process, node.bodies)
             case _:
                 return await _loop(process, node)
     except OSError as error:
@@ -187,13 +181,6 @@ async def _subshell(process: Process, body: Callable[[Process], Awaitable[int]])
         return end.code
 
 
-async def _if(process: Process, bodies: list[Steps]) -> int:
-    for condition, body in zip(bodies[::2], bodies[1::2], strict=False):
-        if not await _steps(process, condition):
-            return await _steps(process, body)
-    return await _steps(process, bodies[-1]) if len(bodies) % 2 else 0
-
-
 async def _loop(process: Process, node: Node) -> int:
     code, values = 0, []
     for word in node.words[1:]:
@@ -203,7 +190,7 @@ async def _loop(process: Process, node: Node) -> int:
             if not values:
                 return code
             process.environment[str(node.words[0][0])] = values.pop(0)
-        elif (await _steps(process, node.bodies[0]) == 0) is not (node.kind == "while"):
+        elif await _steps(process, node.bodies[0]):
             return code
         try:
             code = await _steps(process, node.bodies[-1])
@@ -313,7 +300,7 @@ class _FileSink:
         self._path = path
         self._null = path == "/dev/null"
         self._data = bytearray()
-        if append and path in self._files.walk("/"):
+        if append and self._files.is_there(path):
             self._data += self._files.read(path)
         self.close()
 

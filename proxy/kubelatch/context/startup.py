@@ -7,6 +7,7 @@ server come back while the proxy serves. No request is sent to the API server, a
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import Final
 
 from ..credentials import CLIENT_SUPPLIED, expiry_warnings
 from ..credentials.exec_policy import look_up
@@ -14,6 +15,9 @@ from ..credentials.tls import CertificateInfo, certificate_info
 from ..errors import KubelatchError
 from ..kubeconfig import ClientConfig
 from ..upstream.generation import Generation
+
+# How a server refuses a connection without a client certificate; some just close it.
+_WITHOUT_CERTIFICATE: Final = frozenset({"tls-client-cert", "tls-closed"})
 
 
 async def startup_problems(
@@ -50,7 +54,6 @@ async def _connection_problem(generation: Generation) -> str:
         transport = generation.transport(credential or CLIENT_SUPPLIED)
         (await transport.open()).close()
     except KubelatchError as error:
-        # Without a credential yet, the client certificate that it may bring is missing.
-        expected = credential is None and error.cause == "tls-client-cert"
-        return "" if expected else str(error)
+        # A credential that is still to be fetched may bring the client certificate.
+        return "" if credential is None and error.cause in _WITHOUT_CERTIFICATE else str(error)
     return ""

@@ -132,7 +132,6 @@ async def test_kubectl_is_told_of_a_misspelled_field(kubectl: Kubectl) -> None:
     "arguments",
     [
         pytest.param(["explain", "pods.spec.containers.image"], id="v3"),
-        pytest.param(["explain", "pods.spec", "--output=plaintext-openapiv2"], id="v2"),
         pytest.param(["explain", "cronjob.spec.jobTemplate", "--recursive"], id="recursive"),
     ],
 )

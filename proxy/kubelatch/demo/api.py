@@ -165,8 +165,6 @@ class Api:
                 )
             case ["metrics", "slis"]:
                 return self._metrics_text(request, self._metrics.health_text())
-            case ["statusz"]:
-                return text_response(request, self._metrics.status_text(), nosniff=False)
             case ["openapi", "v2"]:
                 return await self._documents.v2(call)
             case ["openapi", "v3", *rest]:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 
-from . import claims, custom, disruption, quotas, services
+from . import custom, disruption, quotas, services
 from .accounts import Accounts
 from .certificates import Authority
 from .deletion import collect, delete
@@ -109,7 +109,6 @@ class Controllers:
             self._sets.settle()
             self._kubelet.settle(now)
             services.settle(self._store)
-            claims.settle(self._store)
             quotas.settle(self._store, self._registry.catalog)
             disruption.settle(self._registry)
 

@@ -1,12 +1,13 @@
 """CustomResourceDefinitions and their objects: resources, pruning, validation by structural schema.
 
-What is left out: CEL rules (``x-kubernetes-validations``) and conversion by webhook. A definition
-that has either gets a warning.
+What is left out, and said in a warning to who makes a definition with it: rules in CEL and
+combinations of schemas (``x-kubernetes-validations``, ``allOf`` and the like), webhooks.
 """
 
 import json
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .decoding import DecodeError, Decoder, Repeating
@@ -14,7 +15,7 @@ from .resources import CUSTOM_RESOURCE_DEFINITIONS, Catalog, Custom, Resource, S
 from .schemas import OBJECT_META, PREFIX, Schema
 from .status import Object
 from .store import Store
-from .texts import invalid, quoted, unsupported
+from .texts import invalid, unsupported
 
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -28,10 +29,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float),
 }
-_NOT_EVALUATED = (
-    ("x-kubernetes-validations", "rules in x-kubernetes-validations are not evaluated by the demo"),
-    ("webhook", "conversion webhooks are not called by the demo"),
-)
+_NOT_EVALUATED = ("x-kubernetes-validations", "allOf", "anyOf", "oneOf", "not", "webhook")
 
 Found = Iterator[tuple[str, str]]
 
@@ -100,7 +98,8 @@ def _subresources(version: Object, kind: str) -> dict[str, Subresource]:
 def warnings(definition: Object) -> list[str]:
     """What of a definition is not carried out here."""
     text = json.dumps(definition.get("spec"))
-    return [about for key, about in _NOT_EVALUATED if f'"{key}":' in text]
+    found = [key for key in _NOT_EVALUATED if f'"{key}":' in text]
+    return [f"{', '.join(found)}: not evaluated by the demo"] if found else []
 
 
 def prune(resource: Resource, obj: Object) -> tuple[Object, list[str]]:
@@ -161,32 +160,44 @@ def validate(resource: Resource, obj: Object) -> Found:
         yield from sorted(found, key=lambda problem: problem[1])
 
 
+_BOUNDS: tuple[tuple[str, type, Callable[[Any, Any], bool], str], ...] = (
+    ("minimum", float, operator.lt, "{0} in body should be greater than or equal to {1}"),
+    ("maximum", float, operator.gt, "{0} in body should be less than or equal to {1}"),
+    ("minLength", str, lambda v, n: len(v) < n, "{0} in body should be at least {1} chars long"),
+    ("pattern", str, lambda v, p: not _matches(p, v), "{0} in body should match '{1}'"),
+    ("minItems", list, lambda v, n: len(v) < n, "{0} in body should have at least {1} items"),
+)
+"""Keywords, the types that they are for, when they do not hold, and what is said then."""
+_SIZES = (
+    ("maxLength", str, "Too long: may not be more than {1} bytes"),
+    ("maxItems", list, "Too many: {0}: must have at most {1} items"),
+)
+
+
 def _validate(schema: Schema, value: Any, field: str) -> Found:
-    if value is None and schema.get("nullable"):
+    wanted = "string" if schema.get("x-kubernetes-int-or-string") else str(schema.get("type", ""))
+    either = wanted == "string" and _is(value, "integer") and wanted != schema.get("type")
+    if (value is None and schema.get("nullable")) or either:
         return
-    kind = schema.get("type")
-    if schema.get("x-kubernetes-int-or-string"):
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            yield field, _wrong_type(value, field, "integer,string")
-        return
-    if kind and not _is(value, str(kind)):
-        yield field, _wrong_type(value, field, str(kind))
+    if wanted and not _is(value, wanted):
+        found = next((name for name in _TYPES if _is(value, name)), "null")
+        text = f"{field or '<root>'} in body must be of type {wanted}"
+        yield field, f'Invalid value: "{found}": {text}: "{found}"'
         return
     if "enum" in schema and value not in schema["enum"]:
         yield field, unsupported(value, schema["enum"])
-    if isinstance(value, bool):
-        pass
-    elif isinstance(value, int | float):
-        yield from ((field, text) for text in _number(schema, value, field))
-    elif isinstance(value, str):
-        yield from ((field, text) for text in _string(schema, value, field))
-    elif isinstance(value, list):
-        yield from ((field, text) for text in _list(schema, value, field))
+    kind = float if _is(value, "number") else type(value)
+    for key, applies, broken, text in _BOUNDS:
+        if key in schema and applies is kind and broken(value, schema[key]):
+            yield field, invalid(value, text.format(field, schema[key]))
+    for key, applies, text in _SIZES:
+        if key in schema and applies is kind and len(value) > schema[key]:
+            yield field, text.format(len(value), schema[key])
+    if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _validate(schema.get("items") or {}, item, f"{field}[{index}]")
     elif isinstance(value, dict):
         yield from _object(schema, value, field)
-    yield from _combined(schema, value, field)
 
 
 def _object(schema: Schema, value: Object, field: str) -> Found:
@@ -195,56 +206,9 @@ def _object(schema: Schema, value: Object, field: str) -> Found:
             yield _join(field, key), "Required value"
     properties, rest = schema.get("properties") or {}, schema.get("additionalProperties")
     for key, item in value.items():
-        if not field and key in {"apiVersion", "kind", "metadata"}:
-            continue
-        if key in properties:
-            yield from _validate(properties[key], item, _join(field, key))
-        elif isinstance(rest, dict):
-            yield from _validate(rest, item, _join(field, key))
-    if len(value) > schema.get("maxProperties", len(value)):
-        yield field, f"Too many: {len(value)}: must have at most {schema['maxProperties']} items"
-    if len(value) < schema.get("minProperties", 0):
-        text = f"{field} in body should have at least {schema['minProperties']} properties"
-        yield field, invalid(value, text)
-
-
-def _combined(schema: Schema, value: Any, field: str) -> Found:
-    for row in schema.get("allOf") or ():
-        yield from _validate(row, value, field)
-    for key in ("anyOf", "oneOf"):
-        rows = schema.get(key)
-        if rows is None:
-            continue
-        held = sum(not list(_validate(row, value, field)) for row in rows)
-        if not held or (key == "oneOf" and held > 1):
-            text = f'"{field}" must validate one and only one schema (oneOf)'
-            if key == "anyOf":
-                text = f'"{field}" must validate at least one schema (anyOf)'
-            yield field, invalid(value, text)
-    if "not" in schema and not list(_validate(schema["not"], value, field)):
-        yield field, invalid(value, f'"{field}" must not validate the schema (not)')
-
-
-def _number(schema: Schema, value: float, field: str) -> Iterator[str]:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and (value < low or (schema.get("exclusiveMinimum") and value == low)):
-        than = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
-        yield invalid(value, f"{field} in body should be {than} {low}")
-    if high is not None and (value > high or (schema.get("exclusiveMaximum") and value == high)):
-        than = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
-        yield invalid(value, f"{field} in body should be {than} {high}")
-    if (step := schema.get("multipleOf")) and value % step:
-        yield invalid(value, f"{field} in body should be a multiple of {step}")
-
-
-def _string(schema: Schema, value: str, field: str) -> Iterator[str]:
-    if len(value) > schema.get("maxLength", len(value)):
-        yield f"Too long: may not be more than {schema['maxLength']} bytes"
-    if len(value) < schema.get("minLength", 0):
-        text = f"{field} in body should be at least {schema['minLength']} chars long"
-        yield invalid(value, text)
-    if (pattern := schema.get("pattern")) and not _matches(str(pattern), value):
-        yield invalid(value, f"{field} in body should match '{pattern}'")
+        if field or key not in {"apiVersion", "kind", "metadata"}:
+            row = properties.get(key) or (rest if isinstance(rest, dict) else {})
+            yield from _validate(row, item, _join(field, key))
 
 
 def _matches(pattern: str, value: str) -> bool:
@@ -259,29 +223,10 @@ def _matches(pattern: str, value: str) -> bool:
         return False
 
 
-def _list(schema: Schema, value: list[Any], field: str) -> Iterator[str]:
-    if len(value) > schema.get("maxItems", len(value)):
-        yield f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
-    if len(value) < schema.get("minItems", 0):
-        yield invalid(
-            len(value), f"{field} in body should have at least {schema['minItems']} items"
-        )
-    if schema.get("uniqueItems") and len({quoted(item) for item in value}) < len(value):
-        yield invalid(value, f"{field} in body shouldn't contain duplicates")
-
-
 def _is(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
-    if kind == "integer" and isinstance(value, float):
-        return value.is_integer()
     return isinstance(value, _TYPES.get(kind, (object,)))
-
-
-def _wrong_type(value: Any, field: str, wanted: str) -> str:
-    found = next((name for name in _TYPES if _is(value, name)), "null")
-    text = f"{field or '<root>'} in body must be of type {wanted}"
-    return f'Invalid value: "{found}": {text}: "{found}"'
 
 
 def _join(field: str, key: str) -> str:

@@ -12,6 +12,8 @@ from .store import Store
 
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 _FINALIZERS = {"Orphan": _ORPHAN, "Foreground": _FOREGROUND}
+_PROTECTION = frozenset({"kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"})
+"""Finalizers of what may be in use, which nothing is here."""
 _IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 """Namespaces that the admission plugin NamespaceLifecycle keeps."""
 _RETURNED = frozenset(
@@ -94,7 +96,7 @@ def delete(
         gone = False
     else:
         marks["deletionGracePeriodSeconds"] = 0
-        gone = not finalizers
+        gone = not set(finalizers) - _PROTECTION
     if gone and resource != PODS:
         if not dry_run:
             store.remove(resource, obj)

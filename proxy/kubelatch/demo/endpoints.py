@@ -1,13 +1,11 @@
 """The server's own endpoints beside resources: health, metrics, status, and the list of paths."""
 
-import datetime as dt
 import os
 import time
 from collections import Counter
 from collections.abc import Sequence
 
 from .accounts import ISSUER
-from .discovery import VERSION
 from .resources import Catalog
 from .status import Object
 from .store import Store
@@ -109,65 +107,27 @@ class Metrics:
             ((*zip(names, labels, strict=True), ("component", "apiserver")), count)
             for labels, count in sorted(self._requests.items())
         ]
-        version = (("git_version", str(VERSION["gitVersion"])), ("major", "1"), ("minor", "36"))
-        return "".join(
-            (
-                _family(
-                    "apiserver_current_inflight_requests",
-                    "gauge",
-                    "Maximal number of currently used inflight request limit.",
-                    [((("request_kind", "all"),), self.inflight)],
-                ),
-                _family(
-                    "apiserver_request_total",
-                    "counter",
-                    "Counter of apiserver requests broken out for each verb, group, version, "
-                    "resource, scope, component, and HTTP response code.",
-                    requests,
-                ),
-                _family(
-                    "apiserver_resource_objects",
-                    "gauge",
-                    "Number of stored objects at the time of last check split by kind.",
-                    objects,
-                ),
-                _family("kubernetes_build_info", "gauge", "Build information.", [(version, 1)]),
-                _family(
-                    "process_cpu_seconds_total",
-                    "counter",
-                    "Total user and system CPU time spent in seconds.",
-                    [((), round(sum(os.times()[:2]), 2))],
-                ),
-                self._start_time(),
-            )
+        inflight = [((("request_kind", "all"),), self.inflight)]
+        seconds = [((), round(sum(os.times()[:2]), 2))]
+        rows: tuple[tuple[str, str, str, Sequence[tuple[_Labels, float]]], ...] = (
+            ("apiserver_current_inflight_requests", "gauge", "Requests in flight.", inflight),
+            ("apiserver_request_total", "counter", "Counter of apiserver requests.", requests),
+            ("apiserver_resource_objects", "gauge", "Number of stored objects.", objects),
+            ("process_cpu_seconds_total", "counter", "CPU time spent in seconds.", seconds),
         )
+        return "".join(_family(*row) for row in rows) + self._start_time()
 
     def health_text(self) -> str:
         """``/metrics/slis``: the result of each health check."""
         rows = sorted((name, endpoint) for endpoint, checks in CHECKS.items() for name in checks)
         results = [((("name", name), ("type", kind)), 1) for name, kind in rows]
         counts = [((*labels, ("status", "success")), 1) for labels, _ in results]
-        about = "This metric records the result of a single healthcheck."
-        total = "This metric records the results of all healthcheck."
-        return "".join(
-            (
-                _family("kubernetes_healthcheck", "gauge", f"[STABLE] {about}", results),
-                _family("kubernetes_healthchecks_total", "counter", f"[STABLE] {total}", counts),
-                self._start_time(),
-            )
-        )
-
-    def status_text(self) -> str:
-        """``/statusz`` (component-base ``zpages``)."""
-        started = dt.datetime.fromtimestamp(self._started, dt.UTC)
-        up = dt.timedelta(seconds=int(time.time() - self._started))
+        about = "[STABLE] This metric records the result of a single healthcheck."
+        total = "[STABLE] This metric records the results of all healthcheck."
         return (
-            "\napiserver statusz\nWarning: This endpoint is not meant to be machine parseable, has "
-            "no formatting compatibility guarantees and is for debugging purposes only.\n\n"
-            f"Started: {started:%a %b %d %H:%M:%S UTC %Y}\nUp: {up}\n"
-            f"Go version:  {VERSION['goVersion']}\n"
-            f"Binary version:  {str(VERSION['gitVersion'])[1:]}\nEmulation version:  1.36\n"
-            "Paths:  /flagz /healthz /livez /metrics /readyz /statusz /version\n"
+            _family("kubernetes_healthcheck", "gauge", about, results)
+            + _family("kubernetes_healthchecks_total", "counter", total, counts)
+            + self._start_time()
         )
 
     def _start_time(self) -> str:

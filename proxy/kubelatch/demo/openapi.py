@@ -16,30 +16,17 @@ from .resources import Catalog, Resource
 Document = dict[str, Any]
 
 INFO = {"title": "Kubernetes", "version": "1.36"}
+PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _V3 = "#/components/schemas/"
 _JSON = "application/json"
-_ACTIONS = {"create": "post", "delete": "delete", "get": "get", "patch": "patch", "update": "put"}
-_ACTION_NAMES = {"create": "post", "update": "put"}
-_WRITE = ("dryRun", "fieldManager", "fieldValidation")
-_DELETE = ("dryRun", "gracePeriodSeconds:i", "orphanDependents:b", "propagationPolicy")
-_LIST = (
-    *("allowWatchBookmarks:b", "continue", "fieldSelector", "labelSelector", "limit:i"),
-    *("resourceVersion", "resourceVersionMatch", "sendInitialEvents:b", "timeoutSeconds:i"),
-    "watch:b",
+_METHODS = {"create": "post", "update": "put", "patch": "patch"}
+_METHODS |= dict.fromkeys(("get", "list", "watch", "watchlist"), "get")
+_METHODS |= dict.fromkeys(("delete", "deletecollection"), "delete")
+_GVK = "x-kubernetes-group-version-kind"
+_PARAMETERS = dict.fromkeys(
+    ("create", "update", "patch"), ("dryRun", "fieldManager", "fieldValidation")
 )
-_PARAMETERS = {
-    "create": _WRITE,
-    "update": _WRITE,
-    "patch": (*_WRITE, "force:b"),
-    "delete": _DELETE,
-    "deletecollection": (*_DELETE, *_LIST[1:-1]),
-    "list": _LIST,
-    "watch": _LIST,
-    "watchlist": _LIST,
-}
-"""Query parameters of each action; ``:b`` and ``:i`` mark booleans and integers."""
-_TYPES = {"b": "boolean", "i": "integer", "": "string"}
 _PATCHES = (
     *("application/apply-patch+yaml", "application/json-patch+json"),
     *("application/merge-patch+json", "application/strategic-merge-patch+json"),
@@ -61,13 +48,11 @@ def v3_index(catalog: Catalog) -> Document:
     return {"paths": rows}
 
 
-def v3(catalog: Catalog, name: str) -> Document | None:
-    """The document of a group version, e.g. ``api/v1``; None if there is none of that name."""
-    if name not in v3_index(catalog)["paths"]:
-        return None
-    paths: Document = {f"/{name}/": _root(name, _V3)}
+def v3(catalog: Catalog, name: str) -> Document:
+    """The document of a group version, e.g. ``api/v1``."""
+    paths: Document = {f"/{name}/": _root(name)}
     for resource in _rows(catalog, name):
-        paths |= dict(_paths(resource, _operation_v3))
+        paths |= dict(_paths(resource))
     used = _closure(_references(paths, _V3), catalog)
     return {
         "openapi": "3.0.0",
@@ -82,15 +67,14 @@ def v3(catalog: Catalog, name: str) -> Document | None:
 
 def v2(catalog: Catalog) -> Document:
     """The whole as OpenAPI v2."""
-    names = v3_index(catalog)["paths"]
-    paths: Document = {f"/{name}/": _root(name, schemas.PREFIX) for name in names}
+    paths: Document = {f"/{name}/": _root(name) for name in v3_index(catalog)["paths"]}
     for resource in catalog:
-        paths |= dict(_paths(resource, _operation_v2))
+        paths |= dict(_paths(resource))
     return {
         "swagger": "2.0",
         "info": INFO,
-        "paths": dict(sorted(paths.items())),
-        "definitions": _closure(_references(paths, schemas.PREFIX), catalog),
+        "paths": {path: _as_v2(item) for path, item in sorted(paths.items())},
+        "definitions": _closure(_references(paths, _V3), catalog),
         "securityDefinitions": {"BearerToken": _BEARER},
         "security": [{"BearerToken": []}],
     }
@@ -104,22 +88,36 @@ _BEARER = {
 }
 
 
-_ROOTS = {"api": f"{_META}APIVersions", "apis": f"{_META}APIGroupList"}
+_ROOTS = {
+    "api": f"{_META}APIVersions",
+    "apis": f"{_META}APIGroupList",
+    "version": "io.k8s.apimachinery.pkg.version.Info",
+}
 
 
-def _root(name: str, prefix: str) -> Document:
+def _root(name: str) -> Document:
     """The operation of a path above the resources."""
     depth = name.count("/")
     found = _ROOTS.get(name, "")
-    if name == "version":
-        found = "io.k8s.apimachinery.pkg.version.Info"
-    elif name.startswith("api") and depth:
+    if name.startswith("api") and depth:
         group = name.startswith("apis/") and depth == 1
         found = f"{_META}{'APIGroup' if group else 'APIResourceList'}"
-    schema = {"schema": {"$ref": prefix + found}} if found else {}
-    content = {"content": {_JSON: schema}} if prefix == _V3 else schema
-    response = {"description": "OK"} | (content if schema else {})
-    return {"get": {"operationId": f"get/{name}", "responses": {"200": response}}}
+    content = {"content": {_JSON: {"schema": {"$ref": _V3 + found}}}} if found else {}
+    response = {"200": {"description": "OK"} | content}
+    return {"get": {"operationId": f"get/{name}", "responses": response}}
+
+
+def v2_protobuf() -> bytes:
+    """The head of the v2 document as gnostic's ``openapi.v2.Document``; it has no paths.
+
+    kubectl 1.37 asks for it only where a user wants explanations from v2.
+    """
+
+    def field(number: int, value: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(value)]) + value
+
+    info = field(1, INFO["title"].encode()) + field(2, INFO["version"].encode())
+    return field(1, b"2.0") + field(2, info) + field(8, b"")
 
 
 def _rows(catalog: Catalog, name: str) -> list[Resource]:
@@ -128,7 +126,7 @@ def _rows(catalog: Catalog, name: str) -> list[Resource]:
     return [row for row in catalog if (row.group, row.version) == (group, version)]
 
 
-def _paths(resource: Resource, operation: Any) -> Iterator[tuple[str, Document]]:
+def _paths(resource: Resource) -> Iterator[tuple[str, Document]]:
     """The paths of a resource and their operations."""
     group, version = resource.group, resource.version
     root = f"/apis/{group}/{version}" if group else f"/api/{version}"
@@ -138,103 +136,90 @@ def _paths(resource: Resource, operation: Any) -> Iterator[tuple[str, Document]]
         own = place == home
         wanted = ("list", "create", "deletecollection") if own else ("list",)
         if collection := [verb for verb in wanted if verb in verbs]:
-            yield f"{place}/{plural}", _item(resource, collection, operation, "")
+            yield f"{place}/{plural}", _item(resource, collection, "")
         if "watch" in verbs:
             below = place.removeprefix(root)
-            yield f"{root}/watch{below}/{plural}", _item(resource, ["watchlist"], operation, "")
+            yield f"{root}/watch{below}/{plural}", _item(resource, ["watchlist"], "")
     named = [verb for verb in ("get", "update", "patch", "delete") if verb in verbs]
     if named:
-        yield f"{home}/{plural}/{{name}}", _item(resource, named, operation, "")
+        yield f"{home}/{plural}/{{name}}", _item(resource, named, "")
     if "watch" in verbs:
         below = home.removeprefix(root)
-        yield f"{root}/watch{below}/{plural}/{{name}}", _item(resource, ["watch"], operation, "")
+        yield f"{root}/watch{below}/{plural}/{{name}}", _item(resource, ["watch"], "")
     for name, sub in resource.subresources.items():
         path = f"{home}/{plural}/{{name}}/{name}"
-        yield path, _item(resource, list(sub.verbs), operation, name)
+        yield path, _item(resource, list(sub.verbs), name)
         if name == "proxy":
-            yield f"{path}/{{path}}", _item(resource, list(sub.verbs), operation, name)
+            yield f"{path}/{{path}}", _item(resource, list(sub.verbs), name)
 
 
-def _item(resource: Resource, verbs: Sequence[str], operation: Any, sub: str) -> Document:
-    methods = {"list": "get", "watch": "get", "watchlist": "get", "deletecollection": "delete"}
-    return {_ACTIONS.get(verb) or methods[verb]: operation(resource, verb, sub) for verb in verbs}
+def _item(resource: Resource, verbs: Sequence[str], sub: str) -> Document:
+    return {_METHODS[verb]: _operation(resource, verb, sub) for verb in verbs}
 
 
-def _parts(resource: Resource, verb: str, sub: str) -> tuple[Document, str, str]:
-    """What both versions say of an operation, and the definitions of its body and response."""
+_BODIES = {
+    "patch": f"{_META}Patch",
+    "delete": f"{_META}DeleteOptions",
+    "deletecollection": f"{_META}DeleteOptions",
+}
+_RESULTS = dict.fromkeys(("watch", "watchlist"), f"{_META}WatchEvent")
+_RESULTS |= dict.fromkeys(("delete", "deletecollection"), f"{_META}Status")
+
+
+def _operation(resource: Resource, verb: str, sub: str) -> Document:
+    """What a method of a path does, as OpenAPI v3 has it."""
     below = resource.subresources.get(sub)
-    group = (below.group if below else "") or resource.group
-    version = (below.version if below and below.group else "") or resource.version
+    own = below if below and below.group else resource
     kind = below.kind if below else resource.kind
-    own = _definition(resource, group, version, kind)
-    found = {
-        "list": _definition(resource, group, version, resource.list_kind),
-        "watch": f"{_META}WatchEvent",
-        "watchlist": f"{_META}WatchEvent",
-        "delete": f"{_META}Status",
-        "deletecollection": f"{_META}Status",
-    }.get(verb, own)
-    body = {
-        "create": own,
-        "update": own,
-        "patch": f"{_META}Patch",
-        "delete": f"{_META}DeleteOptions",
-        "deletecollection": f"{_META}DeleteOptions",
-    }.get(verb, "")
-    about: Document = {
-        "description": f"{verb} {resource.plural}{f'/{sub}' if sub else ''}",
-        "operationId": f"{verb}/{resource.api_version}/{resource.plural}/{sub}".rstrip("/"),
-        "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind},
-    }
+    listed = resource.list_kind if verb == "list" else kind
+    name = _definition(resource, own.group, own.version, listed)
+    body = _BODIES.get(verb, name if verb in {"create", "update"} else "")
+    found = _RESULTS.get(verb, name)
+    action = {"create": "post", "update": "put"}.get(verb, verb)
     if sub in {"attach", "exec", "portforward", "proxy"}:
-        return about | {"x-kubernetes-action": "connect"}, "", ""
-    return about | {"x-kubernetes-action": _ACTION_NAMES.get(verb, verb)}, body, found
+        action, body, found = "connect", "", ""
+    response: Document = {"description": "OK"}
+    if found:
+        response["content"] = {_JSON: {"schema": {"$ref": _V3 + found}}}
+    result: Document = {
+        "operationId": f"{verb}/{resource.api_version}/{resource.plural}/{sub}".rstrip("/"),
+        "parameters": [_parameter(row) for row in _PARAMETERS.get(verb, ())],
+        "responses": {"200": response},
+        "x-kubernetes-action": action,
+        _GVK: {"group": own.group, "version": own.version, "kind": kind},
+    }
+    if body:
+        types = _PATCHES if verb == "patch" else ("*/*",)
+        schema = {"schema": {"$ref": _V3 + body}}
+        result["requestBody"] = {"content": dict.fromkeys(types, schema)}
+    return result
+
+
+def _parameter(name: str) -> Document:
+    return {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
+
+
+def _as_v2(item: Document) -> Document:
+    """A path's operations as OpenAPI v2 has them, parameters and bodies left out."""
+    result: Document = {}
+    for method, operation in item.items():
+        response: Document = {"description": "OK"}
+        for content in operation["responses"]["200"].get("content", {}).values():
+            reference = content["schema"]["$ref"].replace(_V3, schemas.PREFIX)
+            response["schema"] = {"$ref": reference}
+        kept = {k: v for k, v in operation.items() if k not in {"parameters", "requestBody"}}
+        result[method] = kept | {"responses": {"200": response}}
+    return result
 
 
 def _definition(resource: Resource, group: str, version: str, kind: str) -> str:
-    if resource.custom is None:
+    if resource.custom is None or group != resource.group:
         return schemas.name_of(group, version, kind)
     return _custom_name(resource, kind)
 
 
 def _custom_name(resource: Resource, kind: str) -> str:
     return ".".join([*reversed(resource.group.split(".")), resource.version, kind])
-
-
-def _parameters(verb: str) -> Iterator[tuple[str, str]]:
-    for row in _PARAMETERS.get(verb, ()):
-        name, _, mark = row.partition(":")
-        yield name, _TYPES[mark]
-
-
-def _operation_v3(resource: Resource, verb: str, sub: str) -> Document:
-    about, body, found = _parts(resource, verb, sub)
-    rows = [
-        {"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": True}}
-        for name, kind in _parameters(verb)
-    ]
-    if body:
-        types = _PATCHES if verb == "patch" else ("*/*",)
-        content = {kind: {"schema": {"$ref": _V3 + body}} for kind in types}
-        about["requestBody"] = {"content": content}
-    content = {_JSON: {"schema": {"$ref": _V3 + found}}} if found else {}
-    response = {"description": "OK"} | ({"content": content} if content else {})
-    return about | {"parameters": rows, "responses": {"200": response}}
-
-
-def _operation_v2(resource: Resource, verb: str, sub: str) -> Document:
-    about, body, found = _parts(resource, verb, sub)
-    rows: list[Document] = [
-        {"name": name, "in": "query", "type": kind, "uniqueItems": True}
-        for name, kind in _parameters(verb)
-    ]
-    if body:
-        schema = {"$ref": schemas.PREFIX + body}
-        rows.append({"name": "body", "in": "body", "required": True, "schema": schema})
-    response: Document = {"description": "OK"}
-    if found:
-        response["schema"] = {"$ref": schemas.PREFIX + found}
-    return about | {"parameters": rows, "responses": {"200": response}}
 
 
 def _references(value: Any, prefix: str) -> set[str]:
@@ -268,16 +253,13 @@ def _custom_definitions(catalog: Catalog) -> Document:
             continue
         kinds = {"group": row.group, "version": row.version}
         name = _custom_name(row, row.kind)
-        mark = "x-kubernetes-group-version-kind"
-        result[name] = {**schemas.schema_of(row), mark: [kinds | {"kind": row.kind}]}
+        result[name] = {**schemas.schema_of(row), _GVK: [kinds | {"kind": row.kind}]}
         items = {"type": "array", "items": {"$ref": schemas.PREFIX + name}}
         metadata = {"$ref": f"{schemas.PREFIX}{_META}ListMeta"}
-        result[_custom_name(row, row.list_kind)] = {
-            "description": f"{row.list_kind} is a list of {row.kind}",
-            "type": "object",
-            "required": ["items"],
-            "properties": {"apiVersion": text, "items": items, "kind": text, "metadata": metadata},
-            mark: [kinds | {"kind": row.list_kind}],
+        properties = {"apiVersion": text, "items": items, "kind": text, "metadata": metadata}
+        listed = {"type": "object", "required": ["items"], "properties": properties}
+        result[_custom_name(row, row.list_kind)] = listed | {
+            _GVK: [kinds | {"kind": row.list_kind}]
         }
     return result
 
@@ -291,7 +273,7 @@ def _as_v3(name: str, schema: Any) -> Any:
         kinds = [{"type": "string"}, {"type": "number"}]
         return {k: v for k, v in schema.items() if k != "type"} | {"oneOf": kinds}
     result = _with_v3_references(schema)
-    if "x-kubernetes-group-version-kind" in schema:
+    if _GVK in schema:
         for key in ("metadata", "spec", "status"):
             row = result.get("properties", {}).get(key, {})
             if reference := row.pop("$ref", None):

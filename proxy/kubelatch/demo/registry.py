@@ -101,7 +101,7 @@ class Registry:
         if admit is not None:
             obj = admit(obj, None)
         validate(resource, obj)
-        quotas.check(self.store, self.catalog, resource, obj)
+        quotas.check(self.store, resource, obj)
         if self.store.get(resource, namespace, name) is not None:
             raise status.already_exists(resource, name)
         if dry_run:
@@ -130,7 +130,8 @@ class Registry:
     def _completed(self, resource: Resource, obj: Object) -> Object:
         """What a new object gets besides its defaults: addresses, tokens, finalizers."""
         if resource == PODS:
-            obj = quotas.limit(self.store, admitted_pod(complete_pod(self.store, obj)))
+            obj = admitted_pod(complete_pod(self.store, obj))
+            quotas.limit(self.store, obj)
         if resource == NAMESPACES:
             obj |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
         metadata = obj["metadata"]

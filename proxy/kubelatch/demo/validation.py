@@ -294,7 +294,7 @@ class _Walk:
         before = old if key == "." else _get(old, key)
         for rule, argument in rules:
             if rule == "check":
-                yield from checks.CHECKS[argument](self.root, value, old, here)
+                yield from checks.check(argument, self.root, value, old, here)
             elif rule == "required":
                 if item in (None, "", [], {}):
                     more = argument.replace("_", " ")

@@ -1,6 +1,7 @@
 """A module's tests are found by its name: ``a/b.py`` is tested in ``tests/a/test_b.py`` or in
 ``tests/a/test_b_*.py``; where not, here is where, and why."""
 
+import ast
 from pathlib import Path
 from typing import Final
 
@@ -139,3 +140,13 @@ def test_every_module_has_tests_of_its_name_or_says_where() -> None:
 def test_the_tests_that_are_elsewhere_are_there() -> None:
     where = {path for reason in ELSEWHERE.values() for path in reason.values()}
     assert [path for path in sorted(where) if not (TESTS / path).exists()] == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    found: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                module = path.relative_to(PACKAGE).as_posix()
+                found.setdefault(node.name.lstrip("_"), []).append(module)
+    assert {name: modules for name, modules in found.items() if len(modules) > 1} == {}

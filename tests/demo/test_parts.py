@@ -14,7 +14,7 @@ from kubelatch.demo import protobuf
 from kubelatch.demo.paths import parse
 from kubelatch.demo.status import StatusError
 from kubelatch.demo.streams import script
-from kubelatch.demo.streams.pipe import CHUNK, Pipe
+from kubelatch.demo.streams.pipe import CHUNK, StreamPipe
 from kubelatch.demo.streams.spdy import DICTIONARY, SpdyConnection
 
 
@@ -136,7 +136,7 @@ def test_redirections_are_kept() -> None:
 
 
 async def test_a_full_pipe_makes_the_writer_wait() -> None:
-    pipe = Pipe()
+    pipe = StreamPipe()
 
     async def fill() -> None:
         for _ in range(100):
@@ -155,14 +155,14 @@ async def test_a_full_pipe_makes_the_writer_wait() -> None:
 
 
 async def test_a_pipe_that_nobody_reads_breaks() -> None:
-    pipe = Pipe()
+    pipe = StreamPipe()
     pipe.abandon()
     with pytest.raises(BrokenPipeError):
         await pipe.write(b"x")
 
 
 async def test_lines_are_read_whole() -> None:
-    pipe = Pipe()
+    pipe = StreamPipe()
     for part in (b"a", b"b\nc", b"\n\nd"):
         await pipe.write(part)
     pipe.end()

@@ -16,8 +16,8 @@ from .documents import Documents
 from .mains import Mains
 from .negotiation import JSON, Format, check_routed, negotiate
 from .options import check_timeout, version
-from .paths import Target, parse
-from .registry import Registry
+from .paths import ApiPath, parse
+from .registry import ResourceRegistry
 from .resources import COMPONENT_STATUSES, ENDPOINTS, NAMESPACES, Resource
 from .scale import scale_of
 from .status import Object, StatusError
@@ -43,7 +43,7 @@ class Api:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: ResourceRegistry,
         tokens: Tokens,
         mains: Mains,
         *,
@@ -84,7 +84,7 @@ class Api:
         return response
 
     async def _answer(
-        self, request: web.BaseRequest, arrival: Arrival, target: Target
+        self, request: web.BaseRequest, arrival: Arrival, target: ApiPath
     ) -> web.StreamResponse:
         check_timeout(target)
         user = self._user(request, target)
@@ -107,7 +107,7 @@ class Api:
         """End all watches."""
         self._store.close()
 
-    def _user(self, request: web.BaseRequest, target: Target) -> User:
+    def _user(self, request: web.BaseRequest, target: ApiPath) -> User:
         tls = request.get_extra_info("ssl_object")
         user = authenticate(
             request.get_extra_info("peercert"),
@@ -271,7 +271,7 @@ def _public(request: web.BaseRequest, media_type: str, obj: status.Object) -> we
     return web.Response(body=body, headers=response_headers(request) | headers)
 
 
-def _is_served(resource: Resource, target: Target) -> bool:
+def _is_served(resource: Resource, target: ApiPath) -> bool:
     """Whether the path has a shape that the API server routes."""
     if target.subresource and target.subresource not in resource.subresources:
         return False
@@ -284,7 +284,7 @@ def _is_served(resource: Resource, target: Target) -> bool:
     return not target.namespace
 
 
-def _verbs(resource: Resource, target: Target) -> tuple[str, ...]:
+def _verbs(resource: Resource, target: ApiPath) -> tuple[str, ...]:
     if target.subresource:
         return resource.subresources[target.subresource].verbs
     if target.name and target.method == "POST":

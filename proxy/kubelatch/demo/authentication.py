@@ -46,7 +46,7 @@ TokenUser = Callable[[str], User | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Impersonation:
+class ImpersonatedUser:
     """What the ``Impersonate-*`` headers ask for, and what each part must be allowed as."""
 
     user: User
@@ -85,7 +85,7 @@ def authenticate(
     return user
 
 
-def impersonation(headers: Iterable[tuple[str, str]]) -> Impersonation | None:
+def impersonation(headers: Iterable[tuple[str, str]]) -> ImpersonatedUser | None:
     """Read the ``Impersonate-*`` headers (apiserver ``filters/impersonation``), if any.
 
     Raises:
@@ -135,7 +135,7 @@ def impersonation(headers: Iterable[tuple[str, str]]) -> Impersonation | None:
         extra={key: tuple(values) for key, values in extra.items()},
     )
     mode = "serviceaccount" if account else "user-info"
-    return Impersonation(user=user, mode=mode, asked=tuple(asked))
+    return ImpersonatedUser(user=user, mode=mode, asked=tuple(asked))
 
 
 def account_name(namespace: str, name: str) -> str:

@@ -26,7 +26,7 @@ from .identifiers import Identifiers
 from .loading import load
 from .mains import Mains
 from .rbac import MASTERS
-from .registry import Admission, Registry
+from .registry import Admission, ResourceRegistry
 from .resources import Resource
 from .store import Store
 from .streams.network import API_ADDRESS, API_NAMES, DOMAIN
@@ -87,7 +87,7 @@ async def boot(options: Options) -> Running:
     names += [API_ADDRESS, options.host]
     context = server_context(authority, clients, list(dict.fromkeys(names)))
     identifiers = Identifiers(options.seed)
-    registry = Registry(store=Store(history=options.history, identifiers=identifiers))
+    registry = ResourceRegistry(store=Store(history=options.history, identifiers=identifiers))
     accounts = Accounts(registry.store, Signer(), identifiers)
     controllers = Controllers(
         registry,

@@ -15,7 +15,7 @@ from .arrivals import Arrival
 from .authentication import User
 from .decoding import loads
 from .negotiation import JSON, YAML, Format, check_routed, error_format, negotiate
-from .paths import Target
+from .paths import ApiPath
 from .resources import Resource
 from .status import Object
 
@@ -44,7 +44,7 @@ class Call:
 
     request: web.BaseRequest
     arrival: Arrival
-    target: Target
+    target: ApiPath
     user: User
     resource: Resource | None = None
 

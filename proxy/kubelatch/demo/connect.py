@@ -5,7 +5,7 @@ from aiohttp import web
 from . import logs, pages, status
 from .calls import LONG_RUNNING, Call, response_headers
 from .mains import Main, Mains
-from .registry import Registry
+from .registry import ResourceRegistry
 from .resources import NODES, PODS, SERVICES
 from .selectors import matches_labels
 from .status import Object
@@ -30,7 +30,7 @@ class Connector:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: ResourceRegistry,
         volumes: Volumes,
         mains: Mains,
         *,

@@ -10,7 +10,7 @@ from typing import Any
 from . import roles
 from .controllers import Controllers
 from .ownership import Writer
-from .registry import Registry
+from .registry import ResourceRegistry
 from .resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -36,7 +36,7 @@ _NODE_CONDITIONS = (
 )
 
 
-def seed(registry: Registry, controllers: Controllers) -> None:
+def seed(registry: ResourceRegistry, controllers: Controllers) -> None:
     """Fill an empty store; everything in it is three days old and at rest."""
     store = registry.store
     present, store.clock = store.clock, lambda: dt.datetime.now(dt.UTC) - _AGE

@@ -16,7 +16,7 @@ from .kubelet import Kubelet
 from .mains import Mains
 from .ownership import MANAGER
 from .recorder import Recorder
-from .registry import Registry
+from .registry import ResourceRegistry
 from .resources import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -54,7 +54,7 @@ class Controllers:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: ResourceRegistry,
         *,
         start_delay: float,
         log_interval: float,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .decoding import DecodeError, Decoder, Repeating
+from .decoding import BodyDecodeError, Decoder, Repeating
 from .resources import CUSTOM_RESOURCE_DEFINITIONS, Catalog, Custom, Resource, Subresource
 from .schemas import OBJECT_META, PREFIX, Schema
 from .status import Object
@@ -112,7 +112,7 @@ def prune(resource: Resource, obj: Object) -> tuple[Object, list[str]]:
     problems: list[str] = []
     pruned = _prune(schema, obj, "", problems, known={"apiVersion", "kind", "metadata"})
     if not isinstance(pruned.get("metadata") or {}, dict):
-        raise DecodeError("metadata is no object")
+        raise BodyDecodeError("metadata is no object")
     decoder = Decoder()
     if "metadata" in pruned:
         metadata: Schema = {"$ref": PREFIX + OBJECT_META}

@@ -25,7 +25,7 @@ _QUANTITY_NAME = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _RANGES = {"int32": 2**31, "int64": 2**63}
 
 
-class DecodeError(ValueError):
+class BodyDecodeError(ValueError):
     """A value that does not fit its field, in the decoder's words."""
 
 
@@ -154,7 +154,7 @@ def _scalar(name: str, schema: Schema, value: Any, place: _Place) -> Any:
         if form == "byte":
             _check_base64(value)
         elif form == "date-time" and (problem := goerrors.time(value)):
-            raise DecodeError(problem)
+            raise BodyDecodeError(problem)
     elif kind == "boolean":
         if not isinstance(value, bool):
             raise _mismatch(value, "bool", place)
@@ -173,10 +173,10 @@ _ZERO = {"string": "", "boolean": False, "integer": 0, "number": 0}
 
 def _quantity(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise DecodeError(_QUANTITY_PROBLEM)
+        raise BodyDecodeError(_QUANTITY_PROBLEM)
     text = str(value).strip()
     if not _QUANTITY.fullmatch(text) or text.count(".") > 1:
-        raise DecodeError(_QUANTITY_PROBLEM)
+        raise BodyDecodeError(_QUANTITY_PROBLEM)
     return text
 
 
@@ -188,7 +188,7 @@ def _check_base64(text: str) -> None:
         at = clean.end() if clean else 0
         if at == len(text):
             at -= at % 4
-        raise DecodeError(f"illegal base64 data at input byte {at}") from error
+        raise BodyDecodeError(f"illegal base64 data at input byte {at}") from error
 
 
 def _is_omitted(schema: Schema) -> bool:
@@ -197,13 +197,13 @@ def _is_omitted(schema: Schema) -> bool:
     return schema.get("type") == "array" or "additionalProperties" in schema
 
 
-def _mismatch(value: Any, wanted: str, place: _Place, *, exact: bool = False) -> DecodeError:
+def _mismatch(value: Any, wanted: str, place: _Place, *, exact: bool = False) -> BodyDecodeError:
     found = _token(value)
     if found == "number" and exact:
         found = f"number {json.dumps(value)}"
     struct, path = place
     where = f"struct field {struct}.{'.'.join(path)}" if path else "value"
-    return DecodeError(f"json: cannot unmarshal {found} into Go {where} of type {wanted}")
+    return BodyDecodeError(f"json: cannot unmarshal {found} into Go {where} of type {wanted}")
 
 
 def _token(value: Any) -> str:

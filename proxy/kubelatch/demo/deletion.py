@@ -5,7 +5,7 @@ What ``propagationPolicy`` asks for is a finalizer, which :func:`collect` carrie
 """
 
 from . import custom, status
-from .registry import Registry
+from .registry import ResourceRegistry
 from .resources import CUSTOM_RESOURCE_DEFINITIONS, JOBS, NAMESPACES, PODS, Resource
 from .status import Object
 from .store import Store
@@ -58,7 +58,7 @@ def check(resource: Resource, obj: Object, preconditions: Object) -> None:
 
 
 def delete(
-    registry: Registry,
+    registry: ResourceRegistry,
     resource: Resource,
     obj: Object,
     *,
@@ -128,7 +128,7 @@ def _delete_definition(store: Store, obj: Object, *, dry_run: bool) -> Object:
     return marked if dry_run else store.replace(CUSTOM_RESOURCE_DEFINITIONS, marked)
 
 
-def _finish_definitions(registry: Registry) -> None:
+def _finish_definitions(registry: ResourceRegistry) -> None:
     """Delete the objects of definitions that are being deleted, then those."""
     for definition in registry.store.list(CUSTOM_RESOURCE_DEFINITIONS):
         finalizers = definition["metadata"].get("finalizers") or []
@@ -171,7 +171,7 @@ def _pod_grace(pod: Object, grace: int | None) -> int:
     return 1 if grace < 0 else int(grace)
 
 
-def collect(registry: Registry) -> None:
+def collect(registry: ResourceRegistry) -> None:
     """The garbage collector: one step for everything that has, or had, an owner."""
     store = registry.store
     _finish_definitions(registry)

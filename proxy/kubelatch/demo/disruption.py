@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from .registry import Registry
+from .registry import ResourceRegistry
 from .resources import DISRUPTION_BUDGETS, PODS
 from .selectors import matches_labels
 from .status import Object, StatusError
@@ -33,7 +33,7 @@ def check(store: Store, pod: Object) -> None:
         )
 
 
-def settle(registry: Registry) -> None:
+def settle(registry: ResourceRegistry) -> None:
     """Bring the status of every budget up to date."""
     store = registry.store
     for budget in store.list(DISRUPTION_BUDGETS):

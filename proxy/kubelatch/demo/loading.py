@@ -7,7 +7,7 @@ import yaml
 
 from . import patches
 from .errors import DemoError
-from .registry import Admission, Registry
+from .registry import Admission, ResourceRegistry
 from .resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Resource
 from .status import Object, StatusError
 
@@ -16,7 +16,7 @@ _AT_ONCE = (NAMESPACES, CUSTOM_RESOURCE_DEFINITIONS)
 
 
 def load(
-    registry: Registry,
+    registry: ResourceRegistry,
     path: str,
     admission: Callable[[Resource], Admission],
     settle: Callable[[], None],
@@ -75,7 +75,7 @@ def _documents(path: str) -> Iterator[tuple[int, Object]]:
             yield number, row
 
 
-def _resource(registry: Registry, obj: Object, place: str) -> Resource:
+def _resource(registry: ResourceRegistry, obj: Object, place: str) -> Resource:
     kind, version = obj.get("kind"), obj.get("apiVersion")
     for resource in registry.catalog:
         if (resource.kind, resource.api_version) == (kind, version) and resource.stored:
@@ -84,7 +84,7 @@ def _resource(registry: Registry, obj: Object, place: str) -> Resource:
 
 
 def _apply(
-    registry: Registry,
+    registry: ResourceRegistry,
     resource: Resource,
     namespace: str,
     name: str,

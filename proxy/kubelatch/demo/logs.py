@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from . import goerrors, status
 from .options import integer
-from .paths import Target
+from .paths import ApiPath
 from .status import Object
 
 _KEPT = 1000
@@ -61,7 +61,7 @@ class Log:
         return stamp + self._lines[index] + b"\n"
 
 
-async def read(log: Log, target: Target) -> AsyncIterator[bytes]:
+async def read(log: Log, target: ApiPath) -> AsyncIterator[bytes]:
     """The lines that were asked for; with ``follow`` those to come, too, until the log ends."""
     number, now = log.count(), dt.datetime.now(dt.UTC)
     first = 0
@@ -104,7 +104,7 @@ def container_of(pod: Object, container: str) -> Object:
     )
 
 
-def check(target: Target, pod: Object, container: str) -> None:
+def check(target: ApiPath, pod: Object, container: str) -> None:
     """Raise StatusError for options that are wrong or cannot be served (core ``PodLogOptions``)."""
     problems = []
     for name, least in (("tailLines", 0), ("sinceSeconds", 1), ("limitBytes", 1)):

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from .logs import Log
 from .status import Object
-from .streams.pipe import Pipe, Sink
+from .streams.pipe import Sink, StreamPipe
 from .streams.process import Container, Process, is_command
 from .streams.sessions import cancel, run_process
 
@@ -34,7 +34,7 @@ class Main(Log):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stdin = Pipe()
+        self.stdin = StreamPipe()
         self.code: int | None = None
         self._rest = b""
         self._sinks: set[Sink] = set()
@@ -59,7 +59,7 @@ class Main(Log):
         self.code = code
         self.end()
 
-    async def attach(self, stdin: Pipe, stdout: Sink, *, once: bool) -> None:
+    async def attach(self, stdin: StreamPipe, stdout: Sink, *, once: bool) -> None:
         """Lead a client's streams to the command, until it ends.
 
         With ``once``, the end of the client's input is the end of the command's, and what nobody
@@ -76,7 +76,7 @@ class Main(Log):
             self._sinks.discard(stdout)
             await cancel(typing)
 
-    async def _type(self, stdin: Pipe, *, once: bool) -> None:
+    async def _type(self, stdin: StreamPipe, *, once: bool) -> None:
         with contextlib.suppress(BrokenPipeError):
             while data := await stdin.read():
                 await self.stdin.write(data)

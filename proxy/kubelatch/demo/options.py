@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import goerrors, status
-from .paths import Target
+from .paths import ApiPath
 from .status import Object, StatusError
 
 _DURATION = re.compile(r"[+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h))+)")
@@ -21,7 +21,7 @@ Problem = tuple[str, str]
 """A field, and what is wrong with it."""
 
 
-def check_timeout(target: Target) -> None:
+def check_timeout(target: ApiPath) -> None:
     """Raise StatusError 400 for a ``timeout`` that is no duration of Go's."""
     text = target.option("timeout")
     if text and not _DURATION.fullmatch(text):
@@ -30,7 +30,7 @@ def check_timeout(target: Target) -> None:
         )
 
 
-def integer(target: Target, name: str) -> int | None:
+def integer(target: ApiPath, name: str) -> int | None:
     """A number in the query, or None.
 
     Raises:
@@ -44,7 +44,7 @@ def integer(target: Target, name: str) -> int | None:
     return int(text)
 
 
-def version(target: Target, current: int) -> int:
+def version(target: ApiPath, current: int) -> int:
     """The ``resourceVersion`` of a get or a list; 0 without one.
 
     Raises:
@@ -85,7 +85,7 @@ class ListOptions:
     initial_events: bool
 
 
-def list_options(target: Target, current: int) -> ListOptions:
+def list_options(target: ApiPath, current: int) -> ListOptions:
     """The options of a list or a watch.
 
     Raises:
@@ -110,7 +110,7 @@ def list_options(target: Target, current: int) -> ListOptions:
     )
 
 
-def _list_problems(target: Target) -> list[Problem]:
+def _list_problems(target: ApiPath) -> list[Problem]:
     match, given = target.option("resourceVersionMatch"), target.option("resourceVersion")
     name, problems = "resourceVersionMatch", []
     if match and not given:
@@ -130,7 +130,7 @@ def _list_problems(target: Target) -> list[Problem]:
     return problems
 
 
-def _watch_problems(target: Target) -> list[Problem]:
+def _watch_problems(target: ApiPath) -> list[Problem]:
     match, initial = target.option("resourceVersionMatch"), "sendInitialEvents" in target.query
     name, problems = "resourceVersionMatch", []
     if initial and match != NOT_OLDER:
@@ -144,7 +144,7 @@ def _watch_problems(target: Target) -> list[Problem]:
     return problems
 
 
-def check_write(target: Target) -> None:
+def check_write(target: ApiPath) -> None:
     """Raise StatusError 422 for bad options of a create, update or patch."""
     problems = _dry_run_problems(target.query.get("dryRun", []))
     if len(target.option("fieldManager").encode()) > 128:
@@ -158,7 +158,7 @@ def check_write(target: Target) -> None:
         raise _invalid(_KINDS[target.verb], problems)
 
 
-def delete_options(target: Target, body: Object) -> Object:
+def delete_options(target: ApiPath, body: Object) -> Object:
     """``DeleteOptions``: those of the body, or of the query when there is none.
 
     Raises:

@@ -13,7 +13,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class ApiPath:
     """A request's path and query, taken apart."""
 
     method: str
@@ -65,12 +65,12 @@ class Target:
         )
 
 
-def parse(method: str, target: str) -> Target:
+def parse(method: str, target: str) -> ApiPath:
     """Take a request target apart."""
     raw_path, _, raw_query = target.partition("?")
     query = parse_qs(raw_query, keep_blank_values=True)
     path = unquote(raw_path)
-    plain = Target(
+    plain = ApiPath(
         method=method,
         path=path,
         query=query,
@@ -92,7 +92,7 @@ def parse(method: str, target: str) -> Target:
         if len(rest) > 2 and rest[2] not in {"status", "finalize"}:
             rest = rest[2:]
     resource, name, subresource = (*rest, "", "", "")[:3]
-    return Target(
+    return ApiPath(
         method=method,
         path=path,
         query=query,

@@ -42,7 +42,7 @@ _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGrace
 
 
 @dataclass(slots=True, kw_only=True)
-class Registry:
+class ResourceRegistry:
     """The rules of writing, over a store."""
 
     store: Store

@@ -55,7 +55,7 @@ def label_predicate(text: str) -> Predicate:
     Raises:
         StatusError: 400 when the text is no selector.
     """
-    tests = _Parser(text).requirements()
+    tests = _SelectorParser(text).requirements()
     return lambda obj: _all_hold(tests, obj["metadata"].get("labels") or {})
 
 
@@ -112,7 +112,7 @@ def _all_hold(tests: list[Predicate], labels: dict[str, str]) -> bool:
     return all(test(labels) for test in tests)
 
 
-class _Parser:
+class _SelectorParser:
     """``labels.Parser``: one token after the other, with its messages."""
 
     def __init__(self, text: str) -> None:

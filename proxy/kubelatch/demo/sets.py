@@ -2,7 +2,7 @@
 
 from .ownership import MANAGER
 from .recorder import Recorder
-from .registry import Registry
+from .registry import ResourceRegistry
 from .resources import DAEMON_SETS, JOBS, NODES, PODS, STATEFUL_SETS, Resource
 from .status import Object
 from .workloads import is_active, is_ready, owned_by, owner_reference
@@ -13,7 +13,7 @@ _ENDED = frozenset({"Succeeded", "Failed"})
 class Sets:
     """Makes the pods that these want; scaling down is left to deployments."""
 
-    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+    def __init__(self, registry: ResourceRegistry, recorder: Recorder) -> None:
         self._registry = registry
         self._store = registry.store
         self._recorder = recorder

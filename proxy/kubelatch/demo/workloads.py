@@ -10,7 +10,7 @@ import json
 from .deletion import delete
 from .ownership import MANAGER
 from .recorder import Recorder
-from .registry import Registry
+from .registry import ResourceRegistry
 from .resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
 from .status import Object
 from .store import Store
@@ -22,7 +22,7 @@ _REVISION = "deployment.kubernetes.io/revision"
 class Workloads:
     """Keeps replica sets as deployments want them, and pods as replica sets do."""
 
-    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+    def __init__(self, registry: ResourceRegistry, recorder: Recorder) -> None:
         self._registry = registry
         self._store: Store = registry.store
         self._recorder = recorder

@@ -8,11 +8,11 @@ from aiohttp import web
 from . import admission, custom, deletion, disruption, patches, schemas, status, texts
 from .accounts import Tokens
 from .calls import Call, json_response, warn
-from .decoding import DecodeError, Decoder, strict_error
+from .decoding import BodyDecodeError, Decoder, strict_error
 from .options import check_write, delete_options
 from .ownership import Writer
 from .reads import collection, get_response, plain_list
-from .registry import Admission, Registry
+from .registry import Admission, ResourceRegistry
 from .resources import BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, JOBS, PODS, SERVICE_ACCOUNTS
 from .reviews import review
 from .scale import scale_of, through_scale
@@ -27,7 +27,7 @@ _ORPHANED_PODS = (
 _PATCHES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_MERGE_PATCH)
 
 
-async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response:
+async def create(registry: ResourceRegistry, tokens: Tokens, call: Call) -> web.Response:
     """POST: an object, an eviction, a token, or a review."""
     check_write(call.target)
     obj = await call.object()
@@ -64,7 +64,7 @@ async def create(registry: Registry, tokens: Tokens, call: Call) -> web.Response
     return get_response(call, created, 201)
 
 
-def _evict(registry: Registry, call: Call, obj: Object) -> web.Response:
+def _evict(registry: ResourceRegistry, call: Call, obj: Object) -> web.Response:
     """POST of an Eviction: a deletion that disruption budgets can forbid."""
     pod = registry.get(PODS, call.namespace, call.target.name)
     if (obj.get("metadata") or {}).get("name") != call.target.name:
@@ -77,7 +77,7 @@ def _evict(registry: Registry, call: Call, obj: Object) -> web.Response:
     return json_response(call.request, status.success() | {"code": 201}, 201)
 
 
-async def update(registry: Registry, call: Call) -> web.Response:
+async def update(registry: ResourceRegistry, call: Call) -> web.Response:
     """PUT; of some kinds it may create the object."""
     check_write(call.target)
     obj = await call.object()
@@ -103,7 +103,7 @@ async def update(registry: Registry, call: Call) -> web.Response:
     return _change(registry, call, lambda _: obj)
 
 
-async def patch(registry: Registry, call: Call) -> web.Response:
+async def patch(registry: ResourceRegistry, call: Call) -> web.Response:
     """PATCH, in three formats."""
     media_type = call.content_type
     if call.kind.custom is not None and media_type == patches.STRATEGIC_MERGE_PATCH:
@@ -138,8 +138,8 @@ def decode(call: Call, obj: Object, *, patched: bool = False) -> Object:
         else:
             decoded = decoder.decode(schemas.schema_of(resource, sub), obj)
         if decoder.problems and mode == "Strict":
-            raise DecodeError(strict_error(decoder.problems))
-    except DecodeError as error:
+            raise BodyDecodeError(strict_error(decoder.problems))
+    except BodyDecodeError as error:
         if patched:
             problem = texts.invalid(json.dumps(_shown(obj), separators=(",", ":")), str(error))
             raise status.invalid_fields("", "", "", [("patch", problem)]) from error
@@ -159,13 +159,13 @@ def _shown(obj: Object) -> Object:
     return {key: obj[key] for key in sorted(obj)}
 
 
-def _writer(registry: Registry, call: Call) -> Writer:
+def _writer(registry: ResourceRegistry, call: Call) -> Writer:
     return Writer(
         manager=call.manager, now=registry.store.now(), subresource=call.target.subresource
     )
 
 
-async def delete(registry: Registry, call: Call) -> web.Response:
+async def delete(registry: ResourceRegistry, call: Call) -> web.Response:
     """DELETE of one object."""
     resource, target = call.kind, call.target
     options = await _delete_options(call)
@@ -183,7 +183,7 @@ async def delete(registry: Registry, call: Call) -> web.Response:
     return json_response(call.request, status.success(details))
 
 
-async def delete_collection(registry: Registry, call: Call) -> web.Response:
+async def delete_collection(registry: ResourceRegistry, call: Call) -> web.Response:
     """DELETE of all that is selected."""
     options = await _delete_options(call)
     deleted = []
@@ -194,7 +194,7 @@ async def delete_collection(registry: Registry, call: Call) -> web.Response:
     return json_response(call.request, plain_list(call.kind, deleted, metadata))
 
 
-def _change(registry: Registry, call: Call, change: Change) -> web.Response:
+def _change(registry: ResourceRegistry, call: Call, change: Change) -> web.Response:
     target = call.target
     scaling = target.subresource == "scale"
     changed = registry.update(
@@ -217,7 +217,9 @@ async def _delete_options(call: Call) -> Object:
     return delete_options(call.target, body)
 
 
-def _delete(registry: Registry, call: Call, obj: Object, options: Object) -> tuple[Object, bool]:
+def _delete(
+    registry: ResourceRegistry, call: Call, obj: Object, options: Object
+) -> tuple[Object, bool]:
     return deletion.delete(
         registry,
         call.kind,
@@ -228,7 +230,7 @@ def _delete(registry: Registry, call: Call, obj: Object, options: Object) -> tup
     )
 
 
-def _admission(registry: Registry, call: Call) -> Admission:
+def _admission(registry: ResourceRegistry, call: Call) -> Admission:
     def admit(obj: Object, old: Object | None) -> Object:
         return admission.admit(
             registry.store, call.user, call.kind, obj, old, call.target.subresource

@@ -12,7 +12,7 @@ from .request_info import RequestInfo
 from .rules import Rule, RuleSet, required
 
 
-class _Kind(NamedTuple):
+class _ResourceKind(NamedTuple):
     group: str
     resource: str
     namespaced: bool
@@ -50,13 +50,13 @@ _BUILT_IN: Final = {
 }
 
 
-def _names() -> dict[str, _Kind]:
+def _names() -> dict[str, _ResourceKind]:
     """The built-in resources by plural, singular and short name."""
-    names: dict[str, _Kind] = {}
+    names: dict[str, _ResourceKind] = {}
     for group, resources in _BUILT_IN.items():
         for entry in resources.split():
             plural, *short = entry.removeprefix("-").split(",")
-            kind = _Kind(group, plural, not entry.startswith("-"))
+            kind = _ResourceKind(group, plural, not entry.startswith("-"))
             for name in (plural, _singular(plural), *short):
                 names.setdefault(name, kind)
     return names
@@ -140,7 +140,7 @@ def _request(verb: str, what: str, namespace: str, subresource: str) -> RequestI
     kind = _kind(resource)
     if not kind.namespaced:
         # The API server takes a namespace object to be in the namespace of its name.
-        namespace = name if kind == _Kind("", "namespaces", False) else ""
+        namespace = name if kind == _ResourceKind("", "namespaces", False) else ""
     return RequestInfo(
         True,
         verb,
@@ -153,15 +153,15 @@ def _request(verb: str, what: str, namespace: str, subresource: str) -> RequestI
     )
 
 
-def _kind(resource: str) -> _Kind:
+def _kind(resource: str) -> _ResourceKind:
     """The resource that a name stands for (kubectl: schema.ParseResourceArg, then discovery)."""
     word, _, group = resource.lower().partition(".")
     known = _names()
     if not group:
-        return known.get(word, _Kind("", word, True))
+        return known.get(word, _ResourceKind("", word, True))
     for kind in known.values():
         # `deployments.apps`, or with a version between: `deployments.v1.apps`.
         same_word = word in (kind.resource, _singular(kind.resource))
         if same_word and kind.group and f".{group}".endswith(f".{kind.group}"):
             return kind
-    return _Kind(group, word, True)
+    return _ResourceKind(group, word, True)

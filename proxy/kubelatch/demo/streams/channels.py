@@ -8,7 +8,7 @@ import json
 
 from aiohttp import WSMsgType, web
 
-from .pipe import CHUNK, Pipe
+from .pipe import CHUNK, StreamPipe
 from .sessions import Session, Streams, race
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
@@ -57,7 +57,7 @@ async def open_socket(
 async def serve(request: web.BaseRequest, session: Session, *, stdin: bool) -> web.StreamResponse:
     """Run a session on a WebSocket."""
     socket = await open_socket(request, (V5, V4))
-    typed = Pipe()
+    typed = StreamPipe()
     if not stdin:
         typed.end()
     # The API server's sign that the connection is up (kubelet ``remotecommand/websocket.go``).
@@ -72,7 +72,7 @@ async def serve(request: web.BaseRequest, session: Session, *, stdin: bool) -> w
     return socket
 
 
-async def _read(socket: web.WebSocketResponse, typed: Pipe) -> None:
+async def _read(socket: web.WebSocketResponse, typed: StreamPipe) -> None:
     """Feed stdin until the client leaves; terminal sizes are taken and not used."""
     while True:
         message = await socket.receive()

@@ -53,7 +53,7 @@ class _Failure(Exception):  # noqa: N818 - an exit code, not an error of ours
 
 
 @dataclass(slots=True)
-class _Options:
+class _CurlOptions:
     switches: set[str] = field(default_factory=set)
     values: dict[str, list[str]] = field(default_factory=dict)
     urls: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class _Options:
 @command("curl")
 async def curl(process: Process) -> int:
     """``curl [-skiIfv] [-H HEADER] [-X METHOD] [-d DATA] [--cacert FILE] [-o FILE] URL...``."""
-    options = _Options()
+    options = _CurlOptions()
     try:
         for kind, name, value in _words(process.arguments[1:]):
             if kind == "switch":
@@ -113,7 +113,7 @@ def _words(words: list[str]) -> Iterator[tuple[str, str, str]]:
             yield "url", "", word
 
 
-async def _transfer(process: Process, options: _Options, url: URL) -> None:
+async def _transfer(process: Process, options: _CurlOptions, url: URL) -> None:
     host, port = url.host or "", url.port or 80
     network = process.container.network
     if network is not None and network.is_api(host, port):
@@ -133,7 +133,7 @@ async def _transfer(process: Process, options: _Options, url: URL) -> None:
     await _write(process, options, shown + body)
 
 
-async def _ask_api(process: Process, options: _Options, url: URL, server: str) -> None:
+async def _ask_api(process: Process, options: _CurlOptions, url: URL, server: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if "insecure" in options.switches:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -178,7 +178,7 @@ async def _ask_api(process: Process, options: _Options, url: URL, server: str) -
         raise _Failure(56, "Failure when receiving data from the peer") from error
 
 
-async def _show(process: Process, options: _Options, response: aiohttp.ClientResponse) -> None:
+async def _show(process: Process, options: _CurlOptions, response: aiohttp.ClientResponse) -> None:
     if "fail" in options.switches and response.status >= 400:
         raise _Failure(22, f"The requested URL returned error: {response.status}")
     if options.switches & {"include", "head"}:
@@ -193,7 +193,7 @@ async def _show(process: Process, options: _Options, response: aiohttp.ClientRes
             await process.stdout.write(chunk)
 
 
-async def _write(process: Process, options: _Options, data: bytes) -> None:
+async def _write(process: Process, options: _CurlOptions, data: bytes) -> None:
     if name := options.last("output"):
         if name != "/dev/null":
             process.files.write(process.path(name), data)

@@ -27,7 +27,7 @@ class Sink(Protocol):
         """Write all of ``data``."""
 
 
-class Pipe:
+class StreamPipe:
     """A :class:`Sink` at one end and a :class:`Source` at the other."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Pipe:
         self._changed = asyncio.Event()
 
     @classmethod
-    def filled(cls, data: bytes) -> "Pipe":
+    def filled(cls, data: bytes) -> "StreamPipe":
         """A pipe with all that will ever come out of it."""
         pipe = cls()
         pipe._chunks.append(data)

@@ -12,7 +12,7 @@ from aiohttp import web
 from ..pages import http_answer
 from ..status import Object
 from .channels import open_socket
-from .pipe import Pipe, Sink, copy
+from .pipe import Sink, StreamPipe, copy
 from .sessions import cancel
 from .spdy import SpdyConnection, SpdyStream
 from .spdy_sessions import switch
@@ -97,7 +97,7 @@ def refused(pod: Object, port: str) -> str | None:
     )
 
 
-async def serve_port(pod: Object, port: int, source: Pipe, sink: Sink) -> None:
+async def serve_port(pod: Object, port: int, source: StreamPipe, sink: Sink) -> None:
     """Be the application on one port, for one connection."""
     if port not in _HTTP_PORTS:
         await copy(source, sink)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from .files import FileSystem
 from .network import Network
-from .pipe import Pipe, Sink
+from .pipe import Sink, StreamPipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Process:
 
     container: Container
     arguments: list[str]
-    stdin: Pipe
+    stdin: StreamPipe
     stdout: Sink
     stderr: Sink
     terminal: bool = False

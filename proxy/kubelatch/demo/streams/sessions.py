@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from .. import status
 from ..status import Object
 from . import commands, curl
-from .pipe import Pipe, Sink
+from .pipe import Sink, StreamPipe
 from .process import Container, Process, is_command
 from .shell import INTERRUPTED, SHELLS, run
 from .terminal import Terminal
@@ -26,7 +26,7 @@ PROGRAMS = (commands, curl)
 class Streams:
     """The three streams of a session; those not asked for lead nowhere."""
 
-    stdin: Pipe
+    stdin: StreamPipe
     stdout: Sink
     stderr: Sink
 
@@ -34,7 +34,7 @@ class Streams:
 class Attachable(Protocol):
     """What a client can attach to."""
 
-    async def attach(self, stdin: Pipe, stdout: Sink, *, once: bool) -> None:
+    async def attach(self, stdin: StreamPipe, stdout: Sink, *, once: bool) -> None:
         """Lead a client's streams to it, until it ends."""
 
 

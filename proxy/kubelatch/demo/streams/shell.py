@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from .pipe import Pipe
+from .pipe import StreamPipe
 from .process import Process, command, lookup
 from .script import Node, ScriptError, Steps, Word, parse
 
@@ -137,7 +137,7 @@ async def _redirected(process: Process, node: Node, files: "list[_FileSink]") ->
             process = replace(process, stdout=process.stderr)
         elif kind == "<":
             data = process.files.read(process.path(" ".join(await _fields(process, word))))
-            process = replace(process, stdin=Pipe.filled(data))
+            process = replace(process, stdin=StreamPipe.filled(data))
         else:
             path = process.path(" ".join(await _fields(process, word)))
             sink = _FileSink(process, path, append=kind.endswith(">>"))
@@ -151,7 +151,7 @@ async def _pipeline(process: Process, nodes: list[Node]) -> int:
     source = process.stdin
     async with asyncio.TaskGroup() as group:
         for node in nodes[:-1]:
-            pipe = Pipe()
+            pipe = StreamPipe()
             group.create_task(_piped(replace(process, stdin=source, stdout=pipe), node, pipe))
             source = pipe
         try:
@@ -163,7 +163,7 @@ async def _pipeline(process: Process, nodes: list[Node]) -> int:
             source.abandon()
 
 
-async def _piped(process: Process, node: Node, pipe: Pipe) -> None:
+async def _piped(process: Process, node: Node, pipe: StreamPipe) -> None:
     """A command whose output is another's input."""
     try:
         with contextlib.suppress(ConnectionError):
@@ -275,7 +275,7 @@ def _arithmetic(text: str, environment: Mapping[str, str]) -> int:
 
 async def _output(process: Process, script: str) -> str:
     """What a script writes, run in a shell of its own, without the newlines at its end."""
-    pipe, output = Pipe(), bytearray()
+    pipe, output = StreamPipe(), bytearray()
 
     async def run_to_end() -> None:
         try:

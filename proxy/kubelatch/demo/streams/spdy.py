@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import AsyncIterator
 
-from .pipe import CHUNK, Pipe
+from .pipe import CHUNK, StreamPipe
 from .wire import Wire
 
 _DATA, _SYN_STREAM, _SYN_REPLY, _RST_STREAM = 0, 1, 2, 3
@@ -56,7 +56,7 @@ class SpdyStream:
         self._connection = connection
         self.number = number
         self.headers = headers
-        self.inbound = Pipe()
+        self.inbound = StreamPipe()
         self._finished = False
 
     async def write(self, data: bytes) -> None:

@@ -6,7 +6,7 @@ import json
 from aiohttp import web
 
 from ..status import Object, forbidden
-from .pipe import Pipe, Sink
+from .pipe import Sink, StreamPipe
 from .sessions import Session, Streams, race
 from .spdy import SpdyConnection, SpdyStream
 from .wire import TransportWire, take_over
@@ -67,7 +67,7 @@ async def _session(connection: SpdyConnection, session: Session, wanted: set[str
     streams = await _streams(connection, wanted)
     if streams is None:
         return {}
-    stdin = streams["stdin"].inbound if "stdin" in streams else Pipe()
+    stdin = streams["stdin"].inbound if "stdin" in streams else StreamPipe()
     if "stdin" not in streams:
         stdin.end()
     result = await session(

@@ -5,7 +5,7 @@ What a kernel's tty does in canonical mode, as far as a person at a shell prompt
 
 from collections.abc import Callable
 
-from .pipe import Pipe, Sink, Source
+from .pipe import Sink, Source, StreamPipe
 
 _INTERRUPT, _END, _KILL = 0x03, 0x04, 0x15
 _ERASE = frozenset({0x08, 0x7F})
@@ -24,7 +24,7 @@ class Terminal:
         self._raw = raw
         self._screen = screen
         self._interrupt = interrupt
-        self.stdin = Pipe()
+        self.stdin = StreamPipe()
         self._line = bytearray()
 
     async def write(self, data: bytes) -> None:

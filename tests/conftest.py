@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -21,6 +22,27 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 # And as where the environment is active: what is suggested says kubelatch, and no path.
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+
+
+# What takes longest, first: the last module to start decides when all workers are done.
+LONGEST: Final = (
+    "package/test_docs.py",
+    "package/test_image.py",
+    "cli/test_run.py",
+    "demo/test_streams.py",
+    "context/test_reload.py",
+    "process/test_start.py",
+    "relay/test_reading.py",
+    "embedding/test_embedding.py",
+    "kubectl/test_differences_lifecycle.py",
+    "faults/test_failure_modes.py",
+    "load/test_load.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {Path(__file__).parent / name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_collection_finish() -> None:

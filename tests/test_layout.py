@@ -5,6 +5,8 @@ import ast
 from pathlib import Path
 from typing import Final
 
+from .conftest import LONGEST
+
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "proxy/kubelatch"
 TESTS: Final = ROOT / "tests"
@@ -150,3 +152,7 @@ def test_no_two_classes_have_one_name() -> None:
                 module = path.relative_to(PACKAGE).as_posix()
                 found.setdefault(node.name.lstrip("_"), []).append(module)
     assert {name: modules for name, modules in found.items() if len(modules) > 1} == {}
+
+
+def test_the_modules_that_start_first_are_there() -> None:
+    assert [path for path in LONGEST if not (TESTS / path).exists()] == []

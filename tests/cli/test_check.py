@@ -5,36 +5,47 @@ import base64
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kubelatch.cli.check import check as run_check
 from kubelatch.demo import DemoServer
+from kubelatch.errors import KubelatchError
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
+from tests.support.proxies import serving
+
+from .processes import kubelatch
+
+
+@pytest.fixture(autouse=True)
+def _core_dumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is checked here is checked in this process, which others' core dumps depend on."""
+    monkeypatch.setattr("kubelatch.cli.check.forbid_core_dumps", lambda: None)
 
 
 async def check(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command."""
-    return await kubelatch("check", *arguments)
+    """Exit code, stdout and stderr of the command: as main() has them, without a process."""
+
+    def run() -> tuple[int, str, str]:
+        try:
+            text, code = run_check(arguments, environ)
+        except KubelatchError as error:
+            return error.exit_code, "", f"error: {error}\n"
+        return code, f"{text}\n", ""
+
+    environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    return await asyncio.to_thread(run)
 
 
-async def kubelatch(*arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "kubelatch",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={name: os.environ[name] for name in ("PATH", "PYTHONPATH")} | {"HOME": "/nonexistent"},
-        cwd=Path(__file__).parents[2],
-    )
-    stdout, stderr = await process.communicate()
-    return process.returncode or 0, stdout.decode(), stderr.decode()
+async def refusal(*flags: str) -> tuple[int, str, str]:
+    """The same of a proxy that cannot start."""
+    with pytest.raises(KubelatchError) as caught:
+        async with serving(*flags):
+            pass
+    return caught.value.exit_code, "", f"error: {caught.value}\n"
 
 
 async def checked(tmp_path: Path, config: dict[str, Any], *flags: str) -> tuple[int, Any]:
@@ -58,7 +69,7 @@ async def test_it_says_who_we_are_and_how(tmp_path: Path) -> None:
         assert "system:masters" in said["groups"]
         assert said["certificate_expires"] > "2026"
         assert said["answers"]["version"].startswith("v1.")
-        code, text, _ = await check(f"--kubeconfig={path}")
+        code, text, _ = await kubelatch("check", f"--kubeconfig={path}")
         assert (code, text.splitlines()[-1]) == (0, "it works")
         assert "authenticates by:    client-certificate" in text
 
@@ -101,7 +112,7 @@ async def test_what_has_no_effect_is_a_warning(tmp_path: Path) -> None:
 
 
 async def test_check_of_the_demo_says_how_to_ask_it() -> None:
-    code, stdout, stderr = await check("--demo")
+    code, stdout, stderr = await kubelatch("check", "--demo")
     assert (code, stdout) == (2, "")
     assert "--demo brings its own" in stderr
     # By its path where it is not on PATH.
@@ -155,7 +166,7 @@ async def test_another_authority_is_named_as_the_trouble(
 async def test_a_broken_kubeconfig_is_one_line_and_exit_2(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text("{")
-    code, stdout, stderr = await check(f"--kubeconfig={path}")
+    code, stdout, stderr = await kubelatch("check", f"--kubeconfig={path}")
     assert (code, stdout) == (2, "")
     assert stderr.startswith("error: error loading config file")
     assert stderr.count("\n") == 1
@@ -269,9 +280,14 @@ KEY = Authority().client("x").key
     ],
 )
 async def test_a_secret_in_the_wrong_place_is_never_shown(
-    tmp_path: Path, user: dict[str, Any], flags: list[str], words: str, output: str
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    authority: Authority,
+    user: dict[str, Any],
+    flags: list[str],
+    words: str,
+    output: str,
 ) -> None:
-    authority = Authority()
     ca = tmp_path / "ca.pem"
     ca.write_text(authority.pem)
     user = {name: str(ca) if value == "CA" else value for name, value in user.items()}
@@ -281,9 +297,10 @@ async def test_a_secret_in_the_wrong_place_is_never_shown(
     if command == "serve":
         if output == "json":
             pytest.skip("only check prints JSON")
-        given = ["--port=0", *given[:-1]]
-    code, stdout, stderr = await (check(*given) if command == "check" else kubelatch(*given))
-    said = (stdout + stderr).replace("\\n", "\n").replace("\n", "")
+        code, stdout, stderr = await refusal("--port=0", *given[:-1])
+    else:
+        code, stdout, stderr = await check(*given)
+    said = (stdout + stderr + caplog.text).replace("\\n", "\n").replace("\n", "")
     assert code in {1, 2}, said
     assert words in said
     for secret in ("hunter2", "f395accd", "eyJzdWIi", "a" * 100, *KEY.splitlines()[1:-1]):

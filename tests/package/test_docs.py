@@ -95,6 +95,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     }
     return kept | {
         "HOME": str(home),
+        # Of most modules that are installed, nothing is imported.
+        "PIP_NO_COMPILE": "1",
         "PATH": f"{home}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
         **more,
     }

@@ -10,11 +10,15 @@ A package of tests says in its ``conftest.py`` under which loops it runs::
 
 import asyncio
 import gc
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 import uvloop
+
+# It doubles the time of a test, so a second leg of CI does without.
+_DEBUG = os.environ.get("TEST_LOOP_DEBUG") != "0"
 
 Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
@@ -29,7 +33,7 @@ class DebugLoop(asyncio.SelectorEventLoop):
         self.slow_callback_duration = 5.0
 
     def set_debug(self, enabled: bool) -> None:
-        super().set_debug(True)
+        super().set_debug(_DEBUG)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         # Said in debug mode alone, and of a test's own server: a client does not trust it.

@@ -7,6 +7,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.leaks import checkout
 from tests.support.upstream import ScriptedUpstream
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,7 @@ async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **checkout(), **environ},
         cwd=ROOT,
     )
 

@@ -14,13 +14,14 @@ from kubelatch.config.commands import COMMANDS
 from kubelatch.errors import UsageError
 from kubelatch.system.event_loop import loop_factory
 from tests.package.conftest import ROOT
+from tests.support.leaks import checkout
 
 
 def ran(*words: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "kubelatch", *words],
         cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        timeout=30, env={"PATH": os.environ["PATH"], "HOME": str(home), **environ},
+        timeout=30, env={"PATH": os.environ["PATH"], "HOME": str(home), **checkout(), **environ},
     )  # fmt: skip
 
 
@@ -56,7 +57,8 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path, words: list[str]
         ended = subprocess.run(
             [sys.executable, "-m", "kubelatch", *words],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=nobody, stderr=subprocess.PIPE, text=True,
-            check=False, timeout=30, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            check=False, timeout=30,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **checkout()},
         )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
 

@@ -16,7 +16,7 @@ from kubelatch.errors import ConfigError
 from kubelatch.kubeconfig import DiskFiles, FileSignature
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
-from tests.support.leaks import PASSED_ON
+from tests.support.leaks import strict
 from tests.support.proxies import client_of, proxy_in_loop, proxy_process
 from tests.support.upstream import ScriptedUpstream, answering, ok
 
@@ -205,7 +205,7 @@ async def test_a_start_that_waits_for_a_pipe_can_be_ended(tmp_path: Path) -> Non
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "kubelatch", f"--kubeconfig={tmp_path / 'pipe'}", "--port=0",
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent",
-             "PYTHONPATH": os.environ["PYTHONPATH"], **PASSED_ON},
+             **strict()},
     )  # fmt: skip
     # The pipe has a reader as soon as it is waited for.
     descriptor = await asyncio.to_thread(os.open, tmp_path / "pipe", os.O_WRONLY)

@@ -16,6 +16,7 @@ from typing import Any
 
 from kubelatch.app import App
 from kubelatch.config import settings
+from tests.support.leaks import checkout
 
 from .loop_thread import LoopThread
 from .upstream import OK, Received, RecordingUpstream, Script, says
@@ -41,7 +42,7 @@ class Running:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={"PATH": os.environ["PATH"], "HOME": str(home), **environ},
+                env={"PATH": os.environ["PATH"], "HOME": str(home), **checkout(), **environ},
                 cwd=ROOT,
             )
         self._address = ""

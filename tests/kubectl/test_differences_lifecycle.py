@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
+from tests.support.leaks import checkout
 
 from .conftest import TOKEN
 from .differences import proves
@@ -50,7 +51,7 @@ def fails(name: str, *flags: str, home: Path) -> tuple[int, str, str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        env={"HOME": str(home)},
+        env={"HOME": str(home), **checkout()},
         cwd=ROOT,
         timeout=30,
         check=False,

@@ -25,6 +25,7 @@ from kubelatch.system.systemd import Notifier, journal_mark, take_sockets
 from tests.support.client import Client
 from tests.support.clock import ManualSupervisor
 from tests.support.kubeconfig import write
+from tests.support.leaks import checkout
 from tests.support.proxies import proxy_process
 
 from .conftest import ROOT
@@ -164,7 +165,8 @@ def said(*flags: str, journal: bool) -> str:
         subprocess.run(
             [sys.executable, "-m", "kubelatch", *flags],
             cwd=ROOT, stdin=subprocess.DEVNULL, stderr=theirs.fileno(), check=False,
-            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "JOURNAL_STREAM": stream},
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "JOURNAL_STREAM": stream,
+                 **checkout()},
             timeout=30,
         )  # fmt: skip
         theirs.close()
@@ -188,7 +190,8 @@ def test_the_journal_names_context_and_server() -> None:
         with subprocess.Popen(
             [sys.executable, "-m", "kubelatch", "--demo", "--port=0"],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs.fileno(),
-            env={"PATH": os.environ["PATH"], "JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"},
+            env={"PATH": os.environ["PATH"], "JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}",
+                 **checkout()},
         ) as process:  # fmt: skip
             assert process.stdout is not None
             address = process.stdout.readline().decode().split()[-1]

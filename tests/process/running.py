@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.errors import KubelatchError
+from tests.support.leaks import checkout
 from tests.support.proxies import serving
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ async def run(
         stdin=PIPE if stdin_open else DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), **environ},
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **checkout(), **environ},
         cwd=ROOT,
     )
     assert process.stdout is not None

@@ -114,6 +114,19 @@ async def test_an_answers_fields_pass_but_for_hop_by_hop_ones() -> None:
     assert [line.rstrip() for line in lines] == ["Content-Length: 0", *fields]
 
 
+async def test_an_option_of_the_connection_takes_nothing_that_the_body_needs() -> None:
+    upstream = (
+        b"HTTP/1.1 200 OK\r\nConnection: X-Hop, Content-Encoding, Content-Length\r\nX-Hop: 1\r\n"
+        b"Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx"
+    )
+    async with relaying(answering(upstream)) as relay, relay.client() as client:
+        answer = await client.get("/api", "Accept-Encoding: br")
+    assert (answer.body, answer.whole) == (b"x", True)
+    assert answer.values("x-hop") == []
+    assert answer.values("content-encoding") == ["br"]
+    assert answer.values("content-length") == ["1"]
+
+
 async def test_a_missing_date_is_added() -> None:
     async with relaying(answering(ok())) as relay, relay.client() as client:
         assert len((await client.get("/api")).values("date")) == 1
@@ -182,8 +195,16 @@ async def test_a_final_answer_in_place_of_100_ends_the_connection() -> None:
         assert relay.idle == 0
 
 
-async def test_another_expectation_is_417() -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(["Expect: 100-continue", "Expect: miracles"], id="the last"),
+        pytest.param(["Expect: miracles", "Expect: 100-continue"], id="the first"),
+        pytest.param(["Expect: miracles, 100-continue"], id="in one list"),
+    ],
+)
+async def test_another_expectation_is_417(fields: list[str]) -> None:
     async with relaying(answering(ok())) as relay, relay.client() as client:
-        answer = await client.get("/api", "Expect: 100-continue", "Expect: miracles")
+        answer = await client.get("/api", *fields)
         assert (answer.status, json.loads(answer.body)["code"]) == (417, 417)
         assert relay.upstream.requests == []

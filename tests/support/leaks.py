@@ -4,10 +4,8 @@ import logging
 import os
 from typing import Final
 
-# What the commands of the tests get: warnings are errors there as well, and CI may choose the loop.
-PASSED_ON: Final = {"PYTHONWARNINGS": "error"} | {
-    name: value for name, value in os.environ.items() if name == "KUBELATCH_LOOP"
-}
+# What a process gets of the tests' environment: where this checkout is, and who measures it.
+_CHECKOUT: Final = ("PYTHONPATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 _SIGNS: Final = (
     "Traceback",
     "internal error",
@@ -20,6 +18,18 @@ _SIGNS: Final = (
     "Exception ignored",
     "Exception in callback",
 )
+
+
+def checkout() -> dict[str, str]:
+    """The variables by which a Python process imports this checkout, and nothing installed."""
+    return {name: os.environ[name] for name in _CHECKOUT if name in os.environ}
+
+
+def strict() -> dict[str, str]:
+    """The same for a process that is watched for leaks: warnings are errors there as well, and CI
+    may choose the loop."""
+    loop = {name: os.environ[name] for name in ("KUBELATCH_LOOP",) if name in os.environ}
+    return checkout() | loop | {"PYTHONWARNINGS": "error"}
 
 
 def complaints(stderr: str) -> list[str]:

@@ -14,7 +14,7 @@ from kubelatch.config import settings
 
 from .client import Client
 from .kubeconfig import write
-from .leaks import PASSED_ON, complaints
+from .leaks import complaints, strict
 
 
 @asynccontextmanager
@@ -87,7 +87,7 @@ async def proxy_process(
         env={
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",
-            **PASSED_ON,
+            **strict(),
             **(environ or {}),
         },
         cwd=Path(__file__).parents[2],

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pyte
 
+from .leaks import checkout
+
 ROOT = Path(__file__).parents[2]
 ROWS = 40
 
@@ -81,6 +83,7 @@ class Terminal:
                 "PATH": os.environ["PATH"],
                 "HOME": "/nonexistent",
                 "TERM": "xterm",
+                **checkout(),
                 **(environ or {}),
             },
             cwd=ROOT,

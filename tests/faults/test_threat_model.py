@@ -37,4 +37,5 @@ def test_every_flag_it_names_exists() -> None:
 def test_readme_and_security_policy_lead_to_it() -> None:
     for page in ("README.md", "SECURITY.md"):
         assert "](THREAT_MODEL.md)" in (ROOT / page).read_text()
-        assert "](docs/failure-modes.md)" in (ROOT / page).read_text()
+    assert "](docs/failure-modes.md)" in (ROOT / "SECURITY.md").read_text()
+    assert "](failure-modes.md)" in (ROOT / "docs/README.md").read_text()

@@ -1,4 +1,4 @@
-"""Exec, attach and port-forward of the real kubectl, over WebSocket and over SPDY."""
+"""Exec, attach, port-forward and cp of the real kubectl, over WebSocket and over SPDY."""
 
 import asyncio
 import hashlib
@@ -195,6 +195,22 @@ def test_attach_shows_what_the_container_writes(run: Run, protocol: str, tmp_pat
             assert attached.stdout is not None
             for _ in range(3):
                 assert (await attached.stdout.readline()).startswith(b"hello: ")
+
+    run(scenario())
+
+
+def test_copy_there_and_back_keeps_every_byte(run: Run, protocol: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        source, target = tmp_path / "source", tmp_path / "target"
+        (source / "below").mkdir(parents=True)
+        (source / "large").write_bytes(os.urandom(3_000_000))
+        (source / "below" / "small").write_text("small")
+        async with connected(protocol, tmp_path) as kubectl:
+            pod = (await kubectl.ok("get", "pods", "-o", "name")).strip().removeprefix("pod/")
+            await kubectl.ok("cp", str(source), f"{pod}:/tmp/there")
+            await kubectl.ok("cp", f"{pod}:/tmp/there", str(target))
+        assert (target / "large").read_bytes() == (source / "large").read_bytes()
+        assert (target / "below" / "small").read_text() == "small"
 
     run(scenario())
 

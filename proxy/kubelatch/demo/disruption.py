@@ -54,12 +54,8 @@ def _status(store: Store, budget: Object) -> dict[str, int]:
         desired = max(0, len(pods) - _count(spec["maxUnavailable"], len(pods)))
     else:
         desired = _count(spec.get("minAvailable", 1), len(pods))
-    return {
-        "disruptionsAllowed": max(0, healthy - desired),
-        "currentHealthy": healthy,
-        "desiredHealthy": desired,
-        "expectedPods": len(pods),
-    }
+    counts = {"disruptionsAllowed": max(0, healthy - desired), "currentHealthy": healthy}
+    return counts | {"desiredHealthy": desired, "expectedPods": len(pods)}
 
 
 def _count(value: Any, total: int) -> int:

@@ -54,18 +54,10 @@ def _syntax(text: str, error: json.JSONDecodeError) -> str:
 
 def _in_object(text: str) -> bool:
     """Whether the innermost value that is open at the end of ``text`` is an object."""
-    depth: list[str] = []
-    inside = escaped = False
-    for character in text:
-        if inside:
-            inside, escaped = escaped or character != '"', character == "\\" and not escaped
-        elif character == '"':
-            inside = True
-        elif character in "{[":
-            depth.append(character)
-        elif character in "}]" and depth:
-            depth.pop()
-    return depth[-1:] == ["{"]
+    text, closed = re.sub(r'"(\\.|[^"\\])*"', "", text), 1
+    while closed:
+        text, closed = re.subn(r"\{[^][{}]*\}|\[[^][{}]*\]", "", text)
+    return text.rfind("{") > text.rfind("[")
 
 
 def number(text: str, *, signed: bool = True) -> str:

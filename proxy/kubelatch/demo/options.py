@@ -74,13 +74,12 @@ def version(target: ApiPath, current: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListOptions:
-    """What of a collection is wanted."""
+    """What of a collection is wanted; ``following`` is the ``continue`` token."""
 
     version: int
     exact: bool
     limit: int
     following: str
-    """The ``continue`` token."""
     timeout: int
     initial_events: bool
 
@@ -92,8 +91,7 @@ def list_options(target: ApiPath, current: int) -> ListOptions:
         StatusError: 400, 422, 500 or 504.
     """
     limit, timeout = integer(target, "limit") or 0, integer(target, "timeoutSeconds") or 0
-    problems = (_watch_problems if target.verb == "watch" else _list_problems)(target)
-    if problems:
+    if problems := _list_problems(target):
         raise _invalid("ListOptions", problems)
     match, given = target.option("resourceVersionMatch"), target.option("resourceVersion")
     following = target.option("continue")
@@ -111,36 +109,29 @@ def list_options(target: ApiPath, current: int) -> ListOptions:
 
 
 def _list_problems(target: ApiPath) -> list[Problem]:
-    match, given = target.option("resourceVersionMatch"), target.option("resourceVersion")
-    name, problems = "resourceVersionMatch", []
-    if match and not given:
-        problems.append(
-            (name, f"Forbidden: {name} is forbidden unless resourceVersion is provided")
-        )
-    if match and target.option("continue"):
-        problems.append((name, f"Forbidden: {name} is forbidden when continue is provided"))
-    if match not in {"", EXACT, NOT_OLDER}:
-        problems.append((name, _unsupported(match, (EXACT, NOT_OLDER, ""))))
-    if match == EXACT and given == "0":
-        text = f'Forbidden: {name} "exact" is forbidden for resourceVersion "0"'
-        problems.append((name, text))
-    if "sendInitialEvents" in target.query:
+    name, match = "resourceVersionMatch", target.option("resourceVersionMatch")
+    given, initial = target.option("resourceVersion"), "sendInitialEvents" in target.query
+    known = (NOT_OLDER,) if target.verb == "watch" else (EXACT, NOT_OLDER, "")
+    bad = [(name, _unsupported(match, known))] if match and match not in known else []
+    if target.verb == "watch":
+        wrong = {
+            f"sendInitialEvents requires setting {name} to {NOT_OLDER}": initial
+            and match != NOT_OLDER,
+            f"{name} is forbidden for watch unless sendInitialEvents is provided": match
+            and not initial,
+        }
+    else:
+        wrong = {
+            f"{name} is forbidden unless resourceVersion is provided": match and not given,
+            f"{name} is forbidden when continue is provided": bool(
+                match and target.option("continue")
+            ),
+            f'{name} "exact" is forbidden for resourceVersion "0"': match == EXACT and given == "0",
+        }
+    problems = [(name, f"Forbidden: {text}") for text, held in wrong.items() if held] + bad
+    if initial and target.verb != "watch":
         text = "Forbidden: sendInitialEvents is forbidden for list"
         problems.append(("sendInitialEvents", text))
-    return problems
-
-
-def _watch_problems(target: ApiPath) -> list[Problem]:
-    match, initial = target.option("resourceVersionMatch"), "sendInitialEvents" in target.query
-    name, problems = "resourceVersionMatch", []
-    if initial and match != NOT_OLDER:
-        text = f"Forbidden: sendInitialEvents requires setting {name} to {NOT_OLDER}"
-        problems.append((name, text))
-    if match and not initial:
-        text = f"Forbidden: {name} is forbidden for watch unless sendInitialEvents is provided"
-        problems.append((name, text))
-    if match not in {"", NOT_OLDER}:
-        problems.append((name, _unsupported(match, (NOT_OLDER,))))
     return problems
 
 

@@ -97,6 +97,15 @@ async def ls(process: Process) -> int:
     return 0
 
 
+@command("rm")
+async def rm(process: Process) -> int:
+    """``rm [-rf] PATH...``; directories too."""
+    for name in process.arguments[1:]:
+        if not name.startswith("-"):
+            process.files.remove(process.path(name))
+    return 0
+
+
 @command("env", "printenv")
 async def env(process: Process) -> int:
     """All variables, or one."""

@@ -20,10 +20,7 @@ class FileSystem:
         for path in ("/bin", "/etc", "/home", "/root", "/tmp", "/usr", "/var"):  # noqa: S108
             self._entries[path] = None
         for path, text in files.items():
-            above = posixpath.dirname(path)
-            while above not in self._entries:
-                self._entries[above] = None
-                above = posixpath.dirname(above)
+            self.make_directory(posixpath.dirname(path))
             self.write(path, text.encode())
 
     def is_there(self, path: str) -> bool:
@@ -55,6 +52,25 @@ class FileSystem:
             raise _error(errno.EISDIR, path)
         self.check_room(len(data), path)
         self._entries[path] = data
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and those above it."""
+        while not self.is_directory(path):
+            if path in self._entries:
+                raise _error(errno.ENOTDIR, path)
+            self._entries[path] = None
+            path = posixpath.dirname(path)
+
+    def walk(self, path: str) -> list[str]:
+        """``path`` and everything below it."""
+        self.find(path)
+        prefix = path.rstrip("/") + "/"
+        return sorted(key for key in self._entries if key == path or key.startswith(prefix))
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or a directory with all that is in it."""
+        for key in self.walk(path):
+            del self._entries[key]
 
     def check_room(self, size: int, path: str) -> None:
         """Raise OSError when the file at ``path`` may not become that large."""

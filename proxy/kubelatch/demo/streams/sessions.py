@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from .. import status
 from ..status import Object
-from . import commands, curl
+from . import commands, curl, tar
 from .pipe import Sink, StreamPipe
 from .process import Container, Process, is_command
 from .shell import INTERRUPTED, SHELLS, run
 from .terminal import Terminal
 
-PROGRAMS = (commands, curl)
+PROGRAMS = (commands, curl, tar)
 """The modules that fill the table of commands."""
 
 

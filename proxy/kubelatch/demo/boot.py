@@ -29,7 +29,7 @@ from .rbac import MASTERS
 from .registry import Admission, ResourceRegistry
 from .resources import Resource
 from .store import Store
-from .streams.network import API_ADDRESS, API_NAMES, DOMAIN
+from .streams.curl import API_ADDRESS, API_NAMES, DOMAIN
 from .tokens import Signer
 
 _ADMIN = "admin"

@@ -11,7 +11,6 @@ from .selectors import matches_labels
 from .status import Object
 from .streams import channels, portforward, spdy_sessions
 from .streams.files import FileSystem
-from .streams.network import Network
 from .streams.process import Container
 from .streams.sessions import attach_session, exec_session
 from .volumes import Volumes
@@ -135,14 +134,12 @@ class Connector:
             "HOME": "/root",
             "PWD": "/",
         }
-        environment |= self._volumes.environment(pod, spec)
+        environment |= self._volumes.environment(spec)
         return Container(
             hostname=metadata["name"],
             environment=environment,
             files=await self._file_system(pod, spec),
-            network=Network(
-                server=self._server, namespace=metadata["namespace"], find_pod=self._find_pod
-            ),
+            server=self._server,
         )
 
     async def _file_system(self, pod: Object, container: Object) -> FileSystem:
@@ -155,19 +152,6 @@ class Connector:
             files |= {"/etc/hostname": f"{pod['metadata']['name']}\n"}
             self._files[key] = FileSystem(files | {"/etc/os-release": _OS_RELEASE})
         return self._files[key]
-
-    def _find_pod(self, namespace: str, name: str, port: int) -> Object | None:
-        """The pod that serves a Service, named or by its address; or the pod of an address."""
-        for service in self._registry.store.list(SERVICES, namespace):
-            metadata, spec = service["metadata"], service["spec"]
-            if (metadata["name"] == name if namespace else spec.get("clusterIP") == name) and any(
-                row["port"] == port for row in spec.get("ports") or []
-            ):
-                return self._pod_of(service)
-        if namespace:
-            return None
-        pods = self._registry.store.list(PODS)
-        return next((pod for pod in pods if pod["status"].get("podIP") == name), None)
 
     def _proxy(self, call: Call) -> web.Response:
         """``pods/proxy`` and ``services/proxy``: the application's page."""

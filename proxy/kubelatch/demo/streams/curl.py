@@ -1,22 +1,21 @@
 """``curl``, as far as one needs it to ask the API server from within a pod.
 
-It reaches the API server over TLS, trusts what ``--cacert`` names and nothing else, and reaches
-Services over plain HTTP. There is nothing beyond.
+It reaches the API server and nothing else, over TLS, and trusts what ``--cacert`` names.
 """
 
 import contextlib
 import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import aiohttp
 from yarl import URL
 
-from ..pages import http_answer
 from .process import Process, command
 
+API_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+API_ADDRESS = "10.96.0.1"
+DOMAIN = "cluster.local"
+"""What the names of Services end with."""
 _AGENT = "curl/8.14.1"
-_FORM = "application/x-www-form-urlencoded"
 _SWITCHES = {
     "s": "silent",
     "S": "show-error",
@@ -26,18 +25,9 @@ _SWITCHES = {
     "f": "fail",
     "v": "verbose",
     "L": "location",
-    "g": "globoff",
 }
-_VALUES = {
-    "H": "header",
-    "X": "request",
-    "d": "data",
-    "o": "output",
-    "A": "user-agent",
-    "m": "max-time",
-    "E": "cert",
-}
-_LONG_VALUES = frozenset({*_VALUES.values(), "cacert", "data-raw", "connect-timeout", "url"})
+_VALUES = {"H": "header", "X": "request", "d": "data", "o": "output", "A": "user-agent"}
+_LONG_VALUES = frozenset({*_VALUES.values(), "cacert"})
 _NO_ISSUER = """SSL certificate problem: unable to get local issuer certificate
 More details here: https://curl.se/docs/sslcerts.html
 
@@ -52,35 +42,24 @@ class _Failure(Exception):  # noqa: N818 - an exit code, not an error of ours
         self.code = code
 
 
-@dataclass(slots=True)
-class _CurlOptions:
-    switches: set[str] = field(default_factory=set)
-    values: dict[str, list[str]] = field(default_factory=dict)
-    urls: list[str] = field(default_factory=list)
-
-    def last(self, name: str) -> str:
-        """The value that was given last."""
-        return self.values.get(name, [""])[-1]
-
-
 @command("curl")
 async def curl(process: Process) -> int:
-    """``curl [-skiIfv] [-H HEADER] [-X METHOD] [-d DATA] [--cacert FILE] [-o FILE] URL...``."""
-    options = _CurlOptions()
+    """``curl [-skiIf] [-H FIELD] [-X METHOD] [-d DATA] [--cacert FILE] [-o FILE] URL...``."""
+    options: dict[str, list[str]] = {}
     try:
-        for kind, name, value in _words(process.arguments[1:]):
-            if kind == "switch":
-                options.switches.add(name)
-            elif kind == "url" or name == "url":
-                options.urls.append(value)
-            else:
-                options.values.setdefault("data" if name == "data-raw" else name, []).append(value)
-        if not options.urls:
+        _parse(process.arguments[1:], options)
+        if "" not in options:
             raise _Failure(2, "no URL specified!")
-        for url in options.urls:
-            await _transfer(process, options, URL(url if "://" in url else f"http://{url}"))
+        for text in options[""]:
+            url = URL(text if "://" in text else f"http://{text}")
+            name = (url.host or "").removesuffix(f".{DOMAIN}")
+            if name not in {*API_NAMES, API_ADDRESS}:
+                raise _Failure(6, f"Could not resolve host: {url.host}")
+            if url.scheme != "https" or url.port != 443:
+                raise _Failure(7, f"Failed to connect to {url.host} port {url.port}")
+            await _ask(process, options, url)
     except _Failure as failure:
-        if "silent" not in options.switches or "show-error" in options.switches:
+        if "silent" not in options or "show-error" in options:
             await process.stderr.write(f"curl: ({failure.code}) {failure}\n".encode())
         return failure.code
     except ValueError:
@@ -89,113 +68,73 @@ async def curl(process: Process) -> int:
     return 0
 
 
-def _words(words: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Each switch, option with its value, and URL."""
-    rest = iter(words)
+def _parse(arguments: list[str], options: dict[str, list[str]]) -> None:
+    """Add the values of each option by its long name; those of the empty name are URLs."""
+    rest = iter(arguments)
     for word in rest:
+        names, value = [""], word
         if word.startswith("--"):
-            name = word[2:]
-            if name in _LONG_VALUES:
-                yield "value", name, next(rest, "")
-            elif name in _SWITCHES.values():
-                yield "switch", name, ""
-            else:
-                raise _Failure(2, f"option {word}: is unknown")
-        elif word.startswith("-") and len(word) > 1:
+            names, value = [word[2:]], ""
+        elif word.startswith("-"):
+            names = []
             for place, letter in enumerate(word[1:], 2):
+                names.append(_SWITCHES.get(letter) or _VALUES.get(letter, letter))
                 if letter in _VALUES:
-                    yield "value", _VALUES[letter], word[place:] or next(rest, "")
+                    value = word[place:]
                     break
-                if letter not in _SWITCHES:
-                    raise _Failure(2, f"option {word}: is unknown")
-                yield "switch", _SWITCHES[letter], ""
-        else:
-            yield "url", "", word
+        for name in names:
+            if name and name not in {*_SWITCHES.values(), *_LONG_VALUES}:
+                raise _Failure(2, f"option {word}: is unknown")
+            given = (value if not word.startswith("--") else "") or next(rest, "")
+            options.setdefault(name, []).append(given if name in _LONG_VALUES else value)
 
 
-async def _transfer(process: Process, options: _CurlOptions, url: URL) -> None:
-    host, port = url.host or "", url.port or 80
-    network = process.container.network
-    if network is not None and network.is_api(host, port):
-        if url.scheme != "https":
-            await _write(process, options, b"Client sent an HTTP request to an HTTPS server.\n")
-            return
-        await _ask_api(process, options, url, network.server)
-        return
-    pod = network.pod(host, port) if network is not None else None
-    if pod is None:
-        raise _Failure(6, f"Could not resolve host: {host}")
-    if url.scheme != "http":
-        raise _Failure(35, "TLS connect error: error:0A00010B:SSL routines::wrong version number")
-    method = options.last("request") or ("HEAD" if "head" in options.switches else "GET")
-    head, _, body = http_answer(pod, method, url.raw_path_qs).partition(b"\r\n\r\n")
-    shown = head + b"\r\n\r\n" if options.switches & {"include", "head"} else b""
-    await _write(process, options, shown + body)
-
-
-async def _ask_api(process: Process, options: _CurlOptions, url: URL, server: str) -> None:
+async def _ask(process: Process, options: dict[str, list[str]], url: URL) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if "insecure" in options.switches:
+    if "insecure" in options:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    elif name := options.last("cacert"):
+    for name in options.get("cacert", []):
         try:
             context.load_verify_locations(cadata=process.files.read(process.path(name)).decode())
         except (OSError, ValueError, ssl.SSLError) as error:
             raise _Failure(77, f"error adding trust anchors from file: {name}") from error
-    agent = options.last("user-agent") or _AGENT
-    headers = {"Host": url.host or "", "User-Agent": agent, "Accept": "*/*"}
-    data = "&".join(options.values["data"]) if "data" in options.values else None
+    headers = {"Host": url.host or "", "User-Agent": _AGENT, "Accept": "*/*"}
+    data = "&".join(options["data"]).encode() if "data" in options else None
     if data is not None:
-        headers["Content-Type"] = _FORM
-    for line in options.values.get("header", []):
-        key, colon, value = line.partition(":")
-        if colon and value.strip():
-            headers = {k: v for k, v in headers.items() if k.lower() != key.lower()}
-            headers[key.strip()] = value.strip()
-    method = options.last("request") or ("GET" if data is None else "POST")
-    if "head" in options.switches:
-        method = "HEAD"
-    target = URL(f"{server}{url.raw_path_qs}", encoded=True)
-    try:
-        async with (
-            aiohttp.ClientSession(
-                auto_decompress=False, skip_auto_headers=["Accept-Encoding"]
-            ) as session,
-            session.request(
-                method,
-                target,
-                data=None if data is None else data.encode(),
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    for line in options.get("header", []):
+        key, _, value = line.partition(":")
+        headers[key.strip().title()] = value.strip()
+    method = "HEAD" if "head" in options else "GET" if data is None else "POST"
+    async with aiohttp.ClientSession(skip_auto_headers=["Accept-Encoding"]) as session:
+        try:
+            async with session.request(
+                options.get("request", [method])[-1],
+                URL(f"{process.container.server}{url.raw_path_qs}", encoded=True),
+                data=data,
                 headers=headers,
                 ssl=context,
                 server_hostname=url.host,
                 allow_redirects=False,
-            ) as response,
-        ):
-            await _show(process, options, response)
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise _Failure(60, _NO_ISSUER) from error
-    except aiohttp.ClientError as error:
-        raise _Failure(56, "Failure when receiving data from the peer") from error
+            ) as response:
+                await _show(process, options, response)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise _Failure(60, _NO_ISSUER) from error
+        except aiohttp.ClientConnectionError as error:
+            raise _Failure(56, "Failure when receiving data from the peer") from error
 
 
-async def _show(process: Process, options: _CurlOptions, response: aiohttp.ClientResponse) -> None:
-    if "fail" in options.switches and response.status >= 400:
+async def _show(
+    process: Process, options: dict[str, list[str]], response: aiohttp.ClientResponse
+) -> None:
+    if "fail" in options and response.status >= 400:
         raise _Failure(22, f"The requested URL returned error: {response.status}")
-    if options.switches & {"include", "head"}:
+    if "include" in options or "head" in options:
         lines = [f"HTTP/1.1 {response.status} {response.reason}".encode()]
         lines += [key + b": " + value for key, value in response.raw_headers]
         await process.stdout.write(b"\r\n".join([*lines, b"", b""]))
-    if options.last("output"):
-        await _write(process, options, await response.read())
-        return
+    for name in options.get("output", []):
+        process.files.write(process.path(name), await response.read())
     with contextlib.suppress(aiohttp.ClientPayloadError):
         async for chunk in response.content.iter_any():
             await process.stdout.write(chunk)
-
-
-async def _write(process: Process, options: _CurlOptions, data: bytes) -> None:
-    if name := options.last("output"):
-        if name != "/dev/null":
-            process.files.write(process.path(name), data)
-    else:
-        await process.stdout.write(data)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from .files import FileSystem
-from .network import Network
 from .pipe import Sink, StreamPipe
 
 
@@ -20,7 +19,8 @@ class Container:
     hostname: str
     environment: Mapping[str, str]
     files: FileSystem
-    network: Network | None = None
+    server: str = ""
+    """The URL of the API server, as it can be reached from this process."""
 
 
 @dataclass(slots=True, kw_only=True)

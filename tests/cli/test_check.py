@@ -58,17 +58,17 @@ async def checked(tmp_path: Path, config: dict[str, Any], *flags: str) -> tuple[
 async def test_it_says_who_we_are_and_how(tmp_path: Path) -> None:
     async with DemoServer() as access:
         path = write(tmp_path / "config", access.kubeconfig())
-        code, said = await checked(tmp_path, access.kubeconfig())
+        code, facts = await checked(tmp_path, access.kubeconfig())
         assert code == 0
-        assert said["ok"]
-        assert said["files"] == [str(path)]
-        assert said["context"] == "demo"
-        assert said["server"] == access.server
-        assert said["authenticates_by"] == "client-certificate"
-        assert said["we_are"] == said["certificate_of"] == "admin"
-        assert "system:masters" in said["groups"]
-        assert said["certificate_expires"] > "2026"
-        assert said["answers"]["version"].startswith("v1.")
+        assert facts["ok"]
+        assert facts["files"] == [str(path)]
+        assert facts["context"] == "demo"
+        assert facts["server"] == access.server
+        assert facts["authenticates_by"] == "client-certificate"
+        assert facts["we_are"] == facts["certificate_of"] == "admin"
+        assert "system:masters" in facts["groups"]
+        assert facts["certificate_expires"] > "2026"
+        assert facts["answers"]["version"].startswith("v1.")
         code, text, _ = await kubelatch("check", f"--kubeconfig={path}")
         assert (code, text.splitlines()[-1]) == (0, "it works")
         assert "authenticates by:    client-certificate" in text
@@ -106,9 +106,9 @@ async def test_files_trust_and_user_are_shown_without_secrets(
 
 async def test_what_has_no_effect_is_a_warning(tmp_path: Path) -> None:
     async with DemoServer() as access:
-        _, said = await checked(tmp_path, access.kubeconfig(), "--cache-dir=/x")
-    assert said["ok"]
-    assert said["warnings"] == ["--cache-dir has no effect: the proxy caches nothing"]
+        _, facts = await checked(tmp_path, access.kubeconfig(), "--cache-dir=/x")
+    assert facts["ok"]
+    assert facts["warnings"] == ["--cache-dir has no effect: the proxy caches nothing"]
 
 
 async def test_check_of_the_demo_says_how_to_ask_it() -> None:
@@ -121,16 +121,16 @@ async def test_check_of_the_demo_says_how_to_ask_it() -> None:
 
 async def test_a_token_is_described_and_never_shown(tmp_path: Path) -> None:
     async with DemoServer() as access:
-        code, said = await checked(tmp_path, access.kubeconfig(), "--context=demo-token")
-        assert (code, said["authenticates_by"]) == (0, "token")
-        assert said["we_are"]
-        assert access.admin_token.reveal() not in json.dumps(said)
+        code, facts = await checked(tmp_path, access.kubeconfig(), "--context=demo-token")
+        assert (code, facts["authenticates_by"]) == (0, "token")
+        assert facts["we_are"]
+        assert access.admin_token.reveal() not in json.dumps(facts)
 
 
 async def test_impersonation_shows_in_who_we_are(tmp_path: Path) -> None:
     async with DemoServer() as access:
-        code, said = await checked(tmp_path, access.kubeconfig(), "--as=jane")
-        assert (code, said["impersonates"], said["we_are"]) == (0, "jane", "jane")
+        code, facts = await checked(tmp_path, access.kubeconfig(), "--as=jane")
+        assert (code, facts["impersonates"], facts["we_are"]) == (0, "jane", "jane")
 
 
 @pytest.mark.parametrize(
@@ -145,22 +145,22 @@ async def test_what_does_not_work_is_a_problem_and_exit_1(
     tmp_path: Path, flags: list[str], words: str
 ) -> None:
     async with DemoServer() as access:
-        code, said = await checked(
+        code, facts = await checked(
             tmp_path, access.kubeconfig(), "--context=demo-anonymous", *flags
         )
     assert code == 1
-    assert not said["ok"]
-    assert words in said["problem"]
-    assert said["server"]
+    assert not facts["ok"]
+    assert words in facts["problem"]
+    assert facts["server"]
 
 
 async def test_another_authority_is_named_as_the_trouble(
     tmp_path: Path, authority: Authority
 ) -> None:
     async with DemoServer() as access:
-        code, said = await checked(tmp_path, kubeconfig(access.server, authority))
+        code, facts = await checked(tmp_path, kubeconfig(access.server, authority))
     assert code == 1
-    assert "unknown authority" in said["problem"]
+    assert "unknown authority" in facts["problem"]
 
 
 async def test_a_broken_kubeconfig_is_one_line_and_exit_2(tmp_path: Path) -> None:
@@ -219,9 +219,9 @@ async def test_names_can_neither_steer_the_terminal_nor_forge_a_line(tmp_path: P
     assert text.count(r"a\x1b[2J\x0ait works\u202e") == 3
     assert "it works" not in text.splitlines()
     assert "\x1b" not in text
-    _, said = await checked(tmp_path, config)
+    _, facts = await checked(tmp_path, config)
     # JSON escapes by itself, and a program may compare.
-    assert (said["context"], said["user"]) == (name, name)
+    assert (facts["context"], facts["user"]) == (name, name)
     config["contexts"] = []
     code, _, stderr = await check(f"--kubeconfig={write(path, config)}")
     assert code == 2
@@ -300,11 +300,11 @@ async def test_a_secret_in_the_wrong_place_is_never_shown(
         code, stdout, stderr = await refusal("--port=0", *given[:-1])
     else:
         code, stdout, stderr = await check(*given)
-    said = (stdout + stderr + caplog.text).replace("\\n", "\n").replace("\n", "")
-    assert code in {1, 2}, said
-    assert words in said
+    facts = (stdout + stderr + caplog.text).replace("\\n", "\n").replace("\n", "")
+    assert code in {1, 2}, facts
+    assert words in facts
     for secret in ("hunter2", "f395accd", "eyJzdWIi", "a" * 100, *KEY.splitlines()[1:-1]):
-        assert secret[:20] not in said
+        assert secret[:20] not in facts
 
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v2"])

@@ -85,9 +85,9 @@ def environ(home: Path) -> dict[str, str]:
     ],
 )
 def test_what_is_offered(home: Path, words: list[str], offered: list[str], directive: int) -> None:
-    found, told = completion.complete(words, {"HOME": str(home)})
+    found, offered_text = completion.complete(words, {"HOME": str(home)})
     assert [item.partition("\t")[0] for item in found] == offered
-    assert told == directive
+    assert offered_text == directive
 
 
 def test_a_flag_is_not_offered_twice_unless_it_may_be_repeated() -> None:

@@ -14,7 +14,7 @@ from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import client_of, proxy_in_loop, proxy_process
 from tests.support.upstream import ScriptedUpstream, answering, ok
 
-from .waiting import said, until
+from .waiting import messages, until
 
 
 def two_contexts(
@@ -50,7 +50,7 @@ async def test_a_switched_context_moves_no_request_to_another_cluster(
                 assert (await client.get("/api", method="DELETE")).body == b"staging"
         assert prod.requests == []
     # Once for each switch away.
-    assert said(caplog) == [switched, switched]
+    assert messages(caplog) == [switched, switched]
 
 
 async def test_a_switch_is_seen_on_standard_error(tmp_path: Path, authority: Authority) -> None:
@@ -82,8 +82,8 @@ async def test_a_context_that_vanished_is_reported_and_goes_on_as_it_was(
             assert (await client.get("/api")).body == b"staging"
             write(tmp_path / "kubeconfig", config)
             await until(lambda: "is not used" not in app.status)
-    assert len(said(caplog)) == 2
-    assert said(caplog)[1] == "the configuration can be used again, and is the one in use"
+    assert len(messages(caplog)) == 2
+    assert messages(caplog)[1] == "the configuration can be used again, and is the one in use"
 
 
 async def test_an_edit_that_changes_nothing_here_logs_in_no_second_time(

@@ -20,7 +20,7 @@ from tests.support.leaks import strict
 from tests.support.proxies import client_of, proxy_in_loop, proxy_process
 from tests.support.upstream import ScriptedUpstream, answering, ok
 
-from .waiting import said, until
+from .waiting import messages, until
 
 
 class Hanging:
@@ -80,7 +80,7 @@ async def test_traffic_goes_on_while_a_file_hangs(
             write(tmp_path / "kubeconfig", kubeconfig(upstream.url, authority, user={"token": "2"}))
             disk.answer()
             await until(lambda: app.reloads >= 1 and "is not used" not in app.status)
-    lines = said(caplog)
+    lines = messages(caplog)
     assert sum("takes longer than" in line and str(tmp_path) in line for line in lines) == 1
     assert "configuration reloaded: the token" in lines
 

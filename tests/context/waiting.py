@@ -14,7 +14,7 @@ async def until(happened: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-def said(caplog: pytest.LogCaptureFixture, least: int = logging.INFO) -> list[str]:
+def messages(caplog: pytest.LogCaptureFixture, least: int = logging.INFO) -> list[str]:
     """What the reloader has logged."""
     return [
         record.getMessage()

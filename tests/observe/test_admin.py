@@ -190,8 +190,8 @@ async def test_a_draining_proxy_is_not_ready(tmp_path: Path, authority: Authorit
 
 async def test_version_is_our_own(tmp_path: Path, authority: Authority) -> None:
     async with proxy(tmp_path, authority) as (app, _):
-        told = json.loads((await ask(app, "/version")).body)
-    assert told.keys() == {"version", "python", "aiohttp"}
+        reported = json.loads((await ask(app, "/version")).body)
+    assert reported.keys() == {"version", "python", "aiohttp"}
 
 
 @pytest.mark.parametrize(
@@ -441,7 +441,7 @@ async def test_a_kubelet_probes_without_a_token_and_from_elsewhere(
 
 
 @pytest.mark.parametrize(
-    ("flags", "uid", "address", "told"),
+    ("flags", "uid", "address", "reported"),
     [
         pytest.param((), os.geteuid(), "127.0.0.1", True, id="of this machine"),
         pytest.param((), None, "10.1.2.3", False, id="another machine"),
@@ -455,15 +455,15 @@ async def test_why_it_is_not_ready_is_for_those_who_may_use_it(
     flags: tuple[str, ...],
     uid: int | None,
     address: str,
-    told: bool,
+    reported: bool,
 ) -> None:
     user = plugin(tmp_path / "plugin", "exit 3")
     someone(monkeypatch, uid, address)
     async with proxy(tmp_path, authority, *flags, **user) as (app, _):
         answer = await ask(app, "/readyz")
         assert answer.status == 503
-        assert (b"[-]credential failed: reason withheld" in answer.body) is not told
-        assert (b"plugin" in answer.body) is told
+        assert (b"[-]credential failed: reason withheld" in answer.body) is not reported
+        assert (b"plugin" in answer.body) is reported
 
 
 async def test_why_it_is_not_ready_is_told_to_who_brings_the_token(

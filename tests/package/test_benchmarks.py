@@ -136,9 +136,9 @@ def test_who_is_not_installed_is_said() -> None:
 def test_one_command_measures_everybody(tmp_path: Path) -> None:
     raw = tmp_path / "raw.json"
     command = [sys.executable, "-m", "benchmarks", "tunnels", "--quick", f"--json={raw}"]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "| tunnel down, 64 MB, MB/s" in told.stdout
+    reported = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=False)
+    assert reported.returncode == 0, reported.stdout + reported.stderr
+    assert "| tunnel down, 64 MB, MB/s" in reported.stdout
     figures = {
         sample["peer"]: sample["value"]
         for sample in json.loads(raw.read_text())["samples"]
@@ -156,12 +156,12 @@ def test_one_command_measures_everybody(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_starts(arguments: list[str]) -> None:
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         capture_output=True,
         text=True,
         cwd=CHECKOUT,
         check=False,
     )
-    assert told.returncode == 2
-    assert arguments[0].removeprefix("--tree=") in told.stderr
+    assert reported.returncode == 2
+    assert arguments[0].removeprefix("--tree=") in reported.stderr

@@ -178,11 +178,11 @@ def test_the_command_finds_the_python_it_was_installed_for(
     shutil.copy(ROOT / "bin/kubelatch", tmp_path / directory)
     (tmp_path / directory / "kubectl_complete-latch").write_text(beside.format(python=python))
     (tmp_path / "link").symlink_to(tmp_path / directory / "kubelatch")
-    said = run("sh", "-c", '"$0" "$@"', tmp_path / called, "--www=a b", "*", cwd=tmp_path)
-    assert said.endswith("-EP,-m,kubelatch,--www=a b,*,")
+    output = run("sh", "-c", '"$0" "$@"', tmp_path / called, "--www=a b", "*", cwd=tmp_path)
+    assert output.endswith("-EP,-m,kubelatch,--www=a b,*,")
     # By way of PATH, and without a slash.
-    said = run("sh", "kubelatch", "x", cwd=tmp_path / directory)
-    assert said.endswith("-EP,-m,kubelatch,x,")
+    output = run("sh", "kubelatch", "x", cwd=tmp_path / directory)
+    assert output.endswith("-EP,-m,kubelatch,x,")
 
 
 @pytest.mark.parametrize("ours_first", [True, False], ids=["ours first", "ours last"])
@@ -201,8 +201,8 @@ def test_proxy_py_can_be_installed_beside_it(wheel: Path, tmp_path: Path, ours_f
         "Proxy",
     ]
     run(*pip, "uninstall", "--python", python, "proxy.py", environ=by_uv())
-    said = run(tmp_path / "venv/bin/kubelatch", "--version", environ={"PYTHONPATH": ""})
-    assert said.split() == ["kubelatch", __version__]
+    output = run(tmp_path / "venv/bin/kubelatch", "--version", environ={"PYTHONPATH": ""})
+    assert output.split() == ["kubelatch", __version__]
 
 
 @pytest.mark.parametrize("name", ["proxy.py", "proxy/__init__.py"])
@@ -222,11 +222,11 @@ def test_pytest_runs_in_a_project_that_has_a_proxy_of_its_own(
         "    assert proxy.OWN\n"
         "    assert urllib.request.urlopen(f'{kubelatch.url}/version').status == 200\n"
     )
-    said = run(
+    output = run(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
         environ={"PYTHONPATH": str(site)}, cwd=project,
     )  # fmt: skip
-    assert "1 passed" in said
+    assert "1 passed" in output
 
 
 def commands_work(directory: Path) -> None:

@@ -42,14 +42,14 @@ class Manager:
         self._socket.setblocking(False)
         self.environ = {"NOTIFY_SOCKET": address}
 
-    async def told(self, beginning: str) -> dict[str, str]:
+    async def received(self, beginning: str) -> dict[str, str]:
         """The next message that begins so; others are passed over."""
         while True:
             data = await asyncio.get_running_loop().sock_recv(self._socket, 4096)
             if data.startswith(beginning.encode()):
                 return dict(line.split("=", 1) for line in data.decode().split("\n"))
 
-    def told_now(self) -> list[str]:
+    def received_now(self) -> list[str]:
         """All messages that are there."""
         messages = []
         while True:
@@ -75,7 +75,7 @@ async def test_it_tells_its_life_from_ready_to_stopping(manager: Manager, loop: 
     async with proxy_process(
         "--demo", "--port=0", f"--loop={loop}", "--drain-timeout=7s", environ=manager.environ
     ) as process:
-        ready = await manager.told("READY=1")
+        ready = await manager.received("READY=1")
         assert re.fullmatch(
             rf"Serving on {process.address}: context demo, server https://127.0.0.1:\d+",
             ready["STATUS"],
@@ -83,12 +83,12 @@ async def test_it_tells_its_life_from_ready_to_stopping(manager: Manager, loop: 
 
         before = time.monotonic_ns() // 1000
         process.signal(signal.SIGHUP)
-        reloading = await manager.told("RELOADING=1")
+        reloading = await manager.received("RELOADING=1")
         assert before <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
-        await manager.told("READY=1")
+        await manager.received("READY=1")
 
         process.signal(signal.SIGTERM)
-        stopping = await manager.told("STOPPING=1")
+        stopping = await manager.received("STOPPING=1")
         assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 7_000_000
         assert await process.finish() == 0
 
@@ -101,11 +101,11 @@ async def test_the_status_says_why_a_changed_configuration_is_not_used(
         async with proxy_process(
             f"--kubeconfig={path}", "--port=0", environ=manager.environ
         ) as process:
-            await manager.told("READY=1")
+            await manager.received("READY=1")
             path.write_text("not: [a, kubeconfig")
             process.signal(signal.SIGHUP)
-            await manager.told("RELOADING=1")
-            ready = await manager.told("READY=1")
+            await manager.received("RELOADING=1")
+            ready = await manager.received("READY=1")
             assert "the changed configuration is not used" in ready["STATUS"]
             assert "\n" not in ready["STATUS"]
 
@@ -116,16 +116,16 @@ async def test_keep_alives_come_twice_as_often_as_the_manager_asks(manager: Mana
     Notifier.from_environment(environ).watch(lambda: "well", supervisor)
     [(_, seconds, keep_alive)] = supervisor.parts
     assert seconds == 1.5
-    assert manager.told_now() == ["WATCHDOG=1\nSTATUS=well"]
+    assert manager.received_now() == ["WATCHDOG=1\nSTATUS=well"]
     keep_alive()
-    assert manager.told_now() == ["WATCHDOG=1"]
+    assert manager.received_now() == ["WATCHDOG=1"]
 
 
 async def test_keep_alives_go_on_for_as_long_as_it_serves(manager: Manager) -> None:
     environ = manager.environ | {"WATCHDOG_USEC": "20000"}
     async with proxy_process("--demo", "--port=0", environ=environ):
         for _ in range(5):
-            await manager.told("WATCHDOG=1")
+            await manager.received("WATCHDOG=1")
 
 
 async def test_a_hung_event_loop_gives_no_sign_of_life(manager: Manager) -> None:
@@ -133,10 +133,10 @@ async def test_a_hung_event_loop_gives_no_sign_of_life(manager: Manager) -> None
     notifier = Notifier.from_environment(environ)
     supervisor = Supervisor()
     notifier.watch(lambda: "well", supervisor)
-    await manager.told("WATCHDOG=1")
+    await manager.received("WATCHDOG=1")
     time.sleep(0.2)  # noqa: ASYNC251 -- the event loop hangs
-    assert manager.told_now() == []
-    await manager.told("WATCHDOG=1")
+    assert manager.received_now() == []
+    await manager.received("WATCHDOG=1")
     await supervisor.stop()
 
 
@@ -144,7 +144,7 @@ async def test_a_watchdog_meant_for_another_process_is_left_alone(manager: Manag
     environ = manager.environ | {"WATCHDOG_USEC": "20000", "WATCHDOG_PID": "1"}
     notifier = Notifier.from_environment(environ)
     notifier.watch(lambda: "well", Supervisor())
-    assert manager.told_now() == []
+    assert manager.received_now() == []
     assert environ == {}
 
 
@@ -156,7 +156,7 @@ async def test_without_a_manager_that_can_be_told_nothing_happens(address: str) 
     notifier.watch(lambda: "well", Supervisor())
 
 
-def said(*flags: str, journal: bool) -> str:
+def stderr_of(*flags: str, journal: bool) -> str:
     """What the command says on standard error, with and without the journal at its other end."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -177,10 +177,10 @@ def said(*flags: str, journal: bool) -> str:
 def test_the_journal_can_tell_warnings_from_errors() -> None:
     # An address that cannot be: it warns, then ends.
     flags = ("--demo", "--profile=x", "--address=192.0.2.1")
-    warning, error = said(*flags, journal=True).splitlines()
+    warning, error = stderr_of(*flags, journal=True).splitlines()
     assert warning.startswith("<4>WARNING: --profile has no effect")
     assert error.startswith("<3>error: listen tcp")
-    assert said("--nosuch", journal=True).startswith("<3>error: unknown flag: --nosuch")
+    assert stderr_of("--nosuch", journal=True).startswith("<3>error: unknown flag: --nosuch")
 
 
 def test_the_journal_names_context_and_server() -> None:
@@ -207,7 +207,7 @@ def test_the_journal_names_context_and_server() -> None:
 
 def test_only_the_journal_is_told_of_priorities() -> None:
     """A file or a pipe that was put in its place has the variable in its environment too."""
-    text = said("--demo", "--profile=x", "--address=192.0.2.1", journal=False)
+    text = stderr_of("--demo", "--profile=x", "--address=192.0.2.1", journal=False)
     assert text.startswith("WARNING: --profile has no effect")
     assert "\nerror: listen tcp" in text
 
@@ -226,10 +226,15 @@ def test_every_line_of_a_record_has_its_priority() -> None:
         handler.emit(logging.LogRecord("x", logging.ERROR, "", 0, "fault", (), trace))
         sink.close()
         stream.close()
-        told = lines.read().splitlines()
-    assert told[:4] == ["<3>CRITICAL: said", "<3>ERROR: said", "<6>INFO: said", "<7>DEBUG: said"]
-    assert len(told) > 6
-    assert all(line.startswith("<3>") for line in told[4:])
+        received = lines.read().splitlines()
+    assert received[:4] == [
+        "<3>CRITICAL: said",
+        "<3>ERROR: said",
+        "<6>INFO: said",
+        "<7>DEBUG: said",
+    ]
+    assert len(received) > 6
+    assert all(line.startswith("<3>") for line in received[4:])
 
 
 @asynccontextmanager
@@ -384,7 +389,7 @@ except ListenError as error:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "received"),
     [
         pytest.param("tcp", "unknown 127.0.0.1 False {}", id="a-listening-socket"),
         pytest.param("udp", "not a listening stream socket", id="a-datagram-socket"),
@@ -392,7 +397,7 @@ except ListenError as error:
         pytest.param("file", "is no socket", id="a-file"),
     ],
 )
-def test_what_is_passed_must_be_a_listening_stream_socket(kind: str, told: str) -> None:
+def test_what_is_passed_must_be_a_listening_stream_socket(kind: str, received: str) -> None:
     with (
         socket.socket(type=socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as sock,
         open(os.devnull) as null,
@@ -405,7 +410,7 @@ def test_what_is_passed_must_be_a_listening_stream_socket(kind: str, told: str) 
             [sys.executable, "-c", _TAKE, str(fd)],
             check=True, capture_output=True, text=True, pass_fds=[fd], cwd=ROOT,
         ).stdout  # fmt: skip
-    assert told in out
+    assert received in out
 
 
 def test_the_system_unit_is_well_confined() -> None:

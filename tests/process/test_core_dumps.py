@@ -65,7 +65,7 @@ async def test_the_command_of_run_may_write_its_own() -> None:
 
 
 async def test_an_exec_plugin_may_write_its_own(tmp_path: Path, authority: Authority) -> None:
-    told = tmp_path / "told"
+    reported = tmp_path / "reported"
     answer = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
@@ -77,7 +77,7 @@ async def test_an_exec_plugin_may_write_its_own(tmp_path: Path, authority: Autho
             "command": sys.executable,
             "args": [
                 "-c",
-                f"{LOOK.replace('print(', f'print(file=open({str(told)!r}, chr(119)), *(')}); "
+                f"{LOOK.replace('print(', f'print(file=open({str(reported)!r}, chr(119)), *(')}); "
                 f"print({json.dumps(answer)!r})",
             ],
             "interactiveMode": "Never",
@@ -87,7 +87,7 @@ async def test_an_exec_plugin_may_write_its_own(tmp_path: Path, authority: Autho
         path = write(tmp_path / "config", kubeconfig(upstream.url, authority, user=user))
         ended = await run("run", f"--kubeconfig={path}", "--", "true", command=limited(*COMMAND))
     assert (ended.code, ended.err) == (0, "")
-    assert told.read_text() == f"1 {SOFT * 1024} {SOFT * 1024}\n"
+    assert reported.read_text() == f"1 {SOFT * 1024} {SOFT * 1024}\n"
 
 
 async def test_a_library_leaves_its_host_as_it_is() -> None:

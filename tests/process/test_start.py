@@ -122,8 +122,8 @@ async def test_a_flag_that_cannot_be_used_is_one_line(config: str, flag: str) ->
 )
 async def test_the_command_prints_one_line_and_exits(flags: tuple[str, ...]) -> None:
     ended = await run("--port=0", *flags, stdin_open=True)
-    told = await refused("--port=0", *flags)
-    assert (ended.code, ended.out, ended.error) == (told.code, "", told.error)
+    output = await refused("--port=0", *flags)
+    assert (ended.code, ended.out, ended.error) == (output.code, "", output.error)
 
 
 @pytest.mark.parametrize("flag", ["--context=none", "--cluster=none", "--user=none"])
@@ -187,7 +187,7 @@ async def test_an_api_server_out_of_reach_is_a_status_with_its_cause(
     fault: str,
 ) -> None:
     user = {"token": "t"}
-    config, said = {
+    config, output = {
         "refused": (
             kubeconfig(f"https://127.0.0.1:{closed_port}", authority, user=user),
             "refused",
@@ -207,7 +207,7 @@ async def test_an_api_server_out_of_reach_is_a_status_with_its_cause(
     answer, stderr = await status_through(config, tmp_path)
     status = json.loads(answer.body)
     assert (answer.status, status["kind"], status["code"]) == (502, "Status", 502)
-    assert said in status["message"]
+    assert output in status["message"]
     assert status["details"]["causes"][0]["reason"]
     assert "Traceback" not in stderr
     assert len(stderr.splitlines()) == 1, stderr
@@ -382,8 +382,8 @@ async def test_a_secret_is_never_said(
     assert answers[0].status == 200
     assert upstream.requests[0].values("authorization")
     assert [answer.status for answer in answers[1:]] == [403, 200, 502, 502]
-    said = b"".join(answer.head + answer.body for answer in answers)
-    assert SECRET.encode() not in proxy.stdout + proxy.stderr + said
+    output = b"".join(answer.head + answer.body for answer in answers)
+    assert SECRET.encode() not in proxy.stdout + proxy.stderr + output
 
 
 @pytest.mark.parametrize(

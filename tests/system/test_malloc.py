@@ -27,9 +27,9 @@ print(by_itself, faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that does so")
 def test_pieces_of_bodies_do_not_fault_page_by_page() -> None:
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True
     ).stdout
-    by_itself, kept = map(int, told.split())
+    by_itself, kept = map(int, reported.split())
     assert by_itself > 10_000
     assert kept < 1_000

@@ -13,7 +13,7 @@ from kubelatch.observe.access_log import LogWriter
 from kubelatch.system.acceptor import Acceptor
 from kubelatch.system.supervision import Supervisor
 from kubelatch.system.threads import DaemonExecutor
-from tests.context.waiting import said, until
+from tests.context.waiting import messages, until
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import client_of, proxy_in_loop
@@ -75,7 +75,7 @@ async def test_whatever_a_reload_meets_is_reported_counted_and_survived(
             await until(lambda: app.reloads == 1)
             assert (await client.get("/api")).body == b"good"
     assert upstream.requests[-1].values("authorization") == ["Bearer two"]
-    assert len(said(caplog, logging.ERROR)) == 4
+    assert len(messages(caplog, logging.ERROR)) == 4
     assert "hunter2" not in caplog.text
 
 
@@ -106,9 +106,9 @@ async def test_a_listening_socket_that_was_shut_down_ends_the_proxy() -> None:
 def test_the_log_goes_on_after_a_fault_of_its_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     failed = threading.Event()
-    sink = LogWriter(str(tmp_path / "log"), report=told.append)
+    sink = LogWriter(str(tmp_path / "log"), report=reported.append)
     with monkeypatch.context() as patched:
 
         def fail(_: bytes) -> None:
@@ -121,7 +121,7 @@ def test_the_log_goes_on_after_a_fault_of_its_thread(
     sink.write(b"written\n")
     sink.close()
     assert (tmp_path / "log").read_bytes() == b"written\n"
-    assert "internal error (MemoryError" in told[0]
+    assert "internal error (MemoryError" in reported[0]
 
 
 def test_threads_run_as_many_calls_as_they_are_and_keep_nobody_waiting() -> None:

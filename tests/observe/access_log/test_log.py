@@ -81,9 +81,9 @@ async def test_times_are_finer_than_milliseconds(
             for _ in range(20):
                 await client.get("/version")
     for key in ("duration_ms", "first_byte_ms", "upstream_ms"):
-        assert any(told[key] % 1 for told in log.objects)
-    for told in log.objects:
-        assert 0 < told["upstream_ms"] <= told["first_byte_ms"] <= told["duration_ms"]
+        assert any(logged[key] % 1 for logged in log.objects)
+    for logged in log.objects:
+        assert 0 < logged["upstream_ms"] <= logged["first_byte_ms"] <= logged["duration_ms"]
 
 
 async def test_bodies_are_counted_both_ways(tmp_path: Path, authority: Authority) -> None:
@@ -97,10 +97,10 @@ async def test_bodies_are_counted_both_ways(tmp_path: Path, authority: Authority
             await client.send(b"3\r\nefg\r\n0\r\n\r\n")
             await client.answer()
     [request] = upstream.requests
-    [told] = log.objects
-    assert told["verb"] == "create"
-    assert told["received_bytes"] == len(request.body) == 7
-    assert told["sent_bytes"] == 10
+    [logged] = log.objects
+    assert logged["verb"] == "create"
+    assert logged["received_bytes"] == len(request.body) == 7
+    assert logged["sent_bytes"] == 10
 
 
 async def test_the_time_of_the_api_server_is_told_apart(
@@ -117,8 +117,8 @@ async def test_the_time_of_the_api_server_is_told_apart(
         config = config_of(upstream, authority)
         async with logging_proxy(tmp_path, config) as (app, log), client_of(app) as client:
             await client.get("/version")
-    [told] = log.objects
-    assert 190 < told["upstream_ms"] < told["duration_ms"] - 190
+    [logged] = log.objects
+    assert 190 < logged["upstream_ms"] < logged["duration_ms"] - 190
 
 
 async def test_waiting_for_a_credential_is_told_apart(tmp_path: Path, authority: Authority) -> None:
@@ -184,7 +184,7 @@ async def test_beginnings_are_not_told_below_their_level(
         config = config_of(upstream, authority)
         async with logging_proxy(tmp_path, config, "-v1") as (app, log), client_of(app) as client:
             await client.get("/api/v1/pods?watch=true")
-    assert [told["event"] for told in log.objects] == ["end"]
+    assert [logged["event"] for logged in log.objects] == ["end"]
 
 
 async def test_ordinary_requests_have_no_beginning(tmp_path: Path, authority: Authority) -> None:
@@ -193,7 +193,7 @@ async def test_ordinary_requests_have_no_beginning(tmp_path: Path, authority: Au
         async with logging_proxy(tmp_path, config, "-v2") as (app, log), client_of(app) as client:
             await client.get("/api/v1/pods?watch=false")
             await client.get("/api/v1/namespaces/a/pods/b/log")
-    assert [told["event"] for told in log.objects] == ["end", "end"]
+    assert [logged["event"] for logged in log.objects] == ["end", "end"]
 
 
 async def test_a_client_that_leaves_its_watch(tmp_path: Path, authority: Authority) -> None:
@@ -211,8 +211,8 @@ async def test_a_client_that_leaves_its_watch(tmp_path: Path, authority: Authori
                 await client.send(b"GET /api/v1/pods?watch=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 await client.reader.readuntil(b"first\r\n")
             await log.until(1)
-    [told] = log.objects
-    assert (told["status"], told["cause"], told["sent_bytes"]) == (200, "client-gone", 5)
+    [logged] = log.objects
+    assert (logged["status"], logged["cause"], logged["sent_bytes"]) == (200, "client-gone", 5)
 
 
 async def test_a_refusal_names_its_rule_and_nothing_upstream(
@@ -237,8 +237,8 @@ async def test_a_refusal_of_head_has_no_body_to_count(tmp_path: Path, authority:
         config = config_of(upstream, authority)
         async with logging_proxy(tmp_path, config) as (app, log), client_of(app) as client:
             await client.get("/api/v1/namespaces/a/pods/b/exec", method="HEAD")
-    [told] = log.objects
-    assert (told["status"], told["rule"], told["sent_bytes"]) == (403, "reject-paths", 0)
+    [logged] = log.objects
+    assert (logged["status"], logged["rule"], logged["sent_bytes"]) == (403, "reject-paths", 0)
 
 
 async def test_a_request_that_cannot_be_read(tmp_path: Path, authority: Authority) -> None:
@@ -247,9 +247,9 @@ async def test_a_request_that_cannot_be_read(tmp_path: Path, authority: Authorit
         async with logging_proxy(tmp_path, config) as (app, log), client_of(app) as client:
             await client.send(b"GET / HTTP/1.1\r\nbad field\r\n\r\n")
             answer = await client.answer()
-    [told] = log.objects
-    assert (told["status"], told["cause"], told["method"]) == (400, "bad-request", "")
-    assert told["sent_bytes"] == len(answer.body)
+    [logged] = log.objects
+    assert (logged["status"], logged["cause"], logged["method"]) == (400, "bad-request", "")
+    assert logged["sent_bytes"] == len(answer.body)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ async def test_faults_have_their_cause(
         config = config_of(upstream, authority)
         async with logging_proxy(tmp_path, config) as (app, log), client_of(app) as client:
             await client.get("/version")
-    [told] = log.objects
-    assert {key: told[key] for key in wanted} == wanted
+    [logged] = log.objects
+    assert {key: logged[key] for key in wanted} == wanted
 
 
 async def test_no_api_server(tmp_path: Path, authority: Authority) -> None:
@@ -284,9 +284,9 @@ async def test_no_api_server(tmp_path: Path, authority: Authority) -> None:
         config = config_of(upstream, authority)
     async with logging_proxy(tmp_path, config) as (app, log), client_of(app) as client:
         await client.get("/version")
-    [told] = log.objects
-    assert (told["status"], told["cause"], told["credential"]) == (502, "refused", "token")
-    assert "first_byte_ms" not in told
+    [logged] = log.objects
+    assert (logged["status"], logged["cause"], logged["credential"]) == (502, "refused", "token")
+    assert "first_byte_ms" not in logged
 
 
 async def test_a_retry_on_a_connection_that_died_idle(tmp_path: Path, authority: Authority) -> None:
@@ -328,11 +328,11 @@ async def test_a_credential_that_was_renewed(tmp_path: Path, authority: Authorit
         config = config_of(upstream, authority, tokenFile=str(token))
         async with logging_proxy(tmp_path, config) as (app, log), client_of(app) as client:
             await client.get("/version")
-    [told] = log.objects
-    assert (told["status"], told["retries"], told["credential"]) == (200, 1, "token-file")
+    [logged] = log.objects
+    assert (logged["status"], logged["retries"], logged["credential"]) == (200, 1, "token-file")
     # The times are those of the response that the client got, not of the 401 before it.
-    assert told["first_byte_ms"] > 190
-    assert told["upstream_ms"] > 190
+    assert logged["first_byte_ms"] > 190
+    assert logged["upstream_ms"] > 190
 
 
 def _accepts(key: str) -> str:
@@ -400,13 +400,13 @@ async def test_an_upgrade_that_the_api_server_refuses(tmp_path: Path, authority:
                 "Upgrade: SPDY/3.1",
                 method="POST",
             )
-    [told] = log.objects
+    [logged] = log.objects
     wanted = {
         "status": 403, "protocol": "SPDY/3.1", "sent_bytes": 5, "audit_id": "88bb",
         "verb": "create",
     }  # fmt: skip
-    assert {key: told.get(key) for key in wanted} == wanted
-    assert "rule" not in told
+    assert {key: logged.get(key) for key in wanted} == wanted
+    assert "rule" not in logged
 
 
 async def test_a_client_on_a_unix_socket(tmp_path: Path, authority: Authority) -> None:
@@ -433,8 +433,8 @@ async def test_a_client_on_a_unix_socket(tmp_path: Path, authority: Authority) -
                 await client.get("/version")
         finally:
             await app.stop()
-    [told] = Log(log_path).objects
-    assert (told["client"], told["uid"]) == ("", os.getuid())
+    [logged] = Log(log_path).objects
+    assert (logged["client"], logged["uid"]) == ("", os.getuid())
 
 
 async def test_secrets_of_a_query_are_masked_and_reach_the_api_server(
@@ -446,8 +446,8 @@ async def test_secrets_of_a_query_are_masked_and_reach_the_api_server(
         async with logging_proxy(tmp_path, config) as (app, log), client_of(app) as client:
             await client.get(target)
     assert upstream.requests[0].line == f"GET {target} HTTP/1.1"
-    [told] = log.objects
-    assert told["target"] == target.replace("hunter2", "***")
+    [logged] = log.objects
+    assert logged["target"] == target.replace("hunter2", "***")
 
 
 @pytest.mark.parametrize(
@@ -475,7 +475,7 @@ async def test_health_checks_are_skipped_unless_they_fail(
         async with logging_proxy(tmp_path, config, *flags) as (app, log), client_of(app) as client:
             for path in ("/livez", "/version", "/readyz?verbose", "/livez?fail", "/api/v1/x/exec"):
                 await client.get(path)
-    assert [told["target"] for told in log.objects] == wanted
+    assert [logged["target"] for logged in log.objects] == wanted
 
 
 async def test_text_and_combined_can_be_chosen(tmp_path: Path, authority: Authority) -> None:
@@ -502,8 +502,8 @@ async def test_a_burst_loses_no_line_and_keeps_order(tmp_path: Path, authority: 
         async with logging_proxy(tmp_path, config) as (app, log), client_of(app) as client:
             for number in range(450):
                 await client.get(f"/version?n={number}")
-    assert [told["target"] for told in log.objects] == [f"/version?n={n}" for n in range(450)]
-    times = [datetime.fromisoformat(told["time"]) for told in log.objects]
+    assert [logged["target"] for logged in log.objects] == [f"/version?n={n}" for n in range(450)]
+    times = [datetime.fromisoformat(logged["time"]) for logged in log.objects]
     assert now.timestamp() - 1 < times[0].timestamp()
 
 
@@ -520,8 +520,8 @@ async def test_what_is_cut_at_the_end_is_told_too(tmp_path: Path, authority: Aut
             while not upstream.requests:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         client.close()
-    [told] = log.objects
-    assert told["verb"] == "watch"
+    [logged] = log.objects
+    assert logged["verb"] == "watch"
 
 
 async def test_the_log_is_for_its_owner_alone(tmp_path: Path, authority: Authority) -> None:

@@ -35,22 +35,22 @@ async def told_at(
                 "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0",
             )
             await client.get("/api/v1/namespaces/a/pods/b/exec?command=x&command=-phunter2")
-    said = "\n".join(
+    messages = "\n".join(
         record.getMessage()
         for record in caplog.records
         if record.name.partition(".")[0] == "kubelatch"
     )
-    return said + "\n" + (directory / "log").read_text()
+    return messages + "\n" + (directory / "log").read_text()
 
 
 @pytest.mark.parametrize("level", [0, 2, 3, 6, 7, 8, 10])
 async def test_no_level_shows_a_secret(
     level: int, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said = await told_at(level, tmp_path, authority, caplog)
-    assert "/api/v1/pods?token=***" in said
+    messages = await told_at(level, tmp_path, authority, caplog)
+    assert "/api/v1/pods?token=***" in messages
     for secret in SECRETS:
-        assert secret not in said
+        assert secret not in messages
 
 
 @pytest.mark.parametrize(

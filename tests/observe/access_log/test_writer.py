@@ -25,18 +25,18 @@ class Reports:
     """What a sink reported; each can be waited for."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.reports: list[str] = []
         self._changed = threading.Condition()
 
     def __call__(self, text: str) -> None:
         with self._changed:
-            self.said.append(text)
+            self.reports.append(text)
             self._changed.notify_all()
 
     def until(self, count: int) -> list[str]:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.said) >= count, 10)
-            return self.said
+            assert self._changed.wait_for(lambda: len(self.reports) >= count, 10)
+            return self.reports
 
 
 def test_lines_are_appended_in_order(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_full_disk_loses_lines_and_is_said_once() -> None:
     sink.write(b"three\n")
     sink.close()
     assert sink.lost == 3
-    assert len(reports.said) == 1
+    assert len(reports.reports) == 1
 
 
 def test_a_disk_with_room_again_is_said_and_written_to(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_disk_with_room_again_is_said_and_written_to(tmp_path: Path) -> None:
     sink.reopen()
     sink.write(b"kept\n")
     sink.close()
-    assert reports.said[1] == f"the log {path} is written again; 1 lines were lost"
+    assert reports.reports[1] == f"the log {path} is written again; 1 lines were lost"
     assert path.read_text() == "kept\n"
 
 
@@ -204,8 +204,8 @@ def test_a_file_that_cannot_be_opened_anew_is_gone_on_with(tmp_path: Path) -> No
     sink = LogWriter(str(directory / "log"), reports)
     directory.rename(tmp_path / "e")
     sink.reopen()
-    [said] = reports.until(1)
-    assert "goes on in the old file" in said
+    [report] = reports.until(1)
+    assert "goes on in the old file" in report
     sink.write(b"kept\n")
     sink.close()
     assert (tmp_path / "e" / "log").read_text() == "kept\n"

@@ -32,9 +32,6 @@ _UNOWNED = (
 )
 MANAGER = "kube-controller-manager"
 """Whose the fields are that controllers set."""
-_ANCIENT = "ancient-changes"
-_MOST = 10
-"""Managers by Update that an object keeps; older ones are merged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +74,7 @@ def recorded(resource: Resource, old: Object, new: Object, writer: Writer) -> Ob
     if own is None and changed:
         kept.append(_entry(resource, writer, changed))
     if kept:
-        metadata["managedFields"] = sorted(_merged(kept), key=_order)
+        metadata["managedFields"] = sorted(kept, key=_order)
     return new | {"metadata": metadata}
 
 
@@ -223,14 +220,3 @@ def _order(entry: Object) -> tuple[str, ...]:
         entry["apiVersion"],
         entry.get("subresource", ""),
     )
-
-
-def _merged(entries: list[Object]) -> list[Object]:
-    """At most :data:`_MOST` entries, the oldest of more as one."""
-    if len(entries) <= _MOST:
-        return entries
-    entries = sorted(entries, key=_order)
-    old, new = entries[: len(entries) - _MOST + 1], entries[len(entries) - _MOST + 1 :]
-    fields = {path for entry in old for path in _paths(entry["fieldsV1"])}
-    merged = old[-1] | {"manager": _ANCIENT, "fieldsV1": _trie(fields)}
-    return [{k: v for k, v in merged.items() if k != "subresource"}, *new]

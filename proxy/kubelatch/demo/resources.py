@@ -151,47 +151,34 @@ RESOURCES: tuple[Resource, ...] = tuple(_read())
 _BY_PATH = {(row.group, row.version, row.plural): row for row in RESOURCES}
 
 
-def _named(plural: str, group: str = "", version: str = "v1") -> Resource:
-    return _BY_PATH[group, version, plural]
+def _named(plurals: str, group: str = "") -> tuple[Resource, ...]:
+    return tuple(_BY_PATH[group, "v1", plural] for plural in plurals.split())
 
 
-_RBAC = "rbac.authorization.k8s.io"
-BINDINGS = _named("bindings")
-COMPONENT_STATUSES = _named("componentstatuses")
-CONFIG_MAPS = _named("configmaps")
-CLAIMS = _named("persistentvolumeclaims")
-ENDPOINTS = _named("endpoints")
-EVENTS = _named("events")
-LIMIT_RANGES = _named("limitranges")
-NAMESPACES = _named("namespaces")
-NODES = _named("nodes")
-PERSISTENT_VOLUMES = _named("persistentvolumes")
-PODS = _named("pods")
-RESOURCE_QUOTAS = _named("resourcequotas")
-SECRETS = _named("secrets")
-SERVICE_ACCOUNTS = _named("serviceaccounts")
-SERVICES = _named("services")
-DAEMON_SETS = _named("daemonsets", "apps")
-DEPLOYMENTS = _named("deployments", "apps")
-REPLICA_SETS = _named("replicasets", "apps")
-STATEFUL_SETS = _named("statefulsets", "apps")
-CRON_JOBS = _named("cronjobs", "batch")
-JOBS = _named("jobs", "batch")
-ENDPOINT_SLICES = _named("endpointslices", "discovery.k8s.io")
-LEASES = _named("leases", "coordination.k8s.io")
-ROLES = _named("roles", _RBAC)
-ROLE_BINDINGS = _named("rolebindings", _RBAC)
-CLUSTER_ROLES = _named("clusterroles", _RBAC)
-CLUSTER_ROLE_BINDINGS = _named("clusterrolebindings", _RBAC)
-CUSTOM_RESOURCE_DEFINITIONS = _named("customresourcedefinitions", "apiextensions.k8s.io")
-DISRUPTION_BUDGETS = _named("poddisruptionbudgets", "policy")
-CERTIFICATE_SIGNING_REQUESTS = _named("certificatesigningrequests", "certificates.k8s.io")
-TOKEN_REVIEWS = _named("tokenreviews", "authentication.k8s.io")
-SELF_SUBJECT_REVIEWS = _named("selfsubjectreviews", "authentication.k8s.io")
-LOCAL_SUBJECT_ACCESS_REVIEWS = _named("localsubjectaccessreviews", "authorization.k8s.io")
-SELF_SUBJECT_ACCESS_REVIEWS = _named("selfsubjectaccessreviews", "authorization.k8s.io")
-SELF_SUBJECT_RULES_REVIEWS = _named("selfsubjectrulesreviews", "authorization.k8s.io")
-SUBJECT_ACCESS_REVIEWS = _named("subjectaccessreviews", "authorization.k8s.io")
+BINDINGS, COMPONENT_STATUSES, CONFIG_MAPS = _named("bindings componentstatuses configmaps")
+ENDPOINTS, EVENTS, LIMIT_RANGES = _named("endpoints events limitranges")
+NAMESPACES, NODES, PODS = _named("namespaces nodes pods")
+RESOURCE_QUOTAS, SECRETS, SERVICE_ACCOUNTS = _named("resourcequotas secrets serviceaccounts")
+(SERVICES,) = _named("services")
+DAEMON_SETS, DEPLOYMENTS, REPLICA_SETS = _named("daemonsets deployments replicasets", "apps")
+(STATEFUL_SETS,) = _named("statefulsets", "apps")
+(JOBS,) = _named("jobs", "batch")
+(ENDPOINT_SLICES,) = _named("endpointslices", "discovery.k8s.io")
+(LEASES,) = _named("leases", "coordination.k8s.io")
+ROLES, ROLE_BINDINGS, CLUSTER_ROLES = _named(
+    "roles rolebindings clusterroles", "rbac.authorization.k8s.io"
+)
+(CLUSTER_ROLE_BINDINGS,) = _named("clusterrolebindings", "rbac.authorization.k8s.io")
+(CUSTOM_RESOURCE_DEFINITIONS,) = _named("customresourcedefinitions", "apiextensions.k8s.io")
+(DISRUPTION_BUDGETS,) = _named("poddisruptionbudgets", "policy")
+(CERTIFICATE_SIGNING_REQUESTS,) = _named("certificatesigningrequests", "certificates.k8s.io")
+TOKEN_REVIEWS, SELF_SUBJECT_REVIEWS = _named(
+    "tokenreviews selfsubjectreviews", "authentication.k8s.io"
+)
+LOCAL_SUBJECT_ACCESS_REVIEWS, SELF_SUBJECT_ACCESS_REVIEWS, SELF_SUBJECT_RULES_REVIEWS = _named(
+    "localsubjectaccessreviews selfsubjectaccessreviews selfsubjectrulesreviews",
+    "authorization.k8s.io",
+)
 
 
 class Catalog:

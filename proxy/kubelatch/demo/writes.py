@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -12,7 +13,7 @@ from .decoding import BodyDecodeError, Decoder, strict_error
 from .options import check_write, delete_options
 from .ownership import Writer
 from .reads import collection, get_response, plain_list
-from .registry import Admission, ResourceRegistry
+from .registry import ResourceRegistry
 from .resources import BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, JOBS, PODS, SERVICE_ACCOUNTS
 from .reviews import review
 from .scale import scale_of, through_scale
@@ -54,9 +55,7 @@ async def create(registry: ResourceRegistry, tokens: Tokens, call: Call) -> web.
         resource,
         call.namespace,
         decode(call, obj),
-        dry_run=call.dry_run,
-        admit=_admission(registry, call),
-        writer=_writer(registry, call),
+        **_how(registry, call),
     )
     if resource == CUSTOM_RESOURCE_DEFINITIONS:
         for text in custom.warnings(created):
@@ -91,9 +90,7 @@ async def update(registry: ResourceRegistry, call: Call) -> web.Response:
             resource,
             call.namespace,
             obj,
-            dry_run=call.dry_run,
-            admit=_admission(registry, call),
-            writer=_writer(registry, call),
+            **_how(registry, call),
         )
         return get_response(call, created, 201)
     if resource.custom is not None and not obj["metadata"].get("resourceVersion"):
@@ -203,9 +200,7 @@ def _change(registry: ResourceRegistry, call: Call, change: Change) -> web.Respo
         target.name,
         through_scale(call.kind, change) if scaling else change,
         subresource=target.subresource,
-        dry_run=call.dry_run,
-        admit=_admission(registry, call),
-        writer=_writer(registry, call),
+        **_how(registry, call),
     )
     if scaling:
         return json_response(call.request, scale_of(call.kind, changed))
@@ -230,10 +225,12 @@ def _delete(
     )
 
 
-def _admission(registry: ResourceRegistry, call: Call) -> Admission:
-    def admit(obj: Object, old: Object | None) -> Object:
-        return admission.admit(
-            registry.store, call.user, call.kind, obj, old, call.target.subresource
-        )
+def _how(registry: ResourceRegistry, call: Call) -> dict[str, Any]:
+    """How the registry carries out a write: as a dry run or not, for whom, and by whom."""
 
-    return admit
+    def admit(obj: Object, old: Object | None) -> Object:
+        target, store = call.target, registry.store
+        return admission.admit(store, call.user, call.kind, obj, old, target.subresource)
+
+    writer = _writer(registry, call)
+    return {"dry_run": call.dry_run, "admit": admit, "writer": writer}

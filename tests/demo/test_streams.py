@@ -230,6 +230,7 @@ async def test_a_command_that_ends_is_done_or_started_again(kubectl: Kubectl) ->
     reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff"
     await kubectl.ok("wait", f"--for={reason}", "pod/loop", "--timeout=10s")
     assert "Completed" in await kubectl.ok("get", "pod", "done")
+    assert "CrashLoopBackOff" in await kubectl.ok("get", "pod", "loop")
 
 
 async def test_the_log_of_a_command_can_be_followed_to_its_end(kubectl: Kubectl) -> None:

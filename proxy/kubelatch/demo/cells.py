@@ -128,9 +128,10 @@ def _pod_status(pod: Object) -> str:
     if pod["metadata"].get("deletionTimestamp"):
         return "Terminating"
     phase = str(pod["status"].get("phase", "Unknown"))
-    ended = [row["state"]["terminated"] for row in _statuses(pod) if "terminated" in row["state"]]
-    if ended and phase in {"Succeeded", "Failed"}:
-        return str(ended[0].get("reason", phase))
+    states = [state for row in _statuses(pod) for state in row["state"].values()]
+    for state in states:
+        if "reason" in state:
+            return str(state["reason"])
     return "ContainerCreating" if phase == "Pending" and pod["spec"].get("nodeName") else phase
 
 

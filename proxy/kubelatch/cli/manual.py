@@ -38,7 +38,7 @@ _EXAMPLES: Final = (
     ),
 )
 _EXIT_CODES: Final = (
-    ("0", "It was told to stop, and finished what was in flight."),
+    ("0", "It was asked to stop, and finished what was in flight."),
     ("1", "It could not start or go on."),
     ("2", "A flag, a kubeconfig or another file cannot be used; a restart would not help."),
 )

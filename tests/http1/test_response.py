@@ -211,3 +211,17 @@ def test_chunks_in_an_http_1_0_response_are_faulty_framing() -> None:
     """RFC 9112 section 6.1."""
     stream = OLD + CHUNKED + b"\r\n2\r\nok\r\n0\r\n\r\n"
     assert read(stream, []) == ["bad-answer"]
+
+
+def test_a_status_below_100_is_no_response() -> None:
+    assert read(b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n", []) == ["bad-answer"]
+
+
+@pytest.mark.parametrize(
+    ("field", "fate"), [(b"", "closed"), (b"Connection: Keep-Alive\r\n", "kept")]
+)
+def test_a_response_to_head_in_http_1_0_says_whether_its_connection_persists(
+    field: bytes, fate: str
+) -> None:
+    stream = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n" + field + b"\r\n"
+    assert read(stream, [], head_only=True)[-2:] == ["whole", fate]

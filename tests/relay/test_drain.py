@@ -158,8 +158,14 @@ async def test_the_end_of_a_stream_without_chunks_is_as_honest(
         await proxy.drained()
 
 
-async def test_who_has_no_answer_at_the_end_is_told_so(server: Server) -> None:
+@pytest.mark.parametrize("reused", [False, True], ids=["new connection", "idle connection"])
+async def test_who_has_no_answer_at_the_end_is_told_so(server: Server, reused: bool) -> None:
+    server.answers["/small"] = ok()
     async with server.proxy(SOON) as proxy:
+        if reused:
+            async with await begin(proxy.address, "/small") as earlier:
+                await earlier.answer()
+            await server.asked()
         async with await begin(proxy.address, "/api") as client:
             await server.asked()
             proxy.drain()

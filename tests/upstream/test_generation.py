@@ -6,7 +6,7 @@ import pytest
 
 from kubelatch.upstream.generation import Generation
 from tests.support.clock import settle
-from tests.support.relay import Tokens, eventually, generation_for
+from tests.support.relay import Tokens, eventually, generation_for, relaying
 from tests.support.upstream import ScriptedUpstream, answering, ok
 
 
@@ -43,6 +43,20 @@ async def test_a_retired_generation_still_returns_credentials_to_waiters() -> No
         await asyncio.gather(*tasks)
         await retired
         assert tokens.closed
+
+
+async def test_a_retired_generation_closes_what_is_idle_at_once() -> None:
+    async with relaying(answering(ok())) as relay:
+        await relay.prime()
+        generation = relay.generation
+        waits = generation._waiter()
+        waits.__enter__()
+        retired = asyncio.ensure_future(generation.retire())
+        [connection] = relay.upstream.connections
+        await connection.closed.wait()
+        assert not retired.done()
+        waits.__exit__(None, None, None)
+        await retired
 
 
 @pytest.mark.parametrize("last", [0, 1])

@@ -76,6 +76,37 @@ async def test_what_is_idle_for_long_is_closed() -> None:
         pool.close()
 
 
+async def test_only_what_has_been_idle_since_before_a_moment_is_closed_for_it() -> None:
+    async with relaying(answering(ok())) as relay:
+        pool = pool_of(relay)
+        old, new = await opened(pool, 2)
+        old.release()
+        new.release()
+        pool.drop_idle(before=new.idle_since)
+        await eventually(lambda: old.closed)
+        assert (pool.take(), pool.take()) == (new, None)
+        new.close()
+        pool.close()
+
+
+async def test_a_connection_whose_last_request_has_not_gone_carries_no_other() -> None:
+    async def deaf(connection: Connection) -> None:
+        await over.wait()
+
+    over = asyncio.Event()
+    async with relaying(deaf) as relay:
+        pool = pool_of(relay)
+        [connection] = await opened(pool, 1)
+        assert connection.transport is not None
+        connection.transport.write(bytes(20_000_000))
+        connection.release()
+        assert pool.idle == 0
+        connection.abort()
+        over.set()
+        await eventually(lambda: connection.closed)
+        pool.close()
+
+
 async def test_a_closed_pool_keeps_nothing() -> None:
     async with relaying(answering(ok())) as relay:
         pool = pool_of(relay)

@@ -308,9 +308,10 @@ class ClientProtocol(asyncio.Protocol):
         data, size = error_response(error)
         if self.transport is not None:
             self.transport.write(data)
+        # While our side is open: of one that is not, the kernel does not tell whose the other is.
+        self._server.unreadable(self, error, size)
         self._to(Event.REFUSED)
         self._linger(_REFUSED_LINGER)
-        self._server.unreadable(self, error, size)
 
     def _linger(self, seconds: float) -> None:
         """End our side, and drop what the client still sends: a close right away could reset the

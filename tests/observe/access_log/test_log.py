@@ -250,6 +250,7 @@ async def test_a_request_that_cannot_be_read(tmp_path: Path, authority: Authorit
     [logged] = log.objects
     assert (logged["status"], logged["cause"], logged["method"]) == (400, "bad-request", "")
     assert logged["sent_bytes"] == len(answer.body)
+    assert logged["uid"] == os.getuid()
 
 
 @pytest.mark.parametrize(

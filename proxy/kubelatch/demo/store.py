@@ -145,13 +145,14 @@ class Store:
             through: the subresource that it writes.
         """
         previous = self._objects[resource.storage][_key(obj)]
+        kept = versions.keep(resource, obj)
+        if _without_version(kept) == _without_version(previous):
+            return versions.present(resource, previous)
         if by:
             writer = Writer(manager=by, now=self.now(), subresource=through)
             obj = recorded(resource, versions.present(resource, previous), obj, writer)
-        obj = versions.keep(resource, obj)
-        if _without_version(obj) == _without_version(previous):
-            return versions.present(resource, previous)
-        return self._put("MODIFIED", resource, obj, previous)
+            kept = versions.keep(resource, obj)
+        return self._put("MODIFIED", resource, kept, previous)
 
     def remove(self, resource: Resource, obj: Object) -> None:
         """Forget an object."""

@@ -248,6 +248,26 @@ def _rules() -> dict[str, list[tuple[str, _Rules]]]:
     return found
 
 
+def _content(schema: Schema) -> str:
+    """The definition that a field, or each item of its list, has."""
+    reference: str = schema.get("$ref") or (schema.get("items") or {}).get("$ref") or ""
+    return reference.removeprefix(schemas.PREFIX)
+
+
+@functools.cache
+def _has_rules(name: str) -> bool:
+    """Whether a definition, or what it is made of, has any rule."""
+    seen, left = set[str](), [name]
+    while left:
+        name = left.pop()
+        if schemas.short_name(name) in _rules():
+            return True
+        if name and name not in seen:
+            seen.add(name)
+            left += map(_content, (schemas.definitions()[name].get("properties") or {}).values())
+    return False
+
+
 @dataclass(slots=True)
 class _Walk:
     root: Object
@@ -273,7 +293,8 @@ class _Walk:
         for key, item in value.items():
             if key == "status" and not field:
                 continue
-            if key in properties and key not in looked and isinstance(item, dict | list):
+            unseen = key in properties and key not in looked and isinstance(item, dict | list)
+            if unseen and _has_rules(_content(properties[key])):
                 yield from self._into(properties[key], item, _get(old, key), _join(field, key))
 
     def _into(self, schema: Schema, value: Any, old: Any, field: str) -> Iterator[tuple[str, str]]:

@@ -42,6 +42,9 @@ class UpstreamExchange(Exchange):
         upstream: the request that is sent.
         generation: where to.
         tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
+
+    Attributes:
+        transport: where the last attempt's stream came from.
     """
 
     __slots__ = (
@@ -54,10 +57,10 @@ class UpstreamExchange(Exchange):
         "_second",
         "_stream",
         "_timer",
-        "_transport",
         "_tunnel_keepalive",
         "_upload",
         "_upstream",
+        "transport",
     )
 
     def __init__(
@@ -84,7 +87,7 @@ class UpstreamExchange(Exchange):
         self._timer: asyncio.TimerHandle | None = None
         # Of the last attempt:
         self._credential: Credential | None = None
-        self._transport: Transport | None = None
+        self.transport: Transport | None = None
         self._stream: Stream | None = None
         self._attempt: ResponseRelay | Tunnel | None = None
         self._upload: Upload | None = None
@@ -101,11 +104,6 @@ class UpstreamExchange(Exchange):
         if info.verb == "watch":
             return Kind.WATCH
         return Kind.LOG if info.subresource == "log" else Kind.LONG_RUNNING
-
-    @property
-    def transport(self) -> Transport | None:
-        """Where the last attempt's stream came from."""
-        return self._transport
 
     @property
     def attempt(self) -> Attempt | None:
@@ -164,7 +162,7 @@ class UpstreamExchange(Exchange):
         except KubelatchError as error:
             self.fail(error)
             return
-        self._credential, self._transport = credential, transport
+        self._credential, self.transport = credential, transport
         self.record.credential = credential.kind
         # A second attempt takes no chances with a connection that may have died while idle, and a
         # tunnel's connection is its own.
@@ -184,7 +182,7 @@ class UpstreamExchange(Exchange):
 
     async def open_stream(self) -> Stream:
         """A stream on a new connection. Raises UpstreamError."""
-        transport = self._transport
+        transport = self.transport
         if transport is None:
             msg = "nothing to connect to yet"
             raise UpstreamError(msg)
@@ -335,7 +333,7 @@ class UpstreamExchange(Exchange):
 
     def _release(self, attempt: Attempt) -> None:
         """After an attempt: its stream may serve another exchange, if it can."""
-        stream, transport, upload = self._stream, self._transport, self._upload
+        stream, transport, upload = self._stream, self.transport, self._upload
         self._stream = self._upload = None
         if stream is None or transport is None:
             return

@@ -152,6 +152,12 @@ DIFFERENCES: Final = _rows(
     ("silent-connection", "a reused connection that brings nothing", "waits", "GET sent again"),
     ("unknown-word", "a word that is no flag", "ignored", "exit 2 where a command could stand"),
     ("watch-at-stop", "a watch when the proxy is stopped", "cut", "ended between two events"),
+    (
+        "silent-client",
+        "a client that connects, or begins a request, and sends no more",
+        "waits",
+        "ended",
+    ),
     ("silent-server", "API server that takes a request and never answers", "waits", "504"),
     ("kubeconfig-edited", "kubeconfig edited", "not noticed", "followed"),
     ("kubeconfig-missing", "missing kubeconfig", "serves, all requests fail", "exit 2"),

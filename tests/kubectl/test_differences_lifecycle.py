@@ -266,6 +266,26 @@ def test_watch_at_stop(start: Start, config: Path, upstream: RecordingUpstream) 
     }
 
 
+@proves("silent-client")
+def test_silent_client(start: Start, config: Path, upstream: RecordingUpstream) -> None:
+    flags = (f"--kubeconfig={config}", "--port=0")
+    kubectl = start("kubectl", *flags)
+    kubelatch = start("kubelatch", *flags, "--head-timeout=200ms", "--body-timeout=200ms")
+    head = b"POST /api HTTP/1.1\r\nHost: localhost\r\n"
+    for sent, response in (
+        (b"", b""),
+        (head, b"HTTP/1.1 408"),
+        (head + b"Content-Length: 5\r\n\r\nab", b"HTTP/1.1 408"),
+    ):
+        with connect(kubectl.address) as waiting, connect(kubelatch.address) as client:
+            waiting.sendall(sent)
+            client.sendall(sent)
+            assert client.recv(12) == response
+            waiting.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                waiting.recv(1)
+
+
 @proves("silent-server")
 def test_silent_server(start: Start, config: Path, upstream: RecordingUpstream) -> None:
     flags = (f"--kubeconfig={config}", "--port=0")

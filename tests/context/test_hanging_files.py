@@ -113,6 +113,7 @@ from kubelatch.system import systemd
 from kubelatch.cli.main import main
 
 def hang(files, path):
+    print("hangs", flush=True)
     time.sleep(1000)
 
 announce = systemd.Notifier.ready
@@ -135,8 +136,9 @@ async def test_a_process_with_a_file_that_hangs_ends_when_it_is_told_to(
     command = (sys.executable, "-c", HANGS)
     flags = (f"--kubeconfig={path}", "--port=0", f"--loop={loop}")
     async with proxy_process(*flags, command=command) as proxy:
-        # Two seconds, by which the thread hangs.
-        await asyncio.sleep(1.5)
+        assert proxy.process.stdout is not None
+        for _ in range(2):
+            assert await proxy.process.stdout.readline() == b"hangs\n"
         proxy.signal(signal.SIGTERM)
         assert await asyncio.wait_for(proxy.finish(), 10) == 0
 

@@ -11,6 +11,7 @@ A package of tests says in its ``conftest.py`` under which loops it runs::
 import asyncio
 import gc
 import os
+from asyncio import constants
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,9 @@ import uvloop
 
 # It doubles the time of a test, so a second leg of CI does without.
 _DEBUG = os.environ.get("TEST_LOOP_DEBUG") != "0"
+
+# Frames of where each callback was made; formatting the usual ten takes a third of the mode's time.
+constants.DEBUG_STACK_DEPTH = 4  # type: ignore[misc]
 
 Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 

@@ -51,6 +51,15 @@ ELSEWHERE: Final = {
         "upstream/tls_contexts": "upstream/test_go_verification.py",
         "upstream/unread": "faults/test_unread_bytes.py",
     },
+    "the inspector's interface is asked, and its page looked at": {
+        "observe/admin_exchange": "observe/test_admin.py",
+        "observe/inspector/capture": "observe/inspector/test_inspector.py",
+        "observe/inspector/entries": "observe/inspector/test_routes.py",
+        "observe/inspector/filters": "observe/inspector/test_routes.py",
+        "observe/inspector/ring": "observe/inspector/test_inspector.py",
+        "observe/inspector/service": "observe/inspector/test_routes.py",
+        "observe/inspector/totals": "observe/inspector/test_routes.py",
+    },
     "the log, as it is written, is what is tested": {
         "observe/access_log/request_view": "observe/access_log/test_log.py",
         "observe/observer": "observe/access_log/test_log.py",

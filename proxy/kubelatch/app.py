@@ -35,6 +35,7 @@ from .relay.record import Record
 from .relay.registry import Registry
 from .relay.server import ClientServer
 from .relay.timeouts import Timeouts
+from .secret import Secret
 from .system.acceptor import Acceptor
 from .system.listeners import BACKLOG, Listener
 from .system.supervision import Supervisor
@@ -199,6 +200,8 @@ class App:
             stderr=self._stderr,
             interactive=self._interactive,
         )
+        if self._observer.inspector is not None:
+            self._observer.inspector.proxy_name = self.name
         self._listen(self._handler)
         await self._observer.start()
         reloader.watch()
@@ -361,6 +364,18 @@ class App:
     def admin_name(self) -> str:
         """The address of the admin listener; empty without one."""
         return self._observer.admin_name if self._observer is not None else ""
+
+    @property
+    def inspector_url(self) -> Secret | None:
+        """The inspector's URL, with its secret; None without one that a browser could open."""
+        inspector = self._observer.inspector if self._observer is not None else None
+        return inspector.url(self.admin_name) if inspector is not None else None
+
+    def inspector_url_for_browser(self) -> str:
+        """A URL of the inspector that may stand in a list of processes, valid once and for a
+        minute; empty where there is no page."""
+        inspector = self._observer.inspector if self._observer is not None else None
+        return inspector.url_for_browser(self.admin_name) if inspector is not None else ""
 
     def reopen_log(self) -> None:
         """Reopen the request log's file, as after a rotation."""

@@ -2,7 +2,11 @@
 
 from dataclasses import fields
 
+import pytest
+
+from kubelatch.config.flag_values import parse_body_size, parse_keep
 from kubelatch.config.settings import FLAGS, Settings, from_values, parse
+from kubelatch.errors import UsageError
 from kubelatch.kubeconfig import Overrides
 from kubelatch.secret import Secret
 
@@ -46,3 +50,47 @@ def test_settings_do_not_show_secrets() -> None:
     assert "s3cret" not in f"{values} {from_values(values)}"
     for flag in secrets:
         assert values[flag.field] == Secret("s3cret")
+
+
+def test_the_inspector_has_an_address_of_its_own_if_none_is_given() -> None:
+    def address(*arguments: str) -> str:
+        return from_values(parse(arguments, {})).admin_address
+
+    assert address("--inspect") == "127.0.0.1:8002"
+    assert address("--inspect", "--admin-address=:9") == ":9"
+    assert address() == ""
+    for flag in ("--open", "--inspect-secret-file=x"):
+        with pytest.raises(UsageError, match="has no effect without --inspect"):
+            address(flag)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("500", (500, 32 << 20)),
+        ("64MiB", (1000, 64 << 20)),
+        ("500,64Mi", (500, 64 << 20)),
+        ("0", None),
+        ("100001", None),
+        ("1k", None),
+        ("1,64KiB", None),
+    ],
+)
+def test_what_the_inspector_keeps(text: str, kept: tuple[int, int] | None) -> None:
+    if kept is None:
+        with pytest.raises(ValueError, match="must be"):
+            parse_keep(text)
+    else:
+        assert parse_keep(text) == kept
+
+
+def test_sizes_of_bodies() -> None:
+    assert [parse_body_size(text) for text in ("off", "100", "64KiB", "1M")] == [
+        0,
+        100,
+        65536,
+        1 << 20,
+    ]
+    for text in ("2MiB", "x", "-1", "1.5K"):
+        with pytest.raises(ValueError, match="must be"):
+            parse_body_size(text)

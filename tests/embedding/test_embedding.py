@@ -88,7 +88,7 @@ def test_every_option_is_a_flag_of_the_command() -> None:
     # The first argument, ``impersonate``, another way to say in_cluster=False, and the terminal's.
     # A library leaves its host's core files alone.
     others = {"kubeconfig", "as", "no_in_cluster", "quiet", "v", "version", "help"}
-    others.add("allow_core_dumps")
+    others |= {"allow_core_dumps", "open"}
     assert set(ProxyOptions.__annotations__) == flags - others
 
 

@@ -106,6 +106,10 @@ async def run(
         try:
             await app.start()
             await app.ready()
+            if settings.inspect:
+                from .inspect import show_inspector  # noqa: PLC0415 -- for people who look
+
+                show_inspector(app, settings, environ)
             url = _url(app.name, settings.api_prefix)
             kubeconfig = stack.enter_context(_kubeconfig(url, app))
             signals.hold = True

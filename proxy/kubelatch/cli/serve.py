@@ -73,6 +73,10 @@ async def run(
         if greet is not None:
             greet(app.greeting())
             problems = asyncio.create_task(_show_problems(app, greet), name="kubelatch start block")
+        if settings.inspect:
+            from .inspect import show_inspector  # noqa: PLC0415 -- for people who look
+
+            show_inspector(app, settings, environ)
         notifier.ready(app.status)
         notifier.watch(lambda: app.status, app.supervisor)
         await app.quitting.wait()

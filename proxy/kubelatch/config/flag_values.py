@@ -3,6 +3,7 @@
 Each raises ValueError with a message that says what the value must be.
 """
 
+import re
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
@@ -44,6 +45,49 @@ def at_least(least: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def checked(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """A parser that keeps the text, which *parse* accepts."""
+
+    def keep(text: str) -> str:
+        parse(text)
+        return text
+
+    return keep
+
+
+def parse_size(text: str) -> int:
+    """Bytes: ``65536``, ``64Ki``, ``64KiB``, ``1Mi``."""
+    match = re.fullmatch(r"([0-9]{1,12})\s*(?:([KMG])i?B?)?", text)
+    if match is None:
+        msg = "must be a size, such as 65536, 64KiB or 1MiB"
+        raise ValueError(msg)
+    shift = 10 * " KMG".index(match[2]) if match[2] else 0
+    return int(match[1]) << shift
+
+
+def parse_body_size(text: str) -> int:
+    """A size of at most 1 MiB, which is parsed and redacted in a fraction of a second; or off."""
+    size = 0 if text == "off" else parse_size(text)
+    if size > 1024 * 1024:
+        msg = "must be at most 1MiB"
+        raise ValueError(msg)
+    return size
+
+
+def parse_keep(text: str) -> tuple[int, int]:
+    """How many exchanges to keep, how many bytes, or both: ``500``, ``64MiB``, ``500,64MiB``."""
+    entries, size = 1000, 32 * 1024 * 1024
+    for part in parse_items(text):
+        if part.isdigit():
+            entries = int(part)
+        else:
+            size = parse_size(part)
+    if not 1 <= entries <= 100_000 or size < 1024 * 1024:
+        msg = "must be a number of requests up to 100000, a size from 1MiB on, or both: 500,64MiB"
+        raise ValueError(msg)
+    return entries, size
 
 
 def parse_read_only(text: str) -> Literal["off", "on", "with-secrets"]:

@@ -68,6 +68,10 @@ class ProxyOptions(TypedDict, total=False):
     log_format: Literal["text", "json", "combined"]
     log_skip_paths: str
     admin_address: str
+    inspect: bool
+    inspect_secret_file: str
+    inspect_keep: str
+    inspect_bodies: str
     demo: bool
     demo_kubeconfig: str
     demo_load: tuple[str, ...]

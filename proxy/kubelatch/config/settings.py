@@ -16,11 +16,14 @@ from ..errors import UsageError
 from ..secret import Secret
 from .flag_values import (
     at_least,
+    checked,
     one_of,
+    parse_body_size,
     parse_clients,
     parse_file_mode,
     parse_item,
     parse_items,
+    parse_keep,
     parse_read_only,
     parse_secret,
 )
@@ -49,6 +52,8 @@ SEEN: Final = "Log, health and metrics"
 OWN: Final = "Beyond kubectl"
 IGNORED: Final = "Accepted for kubectl's sake, without effect"
 
+INSPECT_ADDRESS: Final = "127.0.0.1:8002"
+"""The admin address with ``--inspect``, if none is given."""
 LOOPS: Final = ("auto", "uvloop", "asyncio")
 
 _T = TypeVar("_T")
@@ -229,6 +234,18 @@ class Settings:
     admin_address: str = flag("", str, "Serve /livez, /readyz, /version, /metrics and POST "
         "/quitquitquit here, e.g. 127.0.0.1:8002 or unix:/run/kubelatch.sock. --clients and "
         "--client-token-file hold here too, but for health and readiness.", group=SEEN)
+    inspect: bool = switch("Serve a page that shows each request live, at /inspect/ of the admin "
+        "address, which is 127.0.0.1:8002 if none is given; docs/inspector.md.", group=SEEN)
+    inspect_secret_file: str = flag("", str, "A file with the secret that the inspector requires; "
+        "it is made if it does not exist. Without it a new one is made at each start.",
+        completion=FILE, group=SEEN)
+    inspect_keep: str = flag("1000,32MiB", checked(parse_keep), "How many requests the inspector "
+        "keeps, or how many bytes they may have, or both.", value_name="N,SIZE", group=SEEN)
+    inspect_bodies: str = flag("64KiB", checked(parse_body_size), "Up to which size the inspector "
+        "keeps bodies, 1MiB at most; or off.", value_name="SIZE|off", completion=("off",),
+        group=SEEN)
+    open_browser: bool = switch("Open the inspector in a browser.", name="open", library=False,
+        group=SEEN)
     quiet: bool = switch("Print the start line and what goes wrong, and no more.", library=False,
         group=SEEN)
     verbosity: int = flag(0, parse_level, "How much to tell: 0 warnings, 1 reloads, 2 streams as "
@@ -367,6 +384,15 @@ def from_values(values: Mapping[str, Any]) -> Settings:
         if values[name] not in ("", (), None) and not values["demo"]:
             msg = f"--{name.replace('_', '-')} has no effect without --demo"
             raise UsageError(msg, hint="say --demo too, or leave it out")
+    for field_name, name in (
+        ("inspect_secret_file", "inspect-secret-file"),
+        ("open_browser", "open"),
+    ):
+        if values[field_name] and not values["inspect"]:
+            msg = f"--{name} has no effect without --inspect"
+            raise UsageError(msg, hint="say --inspect too, or leave it out")
+    if values["inspect"] and not values["admin_address"]:
+        values = {**values, "admin_address": INSPECT_ADDRESS}
     if values["loop"] not in LOOPS:
         msg = f"invalid --loop {values['loop']!r}"
         raise UsageError(msg, hint="say auto, uvloop or asyncio")

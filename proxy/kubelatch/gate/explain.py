@@ -68,6 +68,11 @@ def _singular(plural: str) -> str:
     return plural.removesuffix("es" if plural.endswith("sses") else "s")
 
 
+def is_cluster_scoped(group: str, resource: str) -> bool:
+    """Whether it is one of Kubernetes' own resources that are in no namespace."""
+    return f"-{resource}" in [entry.partition(",")[0] for entry in _BUILT_IN.get(group, "").split()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Whether the rules allow one request, and why.

@@ -30,33 +30,39 @@ from ..errors import KubelatchError, UsageError
 from ..gate import Refusal
 from ..gate.hosts import HostRule
 from ..gate.patterns import PatternList
-from ..relay import local
 from ..relay.client import ClientProtocol
-from ..relay.exchange import Exchange
 from ..relay.handler import Handler
 from ..relay.limits import Limits
 from ..relay.record import Record
 from ..relay.registry import Registry
 from ..relay.request import ClientRequest
 from ..relay.server import ClientServer
-from ..relay.states import State
 from ..system import peer
 from ..system.acceptor import Acceptor
 from ..system.listeners import Listener, listen_tcp, listen_unix, unix_path
 from ..system.supervision import Supervisor
+from .admin_exchange import (
+    AdminExchange,
+    EventStream,
+    Pages,
+    Response,
+    refuse,
+    text_response,
+)
 
 _BACKLOG: Final = 128
 # Where --max-connections sets none: probes and scrapers need one each.
 _CONNECTIONS: Final = 64
 
 _READ: Final = ("GET", "HEAD")
-_Handler: TypeAlias = Callable[["_Request"], Awaitable["Response"]]
+# What the page at / links to.
+_LINKED: Final = frozenset({"/livez", "/readyz", "/healthz", "/version"})
+_RouteHandler: TypeAlias = Callable[["_Request"], Awaitable["Response"]]
 
 # As kubectl proxy's --accept-hosts; the listener's own address is added.
 _LOOPBACK_HOSTS: Final = (r"^localhost$", r"^127\.0\.0\.1$", r"^\[::1\]$")
 # Names that DNS rebinding cannot give to a page.
 _ADDRESSES: Final = (r"^localhost$", r"^[0-9]+(\.[0-9]+){3}$", r"^\[[0-9a-fA-F:.]+\]$")
-_TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +103,6 @@ class ApiServerHealth:
         return Check("api-server", problem, affects_readiness=False)
 
 
-class Response(NamedTuple):
-    """A response of the admin address."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = _TEXT
-    fields: tuple[tuple[str, str], ...] = ()
-
-
 class _Request(NamedTuple):
     """A request and its client.
 
@@ -131,7 +128,7 @@ class _Route(NamedTuple):
         probe: every client may request it.
     """
 
-    handler: _Handler
+    handler: _RouteHandler
     methods: tuple[str, ...] = _READ
     probe: bool = False
 
@@ -149,6 +146,7 @@ class Admin:
         limits: those of the proxy's port.
         accept_hosts: patterns for the names by which other machines may call it, besides its
             addresses.
+        pages: serves what web pages may ask for; None: they get nothing.
 
     Raises:
         UsageError: the address is malformed.
@@ -165,8 +163,10 @@ class Admin:
         quit_: Callable[[], None],
         limits: Limits,
         accept_hosts: Sequence[str] = (),
+        pages: Pages | None = None,
     ) -> None:
         self._handler = handler
+        self._pages = pages
         self._limits = replace(limits, connections=limits.connections or _CONNECTIONS)
         self._checks = checks
         self._expose = metrics
@@ -200,6 +200,11 @@ class Admin:
         """The address it listens on."""
         return self._listener.name
 
+    @property
+    def local(self) -> bool:
+        """No other machine reaches it."""
+        return self._listener.local
+
     async def start(self, supervisor: Supervisor) -> None:
         """Begin to serve; failures for good are reported to *supervisor*."""
         self._server = ClientServer(self, self._limits, make_room=True)
@@ -227,59 +232,75 @@ class Admin:
     def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
         """See :class:`RequestHandler`; the admin address has no log."""
 
-    async def respond(self, client: ClientProtocol, message: RawRequestMessage) -> Response:
+    async def respond(
+        self, client: ClientProtocol, message: RawRequestMessage
+    ) -> Response | EventStream:
         """The response to a request of *client*."""
-        refusal = self._judge_page(message)
+        path = message.path.partition("?")[0]
+        if self._pages is not None and self._pages.serves(path):
+            return self._judge_host(message) or await self._pages.respond(client, message)
+        own = self._pages is not None and path in _LINKED
+        refusal = self._judge_page(message, own=own) or self._judge_host(message)
         if refusal is not None:
             return refusal
-        path = message.path.partition("?")[0]
         route = self._routes.get(path)
         if route is None:
-            return _text("nothing is served here", 404)
+            return text_response("nothing is served here", 404)
         if message.method not in route.methods:
             allow = ("Allow", ", ".join(route.methods))
-            return _text(f"{path} takes {route.methods[0]} alone", 405, allow)
+            return text_response(f"{path} takes {route.methods[0]} alone", 405, allow)
         refused = self._handler.judge_client(client.peer.uid, message.raw_headers)
         if refused is not None and not route.probe:
-            return _refuse(refused)
+            return refuse(refused)
         local_client = self._listener.unix or is_loopback(client.peer.address)
         return await route.handler(_Request(message, client.peer.uid, refused, local_client))
 
-    def _judge_page(self, request: RawRequestMessage) -> Response | None:
+    @staticmethod
+    def _judge_page(request: RawRequestMessage, *, own: bool) -> Response | None:
         """Refuse requests that web pages make.
 
         Browsers send ``Origin`` with every POST, and current ones ``Sec-Fetch-Site`` with every
-        request that was not typed. No page is served here, so one of the same origin can only come
-        from a rebound name.
+        request that was not typed.
+
+        Args:
+            request: the request.
+            own: a page of this address links to what it asks for. Without such pages, one of the
+                same origin could only come from a rebound name.
         """
-        site = request.headers.get("Sec-Fetch-Site", "none")
-        if "Origin" in request.headers or site != "none":
-            return _text("requests of web pages are refused", 403)
+        sites = ("none", "same-origin") if own else ("none",)
+        if (
+            "Origin" in request.headers
+            or request.headers.get("Sec-Fetch-Site", "none") not in sites
+        ):
+            return text_response("requests of web pages are refused", 403)
+        return None
+
+    def _judge_host(self, request: RawRequestMessage) -> Response | None:
         if not request.path.startswith("/"):
-            return _text("the request's target is no path", 400)
+            return text_response("the request's target is no path", 400)
         # Absent only from HTTP/1.0 health checks of load balancers; browsers always send it.
         host = request.headers.get("Host")
         if self._hosts is not None and host is not None:
             refusal = self._hosts.judge(host)
             if refusal is not None:
-                return _refuse(refusal)
+                return refuse(refusal)
         return None
 
     async def _livez(self, request: _Request) -> Response:
         """The event loop runs; nothing else that a restart would mend can fail."""
-        return _text("ok")
+        return text_response("ok")
 
     async def _readyz(self, request: _Request) -> Response:
         checks = await self._checks()
         ready = not any(check.problem for check in checks if check.affects_readiness)
         path, _, query = request.base.path.partition("?")
         if ready and "verbose" not in parse_qs(query, keep_blank_values=True):
-            return _text("ok")
+            return text_response("ok")
         # Reasons may name files, programs and servers.
         reasons = request.refusal is None and (request.local or self._handler.gate.requires_token)
         lines = [_line(check, reasons=reasons) for check in checks]
         lines.append(f"{path[1:]} check {'passed' if ready else 'failed'}")
-        return _text("\n".join(lines), 200 if ready else 503)
+        return text_response("\n".join(lines), 200 if ready else 503)
 
     async def _version(self, request: _Request) -> Response:
         python = ".".join(map(str, sys.version_info[:3]))
@@ -292,13 +313,13 @@ class Admin:
 
     async def _quit(self, request: _Request) -> Response:
         if request.uid != peer.own_uid() and not self._handler.gate.requires_token:
-            return _text(
+            return text_response(
                 "only a process of the proxy's own user may end it, or with --client-token-file "
                 "one that sends the token",
                 403,
             )
         self._quit_proxy()
-        return _text("draining")
+        return text_response("draining")
 
 
 def _line(check: Check, *, reasons: bool) -> str:
@@ -308,41 +329,6 @@ def _line(check: Check, *, reasons: bool) -> str:
         return f"[+]{check.name} ok"
     problem = check.problem if reasons else "reason withheld"
     return f"[{'-' if check.affects_readiness else '!'}]{check.name} failed: {problem}"
-
-
-def _refuse(refusal: Refusal) -> Response:
-    text = f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
-    return _text(text, refusal.status, *refusal.headers)
-
-
-def _text(text: str, status: int = 200, *fields: tuple[str, str]) -> Response:
-    return Response(f"{text}\n".encode(), status, fields=fields)
-
-
-class AdminExchange(Exchange):
-    """A request on the admin address, and its response."""
-
-    __slots__ = ()
-
-    def begin(self, respond: Callable[[], Awaitable[Response]]) -> None:
-        """Send what *respond* returns."""
-        self._wait(respond, self._send)
-
-    def _send(self, response: Response) -> None:
-        client = self.client
-        # No upgrade is accepted here, and what follows its head may not be HTTP.
-        upgrade = client.state is State.UPGRADE
-        self.keep_alive = local.send(
-            client,
-            self.request,
-            response.status,
-            response.body,
-            self.record,
-            content_type=response.content_type,
-            fields=(("Cache-Control", "no-store"), *response.fields),
-            last=upgrade or self.registry.draining,
-        )
-        self._finish()
 
 
 def listen(address: str) -> Listener:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..credentials import Credential
     from ..upstream.generation import Generation
     from .admin import Admin, Check
+    from .inspector import InspectorService
     from .metrics import Snapshot
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Observer:
         self._writer: LogWriter | None = None
         self._owned = False
         self._admin: Admin | None = None
+        self._inspector: InspectorService | None = None
         self._generation: Generation | None = None
         self._credential: Credential | None = None
         self._refreshes = 0
@@ -100,6 +102,11 @@ class Observer:
         skip = PatternList("--log-skip-paths", split_patterns(settings.log_skip_paths))
         access_log = self._make_log(settings, environ, stderr, skip, interactive=interactive)
         consumers: list[Callable[[Sequence[Record]], None]] = [access_log.write]
+        if settings.inspect:
+            from . import inspector  # noqa: PLC0415 -- for people who look
+
+            self._inspector = inspector.InspectorService(settings, handler, reloader)
+            consumers.append(self._inspector.take)
         if settings.admin_address:
             consumers += self._make_admin(settings)
         self._batches = Batches(*consumers)
@@ -123,6 +130,11 @@ class Observer:
         view = self._views.read(record)
         return f"{view.kind} {view.object_name}".rstrip() if view.kind else view.target
 
+    @property
+    def inspector(self) -> "InspectorService | None":
+        """The inspector; None without ``--inspect``."""
+        return self._inspector
+
     async def start(self) -> None:
         """Begin to serve the admin address."""
         if self._admin is not None:
@@ -145,6 +157,8 @@ class Observer:
         if self._admin is not None:
             await self._admin.stop()
         self.close_log()
+        if self._inspector is not None:
+            await self._inspector.close()
 
     def _make_log(
         self,
@@ -211,7 +225,14 @@ class Observer:
             quit_=self._quit,
             limits=Limits.of(settings),
             accept_hosts=split_patterns(settings.accept_hosts),
+            pages=self._inspector.pages if self._inspector is not None else None,
         )
+        if self._inspector is not None and not self._admin.local:
+            log.warning(
+                "%s is open to other machines: the inspector's secret, and all that it shows, go "
+                "there in plain text",
+                self._admin.name,
+            )
         return [self._count_refreshes, api_server.update, metrics.count]
 
     async def _checks(self) -> "list[Check]":

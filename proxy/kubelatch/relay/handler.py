@@ -59,6 +59,9 @@ class Handler:
         page: the title and rows of the page at the root; None for no such page.
         root: the target of that page.
         tunnel_keepalive: seconds of silence before TCP probes a tunnel's upstream.
+
+    Attributes:
+        exchange: makes each exchange with the upstream; an observer may put its own in its place.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Handler:
         self._page = page
         self._root = root
         self._tunnel_keepalive = tunnel_keepalive
+        self.exchange: Callable[..., UpstreamExchange] = UpstreamExchange
 
     def judge_client(self, uid: int | None, headers: Pairs) -> Refusal | None:
         """Why a client may not ask at all; None if it may.
@@ -159,7 +163,7 @@ class Handler:
         if isinstance(decision, Allowed) and plan.upstream is not None:
             if decision.upgrade:
                 record.protocol = decision.upgrade
-            UpstreamExchange(
+            self.exchange(
                 client,
                 request,
                 record,

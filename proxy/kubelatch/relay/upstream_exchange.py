@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from ..credentials import CLIENT_SUPPLIED, Credential
 from ..errors import ExpectationError, KubelatchError, UpstreamError, UpstreamTimeoutError
@@ -47,6 +47,7 @@ class UpstreamExchange(Exchange):
         transport: where the last attempt's stream came from.
     """
 
+    relay_type: ClassVar[type[ResponseRelay]] = ResponseRelay
     __slots__ = (
         "_attempt",
         "_body",
@@ -214,7 +215,7 @@ class UpstreamExchange(Exchange):
             self._upload = Upload(self.request, self.record, stream, attempt)
 
     def _relay(self, stream: Stream) -> ResponseRelay:
-        return ResponseRelay(
+        return self.relay_type(
             self,
             stream,
             gzip=self._upstream.gzip,

@@ -148,7 +148,29 @@ def _tcp_uid(sock: "socket.socket | TransportSocket") -> int | None:
     established, so the first result was the client's. If the client has reset the connection,
     another process may have taken its port, but then our end is gone.
     """
-    there, here = _endpoint(sock.getpeername()), _endpoint(sock.getsockname())
+    client = _client(sock.getpeername(), sock.getsockname(), os.fstat(sock.fileno()).st_ino)
+    # A socket that its process has closed is reported without an inode, and as root's.
+    return client.uid if client is not None and client.inode else None
+
+
+def client_inode(peer: tuple[object, ...], local: tuple[object, ...], inode: int) -> int:
+    """The inode of the client's socket; 0 if it is unknown, or its process has closed it.
+
+    Args:
+        peer: the client's address.
+        local: ours.
+        inode: of our socket.
+
+    Raises:
+        OSError: the kernel cannot be asked.
+    """
+    client = _client(peer, local, inode)
+    return client.inode if client is not None else 0
+
+
+def _client(peer: tuple[object, ...], local: tuple[object, ...], inode: int) -> _Socket | None:
+    """The client's end of our connection with that inode."""
+    there, here = _endpoint(peer), _endpoint(local)
     loopback = there.address[:1] == b"\x7f" or there.address == _V6_LOOPBACK
     if not loopback and there.address != here.address:
         return None  # another machine's user ids mean nothing here
@@ -159,14 +181,9 @@ def _tcp_uid(sock: "socket.socket | TransportSocket") -> int | None:
         ours = _find_socket(kernel, here, there)
     # Socket inodes are unique on the machine: the match also proves that the lookup was in the
     # connection's network namespace.
-    if (
-        ours is None
-        or ours.state not in _OUR_STATES
-        or ours.inode != os.fstat(sock.fileno()).st_ino
-    ):
+    if ours is None or ours.state not in _OUR_STATES or ours.inode != inode:
         return None
-    # A socket that its process has closed is reported without an inode, and as root's.
-    return client.uid if client.inode else None
+    return client
 
 
 def _find_socket(kernel: socket.socket, local: _Endpoint, remote: _Endpoint) -> _Socket | None:

@@ -39,6 +39,7 @@ from .secret import Secret
 from .system.acceptor import Acceptor
 from .system.listeners import BACKLOG, Listener
 from .system.supervision import Supervisor
+from .system.suspend import SuspendClock
 
 if TYPE_CHECKING:
     from .demo import DemoServer
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 
 # Seconds; kubectl's --keepalive=0 means Go's default (net.Dialer.KeepAlive).
 _TUNNEL_KEEPALIVE: Final = 15.0
+# Seconds between two looks at whether the machine was suspended.
+_SUSPEND_CHECK: Final = 1.0
 # Of the exchanges of each kind that a drain waits for.
 _NAMED: Final = 3
 _REQUESTS: Final = ("request", "requests")
@@ -107,6 +110,7 @@ class App:
         self._handler: Handler | None = None
         self._registry = Registry(self._record, self._passed)
         self._timeouts: Timeouts | None = None
+        self._suspended = SuspendClock()
 
     @property
     def name(self) -> str:
@@ -317,6 +321,12 @@ class App:
             self._acceptors.append(Acceptor(listener.socket, self._http, ended, backlog=BACKLOG))
         self._timeouts = Timeouts(settings.response_timeout, self._registry)
         self._timeouts.start(self.supervisor)
+        self.supervisor.every("suspend", _SUSPEND_CHECK, self._check_suspend)
+
+    def _check_suspend(self) -> None:
+        if self._suspended.was_suspended() and self._reloader is not None:
+            log.info("the machine was suspended: idle connections are closed")
+            self._reloader.current().on_suspend()
 
     async def drain(self) -> None:
         """Close the listeners, and let exchanges in flight finish within ``--drain-timeout``."""

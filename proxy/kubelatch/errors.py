@@ -19,6 +19,7 @@ _HINTS: Final = {
     "tls-closed": "Something before the API server may have cut the connection: a load balancer, "
     "a firewall, or a port that is not the API server's",
     "tls": "kubelatch check shows which certificates are in use",
+    "stream-refused": "The API server has done nothing with it: it may be repeated",
     "credential": "kubelatch check shows where the credential comes from",
     "bad-request": "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
 }
@@ -98,6 +99,16 @@ class UpstreamError(KubelatchError):
     status = 502
     reason = "BadGateway"
     default_cause = "upstream"
+
+
+class NotProcessedError(UpstreamError):
+    """The API server reports that it has done nothing with a request, so that it may be sent again
+    (RFC 9113 section 8.7)."""
+
+    status = 503
+    reason = "ServiceUnavailable"
+    default_cause = "stream-refused"
+    transient = True
 
 
 class UpstreamTimeoutError(UpstreamError):

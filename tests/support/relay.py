@@ -133,8 +133,8 @@ class Relay:
     @property
     def idle(self) -> int:
         """Upstream connections that wait for work."""
-        pool = self.generation._pool
-        return pool.idle if pool is not None else 0
+        own = self.generation._own
+        return own.plain.idle if own is not None else 0
 
 
 def generation_for(

@@ -52,6 +52,7 @@ class ProxyOptions(TypedDict, total=False):
     connect_timeout: float
     tls_timeout: float
     response_timeout: float
+    http2: Literal["auto", "off"]
     kuberc: str
     in_cluster: bool
     exec_allow: tuple[str, ...]

@@ -108,6 +108,7 @@ def build_generation(
             request_timeout=config.request_timeout,
             connect_timeout=settings.connect_timeout,
             tls_timeout=settings.tls_timeout,
+            http2=settings.http2 == "auto",
         ),
         credentials,
     )

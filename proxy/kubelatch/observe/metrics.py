@@ -75,6 +75,7 @@ class Snapshot:
     Attributes:
         in_flight: the records of exchanges in flight.
         idle: idle upstream connections.
+        http2: HTTP/2 connections, and streams on them.
         reloads: how often a changed configuration was used.
         reload_failures: how often a changed configuration could not be used.
         reload_failed: the last changed configuration is not in use.
@@ -88,6 +89,7 @@ class Snapshot:
 
     in_flight: Collection[Record] = ()
     idle: int = 0
+    http2: tuple[int, int] = (0, 0)
     reloads: int = 0
     reload_failures: int = 0
     reload_failed: bool = False
@@ -266,6 +268,13 @@ class MetricsCollector(Collector):
             "kubelatch_upstream_connections_idle",
             "Upstream connections that wait for work.",
             snapshot.idle,
+        )
+        connections, streams = snapshot.http2
+        yield GaugeMetricFamily(
+            "kubelatch_upstream_shared_connections", "Open HTTP/2 connections.", connections
+        )
+        yield GaugeMetricFamily(
+            "kubelatch_upstream_shared_streams", "Watches on HTTP/2 connections.", streams
         )
 
     def _resource(self, name: str, record: Record) -> str:

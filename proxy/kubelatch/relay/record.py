@@ -43,6 +43,7 @@ class Record:
         credential_wait: how long a credential had to be waited for.
         connect_wait: how long new upstream connections took.
         connects: how many upstream connections were opened.
+        proto: ``h2`` if it went upstream over HTTP/2.
     """
 
     method: str
@@ -69,6 +70,7 @@ class Record:
     credential_wait: float = 0.0
     connect_wait: float = 0.0
     connects: int = 0
+    proto: str = ""
 
 
 Recorder = Callable[[Record], None]

@@ -9,13 +9,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, TypeVar
 
 from ..credentials import CLIENT_SUPPLIED, Credential
-from ..errors import ExpectationError, KubelatchError, UpstreamError, UpstreamTimeoutError
+from ..errors import (
+    ExpectationError,
+    KubelatchError,
+    NotProcessedError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from ..upstream.generation import Generation, Renewed
 from ..upstream.request import UpstreamRequest
-from ..upstream.transport import Stream, Transport
+from ..upstream.transport import Http1OnlyError, Stream, Transport
 from .attempt import Attempt, Outcome
 from .client import ClientProtocol
 from .exchange import INTERNAL_ERROR, Exchange, Kind
@@ -23,15 +29,12 @@ from .record import Record
 from .registry import Registry
 from .request import ClientRequest, Plan
 from .response import ResponseRelay
+from .routes import is_replayable, may_repeat, may_share, open_stream
 from .second_attempt import SecondAttempt, may_be_sent_twice
 from .tunnel import Tunnel
 from .upload import Upload, whole_body
 
 T = TypeVar("T")
-
-# Go's list of methods that are sent again when a reused connection turns out dead
-# (net/http Request.isReplayable).
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class UpstreamExchange(Exchange):
@@ -159,7 +162,11 @@ class UpstreamExchange(Exchange):
 
     def _connect(self, credential: Credential) -> None:
         try:
-            transport = self._generation.transport(credential)
+            if "watch" in self.record.target and self._may_share:
+                transport = self._generation.watch_transport(credential)
+                self.record.proto = transport.protocol
+            else:
+                transport = self._generation.transport(credential)
         except KubelatchError as error:
             self.fail(error)
             return
@@ -181,19 +188,23 @@ class UpstreamExchange(Exchange):
         finally:
             self.record.credential_wait += time.monotonic() - began
 
+    @property
+    def _may_share(self) -> bool:
+        return self.kind is Kind.WATCH and may_share(self.request, self._upstream, self._body)
+
     async def open_stream(self) -> Stream:
-        """A stream on a new connection. Raises UpstreamError."""
-        transport = self.transport
-        if transport is None:
+        """A stream on a new connection, or on one that is shared. Raises UpstreamError."""
+        transport, record = self.transport, self.record
+        if transport is None or self._credential is None:
             msg = "nothing to connect to yet"
             raise UpstreamError(msg)
-        began = time.monotonic()
         keepalive = self._tunnel_keepalive if self._upstream.upgrade else None
         try:
-            return await transport.open(keepalive)
-        finally:
-            self.record.connects += 1
-            self.record.connect_wait += time.monotonic() - began
+            return await open_stream(transport, keepalive, record)
+        except Http1OnlyError:
+            self.transport = transport = self._generation.transport(self._credential)
+            record.proto, record.connects = "", record.connects - 1
+        return transport.take() or await open_stream(transport, keepalive, record)
 
     def _send(self, stream: Stream) -> None:
         """Send the request, with its body if that has come; else begin to send it."""
@@ -250,7 +261,9 @@ class UpstreamExchange(Exchange):
             or stream is None
             or stream.response_begun
             or not self.record.reused
-            or not self._is_replayable
+            # HTTP/2 finds out by itself whether anybody is there.
+            or self.record.proto
+            or not is_replayable(self._upstream.method, self._body, self.record)
             or not may_be_sent_twice(self._upstream.method, self._plan.info)
         ):
             return False
@@ -308,7 +321,11 @@ class UpstreamExchange(Exchange):
             self._renewable = False
             renew = partial(self._generation.renewed, self._credential)
             self._wait(partial(self._timed_credential, renew), partial(self._retry, attempt))
-        elif attempt.outcome is Outcome.STALE and self._is_replayable and self._credential:
+        elif (
+            attempt.outcome is Outcome.STALE
+            and may_repeat(failure, self._upstream.method, self._body, self.record)
+            and self._credential is not None
+        ):
             self.record.retries += 1
             self._connect(self._credential)
         else:
@@ -323,15 +340,6 @@ class UpstreamExchange(Exchange):
         self._generation = renewed.generation
         self._connect(renewed.credential)
 
-    @property
-    def _is_replayable(self) -> bool:
-        """It may be sent again although it may have been acted on."""
-        return (
-            self._upstream.method in _IDEMPOTENT
-            and self._body is not None
-            and not self.record.retries
-        )
-
     def _release(self, attempt: Attempt) -> None:
         """After an attempt: its stream may serve another exchange, if it can."""
         stream, transport, upload = self._stream, self.transport, self._upload
@@ -344,7 +352,8 @@ class UpstreamExchange(Exchange):
             stream.abort()
         if attempt.failure is not None:
             stream.abort()
-            if attempt.outcome is Outcome.STALE:
+            refused = isinstance(attempt.failure, NotProcessedError)
+            if attempt.outcome is Outcome.STALE and not refused:
                 transport.drop_idle()
             return
         if attempt.paused:

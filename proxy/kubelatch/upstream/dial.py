@@ -12,13 +12,13 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import aiohappyeyeballs
 
 from ..config.addresses import join_host_port, parse_ip
-from ..credentials.tls import TlsContext
+from ..credentials.tls import ClientContext, TlsContext
 from ..errors import UpstreamError, UpstreamTimeoutError
 from ..kubeconfig import ProxyAddress
 from .connect import ConnectRequest, CutOffError, connect_socks, proxy_error
@@ -98,6 +98,22 @@ class Dialer:
         self._explain_tls = explain_tls
         self._connect_timeout = connect_timeout or None
         self._tls_timeout = tls_timeout or None
+
+    def offering_http2(self) -> "Dialer":
+        """A dialler that does the same, but offers HTTP/2. May block.
+
+        Raises:
+            ssl.SSLError: the client certificate cannot be used.
+        """
+        context = self.address.context
+        if isinstance(context, ClientContext):
+            context = context.offering("h2", "http/1.1")
+        return Dialer(
+            replace(self.address, context=context),
+            explain_tls=self._explain_tls,
+            connect_timeout=self._connect_timeout or 0.0,
+            tls_timeout=self._tls_timeout or 0.0,
+        )
 
     async def dial(self, keepalive: float | None = None) -> Http1Connection:
         """Open an HTTP/1.1 connection; see :meth:`dial_protocol`."""

@@ -128,6 +128,8 @@ class FakeTransport:
         idle: how many reused streams can be taken; once *closed*, none is kept.
     """
 
+    protocol = ""
+
     def __init__(self, *scripts: Sequence[Step]) -> None:
         self.scripts, self.idle, self.closed = deque(scripts), 0, False
         self.streams: list[FakeStream] = []

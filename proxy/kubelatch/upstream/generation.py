@@ -17,6 +17,7 @@ from ..credentials.tls import ClientCertificate, TlsContext
 from ..errors import KubelatchError, UpstreamError
 from ..http1.links import LinkRewriter
 from ..kubeconfig import ProxyAddress
+from .connections import Connections
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
 from .pool import Pool
 from .transport import Transport
@@ -44,6 +45,7 @@ class Upstream:
         connect_timeout: seconds for resolving and connecting; 0: no limit.
         tls_timeout: seconds for the handshake; 0: no limit.
         compression: request gzip for clients that send no ``Accept-Encoding``.
+        http2: watches go over HTTP/2 where the API server offers it.
     """
 
     host: str
@@ -60,6 +62,7 @@ class Upstream:
     request_timeout: float = 0.0
     connect_timeout: float = CONNECT_TIMEOUT
     tls_timeout: float = TLS_TIMEOUT
+    http2: bool = False
 
 
 class GenerationSource(Protocol):
@@ -104,9 +107,9 @@ class Generation:
             scheme, upstream.host_header, upstream.path_prefix, upstream.mount
         )
         self._certificate: ClientCertificate | None = None
-        self._pool: Transport | None = None
-        # For clients' own credentials, if the other pool has a certificate.
-        self._clients_pool: Transport | None = None
+        self._own: Connections | None = None
+        # For clients' own credentials, if the others have a certificate.
+        self._clients: Connections | None = None
         self._credential: Credential | None = None
         self._authorization = b""
         self._closed = False
@@ -130,23 +133,49 @@ class Generation:
         Raises:
             ConfigError: the credential's certificate or key cannot be used.
         """
-        if credential is CLIENT_SUPPLIED and (self._pool is None or self._certificate is not None):
-            if self._clients_pool is None:
-                self._clients_pool = self._new_pool(None, self._explain_without_certificate)
-            return self._clients_pool
+        return self._connections(credential).plain
+
+    def watch_transport(self, credential: Credential) -> Transport:
+        """The transport for watches with *credential*: HTTP/2, unless it is known to be declined.
+
+        Raises:
+            ConfigError: the credential's certificate or key cannot be used.
+        """
+        return self._connections(credential).watches
+
+    def _connections(self, credential: Credential) -> Connections:
+        if credential is CLIENT_SUPPLIED and (self._own is None or self._certificate is not None):
+            if self._clients is None:
+                self._clients = self._connect(None, self._explain_without_certificate)
+            return self._clients
         certificate = credential.certificate
         # A source returns the same object until the certificate changes.
-        if self._pool is None or certificate is not self._certificate:
-            pool = self._new_pool(certificate, self.upstream.explain_tls)
-            if self._pool is not None:
-                self._pool.close()
-            self._pool, self._certificate = pool, certificate
-        return self._pool
+        if self._own is None or certificate is not self._certificate:
+            own = self._connect(certificate, self.upstream.explain_tls)
+            if self._own is not None:
+                self._own.close()
+            self._own, self._certificate = own, certificate
+        return self._own
+
+    def on_suspend(self) -> None:
+        """The machine was suspended, and connections may be dead."""
+        for connections in self._all:
+            connections.on_suspend()
 
     @property
     def idle(self) -> int:
         """The number of idle connections."""
-        return sum(pool.idle for pool in (self._pool, self._clients_pool) if pool is not None)
+        return sum(connections.idle for connections in self._all)
+
+    @property
+    def http2(self) -> tuple[int, int]:
+        """The numbers of HTTP/2 connections and of streams on them."""
+        counts = [connections.http2 for connections in self._all]
+        return sum(count[0] for count in counts), sum(count[1] for count in counts)
+
+    @property
+    def _all(self) -> list[Connections]:
+        return [found for found in (self._own, self._clients) if found is not None]
 
     def authorization(self, credential: Credential) -> bytes:
         """The value of ``Authorization`` for *credential*; empty if it has none, or if the upstream
@@ -220,8 +249,8 @@ class Generation:
         Raises:
             ConfigError: the CA, certificate or key cannot be used.
         """
-        pool = self._new_pool(certificate, self.upstream.explain_tls)
-        self._pool, self._certificate = pool, certificate
+        own = self._connect(certificate, self.upstream.explain_tls)
+        self._own, self._certificate = own, certificate
 
     async def retire(self) -> None:
         """Close idle connections now, the others when their exchange ends, and the credential
@@ -241,9 +270,8 @@ class Generation:
 
     def _close_pools(self) -> None:
         self._closed = True
-        for pool in (self._pool, self._clients_pool):
-            if pool is not None:
-                pool.close()
+        for connections in self._all:
+            connections.close()
 
     @contextlib.contextmanager
     def _waiter(self) -> Iterator[None]:
@@ -267,9 +295,9 @@ class Generation:
             cause=explained.cause,
         )
 
-    def _new_pool(
+    def _connect(
         self, certificate: ClientCertificate | None, explain_tls: TlsErrorExplainer
-    ) -> Transport:
+    ) -> Connections:
         up = self.upstream
         context = up.context(certificate) if up.context is not None else None
         address = Address(
@@ -281,7 +309,7 @@ class Generation:
             connect_timeout=up.connect_timeout,
             tls_timeout=up.tls_timeout,
         )
-        pool = self._transports(dialer)
+        connections = Connections(dialer, self._transports, http2=up.http2)
         if self._closed:
-            pool.close()
-        return pool
+            connections.close()
+        return connections

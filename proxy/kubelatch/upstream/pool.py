@@ -29,6 +29,8 @@ class Pool:
         idle_seconds: how long an idle connection is kept.
     """
 
+    protocol = ""
+
     def __init__(
         self, dialer: Dialer, *, max_idle: int = MAX_IDLE, idle_seconds: float = IDLE_SECONDS
     ) -> None:
@@ -68,9 +70,21 @@ class Pool:
         self.opened += 1
         return connection
 
+    def adopt(self, connection: Http1Connection) -> None:
+        """Keep a new connection that another transport has opened and cannot use."""
+        connection.on_release = self._release
+        self.opened += 1
+        self._keep(connection)
+
     def _release(self, connection: Http1Connection) -> None:
         """Keep a connection whose exchange has ended, if it can be reused."""
-        if not connection.finish() or self._closed or len(self._idle) >= self._max_idle:
+        if connection.finish():
+            self._keep(connection)
+        else:
+            connection.close()
+
+    def _keep(self, connection: Http1Connection) -> None:
+        if self._closed or len(self._idle) >= self._max_idle:
             connection.close()
             return
         connection.idle_since = time.monotonic()

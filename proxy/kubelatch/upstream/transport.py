@@ -3,16 +3,21 @@
 A :class:`Transport` opens a :class:`Stream` for each exchange; the stream sends the request
 and delivers the response to a :class:`Receiver` (``http1.response``). Back-pressure works both
 ways: ``pause_reading`` pauses the response, ``drain`` waits for the upstream to read the body.
-HTTP/1.1 implements it with a connection for each stream (``pool``, ``http1``), ``fake`` without
-any. Streams may share a connection: what happens to one does not affect another, unless the
-connection is lost.
+HTTP/1.1 implements it with a connection for each stream (``pool``, ``http1``), ``http2`` with few
+connections for many, ``fake`` without any. Streams may share a connection: what happens to one
+does not affect another, unless the connection is lost.
 """
 
 import math
 from typing import Protocol
 
+from ..errors import UpstreamError
 from ..http1.response import Receiver
 from .request import UpstreamRequest
+
+
+class Http1OnlyError(UpstreamError):
+    """There is no HTTP/2 to this upstream: use HTTP/1.1."""
 
 
 class Stream(Protocol):
@@ -20,7 +25,7 @@ class Stream(Protocol):
 
     @property
     def reused(self) -> bool:
-        """Whether its connection has delivered a response before, and so may have died since."""
+        """Whether its connection was opened for another exchange, and so may have died since."""
         ...
 
     @property
@@ -82,6 +87,11 @@ class Transport(Protocol):
     """Connections to one upstream with one TLS identity."""
 
     @property
+    def protocol(self) -> str:
+        """``h2``, or empty for HTTP/1.1."""
+        ...
+
+    @property
     def idle(self) -> int:
         """The number of idle connections."""
         ...
@@ -100,6 +110,7 @@ class Transport(Protocol):
 
         Raises:
             UpstreamError: it cannot be opened.
+            Http1OnlyError: it never can, by this transport.
         """
         ...
 

@@ -145,7 +145,7 @@ def test_every_key_of_json_is_documented_and_every_documented_key_is_one() -> No
     everything = record(
         target="/apis/apps/v1/namespaces/a/deployments/b/scale",
         uid=1, received=1, credential_wait=1.0, connect_wait=1.0, retries=1, rule="r", cause="c",
-        protocol="websocket", server=b"api.example:6443",
+        protocol="websocket", proto="h2", server=b"api.example:6443",
     )  # fmt: skip
     manual = (Path(__file__).parents[3] / "docs" / "logging.md").read_text()
     table = manual.partition("| key | present |")[2].partition("\n\n")[0]

@@ -58,10 +58,37 @@ class ClientContext(ssl.SSLContext):
         anchors: the trusted certificates in PEM, one by one; empty if the system's are trusted,
             or the server is not verified.
         certificate: the client certificate.
+        protocols: what is offered in ALPN.
     """
 
     anchors: tuple[bytes, ...] = ()
     certificate: ClientCertificate | None = None
+    protocols: tuple[str, ...] = ()
+
+    def offering(self, *protocols: str) -> "ClientContext":
+        """A context that differs in its ALPN protocols only. Reads no file but the system's CAs.
+
+        Raises:
+            ConfigError: the client certificate cannot be used.
+        """
+        made = _new_context()
+        made.check_hostname = self.check_hostname
+        made.verify_mode = self.verify_mode
+        if self.anchors:
+            made.load_verify_locations(cadata=b"".join(self.anchors).decode("ascii"))
+            made.anchors = self.anchors
+        elif self.verify_mode is not ssl.CERT_NONE:
+            _trust_the_system(made)
+        if self.certificate is not None:
+            _load_client_certificate(made, self.certificate)
+            made.certificate = self.certificate
+        made.offer(*protocols)
+        return made
+
+    def offer(self, *protocols: str) -> None:
+        """Set the protocols that are offered in ALPN."""
+        self.set_alpn_protocols(list(protocols))
+        self.protocols = protocols
 
     def wrap_bio(
         self,
@@ -94,7 +121,7 @@ def client_context(tls: TlsConfig, certificate: ClientCertificate | None = None)
         ConfigError: a CA, certificate or key cannot be used.
     """
     context = _new_context()
-    context.set_alpn_protocols(["http/1.1"])
+    context.offer("http/1.1")
     if tls.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -52,7 +52,7 @@ class GoContext:
         made.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
         made.set_mode(SSL.MODE_RELEASE_BUFFERS)
         made.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        made.set_alpn_protos([b"http/1.1"])
+        made.set_alpn_protos([name.encode() for name in context.protocols])
         made.set_verify(SSL.VERIFY_PEER, _verify)
         with _as_ssl_errors():
             made.set_cipher_list(_ciphers(context))
@@ -144,6 +144,10 @@ class GoConnection:
     def pending(self) -> int:
         """Not 0 if another read may return data."""
         return self._connection.pending() or int(self._unread)
+
+    def selected_alpn_protocol(self) -> str | None:
+        """The protocol that was agreed on by ALPN, or None."""
+        return self._connection.get_alpn_proto_negotiated().decode() or None
 
     def unwrap(self) -> None:
         """Send close_notify; nothing is read."""

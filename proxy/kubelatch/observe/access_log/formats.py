@@ -120,6 +120,8 @@ def _events(record: Record) -> str:
             text += f" server={as_word(visible(record.server))}"
     if record.protocol:
         text += f" protocol={as_word(record.protocol)}"
+    if record.proto:
+        text += f" proto={record.proto}"
     if record.retries:
         text += f" retries={record.retries}"
     if record.received:
@@ -253,6 +255,8 @@ def _outcome(record: Record) -> str:
             f',"upstream_ms":{upstream_time(record) * 1000:.3f}'
             f',"reused":{"true" if record.reused else "false"}'
         )
+    if record.proto:
+        text += f',"proto":"{record.proto}"'
     if record.connect_wait:
         text += f',"connect_ms":{record.connect_wait * 1000:.3f}'
     if record.credential_wait:

@@ -1,6 +1,9 @@
 """A small HTTP/2 server on the library h2, whose exchanges a test drives by hand."""
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 import h2.config
@@ -53,6 +56,10 @@ class Http2Exchange:
         self._connection.h2.reset_stream(self._number, h2.errors.ErrorCodes.INTERNAL_ERROR)
         self._connection.flush()
 
+    def refuse(self) -> None:
+        self._connection.h2.reset_stream(self._number, h2.errors.ErrorCodes.REFUSED_STREAM)
+        self._connection.flush()
+
     def read(self) -> None:
         """Read the request's body again."""
         self.reading = True
@@ -85,6 +92,7 @@ class Http2Server(asyncio.Protocol):
         self._exchanges = exchanges
         self._connections = connections
         self.transport: asyncio.Transport | None = None
+        self.client_name = ""
         self.window = asyncio.Event()
         self.h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding=False)
@@ -120,3 +128,78 @@ class Http2Server(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+
+
+class AlpnServer(asyncio.Protocol):
+    """A TLS server of HTTP/2, or of HTTP/1.1 where ALPN says so; there it gives the same response
+    to every request. Both as an API server does it.
+
+    Args:
+        server: gets the exchanges of HTTP/2, and the connections.
+    """
+
+    def __init__(self, server: "Alpn") -> None:
+        self._server = server
+        self._http2: Http2Server | None = None
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        tls = transport.get_extra_info("ssl_object")
+        certificate = transport.get_extra_info("peercert") or {}
+        names = [
+            value
+            for rdn in certificate.get("subject", ())
+            for key, value in rdn
+            if key == "commonName"
+        ]
+        if tls.selected_alpn_protocol() == "h2":
+            self._http2 = Http2Server(self._server.exchanges, self._server.connections)
+            self._http2.connection_made(transport)
+            self._http2.client_name = names[0] if names else ""
+        else:
+            self._server.plain += 1
+
+    def data_received(self, data: bytes) -> None:
+        if self._http2 is not None:
+            self._http2.data_received(data)
+            return
+        self._received += data
+        while b"\r\n\r\n" in self._received and self._transport is not None:
+            head, _, self._received = self._received.partition(b"\r\n\r\n")
+            self._server.heads.append(head)
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._http2 is not None:
+            self._http2.connection_lost(exc)
+
+
+class Alpn:
+    """Serves by ALPN; see :class:`AlpnServer`.
+
+    Attributes:
+        exchanges: of HTTP/2, as they come.
+        connections: of HTTP/2; *plain* is the number of those of HTTP/1.1.
+        heads: of requests over HTTP/1.1.
+    """
+
+    def __init__(self) -> None:
+        self.exchanges: asyncio.Queue[Http2Exchange] = asyncio.Queue()
+        self.connections: list[Http2Server] = []
+        self.plain = 0
+        self.heads: list[bytes] = []
+        self.port = 0
+
+    @asynccontextmanager
+    async def serving(self, context: ssl.SSLContext) -> AsyncIterator["Alpn"]:
+        """Serve with these certificates; the context's ALPN decides what is offered."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: AlpnServer(self), "127.0.0.1", 0, ssl=context)
+        self.port = server.sockets[0].getsockname()[1]
+        yield self
+        server.close()
+        for connection in self.connections:
+            if connection.transport is not None:
+                connection.transport.abort()

@@ -1,0 +1,68 @@
+"""Where a request gets its stream from, and whether it may be sent again on another."""
+
+import time
+from typing import Final
+
+from ..errors import KubelatchError, NotProcessedError
+from ..upstream.request import UpstreamRequest
+from ..upstream.transport import Stream, Transport
+from .record import Record
+from .request import ClientRequest
+
+# Go's list of methods that are sent again when a reused connection turns out dead
+# (net/http Request.isReplayable).
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# How often a request is sent that the API server has refused to begin with: one that is leaving
+# may refuse streams on several connections, one after another.
+_MAX_REFUSALS: Final = 8
+
+
+def is_replayable(method: str, body: bytes | None, record: Record) -> bool:
+    """Whether a request may be sent again although it may have been acted on.
+
+    Args:
+        method: of the request.
+        body: all of its body; None if that is not known.
+        record: how often it was sent before.
+    """
+    return method in _IDEMPOTENT and body is not None and not record.retries
+
+
+def may_repeat(
+    failure: KubelatchError | None, method: str, body: bytes | None, record: Record
+) -> bool:
+    """Whether a request may be sent again after *failure*; see :func:`is_replayable`."""
+    if isinstance(failure, NotProcessedError):
+        return body is not None and record.retries < _MAX_REFUSALS
+    return is_replayable(method, body, record)
+
+
+def may_share(request: ClientRequest, upstream: UpstreamRequest, body: bytes | None) -> bool:
+    """Whether a watch may share its connection: it has no body, and no list before its first
+    change, which would delay the events of others.
+
+    Args:
+        request: the client's.
+        upstream: the same, as it goes upstream.
+        body: all of its body, if it was sent before.
+    """
+    return (
+        upstream.method == "GET"
+        and b"sendInitialEvents=true" not in upstream.target
+        and not body
+        and request.body.at_eof()
+        and request.body.exception() is None
+    )
+
+
+async def open_stream(transport: Transport, keepalive: float | None, record: Record) -> Stream:
+    """See :meth:`Transport.open`; takes down how long it took, and whether it opened a
+    connection."""
+    began, new = time.monotonic(), True
+    try:
+        stream = await transport.open(keepalive)
+        new = not stream.reused
+        return stream
+    finally:
+        record.connects += new
+        record.connect_wait += time.monotonic() - began

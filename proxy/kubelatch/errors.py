@@ -19,7 +19,6 @@ _HINTS: Final = {
     "tls-closed": "Something before the API server may have cut the connection: a load balancer, "
     "a firewall, or a port that is not the API server's",
     "tls": "kubelatch check shows which certificates are in use",
-    "stream-refused": "The API server has done nothing with it: it may be repeated",
     "credential": "kubelatch check shows where the credential comes from",
     "bad-request": "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
 }
@@ -107,8 +106,12 @@ class NotProcessedError(UpstreamError):
 
     status = 503
     reason = "ServiceUnavailable"
-    default_cause = "stream-refused"
+    default_cause = "reset"
     transient = True
+
+    def __init__(self, message: str) -> None:
+        hint = "the API server has done nothing with it: it may be repeated"
+        super().__init__(message, hint=hint)
 
 
 class UpstreamTimeoutError(UpstreamError):

@@ -27,7 +27,7 @@ from .forbidden import explain_denial, explain_refusal
 _MAX_RATE: Final = 4 * 1024 * 1024
 # Connections whose process is remembered, and new ones that are looked up in a second.
 _MAX_CONNECTIONS: Final = 1024
-_LOOKUPS: Final = 10
+_LOOKUPS: Final = 5
 # Header fields of one head that are kept.
 _MAX_FIELDS: Final = 100
 _LONGEST_CACHED: Final = 512

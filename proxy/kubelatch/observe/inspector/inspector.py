@@ -37,8 +37,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Exchanges a second that are captured.
+# Exchanges a second that are captured; where more than so many come, fewer: what it takes is then
+# taken from the others, and they tell nothing new.
 _RATE: Final = 200.0
+_BUSY: Final = 2000
+_BUSY_RATE: Final = 50.0
 # Captured exchanges under way. Streams are captured at any rate.
 _MAX_RUNNING: Final = 2000
 # How often those under way are looked at, in seconds, and how old they are then.
@@ -117,7 +120,9 @@ class Inspector:
         self._ended: list[Capture] = []
         self._timer: asyncio.TimerHandle | None = None
         self._last = 0
-        self._tokens = _RATE
+        self._tokens = self._rate = _RATE
+        # Exchanges since a second before.
+        self._seen, self._second = 0, time.monotonic() + 1
         self._refilled = time.monotonic()
         # Distinguishes the events of this process from those of an earlier one.
         self._run = secrets.token_hex(4)
@@ -132,10 +137,9 @@ class Inspector:
     def close(self) -> None:
         """Capture no more."""
         self._handler.exchange = UpstreamExchange
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._refresher is not None:
-            self._refresher.cancel()
+        for waiting in (self._timer, self._refresher):
+            if waiting is not None:
+                waiting.cancel()
         self._executor.shutdown()
 
     def _exchange(
@@ -152,7 +156,12 @@ class Inspector:
     ) -> UpstreamExchange:
         """Make an exchange with the upstream; one that is captured, as far as the rate allows."""
         now = record.started
-        self._tokens = tokens = min(_RATE, self._tokens + (now - self._refilled) * _RATE)
+        self._seen += 1
+        if now >= self._second:
+            busy = self._seen > _BUSY * (now - self._second + 1)
+            self._rate = _BUSY_RATE if busy else _RATE
+            self._seen, self._second = 0, now + 1
+        self._tokens = tokens = min(_RATE, self._tokens + (now - self._refilled) * self._rate)
         self._refilled = now
         if (tokens < 1 and not self._must_capture(record, upstream)) or (
             len(self._live) >= _MAX_RUNNING
@@ -310,8 +319,7 @@ class Inspector:
         """All that is kept of an exchange beyond its summary, as a JSON object."""
         if entry.detail:
             return entry.detail
-        live = (each for each in self._live.values() if each.number == entry.number)
-        capture = next(live, None)
+        capture = next((c for c in self._live.values() if c.number == entry.number), None)
         return await self.in_thread(self._builder.detail, capture) if capture else b"{}"
 
     def totals(self) -> bytes:
@@ -383,7 +391,6 @@ class Inspector:
 
 
 def _go_on(then: Callable[[T], None], done: "asyncio.Future[T]") -> None:
-    """Pass on what the inspector's thread has made."""
     if done.cancelled():
         return
     error = done.exception()

@@ -187,7 +187,7 @@ class Settings:
     response_timeout: float = flag(300.0, parse_limit, "How long the API server may take to begin "
         "its response to a whole request; watches, logs, proxied services and tunnels are exempt; "
         "0 is for ever.", group=CLUSTER)
-    http2: Literal["auto", "off"] = choice("off", ("auto", "off"), "Whether watches share HTTP/2 "
+    http2: Literal["auto", "off"] = choice("auto", ("auto", "off"), "Whether watches share HTTP/2 "
         "connections to the API server: auto, where it offers that, or off.", group=CLUSTER)
     kuberc: str = flag("", str, "kubectl's preferences, for its policy on exec plugins.",
         completion=FILE, group=CLUSTER)

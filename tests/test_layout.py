@@ -33,6 +33,7 @@ ELSEWHERE: Final = {
         "relay/framer": "relay/test_streaming.py",
         "relay/tunnel_end": "relay/test_client.py",
         "relay/handler": "relay/test_exchange.py",
+        "relay/kind": "relay/test_drain.py",
         "relay/local": "relay/test_client.py",
         "relay/registry": "relay/test_exchange.py",
         "relay/request": "relay/test_streaming.py",

@@ -28,8 +28,8 @@ from .observe.observer import Observer
 from .observe.suggestions import example_request
 from .redact import sanitize
 from .relay.drain import accept_pending, finish, let_nothing_look_whole
-from .relay.exchange import Kind
 from .relay.handler import Handler, PageContent
+from .relay.kind import Kind
 from .relay.limits import Limits
 from .relay.record import Record
 from .relay.registry import Registry

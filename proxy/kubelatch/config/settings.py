@@ -202,8 +202,7 @@ class Settings:
     # Go's limit for a server (net/http DefaultMaxHeaderBytes), and so kubectl proxy's.
     max_header_bytes: int = flag(1024 * 1024, at_least(1024),
         "How many bytes a request's line and header fields may have, or a chunked body besides "
-        "its data.", value_name="N",
-        group=LIMITS)
+        "its data.", value_name="N", group=LIMITS)
     # Kubernetes clients send some ten. Apache allows 100, aiohttp 128, kubectl proxy any number.
     max_headers: int = flag(256, at_least(8), "How many header fields a request may have.",
         value_name="N", group=LIMITS)

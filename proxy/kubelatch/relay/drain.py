@@ -14,7 +14,7 @@ from typing import Final
 from ..errors import KubelatchError, UpstreamError, UpstreamTimeoutError
 from ..upstream.http1 import linger_zero
 from .client import ClientProtocol
-from .exchange import Kind
+from .kind import Kind
 from .record import Record
 from .registry import Registry
 from .server import ClientServer

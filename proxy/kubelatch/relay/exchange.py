@@ -5,7 +5,6 @@ step has to wait, and goes on with the next step.
 """
 
 import asyncio
-import enum
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -14,6 +13,7 @@ from ..errors import KubelatchError
 from . import local
 from .attempt import Attempt
 from .client import ClientProtocol
+from .kind import Kind
 from .record import Record
 from .registry import Registry
 from .request import ClientRequest
@@ -25,19 +25,6 @@ T = TypeVar("T")
 INTERNAL_ERROR: Final = KubelatchError(
     "internal error of the proxy", hint="its log says more; please report it"
 )
-
-
-class Kind(enum.Enum):
-    """What kind of request an exchange carries, found out once."""
-
-    PLAIN = "plain"
-    WATCH = "watch"
-    LOG = "log"
-    #: Proxied services and the like: the API server sets them no time limit.
-    LONG_RUNNING = "long-running"
-    UPGRADE = "upgrade"
-    #: A response of our own.
-    LOCAL = "local"
 
 
 class Exchange:

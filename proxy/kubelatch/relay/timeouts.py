@@ -23,7 +23,7 @@ from typing import Final
 from ..errors import UpstreamError, UpstreamTimeoutError
 from ..system.supervision import Supervisor
 from ..upstream.transport import Transport
-from .exchange import Kind
+from .kind import Kind
 from .registry import Registry
 from .upstream_exchange import UpstreamExchange
 
@@ -142,7 +142,8 @@ class Timeouts:
             return
         for exchange in list(self._suspects)[:_MAX_ENDED]:
             del self._suspects[exchange]
-            ended = exchange.kind is Kind.WATCH and exchange.end_between_events()
+            attempt, watch = exchange.attempt, exchange.kind is Kind.WATCH
+            ended = watch and attempt is not None and attempt.end_between_events()
             if not ended and exchange.kind in {Kind.WATCH, Kind.PLAIN}:
                 exchange.fail(UpstreamError("the API server went silent", cause="truncated"))
 

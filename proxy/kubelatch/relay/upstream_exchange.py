@@ -24,7 +24,8 @@ from ..upstream.request import UpstreamRequest
 from ..upstream.transport import Http1OnlyError, Stream, Transport
 from .attempt import Attempt, Outcome
 from .client import ClientProtocol
-from .exchange import INTERNAL_ERROR, Exchange, Kind
+from .exchange import INTERNAL_ERROR, Exchange
+from .kind import Kind, kind_of
 from .record import Record
 from .registry import Registry
 from .request import ClientRequest, Plan
@@ -100,14 +101,7 @@ class UpstreamExchange(Exchange):
     @property
     def kind(self) -> Kind:
         """What kind of request it is."""
-        if self._upstream.upgrade:
-            return Kind.UPGRADE
-        info = self._plan.info
-        if info is None or not info.long_running:
-            return Kind.PLAIN
-        if info.verb == "watch":
-            return Kind.WATCH
-        return Kind.LOG if info.subresource == "log" else Kind.LONG_RUNNING
+        return kind_of(self._plan.info, upgrade=bool(self._upstream.upgrade))
 
     @property
     def attempt(self) -> Attempt | None:
@@ -287,10 +281,6 @@ class UpstreamExchange(Exchange):
         self.record.retries += 1
         if self.client.writing_paused:
             attempt.on_client_paused()
-
-    def end_between_events(self) -> bool:
-        """End a watch as the API server itself ends one; see :class:`Attempt`."""
-        return self._attempt is not None and self._attempt.end_between_events()
 
     def stands_still_at(self, sent: int) -> bool:
         """Whether no more than *sent* bytes of the response have come, and the client waits."""

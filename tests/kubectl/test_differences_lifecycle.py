@@ -250,7 +250,7 @@ def test_watch_at_stop(start: Start, config: Path, upstream: RecordingUpstream) 
         proxy = start(name, f"--kubeconfig={config}", "--port=0")
         with connect(proxy.address) as client, client.makefile("rb") as stream:
             client.sendall(ask("GET", "/api/v1/pods?watch=1").data)
-            while stream.peek(1) and event not in stream.peek():
+            while event not in client.recv(65536, socket.MSG_PEEK):
                 pass
             proxy.process.send_signal(signal.SIGTERM)
             replies[name] = read_reply(stream)

@@ -199,6 +199,8 @@ def test_a_client_that_we_have_hung_up_on_is_not_known(stage: Stage) -> None:
 @pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is not installed")
 def test_a_connection_of_another_network_namespace_is_not_taken_for_one_of_ours() -> None:
     """Both have the same addresses and ports; the service manager may hand over such sockets."""
+    if shutil.which("ip") is None:
+        pytest.skip("iproute2 is not installed")
     with contextlib.ExitStack() as stack:
         ours, theirs = socket.socketpair()
         stack.enter_context(ours)

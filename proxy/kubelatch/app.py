@@ -17,6 +17,7 @@ from .context.assembly import (
     allowed_clients,
     open_listeners,
     user_agent,
+    warn_of_configuration,
     warn_of_listeners,
 )
 from .context.reload import Reloader, Setup
@@ -176,9 +177,12 @@ class App:
         reloader = Reloader(assembler, files, self._use, self.supervisor)
         await reloader.start()
         self._reloader = reloader
-        self._warn_of_configuration(reloader.setup.config)
         gate = reloader.setup.gate
-        for warning in (*gate.warnings, *(static.warnings if static else ())):
+        for warning in (
+            *warn_of_configuration(reloader.setup.config, settings),
+            *gate.warnings,
+            *(static.warnings if static else ()),
+        ):
             log.warning("%s", warning)
         self._listeners = open_listeners(settings, self._sockets)
         for warning in warn_of_listeners(settings, self._listeners):
@@ -276,17 +280,8 @@ class App:
             self._handler.gate = setup.gate
         old, new = before.config, setup.config
         if (old.warnings, old.server) != (new.warnings, new.server):
-            self._warn_of_configuration(new)
-
-    def _warn_of_configuration(self, config: ClientConfig) -> None:
-        for warning in config.warnings:
-            log.warning("%s", warning)
-        if config.server.path and not self._settings.append_server_path:
-            log.warning(
-                "Your kube context contains a server path %s, use --append-server-path to "
-                "automatically append the path to each request",
-                config.server.path,
-            )
+            for warning in warn_of_configuration(new, self._settings):
+                log.warning("%s", warning)
 
     async def _start_demo(self) -> None:
         from .demo import DemoError, DemoServer  # noqa: PLC0415 -- seldom used

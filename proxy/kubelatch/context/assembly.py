@@ -314,3 +314,14 @@ def make_gate(settings: Settings, generation: Generation, files: FileReader = DI
             unix_socket=bool(settings.unix_socket),
         )
     )
+
+
+def warn_of_configuration(config: ClientConfig, settings: Settings) -> list[str]:
+    """What the user should know of a configuration that is put into use."""
+    warnings = list(config.warnings)
+    if config.server.path and not settings.append_server_path:
+        warnings.append(
+            f"Your kube context contains a server path {config.server.path}, use "
+            "--append-server-path to automatically append the path to each request"
+        )
+    return warnings

@@ -179,31 +179,8 @@ class ResourceRegistry:
         stored = self.get(resource, namespace, name)
         obj = change(stored)
         metadata = self._checked_metadata(resource, namespace, obj)
-        if metadata.get("name") != name:
-            if not metadata.get("name"):
-                raise status.bad_request(
-                    f"the name of the object ({name} based on URL) was undeterminable: name must "
-                    "be provided"
-                )
-            raise status.bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL "
-                f"({name})"
-            )
         old = stored["metadata"]
-        version = str(metadata.get("resourceVersion") or old["resourceVersion"])
-        if problem := goerrors.number(version, signed=False):
-            raise status.plain_error(problem)
-        if version != old["resourceVersion"]:
-            raise status.conflict(resource, name)
-        if metadata.get("uid") not in {None, "", old["uid"]}:
-            why = (
-                "StorageError: invalid object, Code: 4, Key: /registry/"
-                f"{'/'.join(filter(None, (resource.qualified, namespace, name)))}, "
-                "ResourceVersion: 0, AdditionalErrorMsg: "
-                f"Precondition failed: UID in precondition: {metadata['uid']}, "
-                f"UID in object meta: {old['uid']}"
-            )
-            raise status.conflict(resource, name, why)
+        _check_preconditions(resource, namespace, name, metadata, old)
         metadata |= {key: old[key] for key in _SERVER_OWNED if key in old}
         obj = obj | {"metadata": metadata}
         if subresource in {"status", "approval"}:
@@ -309,3 +286,37 @@ def _preview(obj: Object, stored: Object) -> Object:
 def _go(api_version: str) -> str:
     """The name of the Go package of a version."""
     return api_version.rpartition("/")[2]
+
+
+def _check_preconditions(
+    resource: Resource, namespace: str, name: str, metadata: Object, old: Object
+) -> None:
+    """Refuse an update of another object, or of a version that is not stored any more.
+
+    Raises:
+        StatusError: 400 or 409.
+    """
+    if metadata.get("name") != name:
+        if not metadata.get("name"):
+            raise status.bad_request(
+                f"the name of the object ({name} based on URL) was undeterminable: name must "
+                "be provided"
+            )
+        raise status.bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL "
+            f"({name})"
+        )
+    version = str(metadata.get("resourceVersion") or old["resourceVersion"])
+    if problem := goerrors.number(version, signed=False):
+        raise status.plain_error(problem)
+    if version != old["resourceVersion"]:
+        raise status.conflict(resource, name)
+    if metadata.get("uid") not in {None, "", old["uid"]}:
+        why = (
+            "StorageError: invalid object, Code: 4, Key: /registry/"
+            f"{'/'.join(filter(None, (resource.qualified, namespace, name)))}, "
+            "ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {metadata['uid']}, "
+            f"UID in object meta: {old['uid']}"
+        )
+        raise status.conflict(resource, name, why)

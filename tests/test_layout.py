@@ -20,7 +20,6 @@ ELSEWHERE: Final = {
     "what a client sees of it is tested, with sockets on both sides": {
         "app": "process/test_start.py",
         "context/assembly": "context/test_reload.py",
-        "http1/fields": "relay/test_headers.py",
         "http1/gunzip": "relay/test_compression.py",
         "http1/headers": "relay/test_headers.py",
         "http1/links": "relay/test_redirects.py",

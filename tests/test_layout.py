@@ -92,6 +92,8 @@ ELSEWHERE: Final = {
         "kubeconfig/usable": "kubeconfig/test_against_kubectl.py",
         "kubeconfig/validate": "kubeconfig/test_against_kubectl.py",
         "config/commands": "config/test_goflags.py",
+        "config/fields": "config/test_settings.py",
+        "config/consistency": "config/test_goflags.py",
         "config/flag_values": "config/test_goflags.py",
     },
     "a part of a larger one, which is tested with a real plugin or issuer": {

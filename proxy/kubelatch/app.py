@@ -28,9 +28,8 @@ from .observe.console import describe, greeting
 from .observe.observer import Observer
 from .observe.suggestions import example_request
 from .redact import sanitize
-from .relay.drain import accept_pending, finish, let_nothing_look_whole
+from .relay.drain import accept_pending, finish, in_flight, let_nothing_look_whole
 from .relay.handler import Handler, PageContent
-from .relay.kind import Kind
 from .relay.limits import Limits
 from .relay.record import Record
 from .relay.registry import Registry
@@ -53,15 +52,6 @@ log = logging.getLogger(__name__)
 _TUNNEL_KEEPALIVE: Final = 15.0
 # Seconds between two looks at whether the machine was suspended.
 _SUSPEND_CHECK: Final = 1.0
-# Of the exchanges of each kind that a drain waits for.
-_NAMED: Final = 3
-_REQUESTS: Final = ("request", "requests")
-_KINDS: Final = {
-    Kind.WATCH: ("watch", "watches"),
-    Kind.LOG: ("followed log", "followed logs"),
-    Kind.UPGRADE: ("tunnel", "tunnels"),
-}
-_ORDER: Final = (_REQUESTS, *_KINDS.values())
 
 
 class App:
@@ -144,21 +134,7 @@ class App:
     @property
     def in_flight(self) -> str:
         """The exchanges in flight by kind, as ``1 tunnel (pods/exec shop/web)``; may be empty."""
-        kinds: dict[tuple[str, str], list[Record]] = {}
-        for exchange in self._registry:
-            kinds.setdefault(_KINDS.get(exchange.kind, _REQUESTS), []).append(exchange.record)
-        return ", ".join(
-            f"{len(records)} {one if len(records) == 1 else many} ({self._name(records)})"
-            for (one, many), records in sorted(
-                kinds.items(), key=lambda item: _ORDER.index(item[0])
-            )
-        )
-
-    def _name(self, records: Sequence[Record]) -> str:
-        if self._observer is None:
-            return "..."
-        names = [self._observer.name_of(record) for record in records[:_NAMED]]
-        return ", ".join(names if len(records) <= _NAMED else [*names, "..."])
+        return in_flight(self._registry, self._observer.name_of) if self._observer else ""
 
     async def start(self) -> None:
         """Load the configuration, listen, and begin to serve.

@@ -4,20 +4,21 @@ Command line, environment variables, help, manual page, completion and the optio
 :class:`kubelatch.Proxy` are all made from it. Names, shorthands, defaults and meanings of the first
 groups are kubectl's (kubectl pkg/cmd/proxy/proxy.go, cli-runtime config_flags.go).
 
-A new flag is a new field, and its use. Two files are generated from the table: ``kubelatch man >
-docs/kubelatch.1``, and ``python -m tests.embedding.signature``.
+A new flag is a new field, its use, and what it contradicts (``consistency``). Two files are
+generated from the table: ``kubelatch man > docs/kubelatch.1``, and ``python -m
+tests.embedding.signature``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal
 
-from ..errors import UsageError
 from ..secret import Secret
+from .consistency import LOOPS, check_consistency
+from .fields import CLUSTER, FILTER, IGNORED, LIMITS, OWN, SEEN, SERVING, choice, flag, switch
 from .flag_values import (
     at_least,
     checked,
-    one_of,
     parse_body_size,
     parse_clients,
     parse_file_mode,
@@ -44,42 +45,8 @@ from .goflags import (
 )
 from .overrides import Overrides
 
-SERVING: Final = "Serving"
-FILTER: Final = "Filter"
-CLUSTER: Final = "Cluster and credentials"
-LIMITS: Final = "Limits for clients"
-SEEN: Final = "Log, health and metrics"
-OWN: Final = "Beyond kubectl"
-IGNORED: Final = "Accepted for kubectl's sake, without effect"
-
 INSPECT_ADDRESS: Final = "127.0.0.1:8002"
 """The admin address with ``--inspect``, if none is given."""
-LOOPS: Final = ("auto", "uvloop", "asyncio")
-
-_T = TypeVar("_T")
-_Word = TypeVar("_Word", bound=str)
-
-
-def flag(default: _T, parse: Callable[[str], _T], help_text: str, **more: Any) -> _T:
-    """A field of :class:`Settings` that a flag sets.
-
-    Args:
-        default: the value if the flag is not given.
-        parse: converts text to the value; raises ValueError.
-        help_text: one or two sentences.
-        more: other attributes of :class:`Flag`; the name only where it differs from the field's.
-    """
-    return field(default=default, metadata={"parse": parse, "help": help_text, **more})
-
-
-def switch(help_text: str, **more: Any) -> bool:
-    """A boolean flag, false by default."""
-    return flag(False, parse_bool, help_text, bare=True, **more)
-
-
-def choice(default: _Word, words: tuple[_Word, ...], help_text: str, **more: Any) -> _Word:
-    """A flag whose value is one of *words*."""
-    return flag(default, one_of(*words), help_text, completion=words, **more)
 
 
 # Without eq and repr, which are never used: generating them takes a quarter of the import time.
@@ -370,31 +337,7 @@ def from_values(values: Mapping[str, Any]) -> Settings:
     Raises:
         UsageError: flags contradict each other.
     """
-    # --port=8001 with a socket is accepted, since kubectl cannot tell it from its default.
-    if values["unix_socket"] and values["port"] != 8001:
-        msg = "cannot set --unix-socket and --port at the same time"
-        raise UsageError(msg, hint="leave one of them out")
-    file_flags = values["unix_socket_mode"] is not None or values["unix_socket_group"]
-    if file_flags and values["unix_socket"].startswith("@"):
-        msg = "an abstract unix socket has neither mode nor group"
-        raise UsageError(msg, hint="--clients says whose processes may connect")
-    if not -1 < values["port"] < 65536:
-        msg = f"listen tcp: address {values['port']}: invalid port"
-        raise UsageError(msg, hint="a port is a number from 0 to 65535")
-    for name in ("demo_kubeconfig", "demo_load", "demo_seed"):
-        if values[name] not in ("", (), None) and not values["demo"]:
-            msg = f"--{name.replace('_', '-')} has no effect without --demo"
-            raise UsageError(msg, hint="say --demo too, or leave it out")
-    for field_name, name in (
-        ("inspect_secret_file", "inspect-secret-file"),
-        ("open_browser", "open"),
-    ):
-        if values[field_name] and not values["inspect"]:
-            msg = f"--{name} has no effect without --inspect"
-            raise UsageError(msg, hint="say --inspect too, or leave it out")
+    check_consistency(values)
     if values["inspect"] and not values["admin_address"]:
         values = {**values, "admin_address": INSPECT_ADDRESS}
-    if values["loop"] not in LOOPS:
-        msg = f"invalid --loop {values['loop']!r}"
-        raise UsageError(msg, hint="say auto, uvloop or asyncio")
     return Settings(**{name: values[name] for name in Settings.__dataclass_fields__})

@@ -9,6 +9,7 @@ half a response, the end of a connection can look like the response's.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from ..errors import KubelatchError, UpstreamError, UpstreamTimeoutError
@@ -27,6 +28,15 @@ _INTERVAL: Final = 0.02
 _TURNS: Final = 10
 # A client that is still sending when it has its response may take this long to see it, in seconds.
 _LINGER: Final = 0.5
+# Of the exchanges of each kind that a drain waits for.
+_NAMED: Final = 3
+_REQUESTS: Final = ("request", "requests")
+_KINDS: Final = {
+    Kind.WATCH: ("watch", "watches"),
+    Kind.LOG: ("followed log", "followed logs"),
+    Kind.UPGRADE: ("tunnel", "tunnels"),
+}
+_ORDER: Final = (_REQUESTS, *_KINDS.values())
 
 
 class StoppedError(UpstreamError):
@@ -120,3 +130,24 @@ async def _end(server: ClientServer, registry: Registry) -> None:
         if transport is not None and transport.get_write_buffer_size():
             linger_zero(transport)
             transport.abort()
+
+
+def in_flight(registry: Registry, name_of: Callable[[Record], str]) -> str:
+    """The exchanges in flight by kind, as ``1 tunnel (pods/exec shop/web)``; may be empty.
+
+    Args:
+        registry: holds them.
+        name_of: returns what a request is about.
+    """
+    kinds: dict[tuple[str, str], list[Record]] = {}
+    for exchange in registry:
+        kinds.setdefault(_KINDS.get(exchange.kind, _REQUESTS), []).append(exchange.record)
+    return ", ".join(
+        f"{len(records)} {one if len(records) == 1 else many} ({_names(records, name_of)})"
+        for (one, many), records in sorted(kinds.items(), key=lambda item: _ORDER.index(item[0]))
+    )
+
+
+def _names(records: list[Record], name_of: Callable[[Record], str]) -> str:
+    names = [name_of(record) for record in records[:_NAMED]]
+    return ", ".join(names if len(records) <= _NAMED else [*names, "..."])

@@ -110,6 +110,13 @@ class Exchange:
         self.record.cause = self.record.cause or "client-gone"
         self._finish()
 
+    def hand_over(self) -> None:
+        """End it without a response: the caller makes another exchange of its client, request and
+        record at once. Only before anything was sent."""
+        self._stop()
+        self._over = True
+        self.registry.replace(self)
+
     def fail(self, error: KubelatchError) -> None:
         """End it: with *error* if the client has got nothing yet, else by a cut."""
         if self._over:

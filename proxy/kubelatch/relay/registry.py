@@ -58,6 +58,10 @@ class Registry:
         self._exchanges.discard(exchange)
         self.report(exchange.record)
 
+    def replace(self, exchange: "Exchange") -> None:
+        """Forget an exchange whose request another one takes over, and report nothing."""
+        self._exchanges.discard(exchange)
+
     def report(self, record: Record) -> None:
         """Report what is over, be it an exchange or a request that became none."""
         record.ended = time.monotonic()

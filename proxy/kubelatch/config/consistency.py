@@ -1,0 +1,41 @@
+"""Flags that contradict each other, or have no effect without another."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..errors import UsageError
+
+LOOPS: Final = ("auto", "uvloop", "asyncio")
+
+
+def check_consistency(values: Mapping[str, Any]) -> None:
+    """Check the values of all flags together.
+
+    Raises:
+        UsageError: flags contradict each other.
+    """
+    # --port=8001 with a socket is accepted, since kubectl cannot tell it from its default.
+    if values["unix_socket"] and values["port"] != 8001:
+        msg = "cannot set --unix-socket and --port at the same time"
+        raise UsageError(msg, hint="leave one of them out")
+    file_flags = values["unix_socket_mode"] is not None or values["unix_socket_group"]
+    if file_flags and values["unix_socket"].startswith("@"):
+        msg = "an abstract unix socket has neither mode nor group"
+        raise UsageError(msg, hint="--clients says whose processes may connect")
+    if not -1 < values["port"] < 65536:
+        msg = f"listen tcp: address {values['port']}: invalid port"
+        raise UsageError(msg, hint="a port is a number from 0 to 65535")
+    for name in ("demo_kubeconfig", "demo_load", "demo_seed"):
+        if values[name] not in ("", (), None) and not values["demo"]:
+            msg = f"--{name.replace('_', '-')} has no effect without --demo"
+            raise UsageError(msg, hint="say --demo too, or leave it out")
+    for field_name, name in (
+        ("inspect_secret_file", "inspect-secret-file"),
+        ("open_browser", "open"),
+    ):
+        if values[field_name] and not values["inspect"]:
+            msg = f"--{name} has no effect without --inspect"
+            raise UsageError(msg, hint="say --inspect too, or leave it out")
+    if values["loop"] not in LOOPS:
+        msg = f"invalid --loop {values['loop']!r}"
+        raise UsageError(msg, hint="say auto, uvloop or asyncio")

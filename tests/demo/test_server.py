@@ -11,9 +11,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from kubelatch.demo import DemoServer
+from kubelatch.demo import DemoServer, schemas
 from kubelatch.demo.arrivals import Arrival, HookResponse
 
+from . import content
 from .conftest import Run
 from .support import Http, client_context
 
@@ -27,6 +28,10 @@ def test_importing_it_loads_nothing_heavy() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+async def test_the_cluster_it_starts_with_is_what_its_script_makes() -> None:
+    assert json.loads(schemas.text("cluster.json.gz")) == await content.cluster()
 
 
 def test_stopping_ends_watches_cleanly_and_leaves_no_task(run: Run) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,10 +15,9 @@ from .access import DemoAccess
 from .accounts import Accounts, Tokens
 from .admission import admit
 from .api import Api
-from .arrivals import OnRequest
 from .authentication import AUTHENTICATED, User
 from .certificates import CLIENTS_NAME, Authority, server_context
-from .content import VIEWER, seed
+from .content import VIEWER, restore, start
 from .controllers import Controllers
 from .http import HttpServer
 from .identifiers import Identifiers
@@ -28,6 +26,7 @@ from .mains import Mains
 from .rbac import MASTERS
 from .registry import Admission, ResourceRegistry
 from .resources import Resource
+from .server import DemoServer
 from .store import Store
 from .streams.curl import API_ADDRESS, API_NAMES, DOMAIN
 from .tokens import Signer
@@ -39,20 +38,6 @@ _TLS_HANDSHAKE = 10.0
 """Seconds for a handshake; on loopback, a client that needs longer will never finish."""
 _TLS_SHUTDOWN = 1.0
 """Seconds that a closing connection waits for its peer's close_notify."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """As :class:`.server.DemoServer` documents them."""
-
-    host: str
-    port: int
-    on_request: OnRequest | None
-    log_interval: float
-    start_delay: float
-    history: int
-    seed: int | None
-    load: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +60,7 @@ class Running:
         await self.mains.close()
 
 
-async def boot(options: Options) -> Running:
+async def boot(options: DemoServer) -> Running:
     """Start a demo.
 
     Raises:
@@ -88,6 +73,7 @@ async def boot(options: Options) -> Running:
     context = server_context(authority, clients, list(dict.fromkeys(names)))
     identifiers = Identifiers(options.seed)
     registry = ResourceRegistry(store=Store(history=options.history, identifiers=identifiers))
+    restore(registry.store, authority.certificate_pem)
     accounts = Accounts(registry.store, Signer(), identifiers)
     controllers = Controllers(
         registry,
@@ -97,7 +83,7 @@ async def boot(options: Options) -> Running:
         clients=clients,
         accounts=accounts,
     )
-    seed(registry, controllers)
+    start(registry.store, controllers.mains)
     admin = User(name=_ADMIN, groups=(MASTERS, AUTHENTICATED))
 
     def admission(resource: Resource) -> Admission:

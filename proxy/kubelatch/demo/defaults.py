@@ -7,6 +7,7 @@ depend on other fields are :data:`_COMPUTED` (k8s.io/kubernetes ``pkg/apis/*/v1/
 import base64
 import copy
 import functools
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from .status import Object
 
 @functools.cache
 def _defaults() -> Mapping[str, Object]:
-    loaded: dict[str, Object] = schemas.read("defaults.json")
+    loaded: dict[str, Object] = json.loads(schemas.text("defaults.json"))
     return loaded
 
 

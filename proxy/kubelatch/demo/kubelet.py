@@ -33,7 +33,7 @@ class Kubelet:
         self._recorder = recorder
         self._mains = mains
         self._start_delay = start_delay
-        self._addresses = itertools.count(5)
+        self._addresses = itertools.count(5 + len(store.list(PODS)))
         self._due: dict[str, float] = {}
 
     @property

@@ -8,12 +8,11 @@ from .store import Store
 
 
 class Recorder:
-    """Writes core/v1 events; writes none while ``quiet``."""
+    """Writes core/v1 events."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._sequence = itertools.count(0x17E0_5A3C_0000_0000, 0x3B9A_CA07)
-        self.quiet = False
 
     def record(
         self,
@@ -26,8 +25,6 @@ class Recorder:
         host: str = "",
     ) -> None:
         """Record that ``reason`` happened to ``about``."""
-        if self.quiet:
-            return
         metadata, now = about["metadata"], self._store.now()
         name = f"{metadata['name']}.{next(self._sequence):016x}"
         self._store.create(

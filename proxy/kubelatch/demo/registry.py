@@ -7,7 +7,6 @@ Everything here is synchronous; a write is seen whole or not at all.
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import checks, custom, goerrors, quotas, schemas, status
 from .admission import complete_pod
@@ -47,7 +46,6 @@ class ResourceRegistry:
 
     store: Store
     catalog: Catalog = field(default_factory=Catalog)
-    _addresses: Any = field(default_factory=lambda: itertools.count(10))
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """One object.
@@ -273,8 +271,9 @@ class ResourceRegistry:
             )
 
     def _cluster_ip(self) -> str:
-        high, low = divmod(next(self._addresses), 250)
-        return f"10.96.{high}.{low + 1}"
+        taken = {row["spec"].get("clusterIP") for row in self.store.list(SERVICES)}
+        addresses = (f"10.96.{n // 250}.{n % 250 + 1}" for n in itertools.count(10))
+        return next(address for address in addresses if address not in taken)
 
 
 def _preview(obj: Object, stored: Object) -> Object:

@@ -24,14 +24,14 @@ _TYPE_META = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
 @functools.cache
 def definitions() -> Mapping[str, Schema]:
     """Every definition by name, without descriptions. Takes a few milliseconds the first time."""
-    loaded: dict[str, Schema] = read("schemas.json.gz")
+    loaded: dict[str, Schema] = json.loads(text("schemas.json.gz"))
     return loaded
 
 
 @functools.cache
 def descriptions() -> Mapping[str, list[str]]:
     """By name: the description of a definition, then those of its properties in their order."""
-    loaded: dict[str, list[str]] = read("descriptions.json.gz")
+    loaded: dict[str, list[str]] = json.loads(text("descriptions.json.gz"))
     return loaded
 
 
@@ -99,10 +99,10 @@ def in_order(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value[key] for key in definitions()[name]["properties"] if key in value}
 
 
-def read(name: str) -> Any:
-    """A JSON file of ``data/``, compressed if its name says so."""
+def text(name: str) -> str:
+    """A file of ``data/``, decompressed if its name says so."""
     content = (importlib.resources.files(__package__) / "data" / name).read_bytes()
-    return json.loads(gzip.decompress(content) if name.endswith(".gz") else content)
+    return (gzip.decompress(content) if name.endswith(".gz") else content).decode()
 
 
 def _with_text(text: str, schema: Schema) -> dict[str, Any]:

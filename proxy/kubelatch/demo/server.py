@@ -6,6 +6,7 @@ nothing of a proxy in front of it. Importing this costs nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .access import DemoAccess
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .boot import Running
 
 
+@dataclass(slots=True, kw_only=True)
 class DemoServer:
     """A Kubernetes API server in a box.
 
@@ -32,27 +34,15 @@ class DemoServer:
         load: files with more objects, as YAML or JSON.
     """
 
-    def __init__(
-        self,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        on_request: OnRequest | None = None,
-        log_interval: float = 2.0,
-        start_delay: float = 0.5,
-        history: int = 2048,
-        seed: int | None = None,
-        load: Sequence[str] = (),
-    ) -> None:
-        self._host = host
-        self._port = port
-        self._on_request = on_request
-        self._log_interval = log_interval
-        self._start_delay = start_delay
-        self._history = history
-        self._seed = seed
-        self._load = load
-        self._running: Running | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    on_request: OnRequest | None = None
+    log_interval: float = 2.0
+    start_delay: float = 0.5
+    history: int = 2048
+    seed: int | None = None
+    load: Sequence[str] = ()
+    _running: Running | None = field(default=None, init=False, repr=False)
 
     async def start(self) -> DemoAccess:
         """Listen, and return how to connect.
@@ -64,20 +54,9 @@ class DemoServer:
         """
         if self._running is not None:
             raise RuntimeError("the demo is running already")
-        from .boot import Options, boot  # noqa: PLC0415 - heavy, and needed from here on only
+        from .boot import boot  # noqa: PLC0415 - heavy, and needed from here on only
 
-        self._running = await boot(
-            Options(
-                host=self._host,
-                port=self._port,
-                on_request=self._on_request,
-                log_interval=self._log_interval,
-                start_delay=self._start_delay,
-                history=self._history,
-                seed=self._seed,
-                load=self._load,
-            )
-        )
+        self._running = await boot(self)
         return self._running.access
 
     async def stop(self) -> None:

@@ -8,7 +8,7 @@ watches that resume; a client that asks for older ones must list again.
 import asyncio
 import datetime as dt
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -122,6 +122,13 @@ class Store:
             for key in sorted(rows)
             if not namespace or key[0] == namespace
         ]
+
+    def restore(self, objects: Mapping[str, Sequence[Object]], revision: int) -> None:
+        """Hold these objects, by ``Resource.storage``, as they were at that revision."""
+        self._objects = {
+            storage: {_key(obj): obj for obj in rows} for storage, rows in objects.items()
+        }
+        self.revision = self.forgotten = revision
 
     def create(self, resource: Resource, obj: Object, *, by: str = "") -> Object:
         """Store a new object; ``by`` manages its fields, if it is given."""

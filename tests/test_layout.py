@@ -34,6 +34,8 @@ ELSEWHERE: Final = {
         "relay/handler": "relay/test_exchange.py",
         "relay/kind": "relay/test_drain.py",
         "relay/local": "relay/test_client.py",
+        "relay/place": "relay/test_places.py",
+        "relay/preparing": "relay/test_places.py",
         "relay/registry": "relay/test_exchange.py",
         "relay/request": "relay/test_streaming.py",
         "relay/request_reader": "relay/test_client.py",

@@ -97,7 +97,7 @@ def parse_rules(text: str, source: str, warnings: list[str] | None = None) -> li
     for number, document in enumerate(documents, start=1):
         if document is None:
             continue
-        for place, role in _roles(_Place(f"{source}: document {number}"), document):
+        for place, role in _roles(_Position(f"{source}: document {number}"), document):
             roles += 1
             rules += _rules(place, role)
             if role.get("aggregationRule") is not None and warnings is not None:
@@ -115,13 +115,13 @@ def parse_rules(text: str, source: str, warnings: list[str] | None = None) -> li
     return rules
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """Where in a manifest: file and document, and the field in it."""
 
     document: str
     field: str = ""
 
-    def __truediv__(self, field: str | int) -> "_Place":
+    def __truediv__(self, field: str | int) -> "_Position":
         if isinstance(field, int):
             return self._replace(field=f"{self.field}[{field}]")
         return self._replace(field=f"{self.field}.{field}" if self.field else field)
@@ -131,7 +131,7 @@ class _Place(NamedTuple):
         return ConfigError(f"{where}: {problem}", hint=hint, cause="allow-rules")
 
 
-def _roles(place: _Place, document: Any) -> Iterator[tuple[_Place, dict[str, Any]]]:
+def _roles(place: _Position, document: Any) -> Iterator[tuple[_Position, dict[str, Any]]]:
     """The Roles and ClusterRoles in a document; those in a List too."""
     manifest = _mapping(place, document)
     kind = manifest.get("kind")
@@ -155,7 +155,7 @@ def _roles(place: _Place, document: Any) -> Iterator[tuple[_Place, dict[str, Any
     yield place, manifest
 
 
-def _rules(place: _Place, manifest: dict[str, Any]) -> Iterator[Rule]:
+def _rules(place: _Position, manifest: dict[str, Any]) -> Iterator[Rule]:
     kind = manifest["kind"]
     known = {"apiVersion", "kind", "metadata", "rules"}
     if kind == "ClusterRole":
@@ -180,7 +180,7 @@ def _rules(place: _Place, manifest: dict[str, Any]) -> Iterator[Rule]:
         yield _rule(here, _mapping(here, item), source=source, namespace=namespace)
 
 
-def _check_aggregation(place: _Place, manifest: dict[str, Any]) -> None:
+def _check_aggregation(place: _Position, manifest: dict[str, Any]) -> None:
     """An aggregated ClusterRole must have its rules written out, as the API server returns
     ``view``, ``edit`` and ``admin``."""
     rule = place / "aggregationRule"
@@ -192,7 +192,7 @@ def _check_aggregation(place: _Place, manifest: dict[str, Any]) -> None:
         )
 
 
-def _rule(place: _Place, rule: dict[str, Any], *, source: str, namespace: str | None) -> Rule:
+def _rule(place: _Position, rule: dict[str, Any], *, source: str, namespace: str | None) -> Rule:
     """One rule, held to what the API server would store.
 
     (kubernetes/pkg/apis/rbac/validation/validation.go, ValidatePolicyRule)
@@ -223,13 +223,13 @@ def _rule(place: _Place, rule: dict[str, Any], *, source: str, namespace: str | 
     )
 
 
-def _check_fields(place: _Place, value: Any, known: Iterable[str]) -> None:
+def _check_fields(place: _Position, value: Any, known: Iterable[str]) -> None:
     for field in _mapping(place, value):
         if field not in known:
             raise (place / str(field)).wrong("unknown field")
 
 
-def _check_version(place: _Place, manifest: dict[str, Any], expected: str) -> None:
+def _check_version(place: _Position, manifest: dict[str, Any], expected: str) -> None:
     if manifest.get("apiVersion") != expected:
         found = _shown(manifest.get("apiVersion"))
         raise (place / "apiVersion").wrong(f"is {found}, not {expected}")
@@ -240,13 +240,13 @@ def _shown(value: Any) -> str:
     return value.text if isinstance(value, Scalar) else repr(value)
 
 
-def _mapping(place: _Place, value: Any) -> dict[str, Any]:
+def _mapping(place: _Position, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise place.wrong("is missing" if value is None else "is not a mapping")
     return value
 
 
-def _sequence(place: _Place, value: Any) -> list[Any]:
+def _sequence(place: _Position, value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
@@ -254,14 +254,14 @@ def _sequence(place: _Place, value: Any) -> list[Any]:
     return value
 
 
-def _strings(place: _Place, value: Any) -> list[str]:
+def _strings(place: _Position, value: Any) -> list[str]:
     for index, item in enumerate(_sequence(place, value)):
         if not isinstance(item, str):
             raise (place / index).wrong(f"is not a string: {_shown(item)}", "put it in quotes")
     return _sequence(place, value)
 
 
-def _name(place: _Place, value: Any) -> str:
+def _name(place: _Position, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise place.wrong("must be given" if not value else "is not a string")
     return value

@@ -115,6 +115,7 @@ class Exchange:
         record at once. Only before anything was sent."""
         self._stop()
         self._over = True
+        self.client.exchange = None
         self.registry.replace(self)
 
     def fail(self, error: KubelatchError) -> None:

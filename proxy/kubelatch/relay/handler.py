@@ -7,6 +7,7 @@ a response of our own. No fault of ours crosses it: a client always gets a respo
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from aiohttp import StreamReader
@@ -20,9 +21,11 @@ from ..upstream.generation import Generation, GenerationSource
 from . import local
 from .client import ClientProtocol
 from .exchange import INTERNAL_ERROR
+from .place import LocalPlace, Router
+from .preparing import begin_elsewhere
 from .record import Record
 from .registry import Registry
-from .request import ClientRequest, HeaderCache, Plan
+from .request import ClientRequest, HeaderCache
 from .states import State
 from .upstream_exchange import UpstreamExchange
 
@@ -62,6 +65,8 @@ class Handler:
 
     Attributes:
         exchange: makes each exchange with the upstream; an observer may put its own in its place.
+        router: finds the place of each request; None: all go to the chosen context.
+        context: the chosen context's alias for log and metrics, where there is a router.
     """
 
     def __init__(
@@ -87,6 +92,8 @@ class Handler:
         self._root = root
         self._tunnel_keepalive = tunnel_keepalive
         self.exchange: Callable[..., UpstreamExchange] = UpstreamExchange
+        self.router: Router | None = None
+        self.context = ""
 
     def judge_client(self, uid: int | None, headers: Pairs) -> Refusal | None:
         """Why a client may not ask at all; None if it may.
@@ -126,6 +133,9 @@ class Handler:
             version=message.version,
             uid=client.peer.uid,
         )
+        self._begin_safely(client, request, record)
+
+    def _begin_safely(self, client: ClientProtocol, request: ClientRequest, record: Record) -> None:
         try:
             self._begin(client, request, record)
         except Exception as error:  # the boundary that no fault of ours may cross
@@ -146,9 +156,15 @@ class Handler:
                 keep_alive = local.refuse(client, request, refusal, record, last=last)
                 self._end(client, record, keep_alive)
                 return
-        generation = self._generations.current()
         message = request.message
-        cache = self._header_cache(client, message, generation)
+        if self.router is None:
+            gate, generation = self.gate, self._generations.current()
+        else:
+            found = self._route(self.router, client, request, record)
+            if found is None:
+                return
+            gate, generation = found
+        cache = self._header_cache(client, message, gate, generation)
         plan = cache.plan(message.method, message.path)
         decision = plan.decision
         if isinstance(decision, Refusal):
@@ -158,7 +174,8 @@ class Handler:
         if client.state is State.UPGRADE and not (plan.upstream and plan.upstream.upgrade):
             # The client offers a protocol that is none of ours, such as h2c.
             client.ignore_upgrade()
-        if request.message.path == self._root and self._send_page(client, request, record, plan):
+        is_root = message.path == self._root and gate is self.gate
+        if is_root and self._send_page(client, request, record, cache):
             return
         if isinstance(decision, Allowed) and plan.upstream is not None:
             if decision.upgrade:
@@ -174,11 +191,7 @@ class Handler:
                 tunnel_keepalive=self._tunnel_keepalive,
             ).begin()
         elif isinstance(decision, LocalResponse):
-            record.rule = decision.rule
-            keep_alive = local.send(
-                client, request, decision.status, b"", record, fields=decision.headers, last=last
-            )
-            self._end(client, record, keep_alive)
+            self._send_empty(client, request, record, decision)
         elif isinstance(decision, Static) and self._static is not None:
             record.rule = "www"
             self._static.begin(client, request, record, self.registry, decision.path)
@@ -186,11 +199,56 @@ class Handler:
             msg = "no static files are served"
             raise ClientRequestError(msg)
 
+    def _route(
+        self, router: Router, client: ClientProtocol, request: ClientRequest, record: Record
+    ) -> tuple[Gate, Generation] | None:
+        """The gate and generation for a request; None if its exchange has begun, since there is no
+        generation yet, or never will be."""
+        message = request.message
+        place = router.route(message)
+        if place is None:
+            record.context = self.context
+            return self.gate, self._generations.current()
+        if not isinstance(place, LocalPlace):
+            record.context = place.name
+            generation = place.current()
+            if generation is not None:
+                return place.gate, generation
+        decision = place.gate.decide(
+            message.method, message.path, message.raw_headers, message.version
+        )
+        if isinstance(decision, Allowed):
+            again = partial(self._begin_safely, client, request, record)
+            begin_elsewhere(place, client, request, record, self.registry, again)
+        elif isinstance(decision, LocalResponse):
+            self._send_empty(client, request, record, decision)
+        elif isinstance(decision, Refusal):
+            last = self.registry.draining
+            keep_alive = local.refuse(client, request, decision, record, last=last)
+            self._end(client, record, keep_alive)
+        else:
+            raise INTERNAL_ERROR
+        return None
+
+    def _send_empty(
+        self,
+        client: ClientProtocol,
+        request: ClientRequest,
+        record: Record,
+        decision: LocalResponse,
+    ) -> None:
+        record.rule = decision.rule
+        last = self.registry.draining
+        keep_alive = local.send(
+            client, request, decision.status, b"", record, fields=decision.headers, last=last
+        )
+        self._end(client, record, keep_alive)
+
     def _send_page(
-        self, client: ClientProtocol, request: ClientRequest, record: Record, plan: Plan
+        self, client: ClientProtocol, request: ClientRequest, record: Record, cache: HeaderCache
     ) -> bool:
         """Send the page for people, if a browser requests it and the gate lets it."""
-        decision = plan.decision
+        decision = cache.plan(request.method, request.message.path).decision
         if self._page is None or not request.wants_page:
             return False
         if not isinstance(decision, Allowed) or decision.upgrade:
@@ -198,7 +256,6 @@ class Handler:
         from . import page  # noqa: PLC0415 -- for people only
 
         title, rows = self._page()
-        cache = self._header_cache(client, request.message, self._generations.current())
         prefix = self._root.removesuffix("/")
         links = [
             (
@@ -230,15 +287,15 @@ class Handler:
             client.end_exchange(keep_alive=keep_alive)
 
     def _header_cache(
-        self, client: ClientProtocol, message: RawRequestMessage, generation: Generation
+        self,
+        client: ClientProtocol,
+        message: RawRequestMessage,
+        gate: Gate,
+        generation: Generation,
     ) -> HeaderCache:
         cache = client.header_cache
-        if not isinstance(cache, HeaderCache) or not cache.holds_for(
-            message, self.gate, generation
-        ):
+        if not isinstance(cache, HeaderCache) or not cache.holds_for(message, gate, generation):
             peer = client.peer.address.encode()
-            cache = HeaderCache(
-                message, self.gate, generation, peer=peer, user_agent=self._user_agent
-            )
+            cache = HeaderCache(message, gate, generation, peer=peer, user_agent=self._user_agent)
             client.header_cache = cache if cache.cacheable else None
         return cache

@@ -44,6 +44,7 @@ class Record:
         connect_wait: how long new upstream connections took.
         connects: how many upstream connections were opened.
         proto: ``h2`` if it went upstream over HTTP/2.
+        context: the alias of the context that it was for; empty where there is only one.
     """
 
     method: str
@@ -71,6 +72,7 @@ class Record:
     connect_wait: float = 0.0
     connects: int = 0
     proto: str = ""
+    context: str = ""
 
 
 Recorder = Callable[[Record], None]

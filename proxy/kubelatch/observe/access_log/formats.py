@@ -106,6 +106,8 @@ class Details:
             connection = "reused" if record.reused else "new"
             text += f" upstream={as_duration(upstream_time(record))} conn={connection}"
         credential = f" cred={record.credential}" if record.credential else ""
+        if record.context:
+            credential = f" context={record.context}{credential}"
         audit = f" audit={_audit(record.audit_id)}" if record.audit_id else ""
         caller = self._caller(record.client, record.uid, user_agent(record))
         return f"{text}{credential}{caller}{audit}"
@@ -207,6 +209,8 @@ class JsonFormat:
     def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
         ended = record.ended
         protocol = f',"protocol":{_quote(record.protocol)}' if record.protocol else ""
+        if record.context:
+            protocol = f',"context":{_quote(record.context)}{protocol}'
         return (
             f'{{"time":"{self._time((ended or record.started) + offset)}Z"'
             f',"event":"{"end" if ended else "begin"}"'

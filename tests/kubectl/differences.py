@@ -150,6 +150,12 @@ DIFFERENCES: Final = _rows(
     ("hangup", "SIGHUP", "dies", "reads its files again; at a terminal, ends as for SIGTERM"),
     ("handshake-cut", "a TLS handshake that is cut", "500 EOF", "dialled once more"),
     ("silent-connection", "a reused connection that brings nothing", "waits", "GET sent again"),
+    (
+        "protocol",
+        "connections to the API server",
+        "HTTP/2 for everything",
+        "HTTP/2 for watches, HTTP/1.1 for the rest",
+    ),
     ("unknown-word", "a word that is no flag", "ignored", "exit 2 where a command could stand"),
     ("watch-at-stop", "a watch when the proxy is stopped", "cut", "ended between two events"),
     (

@@ -1,5 +1,6 @@
 """The table of differences, proven: starting, stopping, files and sockets."""
 
+import asyncio
 import contextlib
 import os
 import re
@@ -11,16 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.http2_server import Alpn
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.leaks import checkout
+from tests.support.upstream import server_context
 
 from .conftest import TOKEN
 from .differences import proves
+from .loop_thread import LoopThread
 from .pairs import KUBECTL, KUBELATCH, ROOT, Running
 from .upstream import OK, Peer, Received, RecordingUpstream, says
 from .wire import Reply, ask, connect, read_reply, send
@@ -221,6 +225,42 @@ def test_silent_connection(start: Start, config: Path, upstream: RecordingUpstre
         finally:
             proxy.stop()
     over.set()
+
+
+@proves("protocol")
+def test_protocol(start: Start, tmp_path: Path, authority: Authority, thread: LoopThread) -> None:
+    context = server_context(authority)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+    async def serve(server: Alpn) -> None:
+        while True:
+            exchange = await server.exchanges.get()
+            await exchange.head((b"content-type", b"application/json"))
+            if b"watch" in dict(exchange.fields)[b":path"]:
+                await exchange.send(b"{}\n")
+            else:
+                await exchange.end()
+
+    async def begin() -> tuple[Any, Alpn, asyncio.Task[None]]:
+        serving = Alpn().serving(context)
+        server = await serving.__aenter__()
+        return serving, server, asyncio.ensure_future(serve(server))
+
+    for name in COMMANDS:
+        serving, server, task = thread.run(begin())
+        content = kubeconfig(f"https://127.0.0.1:{server.port}", authority, user={"token": TOKEN})
+        path = write(tmp_path / "shared", content)
+        proxy = start(name, f"--kubeconfig={path}", "--port=0")
+        assert send(proxy.address, ask("GET", "/api"))
+        with connect(proxy.address) as one, connect(proxy.address) as two:
+            for client in (one, two):
+                client.sendall(ask("GET", "/api/v1/pods?watch=1").data)
+                while b"{}\n" not in client.recv(65536, socket.MSG_PEEK):
+                    pass
+            assert (len(server.connections), server.plain) == (1, int(name == "kubelatch"))
+        proxy.stop()
+        task.cancel()
+        thread.run(serving.__aexit__(None, None, None))
 
 
 @proves("unknown-word")

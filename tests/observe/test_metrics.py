@@ -21,12 +21,14 @@ from kubelatch.app import App
 from kubelatch.config import settings
 from kubelatch.observe.access_log import LogWriter, RequestViews
 from kubelatch.observe.metrics import MetricsCollector, Snapshot
+from tests.context.waiting import until
 from tests.observe.access_log.support import record
 from tests.support.certificates import Authority
 from tests.support.client import Client
+from tests.support.http2_server import Alpn
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import client_of, proxy_in_loop
-from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
+from tests.support.upstream import Connection, ScriptedUpstream, answering, ok, server_context
 
 ADMIN = "--admin-address=127.0.0.1:0"
 DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "kubelatch.json"
@@ -96,6 +98,37 @@ async def test_what_was_served_is_counted(tmp_path: Path, authority: Authority) 
     assert value(found, "kubelatch_retries_total") == 0
     for name in PROCESS:
         assert value(found, f"process_{name}") is not None
+
+
+async def test_watches_of_a_former_configuration_count_until_they_end(
+    tmp_path: Path, authority: Authority
+) -> None:
+    context = server_context(authority)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+    async def shared(app: App) -> tuple[float | None, float | None]:
+        found = await scrape(app)
+        names = ("connections", "streams")
+        return tuple(value(found, f"kubelatch_upstream_shared_{name}") for name in names)  # type: ignore[return-value]
+
+    async with Alpn().serving(context) as server:
+        config = kubeconfig(f"https://127.0.0.1:{server.port}", authority, user={"token": "t"})
+        async with proxy_in_loop(tmp_path, config, ADMIN) as app, client_of(app) as client:
+            await client.send(b"GET /api/v1/pods?watch=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            watch = await server.exchanges.get()
+            await watch.head((b"content-type", b"application/json"))
+            await client.reader.readuntil(b"\r\n\r\n")
+            assert await shared(app) == (1, 1)
+            write(tmp_path / "kubeconfig", kubeconfig(
+                f"https://localhost:{server.port}", authority, user={"token": "t"}
+            ))  # fmt: skip
+            await until(lambda: app.reloads == 1)
+            assert await shared(app) == (1, 1)
+            await watch.end()
+            await client.reader.readuntil(b"0\r\n\r\n")
+            assert await shared(app) == (0, 0)
+            opened = value(await scrape(app), "kubelatch_upstream_connections_opened_total")
+    assert opened == len(server.connections) == 1
 
 
 async def test_what_is_under_way_counts_with_what_it_has_moved(

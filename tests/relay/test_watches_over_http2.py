@@ -109,7 +109,9 @@ async def test_without_alpn_watches_go_over_http1(
         # The connection that was to be one of HTTP/2 serves.
         assert (server.plain, len(server.heads)) == (1, 2)
         assert [record.proto for record in relay.records] == ["", ""]
-        assert [record.connects for record in relay.records] == [0, 0]
+        assert [(record.connects, record.reused) for record in relay.records] == [
+            (1, False), (0, True),
+        ]  # fmt: skip
 
 
 async def test_switched_off_nothing_is_offered(authority: Authority) -> None:
@@ -165,6 +167,7 @@ async def test_a_rotated_certificate_takes_new_connections_and_old_watches_run_o
         await watching(two)
         await begun(server, two)
         assert [connection.client_name for connection in server.connections] == ["jane", "joan"]
+        assert relay.generation.http2 == (2, 2)
         await first.send(EVENT)
         await one.reader.readuntil(EVENT + b"\r\n")
 
@@ -181,6 +184,24 @@ async def test_a_reload_lets_old_watches_run_on(authority: Authority) -> None:
         await watch.send(EVENT)
         await one.reader.readuntil(EVENT + b"\r\n")
         await relay.generation.close()
+
+
+async def test_a_server_that_goes_away_ends_no_watch(authority: Authority) -> None:
+    async with (
+        setting(authority) as (relay, server),
+        relay.client() as one,
+        relay.client() as two,
+    ):
+        await watching(one)
+        first = await begun(server, one)
+        server.connections[0].go_away()
+        await watching(two)
+        await begun(server, two)
+        await first.send(EVENT)
+        await one.reader.readuntil(EVENT + b"\r\n")
+        await first.end()
+        assert await one.reader.readexactly(5) == b"0\r\n\r\n"
+        assert (len(server.connections), server.plain) == (2, 0)
 
 
 async def test_a_drain_ends_watches_between_events(authority: Authority) -> None:

@@ -11,6 +11,7 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.settings
+from hyperframe.frame import GoAwayFrame
 
 
 class Http2Exchange:
@@ -98,6 +99,17 @@ class Http2Server(asyncio.Protocol):
             h2.config.H2Configuration(client_side=False, header_encoding=False)
         )
         self._streams: dict[int, Http2Exchange] = {}
+        self._last: int | None = None
+
+    def go_away(self) -> None:
+        """Leave as Go's server does for ``Connection: close`` in a response, which an API server
+        adds at random with ``--goaway-chance``: streams run on, and later ones are ignored.
+
+        h2's own way takes the connection for closed.
+        """
+        self._last = max(self._streams, default=0)
+        if self.transport is not None:
+            self.transport.write(GoAwayFrame(0, last_stream_id=self._last).serialize())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -113,6 +125,8 @@ class Http2Server(asyncio.Protocol):
         for event in self.h2.receive_data(data):
             if isinstance(event, h2.events.RequestReceived):
                 number = event.stream_id or 0
+                if self._last is not None and number > self._last:
+                    continue
                 fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
                 self._streams[number] = exchange = Http2Exchange(self, number, fields)
                 self._exchanges.put_nowait(exchange)

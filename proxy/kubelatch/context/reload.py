@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakSet
 
 from ..errors import ConfigError, KubelatchError
 from ..gate import Gate
@@ -94,6 +95,8 @@ class Reloader:
         # Ends the watching; None while there is none.
         self._end: Callable[[], None] | None = None
         self._retired: set[asyncio.Task[None]] = set()
+        # Former ones as well, as long as an exchange has one.
+        self._generations: WeakSet[Generation] = WeakSet()
         # One pass runs at a time; all requests made meanwhile share the next one.
         self._requested: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
@@ -140,7 +143,14 @@ class Reloader:
             if self._setup is None:
                 self._executor.shutdown()
         self._setup.generation.reload = self.check_now
+        self._generations.add(self._setup.generation)
         self._current_context = self._setup.config.current_context
+
+    @property
+    def http2(self) -> tuple[int, int]:
+        """The numbers of HTTP/2 connections and of streams on them, former generations' too."""
+        counts = [generation.http2 for generation in self._generations]
+        return sum(count[0] for count in counts), sum(count[1] for count in counts)
 
     def watch(self) -> None:
         """Begin to watch the files."""
@@ -270,6 +280,7 @@ class Reloader:
         self._report_switch(setup.config)
         if setup.generation is not old.generation:
             setup.generation.reload = self.check_now
+            self._generations.add(setup.generation)
             task = asyncio.get_running_loop().create_task(
                 old.generation.retire(), name="kubelatch retire"
             )

@@ -257,7 +257,7 @@ class Observer:
         return Snapshot(
             in_flight=self._handler.registry.records,
             idle=generation.idle,
-            http2=generation.http2,
+            http2=reloader.http2,
             reloads=reloader.reloads,
             reload_failures=reloader.failures,
             reload_failed=reloader.last_error is not None,

@@ -3,9 +3,9 @@
 import time
 from typing import Final
 
-from ..errors import KubelatchError, NotProcessedError
+from ..errors import KubelatchError, NotProcessedError, UpstreamError
 from ..upstream.request import UpstreamRequest
-from ..upstream.transport import Stream, Transport
+from ..upstream.transport import Http1OnlyError, Stream, Transport
 from .record import Record
 from .request import ClientRequest
 
@@ -56,13 +56,13 @@ def may_share(request: ClientRequest, upstream: UpstreamRequest, body: bytes | N
 
 
 async def open_stream(transport: Transport, keepalive: float | None, record: Record) -> Stream:
-    """See :meth:`Transport.open`; takes down how long it took, and whether it opened a
-    connection."""
-    began, new = time.monotonic(), True
+    """See :meth:`Transport.open`; takes down how long it took, and a connection that failed. One
+    that was opened counts for the first request that is sent on it."""
+    began = time.monotonic()
     try:
-        stream = await transport.open(keepalive)
-        new = not stream.reused
-        return stream
+        return await transport.open(keepalive)
+    except UpstreamError as error:
+        record.connects += not isinstance(error, Http1OnlyError)
+        raise
     finally:
-        record.connects += new
         record.connect_wait += time.monotonic() - began

@@ -129,8 +129,7 @@ class UpstreamExchange(Exchange):
         self.registry.passed(self.record)
         seconds = self._generation.upstream.request_timeout
         if seconds and self.kind is Kind.PLAIN:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, self._time_out, seconds)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._time_out, seconds)
         self._authenticate()
 
     def _time_out(self, seconds: float) -> None:
@@ -197,13 +196,14 @@ class UpstreamExchange(Exchange):
             return await open_stream(transport, keepalive, record)
         except Http1OnlyError:
             self.transport = transport = self._generation.transport(self._credential)
-            record.proto, record.connects = "", record.connects - 1
+            record.proto = ""
         return transport.take() or await open_stream(transport, keepalive, record)
 
     def _send(self, stream: Stream) -> None:
         """Send the request, with its body if that has come; else begin to send it."""
         upstream = self._upstream
-        self.record.reused = stream.reused
+        self.record.reused = reused = stream.reused
+        self.record.connects += not reused
         self._stream = stream
         if self._body is None:
             self._body = whole_body(self.request, self.record)
@@ -266,6 +266,7 @@ class UpstreamExchange(Exchange):
 
     def send_on(self, stream: Stream) -> ResponseRelay:
         """Send the request on *stream*, for a second attempt."""
+        self.record.connects += not stream.reused
         attempt = self._relay(stream)
         stream.start(self._upstream, self._authorization, attempt, self._body)
         return attempt

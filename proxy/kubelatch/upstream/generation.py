@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+from weakref import WeakSet
 
 from ..credentials import CLIENT_SUPPLIED, Credential, CredentialSource
 from ..credentials.tls import ClientCertificate, TlsContext
@@ -19,6 +20,7 @@ from ..http1.links import LinkRewriter
 from ..kubeconfig import ProxyAddress
 from .connections import Connections
 from .dial import CONNECT_TIMEOUT, TLS_TIMEOUT, Address, Dialer, TlsErrorExplainer
+from .http2.transport import Http2Transport
 from .pool import Pool
 from .transport import Transport
 
@@ -108,6 +110,8 @@ class Generation:
         )
         self._certificate: ClientCertificate | None = None
         self._own: Connections | None = None
+        # With certificates that have been replaced, as long as watches run on them.
+        self._former: WeakSet[Http2Transport] = WeakSet()
         # For clients' own credentials, if the others have a certificate.
         self._clients: Connections | None = None
         self._credential: Credential | None = None
@@ -154,6 +158,8 @@ class Generation:
             own = self._connect(certificate, self.upstream.explain_tls)
             if self._own is not None:
                 self._own.close()
+                if self._own.http2 is not None:
+                    self._former.add(self._own.http2)
             self._own, self._certificate = own, certificate
         return self._own
 
@@ -170,8 +176,9 @@ class Generation:
     @property
     def http2(self) -> tuple[int, int]:
         """The numbers of HTTP/2 connections and of streams on them."""
-        counts = [connections.http2 for connections in self._all]
-        return sum(count[0] for count in counts), sum(count[1] for count in counts)
+        current = (connections.http2 for connections in self._all)
+        found = [*self._former, *(http2 for http2 in current if http2 is not None)]
+        return sum(http2.connections for http2 in found), sum(http2.streams for http2 in found)
 
     @property
     def _all(self) -> list[Connections]:

@@ -36,6 +36,9 @@ def check_consistency(values: Mapping[str, Any]) -> None:
         if values[field_name] and not values["inspect"]:
             msg = f"--{name} has no effect without --inspect"
             raise UsageError(msg, hint="say --inspect too, or leave it out")
+    if values["write_rules_names"] and not values["write_rules"]:
+        msg = "--write-rules-names has no effect without --write-rules"
+        raise UsageError(msg, hint="say --write-rules=FILE too, or leave it out")
     if values["loop"] not in LOOPS:
         msg = f"invalid --loop {values['loop']!r}"
         raise UsageError(msg, hint="say auto, uvloop or asyncio")

@@ -28,6 +28,8 @@ class ProxyOptions(TypedDict, total=False):
     accept_navigation: str
     read_only: bool | Literal["with-secrets"]
     allow_rules: tuple[str, ...]
+    write_rules: str
+    write_rules_names: bool
     client_auth: Literal["pass", "replace", "refuse"]
     clients: str
     client_token_file: str

@@ -100,6 +100,10 @@ class Settings:
     allow_rules: tuple[str, ...] = flag((), parse_item, "A file of Role and ClusterRole manifests "
         "that say what may pass, and nothing else may; may be repeated.", repeat=True,
         completion=FILE, group=FILTER)
+    write_rules: str = flag("", str, "At the end, write a file of Role and ClusterRole manifests "
+        "that allow what has passed, and no more; docs/agents.md.", completion=FILE, group=FILTER)
+    write_rules_names: bool = switch("With --write-rules, allow each verb for the objects alone "
+        "that were named.", group=FILTER)
     client_auth: Literal["pass", "replace", "refuse"] = choice("pass",
         ("pass", "replace", "refuse"), "What becomes of a client's own Authorization: pass, "
         "replace or refuse.", group=FILTER)

@@ -114,15 +114,21 @@ def judge_rules(rules: RuleSet, info: RequestInfo, found: Found, method: str) ->
         found: the request's fields.
         method: the request's.
     """
-    if "impersonate" in found:
-        for needed in _impersonations(found):
-            if rules.allowing(needed) is None:
-                return _refuse(needed)
-    connects = method == "GET" and _CONNECT_PATH.fullmatch(info.path) is not None
-    for needed in required(info, connects=connects, creates=_may_create(info, found)):
+    for needed in all_required(info, found, method):
         if rules.allowing(needed) is None:
             return _refuse(needed)
     return None
+
+
+def all_required(info: RequestInfo, found: Found, method: str) -> Iterator[RequestInfo]:
+    """All that rules must allow for a request to pass, in the order in which it is asked for.
+
+    Arguments as for :func:`judge_rules`.
+    """
+    if "impersonate" in found:
+        yield from _impersonations(found)
+    connects = method == "GET" and _CONNECT_PATH.fullmatch(info.path) is not None
+    yield from required(info, connects=connects, creates=_may_create(info, found))
 
 
 def required(

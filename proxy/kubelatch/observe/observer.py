@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .admin import Admin, Check
     from .inspector import InspectorService
     from .metrics import Snapshot
+    from .written_rules import RulesService
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Observer:
         self._owned = False
         self._admin: Admin | None = None
         self._inspector: InspectorService | None = None
+        self._rules: RulesService | None = None
         self._generation: Generation | None = None
         self._credential: Credential | None = None
         self._refreshes = 0
@@ -107,6 +109,13 @@ class Observer:
 
             self._inspector = inspector.InspectorService(settings, handler, reloader)
             consumers.append(self._inspector.take)
+        if settings.write_rules:
+            from . import written_rules  # noqa: PLC0415 -- seldom used
+
+            self._rules = written_rules.RulesService(
+                settings, handler, self._views, lambda: reloader.setup.config.context
+            )
+            consumers.append(self._rules.take)
         if settings.admin_address:
             consumers += self._make_admin(settings)
         self._batches = Batches(*consumers)
@@ -136,9 +145,11 @@ class Observer:
         return self._inspector
 
     async def start(self) -> None:
-        """Begin to serve the admin address."""
+        """Begin to serve the admin address; the proxy has started."""
         if self._admin is not None:
             await self._admin.start(self._supervisor)
+        if self._rules is not None:
+            self._rules.begin()
 
     def reopen(self) -> None:
         """Reopen the request log's file, as after a rotation."""
@@ -147,8 +158,10 @@ class Observer:
             self._writer.reopen()
 
     def close_log(self) -> None:
-        """Write pending records, and close the request log. May be repeated."""
+        """Write pending records and the rules, and close the request log. May be repeated."""
         self._batches.flush()
+        if self._rules is not None:
+            self._rules.write()
         if self._writer is not None and self._owned:
             self._writer.close()
 

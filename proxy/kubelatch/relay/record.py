@@ -45,6 +45,8 @@ class Record:
         connects: how many upstream connections were opened.
         proto: ``h2`` if it went upstream over HTTP/2.
         context: the alias of the context that it was for; empty where there is only one.
+        error_body: the beginning of the upstream's error response, as it was sent on; kept only
+            where the registry asks for it.
     """
 
     method: str
@@ -73,6 +75,7 @@ class Record:
     connects: int = 0
     proto: str = ""
     context: str = ""
+    error_body: bytes = b""
 
 
 Recorder = Callable[[Record], None]

@@ -24,6 +24,7 @@ class Registry:
 
     Attributes:
         draining: no exchange that begins now leaves its client's connection open.
+        keeps_errors: records get the beginning of error responses; an observer may ask for it.
     """
 
     def __init__(self, on_end: Observer, on_begin: Observer | None = None) -> None:
@@ -31,6 +32,7 @@ class Registry:
         self._on_end = on_end
         self._on_begin = on_begin
         self.draining = False
+        self.keeps_errors = False
 
     def __len__(self) -> int:
         return len(self._exchanges)

@@ -18,6 +18,7 @@ from ..http1.response import BodyKind, ResponseHead
 from ..http1.watch import EventFramer, event_framer
 from ..upstream.transport import Stream
 from .attempt import Outcome
+from .error_body import ErrorBody
 from .states import State
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ class ResponseRelay:
         "_chunked",
         "_client",
         "_ended",
-        "_events",
         "_exchange",
         "_extra",
         "_gunzip",
@@ -67,6 +67,7 @@ class ResponseRelay:
         "_held",
         "_http10",
         "_links",
+        "_reader",
         "_record",
         "_status",
         "_stream",
@@ -113,7 +114,8 @@ class ResponseRelay:
         self._chunked = False
         self._until_close = False
         self._ended = False
-        self._events: EventFramer | None = None
+        # Reads the body as it goes by.
+        self._reader: EventFramer | ErrorBody | None = None
 
     def on_informational(self, head: ResponseHead) -> None:
         """Relay 1xx responses, ``100 Continue`` among them (RFC 9110 section 15.2)."""
@@ -227,7 +229,7 @@ class ResponseRelay:
 
     def end_between_events(self) -> bool:
         """See :class:`Attempt`."""
-        events = self._events
+        events = self._reader
         if events is None or not events.at_boundary or not self._begun or self.outcome is not None:
             return False
         self._ended = True
@@ -264,9 +266,11 @@ class ResponseRelay:
                     self._chunked = True
                     lines.append(b"Transfer-Encoding: chunked")
                 if head.status == 200 and "watch" in self._record.target:
-                    self._events = event_framer(head.get(b"content-type"))
+                    self._reader = event_framer(head.get(b"content-type"))
                 if _may_stream(self._record.target) and b"x-accel-buffering" not in names:
                     lines.append(b"X-Accel-Buffering: no")
+            if head.status >= 400 and self._exchange.registry.keeps_errors:
+                self._reader = ErrorBody(self._record)
         elif head.status == 204:
             drop = _DROP_FRAMING
         if self._extra:
@@ -328,9 +332,9 @@ class ResponseRelay:
             body, self._body = self._body, []
             size = sum(map(len, body))
             self._record.sent += size
-            if self._events is not None:
+            if self._reader is not None:
                 for piece in body:
-                    self._events.feed(piece)
+                    self._reader.feed(piece)
             if self._chunked:
                 parts.append(b"%x\r\n" % size)
                 parts += body

@@ -19,7 +19,7 @@ from tests.support.client import Client
 from tests.support.proxies import client_of
 from tests.support.upstream import Connection, answering, ok
 
-from .support import SECRET, Inspected, inspected
+from .support import SECRET, Inspected, inspected, inspected_demo
 
 JSON = "Content-Type: application/json"
 
@@ -319,3 +319,11 @@ asyncio.run(main())
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=50
     )
     assert ran.stdout == "[]\nTrue\n"
+
+
+async def test_an_error_that_is_kept_for_the_rules_has_no_events(tmp_path: Path) -> None:
+    flags = (f"--write-rules={tmp_path}/rules.yaml",)
+    async with inspected_demo(tmp_path, *flags) as proxy:
+        assert (await proxy.send("/api/v1/nonsense?watch=1")).status == 404
+        [shown] = await proxy.requests()
+        assert "events" not in shown

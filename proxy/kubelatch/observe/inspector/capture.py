@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from ...errors import KubelatchError, sentence
 from ...http1.fields import Pairs
+from ...http1.watch import EventFramer
 from ...relay.record import Record
 from ...relay.response import ResponseRelay
 from ...relay.upload import Upload
@@ -130,7 +131,7 @@ class _CapturedRelay(ResponseRelay):
             # Nothing was written.
             body = []
         capture = self._capture
-        if begins and self._events is not None and self._head is not None:
+        if begins and isinstance(self._reader, EventFramer) and self._head is not None:
             capture.events = event_counter(self._head.get(b"content-type"))
         for piece in body:
             capture.response.add(piece)

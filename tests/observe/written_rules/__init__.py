@@ -1,0 +1,1 @@
+"""Rules from traffic (``--write-rules``)."""

@@ -123,7 +123,8 @@ class Connector:
     async def _port_forward(self, call: Call, pod: Object) -> web.StreamResponse:
         upgrade = _upgrade(call)
         if upgrade == "websocket":
-            return await portforward.serve_websocket(call.request, pod)
+            ports = call.target.query.get("ports", [])
+            return await portforward.serve_websocket(call.request, pod, ports)
         return await portforward.serve_spdy(call.request, response_headers(call.request), pod)
 
     async def _container(self, pod: Object, spec: Object) -> Container:

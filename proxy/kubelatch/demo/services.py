@@ -81,18 +81,33 @@ def _endpoints(service: Object) -> Object:
     }
 
 
-def _ports(service: Object) -> list[Object]:
+def _ports(service: Object, pods: list[Object]) -> list[Object]:
     return [
-        {"name": port.get("name", ""), "port": port["port"], "protocol": port["protocol"]}
+        {"name": port.get("name", ""), "port": number, "protocol": port["protocol"]}
         for port in service["spec"].get("ports") or []
+        if (number := _target(port, pods)) is not None
     ]
+
+
+def _target(port: Object, pods: list[Object]) -> int | None:
+    """The pods' port that a service's leads to, which may be named (FindPort)."""
+    wanted = port.get("targetPort", port["port"])
+    if isinstance(wanted, int):
+        return wanted
+    declared = (
+        row
+        for pod in pods
+        for container in pod["spec"]["containers"]
+        for row in container.get("ports") or []
+    )
+    return next((row["containerPort"] for row in declared if row.get("name") == wanted), None)
 
 
 def _slice_content(service: Object, pods: list[Object]) -> Object:
     return {
         "addressType": "IPv4",
         "endpoints": [_endpoint(pod) for pod in pods] or None,
-        "ports": _ports(service) if pods else None,
+        "ports": _ports(service, pods) if pods else None,
     }
 
 
@@ -115,7 +130,9 @@ def _subsets(service: Object, pods: list[Object]) -> Object:
         }
         for pod in pods
     ]
-    ports = [{key: value for key, value in port.items() if value != ""} for port in _ports(service)]
+    ports = [
+        {key: value for key, value in port.items() if value != ""} for port in _ports(service, pods)
+    ]
     return {"subsets": [{"addresses": addresses, "ports": ports}] if addresses else []}
 
 

@@ -4,6 +4,7 @@ Each binary message begins with a channel number. In v5 a message on channel 255
 that it names (KEP-4006), which is how stdin ends.
 """
 
+import contextlib
 import json
 
 from aiohttp import WSMsgType, web
@@ -22,7 +23,7 @@ class HandshakeError(Exception):
     """A WebSocket without a protocol in common: it is refused with 403 and no word."""
 
 
-class _Channel:
+class Channel:
     """A sink that writes to one channel."""
 
     def __init__(self, socket: web.WebSocketResponse, number: int) -> None:
@@ -62,14 +63,21 @@ async def serve(request: web.BaseRequest, session: Session, *, stdin: bool) -> w
         typed.end()
     # The API server's sign that the connection is up (kubelet ``remotecommand/websocket.go``).
     await socket.send_bytes(bytes([_STDOUT]))
-    streams = Streams(
-        stdin=typed, stdout=_Channel(socket, _STDOUT), stderr=_Channel(socket, _STDERR)
-    )
+    streams = Streams(stdin=typed, stdout=Channel(socket, _STDOUT), stderr=Channel(socket, _STDERR))
     result = await race(session(streams), _read(socket, typed))
     if result is not None and not socket.closed:
         await socket.send_bytes(bytes([_ERROR]) + json.dumps(result).encode())
         await socket.close()
     return socket
+
+
+async def read_channel(socket: web.WebSocketResponse, number: int, pipe: StreamPipe) -> None:
+    """Feed *pipe* with what comes on one channel, until the client leaves."""
+    with contextlib.suppress(BrokenPipeError):
+        while (message := await socket.receive()).type not in _LEFT:
+            if message.type is WSMsgType.BINARY and message.data[:1] == bytes([number]):
+                await pipe.write(message.data[1:])
+    pipe.end()
 
 
 async def _read(socket: web.WebSocketResponse, typed: StreamPipe) -> None:

@@ -1,4 +1,4 @@
-"""Port-forward, over two wires, and the applications on the ports.
+"""Port-forward, over three wires, and the applications on the ports.
 
 A container's port 80 or 8080 serves one page over HTTP; any other declared port sends back what it
 gets. A port that no container declares refuses, as it would.
@@ -6,12 +6,13 @@ gets. A port that no container declares refuses, as it would.
 
 import asyncio
 import contextlib
+import struct
 
 from aiohttp import web
 
 from ..pages import http_answer
 from ..status import Object
-from .channels import open_socket
+from .channels import Channel, open_socket, read_channel
 from .pipe import Sink, StreamPipe, copy
 from .sessions import cancel
 from .spdy import SpdyConnection, SpdyStream
@@ -20,6 +21,7 @@ from .wire import WebSocketWire
 
 SPDY_PROTOCOL = "portforward.k8s.io"
 TUNNEL_PROTOCOL = f"SPDY/3.1+{SPDY_PROTOCOL}"
+CHANNEL_PROTOCOL = "v4.channel.k8s.io"
 _HTTP_PORTS = frozenset({80, 8080})
 _HEAD_LIMIT = 64 * 1024
 
@@ -36,12 +38,39 @@ async def serve_spdy(
     return web.Response()
 
 
-async def serve_websocket(request: web.BaseRequest, pod: Object) -> web.StreamResponse:
-    """Over SPDY in a WebSocket (KEP-4006)."""
-    socket = await open_socket(request, (TUNNEL_PROTOCOL,))
+async def serve_websocket(
+    request: web.BaseRequest, pod: Object, ports: list[str]
+) -> web.StreamResponse:
+    """Over a WebSocket: SPDY in it (KEP-4006), or two channels for the port that is asked for."""
+    socket = await open_socket(request, (TUNNEL_PROTOCOL, CHANNEL_PROTOCOL))
+    if socket.ws_protocol == CHANNEL_PROTOCOL:
+        if len(ports) == 1 and ports[0].isdigit() and 0 < int(ports[0]) < 2**16:
+            await _serve_channels(socket, pod, ports[0])
+        await socket.close()
+        return socket
     await _serve(SpdyConnection(WebSocketWire(socket)), pod)
     await socket.close()
     return socket
+
+
+async def _serve_channels(socket: web.WebSocketResponse, pod: Object, port: str) -> None:
+    """Serve one port: channel 0 is its data, 1 its error; each begins with the port's number
+    (kubelet ``cri/streaming/portforward/websocket.go``)."""
+    data, error = Channel(socket, 0), Channel(socket, 1)
+    number = struct.pack("<H", int(port))
+    await data.write(number)
+    await error.write(number)
+    source = StreamPipe()
+    reading = asyncio.create_task(read_channel(socket, 0, source))
+    try:
+        with contextlib.suppress(ConnectionError):
+            if (refusal := refused(pod, port)) is not None:
+                await error.write(refusal.encode())
+            else:
+                await serve_port(pod, int(port), source, data)
+        source.abandon()
+    finally:
+        await cancel(reading)
 
 
 async def _serve(connection: SpdyConnection, pod: Object) -> None:

@@ -19,7 +19,10 @@ WHOLE: Final = {
 ELSEWHERE: Final = {
     "what a client sees of it is tested, with sockets on both sides": {
         "app": "process/test_start.py",
+        "clusters/listing": "clusters/test_router.py",
+        "clusters/service": "clusters/test_router.py",
         "context/assembly": "context/test_reload.py",
+        "context/served": "context/test_contexts.py",
         "http1/gunzip": "relay/test_compression.py",
         "http1/headers": "relay/test_headers.py",
         "http1/links": "relay/test_redirects.py",
@@ -78,6 +81,7 @@ ELSEWHERE: Final = {
         "gate/decision": "gate/test_head.py",
         "gate/gate": "gate/test_head.py",
         "gate/hosts": "gate/test_patterns.py",
+        "kubeconfig/contexts": "context/test_contexts.py",
         "gate/settings": "gate/test_patterns.py",
     },
     "the real kubectl is the oracle, and is asked about the whole": {

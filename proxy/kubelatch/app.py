@@ -23,6 +23,7 @@ from .context.assembly import (
 from .context.reload import Reloader, Setup
 from .errors import ConfigError, KubelatchError
 from .kubeconfig import ClientConfig, DiskFiles
+from .kubeconfig.merge import ParsedFiles, parse_file
 from .observe.access_log import LogWriter
 from .observe.console import describe, greeting
 from .observe.observer import Observer
@@ -42,6 +43,7 @@ from .system.supervision import Supervisor
 from .system.suspend import SuspendClock
 
 if TYPE_CHECKING:
+    from .clusters.service import Clusters
     from .demo import DemoServer
     from .demo.arrivals import OnRequest
     from .static_files import StaticFiles
@@ -70,6 +72,7 @@ class App:
         failure: the failure that ends the proxy, if any.
         on_demo_request: sees each request before the demo does; set before the start.
         supervisor: runs its background tasks.
+        clusters: the contexts of ``--contexts``; None without it.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class App:
         self._demo: DemoServer | None = None
         self._config = kubeconfig
         self._reloader: Reloader | None = None
+        self.clusters: Clusters | None = None
         self._listeners: list[Listener] = []
         self._acceptors: list[Acceptor] = []
         self._http: ClientServer | None = None
@@ -149,10 +153,25 @@ class App:
             await self._start_demo()
         static = self._static_files()
         files = DiskFiles()
-        assembler = Assembler(settings, self._environ, files, self._config)
+        parse = ParsedFiles() if settings.contexts else parse_file
+        assembler = Assembler(settings, self._environ, files, self._config, parse=parse)
         reloader = Reloader(assembler, files, self._use, self.supervisor)
         await reloader.start()
         self._reloader = reloader
+        if settings.contexts:
+            from .clusters.service import Clusters  # noqa: PLC0415 -- seldom used
+
+            self.clusters = Clusters(
+                settings,
+                self._environ,
+                files,
+                parse,
+                self._config,
+                reloader,
+                self.supervisor,
+                self._registry,
+            )
+            await self.clusters.contexts.start()
         gate = reloader.setup.gate
         for warning in (
             *warn_of_configuration(reloader.setup.config, settings),
@@ -174,6 +193,8 @@ class App:
             root=f"{settings.api_prefix.rstrip('/')}/",
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
+        if self.clusters is not None:
+            self.clusters.connect(self._handler)
         self._observer = Observer(
             settings,
             self._environ,
@@ -181,6 +202,7 @@ class App:
             reloader,
             self.supervisor,
             self.quitting.set,
+            contexts=self.clusters.contexts if self.clusters is not None else None,
             stderr=self._stderr,
             interactive=self._interactive,
         )
@@ -211,14 +233,20 @@ class App:
                 self._settings, self.name, self._handler.gate, unix=self._listeners[0].unix
             ),
             admin=self.admin_name,
+            more=self.cluster_rows,
         )
+
+    @property
+    def cluster_rows(self) -> list[tuple[str, str]]:
+        """Rows for a person on the contexts that are served, which are not sanitized."""
+        return self.clusters.rows if self.clusters is not None else []
 
     def _page(self) -> PageContent:
         if self._reloader is None:
             return "", []
         config = self._reloader.setup.config
         status = self._reloader.current().credentials.describe()
-        rows = describe(self._settings, config, status)
+        rows = describe(self._settings, config, status) + self.cluster_rows
         title = config.context or config.server.url
         return sanitize(title), [(name, sanitize(text)) for name, text in rows]
 
@@ -245,6 +273,8 @@ class App:
         """Read kubeconfig and its files again; returns when that is done, or after a time-out."""
         if self._reloader is not None:
             await self._reloader.reload()
+        if self.clusters is not None:
+            await self.clusters.contexts.reload()
 
     def _fail(self, problem: str) -> None:
         self.failure = self.failure or KubelatchError(problem)
@@ -298,6 +328,8 @@ class App:
         if self._suspended.was_suspended() and self._reloader is not None:
             log.info("the machine was suspended: idle connections are closed")
             self._reloader.current().on_suspend()
+            if self.clusters is not None:
+                self.clusters.contexts.on_suspend()
 
     async def drain(self) -> None:
         """Close the listeners, and let exchanges in flight finish within ``--drain-timeout``."""
@@ -322,6 +354,9 @@ class App:
             self._http = None
         while self._listeners:
             self._listeners.pop().close()
+        if self.clusters is not None:
+            await self.clusters.contexts.stop()
+            self.clusters = None
         if self._reloader is not None:
             await self._reloader.stop()
             self._reloader = None

@@ -130,6 +130,14 @@ class ClientRequestError(KubelatchError):
     default_cause = "bad-request"
 
 
+class NotFoundError(ClientRequestError):
+    """The request names something that is not served here."""
+
+    status = 404
+    reason = "NotFound"
+    default_cause = "not-found"
+
+
 class ExpectationError(ClientRequestError):
     """The request has an unknown ``Expect`` (RFC 9110 section 10.1.1)."""
 

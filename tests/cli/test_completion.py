@@ -65,7 +65,9 @@ def environ(home: Path) -> dict[str, str]:
         pytest.param([""], ["check", "completion", "help", "man", "run", "wait"], 4, id="commands"),
         pytest.param(["completion", ""], ["bash", "fish", "zsh"], 4, id="shells"),
         pytest.param(["--read"], ["--read-only"], 4, id="a-switch"),
-        pytest.param(["--contex"], ["--context="], 6, id="a-flag-with-a-value"),
+        pytest.param(
+            ["--certificate-a"], ["--certificate-authority="], 6, id="a-flag-with-a-value"
+        ),
         pytest.param(["--context=p"], ["prod"], 4, id="context-behind-equals"),
         pytest.param(["--context", "arn:aws"], [ARN], 4, id="context-as-next-word"),
         pytest.param(["--cluster="], ["c1"], 4, id="cluster"),
@@ -175,7 +177,7 @@ _ZSH_SETUP = "PS1='> '; autoload -Uz compinit; compinit -u -D; source <(kubelatc
     ("line", "words"),
     [
         pytest.param("kubelatch comp", ["kubelatch", "completion"], id="command"),
-        pytest.param("kubelatch --contex", ["kubelatch", "--context="], id="flag"),
+        pytest.param("kubelatch --conn", ["kubelatch", "--connect-timeout="], id="flag"),
         pytest.param("kubelatch --context=pr", ["kubelatch", "--context=prod"], id="context"),
         pytest.param("kubelatch --context pr", ["kubelatch", "--context", "prod"], id="next-word"),
         pytest.param("kubelatch --context=arn", ["kubelatch", f"--context={ARN}"], id="colons"),

@@ -211,7 +211,7 @@ def test_default_port_goes_with_a_socket() -> None:
         ("--read_onyl", "did you mean --read-only?"),
         ("--kube", "did you mean --kubeconfig or --kuberc?"),
         ("--no-cluster", "did you mean --in-cluster or --no-in-cluster or --cluster?"),
-        ("-context=staging", "did you mean --context?"),
+        ("-context=staging", "did you mean --context or --contexts?"),
         ("--nosuch", "see 'kubelatch --help' for usage"),
         ("--vmodul", "see 'kubelatch --help' for usage"),
         ("-x", "see 'kubelatch --help' for usage"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kubelatch.context.reload import Reloader
 from kubelatch.kubeconfig import TrackedFiles
 from tests.support.certificates import Authority
 from tests.support.client import Client
@@ -46,9 +47,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[TrackedFiles]:
 @pytest.fixture(autouse=True)
 def _seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but a 401 lets it look."""
-    monkeypatch.setattr(
-        "kubelatch.context.reload.Reloader.__init__.__kwdefaults__", {"interval": 1000.0}
-    )
+    defaults = Reloader.__init__.__kwdefaults__ or {}
+    monkeypatch.setattr(Reloader.__init__, "__kwdefaults__", {**defaults, "interval": 1000.0})
 
 
 @pytest.mark.parametrize("kind", ["token", "tokenFile"])

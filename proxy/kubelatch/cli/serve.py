@@ -17,6 +17,7 @@ from ..app import App
 from ..config.settings import Settings
 from ..observe.access_log import LogWriter
 from ..observe.console import START_LOGGER, block_row
+from ..redact import sanitize
 from ..system.systemd import Notifier
 from ..system.zombies import reap_zombies
 
@@ -70,6 +71,9 @@ async def run(
             announce(name)
         if reports_start:
             _start_log.info("%s", app.status)
+        if greet is None and not settings.quiet:
+            for _, row in app.cluster_rows:
+                _start_log.info("%s", sanitize(row))
         if greet is not None:
             greet(app.greeting())
             problems = asyncio.create_task(_show_problems(app, greet), name="kubelatch start block")

@@ -39,6 +39,21 @@ def check_consistency(values: Mapping[str, Any]) -> None:
     if values["write_rules_names"] and not values["write_rules"]:
         msg = "--write-rules-names has no effect without --write-rules"
         raise UsageError(msg, hint="say --write-rules=FILE too, or leave it out")
+    _check_contexts(values)
     if values["loop"] not in LOOPS:
         msg = f"invalid --loop {values['loop']!r}"
         raise UsageError(msg, hint="say auto, uvloop or asyncio")
+
+
+def _check_contexts(values: Mapping[str, Any]) -> None:
+    if not values["contexts"]:
+        if values["write_contexts"]:
+            msg = "--write-contexts has no effect without --contexts"
+            raise UsageError(msg, hint="say --contexts too, or leave it out")
+        return
+    for name in ("api_prefix", "www_prefix"):
+        if f"{values[name]}/".startswith("/clusters/"):
+            msg = (
+                f"--{name.replace('_', '-')}={values[name]}: --contexts are served below /clusters/"
+            )
+            raise UsageError(msg, hint="choose another prefix")

@@ -30,10 +30,12 @@ class ProxyOptions(TypedDict, total=False):
     allow_rules: tuple[str, ...]
     write_rules: str
     write_rules_names: bool
+    write_contexts: tuple[str, ...]
     client_auth: Literal["pass", "replace", "refuse"]
     clients: str
     client_token_file: str
     context: str
+    contexts: tuple[str, ...]
     cluster: str
     user: str
     server: str

@@ -104,6 +104,9 @@ class Settings:
         "that allow what has passed, and no more; docs/agents.md.", completion=FILE, group=FILTER)
     write_rules_names: bool = switch("With --write-rules, allow each verb for the objects alone "
         "that were named.", group=FILTER)
+    write_contexts: tuple[str, ...] = flag((), parse_items, "Let these of --contexts be changed "
+        "too, by alias, with commas; or all.", value_name="ALIAS,...|all", repeat=True,
+        group=FILTER)
     client_auth: Literal["pass", "replace", "refuse"] = choice("pass",
         ("pass", "replace", "refuse"), "What becomes of a client's own Authorization: pass, "
         "replace or refuse.", group=FILTER)
@@ -117,6 +120,9 @@ class Settings:
     kubeconfig: str = flag("", str, "The kubeconfig file to use.", completion=FILE, library=False,
         group=CLUSTER)
     context: str = flag("", str, "The kubeconfig context to use.", completion=NAMES, group=CLUSTER)
+    contexts: tuple[str, ...] = flag((), parse_items, "Also serve these contexts, each under "
+        "/clusters/ALIAS/: all, or names, with commas; docs/contexts.md. Those beside the chosen "
+        "one can only be read.", value_name="all|[ALIAS=]NAME,...", repeat=True, group=CLUSTER)
     cluster: str = flag("", str, "The kubeconfig cluster to use.", completion=NAMES, group=CLUSTER)
     user: str = flag("", str, "The kubeconfig user to use.", completion=NAMES, group=CLUSTER)
     server: str = flag("", str, "The API server's address and port.", shorthand="s", group=CLUSTER)

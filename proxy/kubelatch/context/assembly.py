@@ -8,14 +8,14 @@ import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._version import __version__
 from ..config.settings import Settings
 from ..credentials import impersonation_headers, source_for
 from ..credentials.tls import ClientCertificate, client_context, explain
 from ..errors import ConfigError, UsageError
-from ..gate import Gate, GateSettings, split_patterns, stripped_prefix
+from ..gate import Gate, GateSettings, split_patterns
 from ..kubeconfig import (
     DISK,
     Choice,
@@ -28,11 +28,24 @@ from ..kubeconfig import (
 )
 from ..kubeconfig.changes import changes
 from ..kubeconfig.files import explain_os_error
+from ..kubeconfig.merge import Parse, parse_file
 from ..secret import Secret
 from ..system import peer
 from ..system.listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
 from ..upstream.generation import Generation, Upstream
 from .reload import Setup
+
+
+class Beside(NamedTuple):
+    """What differs for a context that is served beside the chosen one.
+
+    Attributes:
+        read_only_hint: what lets it be changed, if it is read-only for being beside; else empty.
+        plugin_pause: see :func:`kubelatch.credentials.source_for`.
+    """
+
+    read_only_hint: str
+    plugin_pause: float
 
 
 def load_configuration(
@@ -41,6 +54,7 @@ def load_configuration(
     files: FileReader = DISK,
     kubeconfig: Mapping[str, Any] | None = None,
     pinned: Choice | None = None,
+    parse: Parse = parse_file,
 ) -> ClientConfig:
     """The cluster and user that the flags choose.
 
@@ -50,6 +64,7 @@ def load_configuration(
         files: reads files.
         kubeconfig: a kubeconfig as a mapping, instead of files.
         pinned: the choice made at the start; None at the start.
+        parse: makes entries of each kubeconfig file.
 
     Raises:
         ConfigError: a file, an entry or a flag cannot be used.
@@ -59,7 +74,7 @@ def load_configuration(
             kubeconfig, settings.overrides, environ=environ, files=files, pinned=pinned
         )
     else:
-        config = load(settings.overrides, environ=environ, files=files, pinned=pinned)
+        config = load(settings.overrides, environ=environ, files=files, pinned=pinned, parse=parse)
     if settings.proxy_url:
         config = replace(config, proxy_url=settings.proxy_url)
     return config
@@ -70,6 +85,8 @@ def build_generation(
     settings: Settings,
     environ: Mapping[str, str],
     files: FileReader = DISK,
+    *,
+    plugin_pause: float = 1.0,
 ) -> Generation:
     """The generation that a configuration describes. Reads files, so it may block.
 
@@ -78,12 +95,17 @@ def build_generation(
         settings: the flags.
         environ: the environment of plugins.
         files: reads the credential's files, now and later.
+        plugin_pause: see :func:`kubelatch.credentials.source_for`.
 
     Raises:
         ConfigError: its CA, certificate or key cannot be used.
     """
     credentials = source_for(
-        config, exec_timeout=settings.exec_timeout or None, environ=environ, files=files
+        config,
+        exec_timeout=settings.exec_timeout or None,
+        environ=environ,
+        files=files,
+        pause=plugin_pause,
     )
     server, tls = config.server, config.tls
     secure = server.scheme == "https"
@@ -99,7 +121,6 @@ def build_generation(
             server_name=config.tls_name,
             host_header=server.authority.encode(),
             path_prefix=server.path.encode() if settings.append_server_path else b"",
-            mount=stripped_prefix(settings.api_prefix).removesuffix("/").encode(),
             context=context if secure else None,
             explain_tls=lambda error, name: explain(error, server_name=name),
             identity=identity,
@@ -128,6 +149,8 @@ class Assembler:
         environ: the environment.
         disk: reads the credential's files.
         kubeconfig: a kubeconfig as a mapping, instead of files.
+        parse: makes entries of each kubeconfig file.
+        beside: of a context beside the chosen one.
     """
 
     def __init__(
@@ -136,11 +159,16 @@ class Assembler:
         environ: Mapping[str, str],
         disk: FileReader,
         kubeconfig: Mapping[str, Any] | None = None,
+        *,
+        parse: Parse = parse_file,
+        beside: Beside | None = None,
     ) -> None:
         self._settings = settings
         self._environ = environ
         self._disk = disk
         self._kubeconfig = kubeconfig
+        self._parse = parse
+        self._beside = beside
 
     def __call__(self, files: TrackedFiles, before: Setup | None) -> Setup:
         """The setup that the files describe now. Blocks.
@@ -151,15 +179,23 @@ class Assembler:
         settings, pinned = self._settings, None
         if before is not None:
             pinned = Choice(source=before.config.source, context=before.config.context)
-        config = load_configuration(settings, self._environ, files, self._kubeconfig, pinned)
+        config = load_configuration(
+            settings, self._environ, files, self._kubeconfig, pinned, self._parse
+        )
         differences: tuple[str, ...] = ()
         if before is not None:
             differences = changes(before.config, config)
         if before is not None and not differences:
             generation = before.generation
         else:
-            generation = build_generation(config, settings, self._environ, self._disk)
-        gate = make_gate(settings, generation, files)
+            generation = build_generation(
+                config,
+                settings,
+                self._environ,
+                self._disk,
+                plugin_pause=self._beside.plugin_pause if self._beside else 1.0,
+            )
+        gate = make_gate(settings, generation, files, self._beside)
         if before is not None:
             differences += _gate_changes(before.gate, gate)
             if gate.settings == before.gate.settings:
@@ -283,7 +319,12 @@ def client_token(path: str, files: FileReader = DISK) -> Secret | None:
     return Secret(token)
 
 
-def make_gate(settings: Settings, generation: Generation, files: FileReader = DISK) -> Gate:
+def make_gate(
+    settings: Settings,
+    generation: Generation,
+    files: FileReader = DISK,
+    beside: Beside | None = None,
+) -> Gate:
     """The gate that the flags describe. Reads files, so it may block.
 
     Raises:
@@ -312,6 +353,8 @@ def make_gate(settings: Settings, generation: Generation, files: FileReader = DI
             api_prefix=settings.api_prefix,
             www_prefix=settings.www_prefix if settings.www else None,
             unix_socket=bool(settings.unix_socket),
+            shares_origin=beside is not None,
+            read_only_hint=beside.read_only_hint if beside is not None else "",
         )
     )
 

@@ -18,6 +18,7 @@ from weakref import WeakSet
 from ..errors import ConfigError, KubelatchError
 from ..gate import Gate
 from ..kubeconfig import ClientConfig, DiskFiles, TrackedFiles
+from ..redact import sanitize
 from ..system.supervision import Supervisor, where
 from ..system.threads import DaemonExecutor
 from ..upstream.generation import Generation
@@ -68,8 +69,11 @@ class Reloader:
         use: called in the event loop with each setup after the first, and the previous one.
         supervisor: runs the passes.
         interval: seconds between passes.
+        context: the context's name for the log, where there are several; empty for the chosen one.
+        executor: runs the calls that block; None: a thread of its own.
 
     Attributes:
+        paused: the files are looked at only when that is asked for.
         last_error: why the changed files are not in use; None if they are.
         reloads: how often changed files were put into use.
         failures: how often changed files could not be used.
@@ -83,13 +87,18 @@ class Reloader:
         supervisor: Supervisor,
         *,
         interval: float = INTERVAL,
+        context: str = "",
+        executor: DaemonExecutor | None = None,
     ) -> None:
         self._make = make
         self._disk = files
         self._use = use
         self._supervisor = supervisor
         self._interval = interval
-        self._executor = DaemonExecutor(1, "kubelatch reload")
+        self._context = context
+        self._prefix = f'context "{sanitize(context)}": ' if context else ""
+        self._shared = executor is not None
+        self._executor = executor or DaemonExecutor(1, "kubelatch reload")
         self._files = TrackedFiles(files)
         self._setup: Setup | None = None
         # Ends the watching; None while there is none.
@@ -103,6 +112,7 @@ class Reloader:
         self._forced = False
         self._since_failure = 0
         self._current_context = ""
+        self.paused = False
         self.last_error: KubelatchError | None = None
         self.reloads = 0
         self.failures = 0
@@ -141,7 +151,7 @@ class Reloader:
             raise _unexpected(error) from error
         finally:
             if self._setup is None:
-                self._executor.shutdown()
+                self._shut_down()
         self._setup.generation.reload = self.check_now
         self._generations.add(self._setup.generation)
         self._current_context = self._setup.config.current_context
@@ -155,7 +165,7 @@ class Reloader:
     def watch(self) -> None:
         """Begin to watch the files."""
         self._disk.settle()
-        self._end = self._supervisor.repeat("reload", self._wait, self._pass)
+        self._end = self._supervisor.repeat(f"{self._prefix}reload", self._wait, self._pass)
 
     async def stop(self) -> None:
         """Stop watching, and close the generation. May be repeated."""
@@ -166,7 +176,7 @@ class Reloader:
         for task in self._retired:
             task.cancel()
         await asyncio.gather(*self._retired, return_exceptions=True)
-        self._executor.shutdown()
+        self._shut_down()
         if self._setup is not None:
             await self._setup.generation.close()
 
@@ -198,8 +208,12 @@ class Reloader:
 
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._interval):
+            async with asyncio.timeout(None if self.paused else self._interval):
                 await self._wake.wait()
+
+    def _shut_down(self) -> None:
+        if not self._shared:
+            self._executor.shutdown()
 
     async def _pass(self) -> None:
         """Check the files once, and use a new setup if they have changed."""
@@ -236,7 +250,7 @@ class Reloader:
             if setup is not None:
                 self._install(setup, forced=forced)
             elif hung is not None:
-                log.warning("the configuration can be read again")
+                log.warning("%sthe configuration can be read again", self._prefix)
 
     def _first(self) -> Setup:
         """In the thread."""
@@ -262,7 +276,7 @@ class Reloader:
         self.failures += 1
         self._since_failure = 0
         if self.last_error is None or self.last_error.message != error.message:
-            log.error("the changed configuration is not used: %s", error)
+            log.error("%sthe changed configuration is not used: %s", self._prefix, error)
         self.last_error = error
 
     def _install(self, setup: Setup, *, forced: bool) -> None:
@@ -272,12 +286,13 @@ class Reloader:
         self.reloads += 1
         self._use(setup, old)
         if setup.changes:
-            log.info("configuration reloaded: %s", ", ".join(setup.changes))
+            log.info("%sconfiguration reloaded: %s", self._prefix, ", ".join(setup.changes))
         elif repaired:
-            log.info("the configuration can be used again, and is the one in use")
-        elif forced:
+            log.info("%sthe configuration can be used again, and is the one in use", self._prefix)
+        elif forced and not self._context:
             log.info("configuration reloaded: nothing has changed")
-        self._report_switch(setup.config)
+        if not self._context:
+            self._report_switch(setup.config)
         if setup.generation is not old.generation:
             setup.generation.reload = self.check_now
             self._generations.add(setup.generation)

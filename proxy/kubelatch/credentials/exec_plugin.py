@@ -102,8 +102,9 @@ class ExecPlugin:
         if self.plugin.interactive_mode == "Always" and not self.has_terminal:
             raise _failed(
                 "exec plugin cannot support interactive mode: standard input is not a terminal",
-                hint="This plugin asks questions. Start the proxy in a terminal, or use a login "
-                "that needs none: a device code, a service principal, a workload identity.",
+                hint=f"The plugin {os.path.basename(self.plugin.command)} asks questions. Start "
+                "the proxy in a terminal, or use a login that needs none: a device code, a service "
+                "principal, a workload identity.",
             )
         return self.has_terminal
 

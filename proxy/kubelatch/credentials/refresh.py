@@ -28,16 +28,19 @@ Attempt: TypeAlias = "asyncio.Task[Credential | CredentialError]"
 
 
 class Backoff:
-    """Seconds to wait between attempts: 1, 2, 4 and so on until :meth:`reset`."""
+    """Seconds to wait between attempts: *first*, then twice as long each time, but no longer than
+    thirty seconds or *first*, until :meth:`reset`."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], first: float = 1.0) -> None:
         self._monotonic = monotonic
+        self._first = first
+        self._longest = max(first, MAX_BACKOFF)
         self._length = 0.0
         self._until = float("-inf")
 
     def start(self) -> None:
         """Wait from now on, twice as long as the last time."""
-        self._length = min(MAX_BACKOFF, self._length * 2 or 1.0)
+        self._length = min(self._longest, self._length * 2 or self._first)
         self._until = self._monotonic() + self._length
 
     def reset(self) -> None:
@@ -61,6 +64,7 @@ class RefreshingSource:
         *,
         initial: Credential | None = None,
         detail: str = "",
+        pause: float = 1.0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +75,7 @@ class RefreshingSource:
             fetch: returns a credential or raises CredentialError, in bounded time.
             initial: a credential that is available already.
             detail: the source's name, for :meth:`describe`.
+            pause: seconds without an attempt after the first one that failed.
             clock: seconds since the epoch, for expiry.
             monotonic: monotonic seconds, for backoff.
         """
@@ -84,8 +89,8 @@ class RefreshingSource:
         self._expires_at = 0.0
         self._attempt: Attempt | None = None
         self._error: CredentialError | None = None
-        self._failing = Backoff(monotonic)
-        self._rejected = Backoff(monotonic)
+        self._failing = Backoff(monotonic, pause)
+        self._rejected = Backoff(monotonic, pause)
         self._stale = Backoff(monotonic)
         self._closed = False
         if initial is not None:

@@ -25,6 +25,7 @@ def source_for(
     has_terminal: bool | None = None,
     environ: Mapping[str, str] | None = None,
     files: FileReader = DISK,
+    pause: float = 1.0,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> CredentialSource:
@@ -37,6 +38,7 @@ def source_for(
         has_terminal: whether plugins may use standard input; ``None``: if it is a terminal.
         environ: the environment that plugins inherit; ``None``: the process's.
         files: reads tokens, certificates and CAs.
+        pause: seconds in which a plugin that has failed is not run again, doubled up to thirty.
         clock: seconds since the epoch.
         monotonic: monotonic seconds.
 
@@ -58,7 +60,9 @@ def source_for(
         )
         plugin.check()
         command = user.plugin.command
-        return RefreshingSource("exec", plugin, detail=command, clock=clock, monotonic=monotonic)
+        return RefreshingSource(
+            "exec", plugin, detail=command, pause=pause, clock=clock, monotonic=monotonic
+        )
     if user.auth_provider is not None and not (user.token or user.token_file or user.username):
         oidc = _oidc_provider(config, user.auth_provider, environ, files, clock)
         return RefreshingSource(
@@ -66,6 +70,7 @@ def source_for(
             oidc,
             initial=oidc.initial(),
             detail=user.auth_provider.get("idp-issuer-url"),
+            pause=pause,
             clock=clock,
             monotonic=monotonic,
         )

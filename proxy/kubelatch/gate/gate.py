@@ -29,6 +29,7 @@ from .decision import (
 from .head import Found, check_framing, requested_upgrade, sort_fields
 from .hosts import HostRule
 from .identity import Identity, judge_identity
+from .pages import is_navigation, judge_page
 from .patterns import PatternList
 from .readonly import judge_read_only
 from .request_info import RequestInfo, request_info
@@ -59,6 +60,8 @@ class Caller(NamedTuple):
         origin: the result for the page's origin, unless the target has an authority of its own.
         token: the refusal for want of the client token, or None.
         identity: which identity headers pass, or a refusal of them or of ``Connection``.
+        navigation: the response is going to be a page of a browser; not determined where pages
+            of applications may be shown.
     """
 
     found: Found
@@ -67,6 +70,7 @@ class Caller(NamedTuple):
     origin: Verdict
     token: Refusal | None
     identity: Identity | Refusal
+    navigation: bool = False
 
 
 class Gate:
@@ -78,6 +82,7 @@ class Gate:
     Attributes:
         settings: the same.
         warnings: to be reported to the user at start.
+        mount: the path under which clients find the API, without a trailing slash.
 
     Raises:
         UsageError: a pattern is not RE2, or a prefix cannot be one.
@@ -88,6 +93,7 @@ class Gate:
         self.warnings = warnings_about(settings)
         self._api_prefix, self._www_prefix = mount_points(settings)
         self._stripped = stripped_prefix(self._api_prefix)
+        self.mount = self._stripped.removesuffix("/").encode()
         self._bare_mounts = {
             prefix[:-1] for prefix in (self._api_prefix, self._www_prefix) if prefix
         } - {""}
@@ -102,7 +108,11 @@ class Gate:
         self._navigations = NavigationRule(
             PatternList("--accept-navigation", settings.accept_navigation), origins
         )
-        self._needs_info = settings.read_only != "off" or settings.allow_rules is not None
+        self._needs_info = (
+            settings.read_only != "off"
+            or settings.allow_rules is not None
+            or settings.shares_origin
+        )
 
     def decide(
         self,
@@ -150,6 +160,7 @@ class Gate:
                 client_auth="replace" if token is not None else settings.client_auth,
                 impersonation_configured=settings.impersonation_configured,
             ),
+            settings.shares_origin and is_navigation(found, fields),
         )
 
     @property
@@ -267,7 +278,9 @@ class Gate:
                 return malformed("query", f"the query has more than {_MAX_PARAMETERS} parameters")
             for path in path_variants(target.path):
                 read = request_info(method, path, target.query)
-                refusal = self._judge_info(read, found, method, target.query, upgrade)
+                refusal = judge_page(read) if caller.navigation else None
+                if refusal is None:
+                    refusal = self._judge_info(read, found, method, target.query, upgrade)
                 if refusal is not None:
                     return refusal
                 info = info or read
@@ -291,7 +304,8 @@ class Gate:
                 secrets=mode == "with-secrets",
             )
             if refusal is not None:
-                return refusal
+                hint = self.settings.read_only_hint
+                return replace(refusal, hint=hint) if hint else refusal
         return None if rules is None else judge_rules(rules, info, found, method)
 
     def _filter(self, method: str, path: str) -> Refusal | None:

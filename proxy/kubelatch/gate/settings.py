@@ -11,6 +11,9 @@ from .identity import ClientAuth
 from .patterns import split_warnings
 from .rules import RuleSet
 
+CLUSTERS: Final = "/clusters/"
+"""Where contexts are served beside the chosen one, whatever ``--api-prefix`` says."""
+
 ReadOnly: TypeAlias = Literal["off", "on", "with-secrets"]
 
 # kubectl/pkg/proxy/proxy_server.go
@@ -50,6 +53,8 @@ class GateSettings:
         api_prefix: where the API is mounted; a final slash is added if missing.
         www_prefix: where static files are mounted; None when there are none.
         unix_socket: the proxy listens on a unix socket, which a browser cannot reach.
+        shares_origin: the API of another context is at the root of the same origin.
+        read_only_hint: how ``read_only`` came to be set, if not by its flag.
     """
 
     accept_paths: tuple[str, ...] = tuple(DEFAULT_ACCEPT_PATHS.split(","))
@@ -67,6 +72,8 @@ class GateSettings:
     api_prefix: str = "/"
     www_prefix: str | None = None
     unix_socket: bool = False
+    shares_origin: bool = False
+    read_only_hint: str = ""
 
 
 def warnings_about(settings: GateSettings) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import select
 import stat
 import time
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Final, Protocol
 
 from ..redact import looks_like_path, redact_path
@@ -57,6 +58,12 @@ class DiskFiles:
         self._kept: dict[str, bytes] = {}
         self._settled = False
         self.reading = ""
+
+    def view(self) -> "DiskFiles":
+        """The same files, and the same kept content, for another thread."""
+        view = copy(self)
+        view.reading = ""
+        return view
 
     def settle(self) -> None:
         """Read no more pipes and devices: the start is over."""

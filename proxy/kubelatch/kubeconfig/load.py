@@ -18,7 +18,7 @@ from .decode import DecodeError, from_python
 from .entries import Cluster, from_value
 from .files import DISK, FileReader
 from .kuberc import exec_rules
-from .merge import load_files
+from .merge import Parse, load_files, parse_file
 from .server import host_problem, parse_server
 from .usable import usable_auth
 from .validate import problems, redacted
@@ -31,6 +31,7 @@ def load(
     environ: Mapping[str, str],
     files: FileReader = DISK,
     pinned: Choice | None = None,
+    parse: Parse = parse_file,
 ) -> ClientConfig:
     """Load the cluster and user that flags, environment and files select.
 
@@ -39,11 +40,12 @@ def load(
         environ: the environment.
         files: reads them.
         pinned: the choice of an earlier load, to be made again.
+        parse: makes entries of each kubeconfig file.
 
     Raises:
         ConfigError: a file, an entry or a flag that cannot be used, or no cluster at all.
     """
-    return _build(_choose(overrides, environ, files, pinned), overrides, environ, files)
+    return _build(_choose(overrides, environ, files, pinned, parse), overrides, environ, files)
 
 
 def load_mapping(
@@ -91,6 +93,7 @@ def _choose(
     environ: Mapping[str, str],
     files: FileReader,
     pinned: Choice | None,
+    parse: Parse,
 ) -> Chosen:
     if overrides.in_cluster:
         _refuse_names_in_cluster(overrides)
@@ -98,7 +101,7 @@ def _choose(
     if pinned is not None and pinned.source == "in-cluster":
         # A kubeconfig that was created since is not used.
         return in_cluster.chosen(environ, files)
-    merged, paths = load_files(overrides.kubeconfig, environ, files)
+    merged, paths = load_files(overrides.kubeconfig, environ, files, parse)
     chosen = choose(merged, overrides, pinned=pinned.context if pinned is not None else None)
     chosen = replace(chosen, files=paths)
     nothing_named = not (chosen.context or chosen.cluster_name or chosen.user_name)

@@ -5,8 +5,10 @@ named by flag is the only one; else the ``KUBECONFIG`` list; else ``~/.kube/conf
 the first file that has it supplies the whole entry. Paths inside a file are relative to that file.
 """
 
+import hashlib
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +18,39 @@ from .entries import Cluster, Kubeconfig, loading_error, parse
 from .files import FileReader, explain_os_error
 from .values import UserConfig
 
+Parse = Callable[[bytes, str], Kubeconfig]
+"""Makes entries of a file's content and path; raises ConfigError."""
+
+
+def parse_file(content: bytes, path: str) -> Kubeconfig:
+    """The entries of a file, with absolute paths. Raises ConfigError."""
+    return resolve_paths(parse(content, path), path)
+
+
+class ParsedFiles:
+    """Parses each content once, for several loads that choose different contexts.
+
+    3,000 contexts take a second to parse. Any thread may call it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parsed: dict[str, tuple[bytes, Kubeconfig]] = {}
+
+    def __call__(self, content: bytes, path: str) -> Kubeconfig:
+        """See :func:`parse_file`."""
+        digest = hashlib.sha256(content).digest()
+        with self._lock:
+            before = self._parsed.get(path)
+            if before is not None and before[0] == digest:
+                return before[1]
+            found = parse_file(content, path)
+            self._parsed[path] = digest, found
+            return found
+
 
 def load_files(
-    explicit: str, environ: Mapping[str, str], files: FileReader
+    explicit: str, environ: Mapping[str, str], files: FileReader, parse: Parse = parse_file
 ) -> tuple[Kubeconfig, tuple[str, ...]]:
     """Read and merge the files that apply.
 
@@ -26,6 +58,7 @@ def load_files(
         explicit: the file named by flag, or empty.
         environ: the environment.
         files: reads them.
+        parse: makes entries of each.
 
     Returns:
         The merged entries, and the paths that were looked for, existing or not.
@@ -38,7 +71,7 @@ def load_files(
     problems: list[ConfigError] = []
     for path in paths:
         try:
-            parsed.append(resolve_paths(parse(files.read(path), path), path))
+            parsed.append(parse(files.read(path), path))
         except FileNotFoundError:
             if explicit:
                 raise _missing(path) from None

@@ -5,7 +5,7 @@ Standard output has the start line alone, since scripts read it. Everything else
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Final
@@ -55,7 +55,7 @@ def set_up_logging(
     handler = LogHandler(writer, tracebacks=verbosity >= TRACEBACKS_FROM, mark=mark, json=json)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # A reload can send requests to another server, or as another user: reported at every level.
-    logging.getLogger(f"{_ROOT}.context.reload").setLevel(logging.INFO)
+    logging.getLogger(f"{_ROOT}.context").setLevel(logging.INFO)
     logging.getLogger(START_LOGGER).setLevel(logging.INFO)
     if verbosity >= _INFO_FROM:
         level = logging.DEBUG if verbosity >= _DEBUG_FROM else logging.INFO
@@ -69,6 +69,7 @@ def greeting(
     *,
     admin: str,
     example: str,
+    more: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The start block: what a person at a terminal is shown once the proxy serves.
 
@@ -78,8 +79,9 @@ def greeting(
         status: of the credential.
         admin: the address of the admin listener, or empty.
         example: a command that gets a response through the proxy, or empty.
+        more: rows on what else is served.
     """
-    rows = [*describe(settings, config, status), ("log", _describe_log(settings))]
+    rows = [*describe(settings, config, status), *more, ("log", _describe_log(settings))]
     if settings.demo_kubeconfig:
         authority = PurePath(settings.demo_kubeconfig).with_suffix(".ca.crt")
         rows.append(("demo", f"kubeconfig {settings.demo_kubeconfig}, authority {authority}"))

@@ -33,6 +33,7 @@ from .access_log import (
 )
 
 if TYPE_CHECKING:
+    from ..context.contexts import Contexts
     from ..credentials import Credential
     from ..upstream.generation import Generation
     from .admin import Admin, Check
@@ -63,6 +64,7 @@ class Observer:
         reloader: its configuration and credential are reported.
         supervisor: runs the admin address; its problems are reported.
         quit_: drains and ends the proxy.
+        contexts: those beside the chosen one are reported, too; None without any.
         stderr: writes to standard error; None in a program that embeds the proxy.
         interactive: a person at a terminal reads standard error.
 
@@ -83,6 +85,7 @@ class Observer:
         supervisor: Supervisor,
         quit_: Callable[[], None],
         *,
+        contexts: "Contexts | None" = None,
         stderr: LogWriter | None = None,
         interactive: bool = False,
     ) -> None:
@@ -90,7 +93,8 @@ class Observer:
         self._reloader = reloader
         self._supervisor = supervisor
         self._quit = quit_
-        self._views = RequestViews(settings.api_prefix)
+        self._contexts = contexts
+        self._views = RequestViews(settings.api_prefix, clusters=contexts is not None)
         # The request log's writer; closed here if it was opened here.
         self._writer: LogWriter | None = None
         self._owned = False

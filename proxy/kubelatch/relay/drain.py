@@ -9,6 +9,7 @@ half a response, the end of a connection can look like the response's.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -49,19 +50,24 @@ class StoppedError(UpstreamError):
     transient = True
 
 
-def too_late(record: Record) -> KubelatchError:
-    """The error of a request that is not over when the time to drain is up."""
+def too_late(record: Record, why: str = "the proxy was stopped") -> KubelatchError:
+    """The error of a request that is not over when the time to drain is up.
+
+    Args:
+        record: of the request.
+        why: it is drained.
+    """
     if record.connects or record.reused or record.retries:
         # Whether the request has been carried out is not known: 504 rather than 503, which says
         # that it may be sent again.
         return UpstreamTimeoutError(
-            "the proxy was stopped before the API server had responded",
+            f"{why} before the API server had responded",
             cause="draining",
             hint="--drain-timeout allows more time. It may have been carried out all the same: "
             "look before you repeat a change",
         )
     return StoppedError(
-        "the proxy was stopped before the request had been sent",
+        f"{why} before the request had been sent",
         hint="--drain-timeout allows more time. The API server has not seen it: it may be repeated",
     )
 
@@ -99,6 +105,34 @@ async def finish(server: ClientServer, registry: Registry, seconds: float) -> No
                     exchange.attempt.end_between_events()
         if left <= 0:
             await _end(server, registry)
+            return
+        await asyncio.sleep(min(_INTERVAL, left))
+
+
+async def leave(registry: Registry, context: str, seconds: float) -> None:
+    """End what is under way in one context, each exchange as at a drain; clients stay.
+
+    Args:
+        registry: holds the exchanges.
+        context: the context's alias. Exchanges that begin after this call are not ended.
+        seconds: how long that may take.
+    """
+    began = time.monotonic()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while exchanges := [
+        exchange
+        for exchange in registry
+        if exchange.record.context == context and exchange.record.started <= began
+    ]:
+        left = deadline - loop.time()
+        for exchange in exchanges:
+            attempt = exchange.attempt
+            watch = exchange.kind is Kind.WATCH
+            ended = watch and attempt is not None and attempt.end_between_events()
+            if left <= 0 and not ended:
+                exchange.fail(too_late(exchange.record, "the context was removed"))
+        if left <= 0:
             return
         await asyncio.sleep(min(_INTERVAL, left))
 

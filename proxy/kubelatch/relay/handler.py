@@ -219,7 +219,7 @@ class Handler:
         )
         if isinstance(decision, Allowed):
             again = partial(self._begin_safely, client, request, record)
-            begin_elsewhere(place, client, request, record, self.registry, again)
+            begin_elsewhere(place, client, request, record, self.registry, decision, again)
         elif isinstance(decision, LocalResponse):
             self._send_empty(client, request, record, decision)
         elif isinstance(decision, Refusal):

@@ -55,6 +55,25 @@ def render(
         f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>\n" for name, text in rows
     )
     items = "".join(_item(target, text, passes=passes) for target, text, passes in links)
+    return document(
+        title,
+        f"""<p>The Kubernetes API, with the credentials of this proxy: any program that reaches
+this address acts as this user.</p>
+<table>
+{table}</table>
+<h2>To try</h2>
+<ul>
+{items}</ul>""",
+    )
+
+
+def document(title: str, body: str) -> bytes:
+    """A page in the style of all pages here.
+
+    Args:
+        title: what it is called, besides kubelatch; of which nothing is trusted.
+        body: HTML.
+    """
     page = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -62,13 +81,7 @@ def render(
 <title>{escape(title)} - kubelatch</title>
 <style>{_STYLE}</style>
 <h1>{escape(title)}</h1>
-<p>The Kubernetes API, with the credentials of this proxy: any program that reaches this address
-acts as this user.</p>
-<table>
-{table}</table>
-<h2>To try</h2>
-<ul>
-{items}</ul>
+{body}
 </html>
 """
     return page.encode("utf-8", "replace")

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from ..gate import Allowed
+from ..gate.decision import ResponseHeaders
 from . import local
 from .client import ClientProtocol
 from .exchange import Exchange
@@ -37,15 +39,15 @@ class LocalExchange(Exchange):
 
     __slots__ = ()
 
-    def begin(self, place: LocalPlace) -> None:
-        """Wait for the response, and send it."""
+    def begin(self, place: LocalPlace, extra: ResponseHeaders) -> None:
+        """Wait for the response, and send it with *extra* fields."""
 
         def respond() -> Awaitable[Content]:
             return place.respond(self.request)
 
-        self._wait(respond, partial(self._send, place.rule))
+        self._wait(respond, partial(self._send, place.rule, extra))
 
-    def _send(self, rule: str, content: Content) -> None:
+    def _send(self, rule: str, extra: ResponseHeaders, content: Content) -> None:
         self.record.rule = rule
         self.keep_alive = local.send(
             self.client,
@@ -54,7 +56,7 @@ class LocalExchange(Exchange):
             content.body,
             self.record,
             content_type=content.content_type,
-            fields=content.fields,
+            fields=content.fields + extra,
             last=self.registry.draining,
         )
         self._finish()
@@ -66,10 +68,12 @@ def begin_elsewhere(
     request: ClientRequest,
     record: Record,
     registry: Registry,
+    allowed: Allowed,
     again: Callable[[], None],
 ) -> None:
     """Begin the exchange of a request that is allowed, in a place without a generation."""
     if isinstance(place, LocalPlace):
-        LocalExchange(client, request, record, registry).begin(place)
+        exchange = LocalExchange(client, request, record, registry)
+        exchange.begin(place, allowed.response_headers)
     else:
         Preparation(client, request, record, registry).begin(place, again)

@@ -30,19 +30,28 @@ class Plan:
         method: HTTP method.
         decision: the gate's.
         upstream: what goes upstream, if it is allowed.
+        mount: the path below which the client finds the API, without a trailing slash.
 
     Attributes:
         decision: the gate's.
         upstream: what goes upstream, if it is allowed.
+        mount: the path below which the client finds the API, without a trailing slash.
         extra_fields: what the gate adds to the response of an allowed request.
     """
 
-    __slots__ = ("_info", "_method", "decision", "extra_fields", "upstream")
+    __slots__ = ("_info", "_method", "decision", "extra_fields", "mount", "upstream")
 
-    def __init__(self, method: str, decision: Decision, upstream: UpstreamRequest | None) -> None:
+    def __init__(
+        self,
+        method: str,
+        decision: Decision,
+        upstream: UpstreamRequest | None,
+        mount: bytes = b"",
+    ) -> None:
         self._method = method
         self.decision = decision
         self.upstream = upstream
+        self.mount = mount
         self.extra_fields = decision.response_headers if isinstance(decision, Allowed) else ()
         self._info: RequestInfo | None = None
 
@@ -123,7 +132,7 @@ class HeaderCache:
             upstream = None
             if isinstance(decision, Allowed):
                 upstream = self._upstream_request(method, decision)
-            plan = Plan(method, decision, upstream)
+            plan = Plan(method, decision, upstream, self._gate.mount)
             if len(target) <= _MAX_TARGET:
                 if len(self._plans) >= _MAX_PLANS:
                     self._plans.clear()

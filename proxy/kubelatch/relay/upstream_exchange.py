@@ -227,7 +227,7 @@ class UpstreamExchange(Exchange):
             # What cannot be sent again need not be held back.
             hold=self._renewable and self._body is not None,
             extra=self._plan.extra_fields,
-            links=self._generation.links,
+            links=self._generation.links(self._plan.mount),
         )
 
     @property

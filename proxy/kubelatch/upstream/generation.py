@@ -37,7 +37,6 @@ class Upstream:
         server_name: the name or IP address that its certificate must have.
         host_header: the value of ``Host``.
         path_prefix: the path of the server's URL, without a trailing slash.
-        mount: the path under which clients find the API, without a trailing slash.
         context: makes the TLS context for a client certificate; None for plain HTTP.
         explain_tls: turns a TLS error into one that explains it.
         identity: ``Impersonate-*`` fields.
@@ -57,7 +56,6 @@ class Upstream:
     path_prefix: bytes
     context: ContextFactory | None
     explain_tls: TlsErrorExplainer
-    mount: bytes = b""
     identity: tuple[tuple[bytes, bytes], ...] = ()
     compression: bool = True
     proxy: ProxyAddress | None = None
@@ -104,10 +102,7 @@ class Generation:
         self.upstream = upstream
         self.credentials = credentials
         self._transports = transports
-        scheme = b"https" if upstream.context is not None else b"http"
-        self.links = LinkRewriter(
-            scheme, upstream.host_header, upstream.path_prefix, upstream.mount
-        )
+        self._links: dict[bytes, LinkRewriter] = {}
         self._certificate: ClientCertificate | None = None
         self._own: Connections | None = None
         # With certificates that have been replaced, as long as watches run on them.
@@ -126,6 +121,20 @@ class Generation:
     def current(self) -> "Generation":
         """This generation: the only one of a proxy that never reloads."""
         return self
+
+    def links(self, mount: bytes) -> LinkRewriter:
+        """Makes redirects to the API server lead to the proxy.
+
+        Args:
+            mount: the path under which the client finds the API, without a trailing slash.
+        """
+        links = self._links.get(mount)
+        if links is None:
+            up = self.upstream
+            scheme = b"https" if up.context is not None else b"http"
+            links = LinkRewriter(scheme, up.host_header, up.path_prefix, mount)
+            self._links[mount] = links
+        return links
 
     def transport(self, credential: Credential) -> Transport:
         """The transport for requests with *credential*.

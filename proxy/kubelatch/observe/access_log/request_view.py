@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from ...gate import Target, parse_target, stripped_prefix
 from ...gate.request_info import RequestInfo, query_values, request_info
+from ...gate.settings import CLUSTERS
 from ...http1.fields import Pairs
 from ...redact import printable
 from ...relay.record import Record
@@ -63,10 +64,12 @@ class RequestViews:
 
     Args:
         api_prefix: where the API is mounted, as in ``--api-prefix``.
+        clusters: several contexts are served, below ``/clusters/``.
     """
 
-    def __init__(self, api_prefix: str = "/") -> None:
+    def __init__(self, api_prefix: str = "/", *, clusters: bool = False) -> None:
         self._prefix = stripped_prefix(api_prefix)
+        self._clusters = clusters
         self._cached = lru_cache(_CACHE_SIZE)(self._read)
         self._infos = lru_cache(_CACHE_SIZE)(self._info)
 
@@ -91,7 +94,7 @@ class RequestViews:
         )
 
     def _info(self, method: str, path: str, query: str) -> RequestInfo:
-        prefix = self._prefix
+        prefix = self._prefix_of(path) if self._clusters else self._prefix
         if not _PLAIN.fullmatch(path):
             target = parse_target(path)
             if not isinstance(target, Target):
@@ -102,6 +105,15 @@ class RequestViews:
         elif not path.startswith(prefix):
             return RequestInfo(False, method.lower(), "")
         return request_info(method, path[len(prefix) - 1 :], query)
+
+    def _prefix_of(self, path: str) -> str:
+        """The prefix of the context that a path is for."""
+        if path[:1] != "/":
+            target = parse_target(path)
+            path = target.raw if isinstance(target, Target) else path
+        if not path.startswith(CLUSTERS):
+            return self._prefix
+        return path[: path.find("/", len(CLUSTERS)) + 1] or path
 
 
 def _stream(info: RequestInfo, query: str) -> StreamKind:

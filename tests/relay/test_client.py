@@ -72,6 +72,39 @@ async def test_a_bodys_last_trailer_is_no_field_of_the_next_request(piecewise: b
         assert relay.upstream.requests[1].values("authorization") == []
 
 
+async def test_a_head_that_repeats_is_the_same_request_between_any_others() -> None:
+    chunked = b"POST /2 HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    longer = GET.replace(b"\r\n\r\n", b"\r\nX-A: 1\r\n\r\n")
+    stream = [GET, GET, chunked, GET, b"\r\n" + GET, longer, chunked, longer, GET]
+    async with relaying(echo) as relay, relay.client() as client:
+        for piece in stream:
+            await client.send(piece)
+            assert (await client.answer()).status == 200
+        await client.send(b"\r\n")
+        await client.send(GET + GET)
+        await client.send(GET[:20])
+        await client.send(GET[20:])
+        for _ in range(3):
+            assert (await client.answer()).body == b"/api "
+        seen = [request.values("x-a") for request in relay.upstream.requests]
+        assert seen == [["1"] if piece is longer else [] for piece in [*stream, GET, GET, GET]]
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [
+        b"Content-Length: 4\r\n\r\nbody",
+        b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ],
+)
+async def test_a_body_is_not_lost_with_an_upgrade_that_is_ignored(framed: bytes) -> None:
+    head = b"POST /2 HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    async with relaying(echo) as relay, relay.client() as client:
+        await client.send(head + framed + GET)
+        assert (await client.answer()).body == b"/2 body"
+        assert (await client.answer()).body == b"/api "
+
+
 async def test_pipelining_after_many_bodies_does_not_stall() -> None:
     """aiohttp's count of messages in the parser drifts by one for each body that comes late."""
     async with relaying(echo) as relay, relay.client() as client:

@@ -158,6 +158,12 @@ class ClientProtocol(asyncio.Protocol):
             self._tunnel.on_client_data(data)
         elif self._backlog:
             self._feed_all(self._backlog + data)
+        elif (
+            self.state is _IDLE
+            and not self.writing_paused
+            and (request := self._reader.repeated(data)) is not None
+        ):
+            self._begin(request)
         else:
             self._feed_all(data)
 

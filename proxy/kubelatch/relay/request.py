@@ -118,7 +118,7 @@ class HeaderCache:
     def holds_for(self, message: RawRequestMessage, gate: Gate, generation: Generation) -> bool:
         """Whether what is cached holds for another request of the same client, too."""
         return (
-            self._fields.pairs == message.raw_headers
+            (self._fields.pairs is message.raw_headers or self._fields.pairs == message.raw_headers)
             and self._version == message.version
             and self._gate is gate
             and self._generation is generation

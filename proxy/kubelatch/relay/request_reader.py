@@ -8,9 +8,10 @@ or an error, is the connection's business.
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader
 from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
 
 from ..http1.request_line import RequestLine
 from .framer import Framer
@@ -19,12 +20,18 @@ from .limits import Limits, PartialHead, explain, first_line
 # The shortest chunk has one byte of data, and Go allows 16 bytes for its framing
 # (net/http/internal/chunked.go, excess).
 _FRAMED_BYTE: Final = 17
+# Of heads that are kept: bytes of one, and how many for one connection.
+_MAX_KEPT: Final = 2048
+_MAX_HEADS: Final = 16
 
 Request: TypeAlias = tuple[RawRequestMessage, StreamReader]
 
 
 class RequestReader:
     """Reads one connection's requests.
+
+    Clients repeat requests on a connection: a head that came before, byte for byte, is not parsed
+    again.
 
     Args:
         make_parser: makes a parser for this connection.
@@ -40,6 +47,7 @@ class RequestReader:
         "_chunked",
         "_framer",
         "_head",
+        "_heads",
         "_limits",
         "_make_parser",
         "_overhead",
@@ -56,6 +64,8 @@ class RequestReader:
         self._framer = Framer()
         # A head that came in part.
         self._head: PartialHead | None = None
+        # Requests without a body, by the bytes of their heads.
+        self._heads: dict[bytes, Request] = {}
         self._chunked = False
         # Of a chunked body, bytes beyond its data and what frames that.
         self._overhead = 0
@@ -84,12 +94,18 @@ class RequestReader:
             self._feed_head(data[start:stop])
         return stop
 
+    def repeated(self, data: bytes) -> Request | None:
+        """The request that *data* is, if it is the whole of one that came before; not within
+        another."""
+        return self._heads.get(data)
+
     def feed_paused(self) -> None:
         """Read on what the parser has put aside."""
         if self.body is not None:
             self._feed_body(self.body, b"")
 
     def _feed_head(self, piece: bytes) -> None:
+        whole = piece
         if self._chunked:
             # aiohttp keeps the last trailer, and would take it for the first field of the next
             # request (_http_parser.pyx: cb_on_message_begin does not clear _raw_name).
@@ -120,7 +136,12 @@ class RequestReader:
         message, body = messages[0]
         if line is not None:
             message = message._replace(path=line.target(message.path))
-        if not body.is_eof():
+        if body.is_eof():
+            if head is None and not message.upgrade and len(whole) <= _MAX_KEPT:
+                if len(self._heads) >= _MAX_HEADS:
+                    self._heads.clear()
+                self._heads[whole] = message, body
+        else:
             self.body = body
             self._chunked = message.chunked
             self._overhead = 0
@@ -149,7 +170,7 @@ class RequestReader:
         self.broken = True
         self.forget()
         self._framer.body_left = 0
-        body.set_exception(web.RequestPayloadError(why))
+        body.set_exception(RequestPayloadError(why))
 
     def pause(self) -> None:
         """Let the parser put aside what it is fed: the body is not taken as fast as it comes."""

@@ -5,10 +5,12 @@ request is not used.
 """
 
 import asyncio
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader
 from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_server import Server
 
 from ..errors import KubelatchError
 from .client import ClientProtocol
@@ -33,7 +35,7 @@ class RequestHandler(Protocol):
         body of *sent* bytes."""
 
 
-class ClientServer(web.Server):
+class ClientServer(Server):
     """aiohttp's low-level server, making :class:`ClientProtocol` objects.
 
     Which connections count is decided when they come. Of those that do not, because there are
@@ -157,7 +159,7 @@ class ClientServer(web.Server):
             max_line_size=limits.header_bytes,
             max_field_size=limits.header_bytes,
             max_headers=limits.headers,
-            payload_exception=web.RequestPayloadError,
+            payload_exception=RequestPayloadError,
             auto_decompress=False,
         )
 
@@ -173,5 +175,5 @@ class ClientServer(web.Server):
             await self._empty.wait()
 
 
-def _never(_: web.BaseRequest) -> "asyncio.Future[web.StreamResponse]":
+def _never(_: object) -> NoReturn:
     raise AssertionError

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestPayloadError
 
 from ..errors import ClientRequestError
 from ..upstream.transport import Stream
@@ -14,6 +15,8 @@ from .request import ClientRequest
 def whole_body(request: ClientRequest, record: Record) -> bytes | None:
     """Return the body if all of it has come, so that it can go in one write and be sent again."""
     body = request.body
+    if body is EMPTY_PAYLOAD:
+        return b""
     if not body.is_eof() or body.exception() is not None:
         return None
     if body.at_eof():
@@ -59,7 +62,7 @@ async def _send(request: ClientRequest, record: Record, stream: Stream, attempt:
             record.received += len(data)
             stream.write(data)
             await stream.drain()
-    except web.RequestPayloadError as exc:
+    except RequestPayloadError as exc:
         attempt.fail(ClientRequestError(f"the request's body cannot be read: {exc}"))
     else:
         stream.end()

@@ -31,6 +31,7 @@ from kubelatch.demo.resources import (
     LEASES,
     NAMESPACES,
     NODES,
+    PRIORITY_CLASSES,
     ROLE_BINDINGS,
     SECRETS,
     SERVICES,
@@ -133,6 +134,13 @@ def _objects(now: str) -> list[tuple[Resource, str, Object]]:
         rows.append((SERVICES, namespace, _service(name, labels, port)))
     api: Object = _service("kubernetes", {"component": "apiserver"}, 443)
     del api["spec"]["selector"]
+    for name, value, text in (
+        ("cluster", 0, "must run in the cluster, but can be moved to another node if necessary"),
+        ("node", 1000, "must not be moved from their current node"),
+    ):
+        critical: Object = {"value": 2_000_000_000 + value}
+        critical["description"] = f"Used for system critical pods that {text}."
+        rows.append((PRIORITY_CLASSES, "", _named(f"system-{name}-critical", critical)))
     rows += [
         (SERVICES, "default", api | {"spec": api["spec"] | {"clusterIP": "10.96.0.1"}}),
         (CONFIG_MAPS, "shop", _named("settings", {"data": {"currency": "EUR", "theme": "light"}})),

@@ -266,3 +266,38 @@ async def test_everybody_who_waits_for_a_document_gets_it(http: Http) -> None:
     found = await asyncio.gather(*(http("GET", "/openapi/v2", headers=plain) for _ in range(4)))
     assert {row.headers["Etag"] for row in found} == {found[0].headers["Etag"]}
     assert len(found[0].json["definitions"]) > 500
+
+
+async def test_kubectl_applies_a_changed_custom_resource(http: Http, kubectl: Kubectl) -> None:
+    await http("POST", CRDS, definition())
+    await kubectl.ok("wait", "--for=condition=Established", "crd/gadgets.example.com")
+    manifest = "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: g, namespace: shop}\n"
+    for size, outcome in ((1, "created"), (2, "configured"), (2, "unchanged")):
+        text = f"{manifest}spec: {{size: {size}}}\n".encode()
+        assert outcome in await kubectl.ok("apply", "-f", "-", stdin=text)
+
+
+async def test_a_debug_container_runs_its_command_and_ends(http: Http, kubectl: Kubectl) -> None:
+    path = f"{SHOP}/pods"
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    await http("POST", path, pod)
+    await kubectl.ok("wait", "-n", "shop", "--for=condition=Ready", "pod/p")
+    arguments = ["-n", "shop", "p", "-c", "d", "--image=busybox", "--", "echo", "here"]
+    await kubectl.ok("debug", *arguments)
+    done = "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}=0"
+    await kubectl.ok("wait", "-n", "shop", f"--for={done}", "pod/p")
+    assert await kubectl.ok("logs", "-n", "shop", "p", "-c", "d") == "here\n"
+    assert (await http("GET", f"{path}/p")).json["status"]["phase"] == "Running"
+
+
+async def test_tables_of_services_and_scalers_show_what_kubectl_prints(kubectl: Kubectl) -> None:
+    await kubectl.ok("create", "service", "loadbalancer", "lb", "--tcp=80", "-n", "shop")
+    assert "<pending>" in await kubectl.ok("get", "service", "lb", "-n", "shop")
+    await kubectl.ok("autoscale", "deployment", "web", "--max=3", "--cpu=50%", "-n", "shop")
+    scaler = await kubectl.ok("get", "hpa", "web", "-n", "shop", "--no-headers")
+    assert scaler.split()[:4] == ["web", "Deployment/web", "cpu:", "<unknown>/50%"]
+    await kubectl.ok("scale", "deployment", "web", "--replicas=5", "-n", "shop")
+    await kubectl.ok("rollout", "status", "deployment", "web", "-n", "shop")
+    jsonpath = "jsonpath={.subsets[0].addresses[4].ip}"
+    await kubectl.ok("wait", "-n", "shop", f"--for={jsonpath}", "endpoints/web")
+    assert " + 2 more..." in await kubectl.ok("get", "endpoints", "web", "-n", "shop")

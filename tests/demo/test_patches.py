@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kubelatch.demo import schemas
 from kubelatch.demo.patches import JSON_PATCH, apply, json_patch, merge_patch, strategic_merge
 from kubelatch.demo.status import StatusError
 
@@ -112,7 +113,7 @@ def test_a_json_patch_that_does_not_fit_changes_nothing(operation: Any) -> None:
     target = {"a": 1, "list": []}
     first = {"op": "add", "path": "/b", "value": 2}
     with pytest.raises(StatusError) as caught:
-        apply(JSON_PATCH, target, [first, operation])
+        apply(JSON_PATCH, target, [first, operation], {})
     assert caught.value.code == 422
     assert target == {"a": 1, "list": []}
 
@@ -177,5 +178,9 @@ def test_a_json_patch_that_does_not_fit_changes_nothing(operation: Any) -> None:
 )  # fmt: skip
 def test_strategic_merge_follows_the_merge_keys(target: Any, patch: Any, expected: Any) -> None:
     before = copy.deepcopy(target)
-    assert strategic_merge(target, patch) == expected
+    names = ("core.v1.PodSpec", "core.v1.ServiceSpec")
+    parts = [schemas.definitions()[f"io.k8s.api.{name}"] for name in names]
+    parts.append(schemas.definitions()[schemas.OBJECT_META])
+    schema = {"properties": {k: v for part in parts for k, v in part["properties"].items()}}
+    assert strategic_merge(target, patch, schema) == expected
     assert target == before

@@ -115,6 +115,138 @@ async def test_unknown_and_repeated_fields(
         assert 'unknown field "nope", duplicate field "data.a"' in response.message
 
 
+NGINX: dict[str, Any] = {"containers": [{"name": "c", "image": "i"}]}
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": NGINX}
+SELECTED: dict[str, Any] = {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
+APPS, BATCH, NET = "/apis/apps/v1", "/apis/batch/v1", "/apis/networking.k8s.io/v1"
+SPECS = [
+    ("/api/v1 pods", NGINX | {"volumes": [{"name": "v", "emptyDir": {},
+     "hostPath": {"path": "/"}}]},
+     "spec.volumes[0].hostPath", "Forbidden: may not specify more than 1 volume type"),
+    ("/api/v1 pods", NGINX | {"nodeSelector": {"a b": "c"}}, "spec.nodeSelector", "name part must"),
+    ("/api/v1 pods", NGINX | {"initContainers": NGINX["containers"]},
+     "spec.initContainers[0].name", 'Duplicate value: "c"'),
+    ("/api/v1 pods", NGINX | {"dnsPolicy": "None"}, "spec.dnsConfig", "must provide `dnsConfig`"),
+    ("/api/v1 pods", NGINX | {"securityContext": {"runAsUser": -1}},
+     "spec.securityContext.runAsUser", "must be between 0 and 2147483647, inclusive"),
+    ("/api/v1 services", {"ports": [{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]},
+     "spec.ports[1]", 'Duplicate value: {"Name":"","Protocol":"TCP"'),
+    ("/api/v1 services", {"type": "ExternalName"}, "spec.externalName", "Required value"),
+    ("/api/v1 services", {"ports": [{"port": 80, "nodePort": 30001}]},
+     "spec.ports[0].nodePort", "Forbidden: may not be used when `type` is 'ClusterIP'"),
+    ("/api/v1 services", {"ports": [{"port": 80}], "clusterIP": "10.96.0.1"},
+     "spec.clusterIPs", "provided IP is already allocated"),
+    ("/api/v1 persistentvolumeclaims", {"accessModes": ["ReadWriteOnce"]},
+     "spec.resources[storage]", "Required value"),
+    ("/api/v1 resourcequotas", {"hard": {"foo": "1"}}, "spec.hard[foo]", "standard resource"),
+    ("/api/v1 limitranges", {"limits": [{"type": "Pod", "min": {"cpu": 2}, "max": {"cpu": 1}}]},
+     "spec.limits[0].min[cpu]", "min value 2 is greater than max value 1"),
+    (f"{APPS} deployments", SELECTED | {"progressDeadlineSeconds": 5, "minReadySeconds": 9},
+     "spec.progressDeadlineSeconds", "Invalid value: 5: must be greater than minReadySeconds"),
+    (f"{APPS} deployments", SELECTED | {"strategy": {"rollingUpdate": {"maxSurge": 0,
+     "maxUnavailable": 0}}}, "spec.strategy.rollingUpdate.maxUnavailable", "may not be 0 when"),
+    (f"{APPS} statefulsets", SELECTED | {"updateStrategy": {"type": "X"}},
+     "spec.updateStrategy", "must be 'RollingUpdate' or 'OnDelete'"),
+    (f"{BATCH} cronjobs", {"schedule": "61 * * * *",
+     "jobTemplate": {"spec": {"template": TEMPLATE}}},
+     "spec.schedule", "end of range (61) above maximum (59): 61"),
+    (f"{NET} ingresses", {}, "spec", "either `defaultBackend` or `rules` must be specified"),
+    (f"{NET} ingresses", {"defaultBackend": {"service": {"name": "s"}}},
+     "spec.defaultBackend", "Required value: port name or number is required"),
+    (f"{NET} networkpolicies", {"podSelector": {}, "ingress": [{"from": [{}]}]},
+     "spec.ingress[0].from[0]", "Required value: must specify a peer"),
+    ("/apis/autoscaling/v2 horizontalpodautoscalers", {"minReplicas": 5, "maxReplicas": 3,
+     "scaleTargetRef": {"kind": "K", "name": "n"}},
+     "spec.maxReplicas", "must be greater than or equal to `minReplicas`"),
+    ("/apis/policy/v1 poddisruptionbudgets", {"minAvailable": 1, "maxUnavailable": 1},
+     "spec", "minAvailable and maxUnavailable cannot be both set"),
+    ("/apis/policy/v1 poddisruptionbudgets", {"minAvailable": "101%"},
+     "spec.minAvailable", "must not be greater than 100%"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "spec", "field", "problem"), SPECS)
+async def test_an_invalid_spec_is_refused_with_its_field(
+    http: Http, place: str, spec: dict[str, Any], field: str, problem: str
+) -> None:
+    version, plural = place.split()
+    body = {"metadata": {"name": "x"}, "spec": spec}
+    refused = await http("POST", f"{version}/namespaces/shop/{plural}?dryRun=All", body)
+    assert refused.status == 422, refused.json
+    assert [problem in row["message"] for row in refused.json["details"]["causes"]
+            if row["field"] == field], refused.message  # fmt: skip
+    assert problem in refused.message
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"properties": {"a": {"type": "nope"}}}, "properties[a].type"),
+        ({"properties": {"a": {}}}, "properties[a].type"),
+        ({"properties": {"a": {"type": "array"}}}, "properties[a].items"),
+    ],
+)
+async def test_a_schema_that_is_not_structural_is_refused(
+    http: Http, schema: dict[str, Any], field: str
+) -> None:
+    version: dict[str, Any] = {"name": "v1", "served": True, "storage": True}
+    version["schema"] = {"openAPIV3Schema": {"type": "object"} | schema}
+    spec: dict[str, Any] = {"group": "a.example", "scope": "Namespaced", "versions": [version]}
+    spec["names"] = {"plural": "foos", "kind": "Foo"}
+    body = {"metadata": {"name": "foos.a.example"}, "spec": spec}
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    refused = await http("POST", path, body)
+    assert refused.status == 422
+    assert f"spec.versions[0].schema.openAPIV3Schema.{field}: " in refused.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"priorityClassName": "no"}, "no PriorityClass with name no was found"),
+        ({"runtimeClassName": "no"}, 'pod rejected: RuntimeClass "no" not found'),
+        ({"priority": 5}, "the integer value of priority (5) must not be provided"),
+    ],
+)
+async def test_a_pod_of_a_class_that_is_not_there_is_forbidden(
+    http: Http, spec: dict[str, Any], why: str
+) -> None:
+    body = {"metadata": {"name": "x"}, "spec": NGINX | spec}
+    refused = await http("POST", f"{SHOP}/pods", body)
+    assert (refused.status, why in refused.message) == (403, True)
+    classed = NGINX | {"priorityClassName": "system-cluster-critical"}
+    made = await http("POST", f"{SHOP}/pods", {"metadata": {"name": "y"}, "spec": classed})
+    assert made.json["spec"]["priority"] == 2_000_000_000
+
+
+async def test_what_a_claim_and_a_stateful_set_are_stays(http: Http) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    for path, spec, patch in (
+        (f"{SHOP}/persistentvolumeclaims", claim, {"storageClassName": "fast"}),
+        (f"{APPS}/namespaces/shop/statefulsets", SELECTED, {"serviceName": "s"}),
+    ):
+        await http("POST", path, {"metadata": {"name": "x"}, "spec": spec})
+        refused = await http("PATCH", f"{path}/x", {"spec": patch}, headers=merge)
+        assert (refused.status, refused.json["details"]["causes"][0]["field"]) == (422, "spec")
+
+
+async def test_a_service_gets_a_port_of_the_nodes_and_keeps_it(http: Http) -> None:
+    spec = {"type": "NodePort", "ports": [{"port": 80}], "selector": {"app": "web"}}
+    path, merge = f"{SHOP}/services", {"Content-Type": "application/merge-patch+json"}
+    made = (await http("POST", path, {"metadata": {"name": "np"}, "spec": spec})).json
+    port = made["spec"]["ports"][0]["nodePort"]
+    assert 30000 <= port <= 32767
+    taken = {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]}
+    refused = await http("POST", path, {"metadata": {"name": "other"}, "spec": taken})
+    assert "provided port is already allocated" in refused.message
+    changed = await http("PATCH", f"{path}/np", {"metadata": {"labels": {"a": "b"}}}, headers=merge)
+    assert changed.json["spec"] == made["spec"]
+    inner = await http("PATCH", f"{path}/np", {"spec": {"type": "ClusterIP"}}, headers=merge)
+    assert "nodePort" not in inner.json["spec"]["ports"][0]
+    assert inner.json["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+
+
 async def test_kubectl_is_told_of_a_misspelled_field(kubectl: Kubectl) -> None:
     manifest = (
         "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"

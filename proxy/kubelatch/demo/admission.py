@@ -1,34 +1,28 @@
 """What depends on who writes, and what the API server adds on the way to the store.
 
 The admission plugins and strategies that concern identity: roles and bindings, certificate signing
-requests, token Secrets, and the service account of a pod.
+requests, and the service account of a pod.
 """
 
-from collections.abc import Iterator
-
 from . import escalation, signing, status
-from .accounts import ACCOUNT_NAME, MOUNTED_SECONDS, TOKEN_SECRET
+from .accounts import MOUNTED_SECONDS
 from .authentication import User
 from .resources import (
     CERTIFICATE_SIGNING_REQUESTS,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     PODS,
+    PRIORITY_CLASSES,
     ROLE_BINDINGS,
     ROLES,
-    SECRETS,
+    RUNTIME_CLASSES,
     SERVICE_ACCOUNTS,
     Resource,
 )
 from .status import Object
 from .store import Store
-from .texts import invalid, unsupported
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
-_RBAC = "rbac.authorization.k8s.io"
-_SUBJECTS = ("Group", "ServiceAccount", "User")
-_REQUIRED = "Required value"
-_ANNOTATION = f"metadata.annotations[{ACCOUNT_NAME}]"
 
 
 def admit(
@@ -53,18 +47,11 @@ def admit(
         StatusError: 403, 404 or 422.
     """
     if resource in {ROLES, CLUSTER_ROLES}:
-        _refuse(resource, obj, _role_problems(resource, obj))
         escalation.check_role(store, user, resource, obj, old)
     elif resource in {ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS}:
-        obj = _complete_binding(obj)
-        _refuse(resource, obj, _binding_problems(resource, obj, old))
         escalation.check_binding(store, user, resource, obj, old)
     elif resource == CERTIFICATE_SIGNING_REQUESTS:
         return signing.admit(store, user, obj, old, subresource)
-    elif resource == SECRETS and obj.get("type") == TOKEN_SECRET:
-        annotations = obj["metadata"].get("annotations") or {}
-        if not annotations.get(ACCOUNT_NAME):
-            raise status.invalid(SECRETS, obj["metadata"]["name"], _ANNOTATION, _REQUIRED)
     return obj
 
 
@@ -83,6 +70,7 @@ def complete_pod(store: Store, pod: Object) -> Object:
             f'{metadata["namespace"]}/{name}: serviceaccount "{name}" not found',
             {"name": metadata["name"], "kind": PODS.plural},
         )
+    spec = _classed(store, metadata["name"], spec)
     spec = spec | {"serviceAccountName": name, "serviceAccount": name}
     if account.get("imagePullSecrets") and not spec.get("imagePullSecrets"):
         spec["imagePullSecrets"] = account["imagePullSecrets"]
@@ -106,6 +94,28 @@ def complete_pod(store: Store, pod: Object) -> Object:
     return pod | {"spec": spec}
 
 
+def _classed(store: Store, name: str, spec: Object) -> Object:
+    """A pod's spec with the priority of its class; its classes must be there.
+
+    Raises:
+        StatusError: 403.
+    """
+    runtime, class_name = spec.get("runtimeClassName"), spec.get("priorityClassName")
+    if runtime and store.get(RUNTIME_CLASSES, "", runtime) is None:
+        why = f'pod rejected: RuntimeClass "{runtime}" not found'
+        raise status.not_admitted(PODS, name, why)
+    found = store.get(PRIORITY_CLASSES, "", class_name) if class_name else {}
+    if found is None:
+        raise status.not_admitted(PODS, name, f"no PriorityClass with name {class_name} was found")
+    priority, given = found.get("value", 0), spec.get("priority")
+    if given not in {None, priority}:
+        why = f"the integer value of priority ({given}) must not be provided in pod spec; priority"
+        why += f" admission controller computed {priority} from the given PriorityClass name"
+        raise status.not_admitted(PODS, name, why)
+    policy = found.get("preemptionPolicy") or "PreemptLowerPriority"
+    return {"preemptionPolicy": policy} | spec | {"priority": priority}
+
+
 def _token_volume(suffix: str) -> Object:
     token = {"expirationSeconds": MOUNTED_SECONDS, "path": "token"}
     authority = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
@@ -117,64 +127,3 @@ def _token_volume(suffix: str) -> Object:
     ]
     projected = {"sources": sources, "defaultMode": 420}
     return {"name": f"kube-api-access-{suffix}", "projected": projected}
-
-
-def _role_problems(resource: Resource, obj: Object) -> Iterator[tuple[str, str]]:
-    """As ``pkg/apis/rbac/validation``: each rule has verbs, and resources or paths."""
-    for index, rule in enumerate(obj.get("rules") or []):
-        field = f"rules[{index}]"
-        if not rule.get("verbs"):
-            yield f"{field}.verbs", f"{_REQUIRED}: verbs must contain at least one value"
-        if paths := rule.get("nonResourceURLs"):
-            if resource == ROLES:
-                text = "namespaced rules cannot apply to non-resource URLs"
-                yield f"{field}.nonResourceURLs", invalid(paths, text)
-            if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
-                text = "rules cannot apply to both regular resources and non-resource URLs"
-                yield f"{field}.nonResourceURLs", invalid(paths, text)
-            continue
-        for key, what in (("apiGroups", "api group"), ("resources", "resource")):
-            if not rule.get(key):
-                text = f"{_REQUIRED}: resource rules must supply at least one {what}"
-                yield f"{field}.{key}", text
-
-
-def _complete_binding(obj: Object) -> Object:
-    """With the API groups that may be left out."""
-    subjects = [
-        subject if subject.get("kind") == "ServiceAccount" else {"apiGroup": _RBAC} | subject
-        for subject in obj.get("subjects") or []
-    ]
-    role = {"apiGroup": _RBAC} | (obj.get("roleRef") or {})
-    return obj | ({"subjects": subjects} if subjects else {}) | {"roleRef": role}
-
-
-def _binding_problems(
-    resource: Resource, obj: Object, old: Object | None
-) -> Iterator[tuple[str, str]]:
-    role = obj["roleRef"]
-    kinds = ["ClusterRole", "Role"] if resource == ROLE_BINDINGS else ["ClusterRole"]
-    if role["apiGroup"] != _RBAC:
-        yield "roleRef.apiGroup", unsupported(role["apiGroup"], [_RBAC])
-    if role.get("kind") not in kinds:
-        yield "roleRef.kind", unsupported(role.get("kind", ""), kinds)
-    if not role.get("name"):
-        yield "roleRef.name", _REQUIRED
-    for index, subject in enumerate(obj.get("subjects") or []):
-        field, kind = f"subjects[{index}]", subject.get("kind", "")
-        if not subject.get("name"):
-            yield f"{field}.name", _REQUIRED
-        if kind not in _SUBJECTS:
-            yield f"{field}.kind", unsupported(kind, list(_SUBJECTS))
-        anywhere = kind == "ServiceAccount" and resource == CLUSTER_ROLE_BINDINGS
-        if anywhere and not subject.get("namespace"):
-            yield f"{field}.namespace", _REQUIRED
-    if old is not None and old["roleRef"] != role:
-        names = ("apiGroup", "APIGroup"), ("kind", "Kind"), ("name", "Name")
-        shown = {name: role.get(key, "") for key, name in names}
-        yield "roleRef", invalid(shown, "cannot change roleRef")
-
-
-def _refuse(resource: Resource, obj: Object, problems: Iterator[tuple[str, str]]) -> None:
-    if found := list(problems):
-        raise status.invalid_fields(resource.group, resource.kind, obj["metadata"]["name"], found)

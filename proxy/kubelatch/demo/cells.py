@@ -71,10 +71,6 @@ def _none(_: Object) -> str:
     return _NONE
 
 
-def _unknown(_: Object) -> str:
-    return _UNKNOWN
-
-
 def _age(obj: Object) -> str:
     return age(obj["metadata"].get("creationTimestamp"))
 
@@ -190,6 +186,12 @@ def _event_object(event: Object) -> str:
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
 
+def _first(found: list[str], nothing: str) -> str:
+    """The first three, and how many more there are."""
+    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
+    return ",".join(found[:3]) + more or nothing
+
+
 def _endpoints(obj: Object) -> str:
     found = [
         f"{address['ip']}:{port['port']}"
@@ -197,16 +199,44 @@ def _endpoints(obj: Object) -> str:
         for address in subset.get("addresses") or []
         for port in subset.get("ports") or []
     ]
-    return ",".join(found) or _NONE
+    return _first(found, _NONE)
 
 
 def _slice_ports(obj: Object) -> str:
-    return ",".join(str(port.get("port")) for port in obj.get("ports") or []) or "<unset>"
+    return _first([str(port.get("port")) for port in obj.get("ports") or []], "<unset>")
 
 
 def _slice_addresses(obj: Object) -> str:
     rows = obj.get("endpoints") or []
-    return ",".join(address for row in rows for address in row["addresses"]) or "<unset>"
+    return _first([address for row in rows for address in row["addresses"]], "<unset>")
+
+
+def _external_ip(service: Object) -> str:
+    spec, kind = service["spec"], service["spec"].get("type")
+    if kind == "ExternalName":
+        return str(spec.get("externalName") or _NONE)
+    balancers = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    found = [row.get("ip") or row.get("hostname") or "" for row in balancers]
+    return ",".join([*found, *(spec.get("externalIPs") or [])]) or (
+        "<pending>" if kind == "LoadBalancer" else _NONE
+    )
+
+
+def _scaled(scaler: Object) -> str:
+    target = scaler["spec"]["scaleTargetRef"]
+    return f"{target['kind']}/{target['name']}"
+
+
+def _targets(scaler: Object) -> str:
+    """What is aimed at; nothing is measured here."""
+    shown = []
+    for metric in scaler["spec"].get("metrics") or []:
+        target = (metric.get("resource") or {}).get("target") or {}
+        share = target.get("averageUtilization")
+        aim = f"{share}%" if share is not None else target.get("averageValue", "<auto>")
+        name = (metric.get("resource") or {}).get("name")
+        shown.append(f"{name}: {_UNKNOWN}/{aim}" if name else f"{_UNKNOWN}/{aim}")
+    return ", ".join(shown) or _NONE
 
 
 def _claim(volume: Object) -> str:

@@ -4,27 +4,17 @@ Each takes the whole object, the struct that the rule stands in, the stored one 
 object) and the field, and yields problems.
 """
 
+import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from . import quantities
+from . import goerrors, quantities
+from .accounts import ACCOUNT_NAME, TOKEN_SECRET
 from .defaults import qos_class
 from .selectors import matches_labels
 from .status import Object
-from .texts import CONFIG_KEY, QUALIFIED, invalid, listed, unsupported
+from .texts import Found, invalid, join, quoted, unsupported
 
-Found = Iterator[tuple[str, str]]
-
-LABEL_VALUE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
-    "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
-    f"'12345', regex used for validation is '({QUALIFIED.pattern.pattern})?')"
-)
-ENV_NAME = (
-    "a valid environment variable name must consist only of printable ASCII characters other than "
-    "'='"
-)
 _DATA_LIMIT = 1024 * 1024
 _SECRET_KEYS = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
@@ -38,36 +28,13 @@ _POD_UPDATE = (
     "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set "
     "to 1 if it was previously negative)"
 )
+_TYPES = ["array", "boolean", "integer", "number", "object", "string"]
 
 
 def check(name: str, root: Object, value: Object, old: Any, field: str) -> Found:
     """The problems that the check of that name finds."""
     found: Found = globals()[f"_{name}"](root, value, old, field)
     return found
-
-
-def counterpart(index: int, old: Any) -> Any:
-    """The stored item of a list that a new one takes the place of."""
-    return old[index] if isinstance(old, list) and index < len(old) else None
-
-
-def unique(items: list[Any], key: str, field: str) -> Found:
-    """No two items with the same value of ``key``."""
-    seen: set[Any] = set()
-    for index, item in enumerate(items):
-        value = item.get(key) if isinstance(item, dict) else None
-        if value is not None and value in seen:
-            yield f"{field}[{index}].{key}", f"Duplicate value: {json.dumps(value)}"
-        seen.add(value)
-
-
-def config_keys(data: Object, field: str) -> Found:
-    """The keys of a ConfigMap or Secret."""
-    for key in data:
-        if len(key) > 253:
-            yield f"{field}[{key}]", invalid(key, "must be no more than 253 characters")
-        if not CONFIG_KEY.pattern.fullmatch(key):
-            yield f"{field}[{key}]", invalid(key, CONFIG_KEY.text)
 
 
 def _total_size(_: Object, value: Object, __: Any, ___: str) -> Found:
@@ -89,12 +56,26 @@ def _immutable_data(_: Object, value: Object, old: Any, __: str) -> Found:
             yield key, "Forbidden: field is immutable when `immutable` is set"
 
 
-def _secret_data(_: Object, value: Object, __: Any, ___: str) -> Found:
-    data = value.get("data") or {}
-    kind = value.get("type")
-    for key in _SECRET_KEYS.get(str(kind), ()):
+def _secret_data(root: Object, value: Object, __: Any, ___: str) -> Found:
+    data, kind = value.get("data") or {}, str(value.get("type"))
+    for key in _SECRET_KEYS.get(kind, ()):
         if key not in data:
             yield f"data[{key}]", "Required value"
+        elif key.startswith(".") and (why := _json_problem(data[key])):
+            yield f"data[{key}]", invalid("<secret contents redacted>", why)
+    if kind == "kubernetes.io/basic-auth" and not data.keys() & {"username", "password"}:
+        yield from ((f"data[{key}]", "Required value") for key in ("username", "password"))
+    if kind == TOKEN_SECRET and not (root["metadata"].get("annotations") or {}).get(ACCOUNT_NAME):
+        yield f"metadata.annotations[{ACCOUNT_NAME}]", "Required value"
+
+
+def _json_problem(text: str) -> str:
+    body = base64.b64decode(text)
+    try:
+        json.loads(body)
+    except ValueError:
+        return goerrors.json_syntax(body)
+    return ""
 
 
 def _limits(_: Object, value: Object, __: Any, field: str) -> Found:
@@ -102,9 +83,14 @@ def _limits(_: Object, value: Object, __: Any, field: str) -> Found:
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for part, amounts in (("limits", limits), ("requests", requests)):
         for name, amount in amounts.items():
+            here = f"{field}.{part}[{name}]"
+            known = name.startswith("hugepages-") or name in {"cpu", "memory", "ephemeral-storage"}
+            if "/" not in name and not known:
+                text = "must be a standard resource type or fully qualified"
+                yield from ((here, invalid(name, text)) for _ in range(name != "storage"))
+                yield here, invalid(name, "must be a standard resource for containers")
             if quantities.parse(amount) < 0:
-                text = invalid(str(amount), "must be greater than or equal to 0")
-                yield f"{field}.{part}[{name}]", text
+                yield here, invalid(str(amount), "must be greater than or equal to 0")
     for name, amount in requests.items():
         if name in limits and quantities.parse(amount) > quantities.parse(limits[name]):
             text = f"must be less than or equal to {name} limit of {limits[name]}"
@@ -121,6 +107,13 @@ def _mounts(root: Object, spec: Object, _: Any, field: str) -> Found:
                 if (name := mount.get("name")) and name not in known:
                     where = f"{field}.{kind}[{place}].volumeMounts[{index}].name"
                     yield where, f"Not found: {json.dumps(name)}"
+
+
+def _init_names(_: Object, spec: Object, __: Any, field: str) -> Found:
+    names = {container.get("name") for container in spec.get("containers") or []}
+    for index, container in enumerate(spec.get("initContainers") or []):
+        if container.get("name") in names:
+            yield f"{field}[{index}].name", f"Duplicate value: {json.dumps(container['name'])}"
 
 
 def _pod_update(root: Object, spec: Object, old: Any, field: str) -> Found:
@@ -159,7 +152,34 @@ def _selects(_: Object, spec: Object, __: Any, field: str) -> Found:
         yield f"{field}.spec.restartPolicy", unsupported(restart, ["Always"])
 
 
-def _has_ports(_: Object, spec: Object, __: Any, field: str) -> Found:
+def _rolling(_: Object, value: Object, __: Any, field: str) -> Found:
+    none = {0, "0%"}
+    if value.get("maxUnavailable") in none and value.get("maxSurge") in none:
+        text = "may not be 0 when `maxSurge` is 0"
+        yield f"{field}.maxUnavailable", invalid(value["maxUnavailable"], text)
+
+
+def _stateful_update(_: Object, spec: Object, old: Any, field: str) -> Found:
+    kept = "replicas ordinals template updateStrategy revisionHistoryLimit"
+    names = [*kept.split(), "persistentVolumeClaimRetentionPolicy", "minReadySeconds"]
+    if old is not None and _without(spec, names) != _without(old, names):
+        *first, last = (f"'{name}'" for name in names)
+        text = "updates to statefulset spec for fields other than"
+        yield field, f"Forbidden: {text} {', '.join(first)} and {last} are forbidden"
+
+
+def _claim_update(_: Object, spec: Object, old: Any, field: str) -> Found:
+    if old is not None and _without(spec, ["volumeName"]) != _without(old, ["volumeName"]):
+        text = "spec is immutable after creation except resources.requests and"
+        yield field, f"Forbidden: {text} volumeAttributesClassName for bound claims"
+
+
+def _without(value: Object, names: list[str]) -> Object:
+    return {key: item for key, item in value.items() if key not in names}
+
+
+def _ports(_: Object, spec: Object, __: Any, field: str) -> Found:
+    """The ports of a Service."""
     ports = spec.get("ports") or []
     headless = spec.get("clusterIP") == "None"
     if not ports and not headless and spec.get("type") != "ExternalName":
@@ -168,11 +188,22 @@ def _has_ports(_: Object, spec: Object, __: Any, field: str) -> Found:
         for index, port in enumerate(ports):
             if not port.get("name"):
                 yield f"{field}[{index}].name", "Required value"
+    seen = set()
+    for index, port in enumerate(ports):
+        key = (port.get("protocol"), port.get("port"))
+        if key in seen:
+            shown = {"Name": "", "Protocol": key[0], "AppProtocol": None, "Port": key[1]}
+            shown |= {"TargetPort": 0, "NodePort": 0}
+            yield f"{field}[{index}]", f"Duplicate value: {quoted(shown)}"
+        seen.add(key)
 
 
 def _cluster_ip(_: Object, spec: Object, old: Any, field: str) -> Found:
-    address = spec.get("clusterIP")
-    if not address or address == "None" or spec.get("type") == "ExternalName":
+    address, kind = spec.get("clusterIP"), spec.get("type")
+    if address == "None" and kind in {"NodePort", "LoadBalancer"}:
+        text = f"may not be set to 'None' for {kind} services"
+        yield f"{field}.clusterIPs[0]", invalid(address, text)
+    if not address or address == "None" or kind == "ExternalName":
         return
     if old is not None and old.get("clusterIP") not in {None, "", address}:
         yield f"{field}.clusterIPs[0]", invalid([address], "may not change once set")
@@ -189,36 +220,73 @@ def _same_namespace(root: Object, event: Object, _: Any, field: str) -> Found:
         yield f"{field}.namespace", invalid(namespace, "does not match event.namespace")
 
 
-def _job_restart(_: Object, spec: Object, __: Any, field: str) -> Found:
-    pod = (spec.get("template") or {}).get("spec") or {}
-    policy = pod.get("restartPolicy")
-    if policy == "Always":
-        known = ["OnFailure", "Never"]
-        yield f"{field}.spec.restartPolicy", f"Required value: valid values: {listed(known)}"
+def _role_reference(_: Object, binding: Object, old: Any, field: str) -> Found:
+    role = binding["roleRef"]
+    if old is not None and old["roleRef"] != role:
+        names = ("apiGroup", "APIGroup"), ("kind", "Kind"), ("name", "Name")
+        shown = {name: role.get(key, "") for key, name in names}
+        yield field, invalid(shown, "cannot change roleRef")
 
 
-def _schedule(_: Object, spec: Object, __: Any, field: str) -> Found:
-    text = str(spec.get("schedule") or "@")
-    fields = text.split()
-    if not text.startswith("@") and len(fields) != 5:
-        shown = f"[{' '.join(fields)}]"
-        yield field, invalid(text, f"expected exactly 5 fields, found {len(fields)}: {shown}")
+def _limit_range(_: Object, item: Object, __: Any, field: str) -> Found:
+    for part, most in (("min", "max"), ("default", "max"), ("defaultRequest", "default")):
+        for key, amount in (item.get(part) or {}).items():
+            bound = (item.get(most) or {}).get(key)
+            if bound is not None and quantities.parse(amount) > quantities.parse(bound):
+                text = f"{part} value {amount} is greater than {most} value {bound}"
+                yield f"{field}.{part}[{key}]", invalid(str(amount), text)
 
 
 def _definition_name(root: Object, __: Object, ___: Any, _: str) -> Found:
-    spec, name = root.get("spec") or {}, root["metadata"].get("name")
-    plural = (spec.get("names") or {}).get("plural", "")
-    if name != f"{plural}.{spec.get('group', '')}":
-        yield "metadata.name", invalid(name, 'must be spec.names.plural+"."+spec.group')
+    spec, metadata = root.get("spec") or {}, root["metadata"]
+    plural, group = (spec.get("names") or {}).get("plural", ""), str(spec.get("group", ""))
+    if metadata.get("name") != f"{plural}.{group}":
+        yield (
+            "metadata.name",
+            invalid(metadata.get("name"), 'must be spec.names.plural+"."+spec.group'),
+        )
+    key = "api-approved.kubernetes.io"
+    protected = group.endswith((".k8s.io", ".kubernetes.io"))
+    if protected and key not in (metadata.get("annotations") or {}):
+        text = f'protected groups must have approval annotation "{key}", see '
+        link = "https://github.com/kubernetes/enhancements/pull/1111"
+        yield f"metadata.annotations[{key}]", f"Required value: {text}{link}"
+
+
+def _storage_version(_: Object, spec: Object, __: Any, field: str) -> Found:
+    versions = spec.get("versions") or []
+    if versions and sum(bool(row.get("storage")) for row in versions) != 1:
+        yield field, invalid(versions, "must have exactly one version marked as storage version")
 
 
 def _has_schema(_: Object, version: Object, __: Any, field: str) -> Found:
-    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    schema, field = (version.get("schema") or {}).get("openAPIV3Schema"), f"{field}.schema"
     if schema is None:
-        yield f"{field}.schema.openAPIV3Schema", "Required value"
-    elif schema.get("type") != "object":
-        where = f"{field}.schema.openAPIV3Schema.type"
+        yield f"{field}.openAPIV3Schema", "Required value"
+        return
+    if schema.get("type") != "object":
+        where = f"{field}.openAPIV3Schema.type"
         if not schema.get("type"):
             yield where, "Required value: must not be empty at the root"
         else:
             yield where, invalid(schema["type"], "must be object at the root")
+    yield from _structural(schema, f"{field}.openAPIV3Schema", root=True)
+
+
+def _structural(schema: Object, field: str, *, root: bool = False) -> Found:
+    """The types of a structural schema (apiextensions ``schema.ValidateStructural``)."""
+    kind = schema.get("type")
+    free = any(
+        schema.get(f"x-kubernetes-{key}") for key in ("int-or-string", "preserve-unknown-fields")
+    )
+    if not kind and not root and not free:
+        yield f"{field}.type", "Required value: must not be empty for specified object fields"
+    elif kind and kind not in _TYPES:
+        yield f"{field}.type", unsupported(kind, _TYPES)
+    if kind == "array" and not isinstance(schema.get("items"), dict):
+        yield f"{field}.items", "Required value: must be specified"
+    for key, row in (schema.get("properties") or {}).items():
+        yield from _structural(row, f"{join(field, 'properties')}[{key}]")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _structural(schema[key], join(field, key))

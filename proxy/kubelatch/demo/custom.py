@@ -7,7 +7,7 @@ combinations of schemas (``x-kubernetes-validations``, ``allOf`` and the like), 
 import json
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .decoding import BodyDecodeError, Decoder, Repeating
@@ -15,7 +15,7 @@ from .resources import CUSTOM_RESOURCE_DEFINITIONS, Catalog, Custom, Resource, S
 from .schemas import OBJECT_META, PREFIX, Schema
 from .status import Object
 from .store import Store
-from .texts import invalid, unsupported
+from .texts import Found, invalid, join, unsupported
 
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -30,8 +30,6 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "number": (int, float),
 }
 _NOT_EVALUATED = ("x-kubernetes-validations", "allOf", "anyOf", "oneOf", "not", "webhook")
-
-Found = Iterator[tuple[str, str]]
 
 
 def serve(store: Store, catalog: Catalog) -> None:
@@ -133,13 +131,13 @@ def _prune(
     if not isinstance(value, dict):
         return value
     if isinstance(value, Repeating):
-        problems += [f'duplicate field "{_join(label, key)}"' for key in value.repeated]
+        problems += [f'duplicate field "{join(label, key)}"' for key in value.repeated]
     if schema.get("x-kubernetes-embedded-resource"):
         known = (known or set()) | {"apiVersion", "kind", "metadata"}
     properties, rest = schema.get("properties") or {}, schema.get("additionalProperties")
     result: Object = {}
     for key, item in value.items():
-        here = _join(label, key)
+        here = join(label, key)
         if key in properties:
             if item is None and not properties[key].get("nullable"):
                 continue
@@ -203,12 +201,12 @@ def _validate(schema: Schema, value: Any, field: str) -> Found:
 def _object(schema: Schema, value: Object, field: str) -> Found:
     for key in schema.get("required") or ():
         if key not in value:
-            yield _join(field, key), "Required value"
+            yield join(field, key), "Required value"
     properties, rest = schema.get("properties") or {}, schema.get("additionalProperties")
     for key, item in value.items():
         if field or key not in {"apiVersion", "kind", "metadata"}:
             row = properties.get(key) or (rest if isinstance(rest, dict) else {})
-            yield from _validate(row, item, _join(field, key))
+            yield from _validate(row, item, join(field, key))
 
 
 def _matches(pattern: str, value: str) -> bool:
@@ -227,10 +225,6 @@ def _is(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     return isinstance(value, _TYPES.get(kind, (object,)))
-
-
-def _join(field: str, key: str) -> str:
-    return f"{field}.{key}" if field else key
 
 
 def settle(store: Store) -> None:

@@ -111,14 +111,19 @@ def _container(container: Object, _: Object) -> None:
         resources.setdefault("requests", {}).setdefault(key, quantity)
 
 
+def _volume(volume: Object, _: Object) -> None:
+    if not volume.keys() - {"name"}:
+        volume["emptyDir"] = {}
+
+
 def _pod(obj: Object, _: Object) -> None:
     _missing(obj["spec"], enableServiceLinks=True)
     _missing(obj["status"], phase="Pending", qosClass=qos_class(obj["spec"]))
 
 
 def admitted_pod(obj: Object) -> Object:
-    """A pod with what admission adds to it (DefaultTolerationSeconds, Priority)."""
-    spec = {"preemptionPolicy": "PreemptLowerPriority", "priority": 0} | obj["spec"]
+    """A pod with what admission adds to it (DefaultTolerationSeconds)."""
+    spec = dict(obj["spec"])
     kept = list(spec.get("tolerations") or [])
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         if not any(row.get("key") in {key, None} for row in kept):
@@ -168,17 +173,6 @@ def _service(spec: Object, _: Object) -> None:
         _missing(spec, allocateLoadBalancerNodePorts=True)
 
 
-def allocated_service(spec: Object, address: str) -> Object:
-    """A service's spec with its address and what goes with it (``service/storage``)."""
-    headless = spec.get("clusterIP") == "None" and not spec.get("selector")
-    chosen = {
-        "ipFamilies": ["IPv4", "IPv6"] if headless else ["IPv4"],
-        "ipFamilyPolicy": "RequireDualStack" if headless else "SingleStack",
-    }
-    spec = chosen | spec | {"clusterIP": address, "clusterIPs": [address]}
-    return schemas.in_order("io.k8s.api.core.v1.ServiceSpec", spec)
-
-
 def _service_port(port: Object, _: Object) -> None:
     if "port" in port and port.get("targetPort") in {None, 0, ""}:
         port["targetPort"] = port["port"]
@@ -221,6 +215,7 @@ _COMPUTED: Mapping[str, Callable[[Object, Object], None]] = {
     "core.v1.Container": _container,
     "core.v1.EphemeralContainer": _container,
     "core.v1.Pod": _pod,
+    "core.v1.Volume": _volume,
     "core.v1.ReplicationController": _template_labels,
     "core.v1.ServiceSpec": _service,
     "core.v1.ServicePort": _service_port,

@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from .api import Api
 from .arrivals import BODY_LIMIT, Arrival, HookResponse, OnRequest, abort
 from .calls import error_response
-from .status import StatusError
+from .status import StatusError, internal
 
 _FIELD_LIMIT = 64 * 1024
 """Bytes of the request line and of one header; long tokens and impersonation extras fit."""
@@ -27,6 +27,7 @@ _GRACE = 0.2
 _CLIENT_GONE = 499
 """The status of a response that can no longer be sent."""
 
+_PANIC = "the demo has a fault here; its log says which"
 _log = logging.getLogger(__name__)
 
 
@@ -136,6 +137,11 @@ class HttpServer(web.Server):
                     return await self._api.handle(request, arrival)
             except StatusError as error:
                 return error_response(request, error)
+            except Exception as error:
+                if isinstance(error, ConnectionError) or request.writer.output_size:
+                    raise
+                _log.exception("the demo failed at a request")
+                return error_response(request, internal(_PANIC))
         return web.Response(status=_CLIENT_GONE)
 
 

@@ -128,15 +128,26 @@ class Kubelet:
         """Bring the status of a running pod up to what its commands have done."""
         pairs = zip(pod["spec"]["containers"], pod["status"]["containerStatuses"], strict=True)
         rows = [self._status(pod, container, row, now) for container, row in pairs]
-        if rows == pod["status"]["containerStatuses"]:
+        status: Object = {"containerStatuses": rows}
+        if extra := pod["spec"].get("ephemeralContainers"):
+            status["ephemeralContainerStatuses"] = [self._extra(pod, row, now) for row in extra]
+        if status.items() <= pod["status"].items():
             return
         ended = [row["state"]["terminated"] for row in rows if "terminated" in row["state"]]
-        status: Object = {"containerStatuses": rows}
         if len(ended) == len(rows):
             failed = any(state["exitCode"] for state in ended)
             status["phase"] = "Failed" if failed else "Succeeded"
         ready = all(row["ready"] for row in rows)
         self._report(pod, status | {"conditions": self._conditions(pod, ready=ready)})
+
+    def _extra(self, pod: Object, container: Object, now: float | None) -> Object:
+        """The status of an ephemeral container: it is started once."""
+        for row in pod["status"].get("ephemeralContainerStatuses") or []:
+            if row["name"] == container["name"]:
+                once = pod | {"spec": pod["spec"] | {"restartPolicy": "Never"}}
+                return self._status(once, container, row, now)
+        self._run(pod, container)
+        return _container_status(container, self._store.now())
 
     def _status(self, pod: Object, container: Object, row: Object, now: float | None) -> Object:
         """The status of a container, given the last one; it may be started again."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from . import patches
+from . import patches, schemas
 from .errors import DemoError
 from .registry import Admission, ResourceRegistry
 from .resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Resource
@@ -98,6 +98,6 @@ def _apply(
         resource,
         namespace,
         name,
-        lambda stored: patches.apply(patches.STRATEGIC_MERGE_PATCH, stored, obj),
+        lambda stored: patches.strategic_merge(stored, obj, schemas.schema_of(resource)),
         admit=admit,
     )

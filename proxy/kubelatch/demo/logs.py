@@ -92,7 +92,7 @@ def container_of(pod: Object, container: str) -> Object:
         StatusError: 400, with the message of ``pod/strategy.go``.
     """
     name, rows = pod["metadata"]["name"], pod["spec"]["containers"]
-    for row in rows:
+    for row in [*rows, *(pod["spec"].get("ephemeralContainers") or [])]:
         if row["name"] == container or (len(rows) == 1 and not container):
             found: Object = row
             return found

@@ -189,7 +189,7 @@ def _operation(resource: Resource, verb: str, sub: str) -> Document:
         _GVK: {"group": own.group, "version": own.version, "kind": kind},
     }
     if body:
-        types = _PATCHES if verb == "patch" else ("*/*",)
+        types = _PATCHES[: 3 if resource.custom else 4] if verb == "patch" else ("*/*",)
         schema = {"schema": {"$ref": _V3 + body}}
         result["requestBody"] = {"content": dict.fromkeys(types, schema)}
     return result

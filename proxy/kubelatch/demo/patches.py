@@ -9,7 +9,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from . import schemas
 from .goerrors import json_syntax, json_type
+from .schemas import Schema
 from .status import Object, StatusError, bad_request
 
 JSON_PATCH = "application/json-patch+json"
@@ -19,29 +21,8 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 _MOST_OPERATIONS = 10_000
 
-_MERGE_KEYS: dict[str, tuple[str, ...]] = {
-    "conditions": ("type",),
-    "containers": ("name",),
-    "env": ("name",),
-    "ephemeralContainers": ("name",),
-    "hostAliases": ("ip",),
-    "imagePullSecrets": ("name",),
-    "initContainers": ("name",),
-    "ownerReferences": ("uid",),
-    "podIPs": ("ip",),
-    "ports": ("containerPort", "port"),
-    "secrets": ("name",),
-    "taints": ("key",),
-    "topologySpreadConstraints": ("topologyKey",),
-    "volumeDevices": ("devicePath",),
-    "volumeMounts": ("mountPath",),
-    "volumes": ("name",),
-}
-"""``patchMergeKey`` of k8s.io/api, by field name; ``ports`` has two."""
-
 _MAP = "map[string]interface {}"
 _REJECTED = "the server rejected our request due to an error in our request"
-_MERGED_SCALARS = frozenset({"finalizers"})
 _ORDER = "$setElementOrder/"
 _DELETE_SCALARS = "$deleteFromPrimitiveList/"
 _RETAIN = "$retainKeys"
@@ -72,20 +53,21 @@ def decode(media_type: str, body: bytes) -> Any:
     return patch
 
 
-def apply(media_type: str, obj: Object, patch: Any) -> Object:
-    """``obj`` after ``patch``.
+def apply(media_type: str, obj: Object, patch: Any, schema: Schema) -> Object:
+    """``obj``, of that schema, after ``patch``.
 
     Raises:
         StatusError: 422 for a patch that does not fit the object.
     """
-    if media_type == JSON_PATCH:
-        result = json_patch(obj, patch)
-    else:
-        merge = merge_patch if media_type == MERGE_PATCH else strategic_merge
-        try:
-            result = merge(obj, patch)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise bad_request("the patch does not have the shape of the object") from error
+    try:
+        if media_type == JSON_PATCH:
+            result = json_patch(obj, patch)
+        elif media_type == MERGE_PATCH:
+            result = merge_patch(obj, patch)
+        else:
+            result = strategic_merge(obj, patch, schema)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise bad_request("the patch does not have the shape of the object") from error
     if not isinstance(result, dict):
         raise StatusError(422, "Invalid", _REJECTED, {})
     return result
@@ -115,8 +97,11 @@ def json_patch(target: Any, operations: list[Any]) -> Any:
     return document[""]
 
 
-def strategic_merge(target: Any, patch: Object) -> Object:
-    """Kubernetes' own merge: lists are merged by their key (apimachinery ``strategicpatch``)."""
+def strategic_merge(target: Any, patch: Object, schema: Schema) -> Object:
+    """Kubernetes' own merge: lists are merged by the key that their schema names.
+
+    As apimachinery ``strategicpatch`` does it, with ``x-kubernetes-patch-merge-key``.
+    """
     if patch.get(_DIRECTIVE) == "replace":
         return dict(_without_directives(patch))
     result = dict(target) if isinstance(target, dict) else {}
@@ -131,47 +116,53 @@ def strategic_merge(target: Any, patch: Object) -> Object:
         elif value is None or (isinstance(value, dict) and value.get(_DIRECTIVE) == "delete"):
             result.pop(key, None)
         elif isinstance(value, dict):
-            result[key] = strategic_merge(result.get(key), value)
+            below = _field(schema, key)
+            replaced = below.get("x-kubernetes-patch-strategy") == "replace"
+            result[key] = strategic_merge({} if replaced else result.get(key), value, below)
         elif isinstance(value, list):
-            order = patch.get(f"{_ORDER}{key}")
-            result[key] = _merge_list(key, result.get(key) or [], value, order)
+            result[key] = _merge_list(_field(schema, key), result.get(key) or [], value)
         else:
             result[key] = value
     for key, order in patch.items():
         name = key.removeprefix(_ORDER)
-        if key.startswith(_ORDER) and name in result and name not in patch:
-            result[name] = _in_order(_merge_key(name, result[name]), result[name], order)
+        if key.startswith(_ORDER) and name in result:
+            result[name] = _in_order(_merge_key(_field(schema, name)), result[name], order)
     return result
 
 
-def _merge_list(name: str, current: list[Any], patch: list[Any], order: Any) -> list[Any]:
-    if name in _MERGED_SCALARS:
-        return list(dict.fromkeys([*current, *patch]))
-    merge_key = _merge_key(name, [*patch, *current])
-    if merge_key is None or {_DIRECTIVE: "replace"} in patch:
+def _field(schema: Schema, key: str) -> Schema:
+    """The schema of a field of a struct or a map."""
+    _, schema = schemas.resolve(schema)
+    found = (schema.get("properties") or {}).get(key) or schema.get("additionalProperties")
+    return found if isinstance(found, dict) else {}
+
+
+def _merge_key(schema: Schema) -> str:
+    return str(schema.get("x-kubernetes-patch-merge-key", ""))
+
+
+def _merge_list(schema: Schema, current: list[Any], patch: list[Any]) -> list[Any]:
+    merged = schema.get("x-kubernetes-patch-strategy", "").startswith("merge")
+    key, items = _merge_key(schema), schema.get("items") or {}
+    if not merged or {_DIRECTIVE: "replace"} in patch:
         return [_without_directives(item) for item in patch if item != {_DIRECTIVE: "replace"}]
+    if not key:
+        return list(dict.fromkeys([*current, *patch]))
     result = list(current)
     for item in patch:
-        places = [i for i, old in enumerate(result) if old.get(merge_key) == item.get(merge_key)]
+        places = [i for i, old in enumerate(result) if old.get(key) == item[key]]
         if item.get(_DIRECTIVE) == "delete":
-            result = [old for old in result if old.get(merge_key) != item.get(merge_key)]
+            result = [old for old in result if old.get(key) != item[key]]
         elif places:
-            result[places[0]] = strategic_merge(result[places[0]], item)
+            result[places[0]] = strategic_merge(result[places[0]], item, items)
         else:
             result.append(_without_directives(item))
-    return _in_order(merge_key, result, order)
+    return result
 
 
-def _merge_key(name: str, items: list[Any]) -> str | None:
-    if not items or not all(isinstance(item, dict) for item in items):
-        return None
-    candidates = _MERGE_KEYS.get(name, ())
-    return next((key for key in candidates if any(key in item for item in items)), None)
-
-
-def _in_order(merge_key: str | None, items: list[Any], order: Any) -> list[Any]:
+def _in_order(merge_key: str, items: list[Any], order: Any) -> list[Any]:
     """Put items into the order that the client asked for; others follow, as they were."""
-    if merge_key is None or not isinstance(order, list):
+    if not merge_key or not isinstance(order, list):
         return items
     wanted = [entry.get(merge_key) if isinstance(entry, dict) else entry for entry in order]
     last = len(wanted)

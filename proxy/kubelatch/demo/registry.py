@@ -4,13 +4,12 @@ Between the HTTP side and the store: names, versions, generations, finalizers, g
 Everything here is synchronous; a write is seen whole or not at all.
 """
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import checks, custom, goerrors, quotas, schemas, status
+from . import addresses, checks, custom, goerrors, quotas, schemas, status
 from .admission import complete_pod
-from .defaults import admitted_pod, allocated_service, with_defaults
+from .defaults import admitted_pod, with_defaults
 from .ownership import MANAGER, Writer, recorded
 from .resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -96,9 +95,11 @@ class ResourceRegistry:
         writer = writer or Writer(manager=MANAGER, now=self.store.now())
         obj = recorded(resource, {}, obj, writer)
         obj = self._completed(resource, obj)
+        validate(resource, obj)
+        if resource == SERVICES:
+            obj["spec"] = addresses.allocate(self.store, obj)
         if admit is not None:
             obj = admit(obj, None)
-        validate(resource, obj)
         quotas.check(self.store, resource, obj)
         if self.store.get(resource, namespace, name) is not None:
             raise status.already_exists(resource, name)
@@ -139,9 +140,6 @@ class ResourceRegistry:
             metadata["finalizers"] = [*(metadata.get("finalizers") or []), *finalizers]
         if resource == JOBS:
             self._select_pods(obj)
-        if resource == SERVICES and obj["spec"].get("type") != "ExternalName":
-            address = obj["spec"].get("clusterIP") or self._cluster_ip()
-            obj["spec"] = allocated_service(obj["spec"], address)
         return obj
 
     def _select_pods(self, job: Object) -> None:
@@ -194,11 +192,13 @@ class ResourceRegistry:
         writer = writer or Writer(manager=MANAGER, now=self.store.now())
         if old.get("managedFields"):  # fieldmanager.skipNonAppliedManager
             obj = recorded(resource, stored, obj, writer)
-        if admit is not None:
-            obj = admit(obj, stored)
         if subresource == "resize":
             refuse(resource, obj, list(checks.resize(obj["spec"], stored["spec"])))
         validate(resource, obj, None if subresource in _PARTS else stored)
+        if resource == SERVICES and not subresource:
+            obj["spec"] = addresses.allocate(self.store, obj, stored)
+        if admit is not None:
+            obj = admit(obj, stored)
         if dry_run:
             return _preview(obj, stored)
         if old.get("deletionTimestamp") and not metadata.get("finalizers") and resource != PODS:
@@ -211,12 +211,10 @@ class ResourceRegistry:
 
     def _updated_spec(self, resource: Resource, stored: Object, obj: Object) -> Object:
         obj = with_defaults(resource, obj)
+        if resource == SERVICES:
+            obj["spec"] = addresses.released(obj["spec"], stored["spec"])
         if "status" in resource.subresources and "status" in stored:
             obj["status"] = stored["status"]
-        if resource == SERVICES:
-            for key in ("clusterIP", "clusterIPs"):
-                if key in stored["spec"]:
-                    obj["spec"].setdefault(key, stored["spec"][key])
         generation = stored["metadata"].get("generation")
         if generation is not None:
             changed = obj.get("spec") != stored.get("spec")
@@ -269,11 +267,6 @@ class ResourceRegistry:
                 "terminated",
                 [cause],
             )
-
-    def _cluster_ip(self) -> str:
-        taken = {row["spec"].get("clusterIP") for row in self.store.list(SERVICES)}
-        addresses = (f"10.96.{n // 250}.{n % 250 + 1}" for n in itertools.count(10))
-        return next(address for address in addresses if address not in taken)
 
 
 def _preview(obj: Object, stored: Object) -> Object:

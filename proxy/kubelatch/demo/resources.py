@@ -171,6 +171,8 @@ ROLES, ROLE_BINDINGS, CLUSTER_ROLES = _named(
 (CLUSTER_ROLE_BINDINGS,) = _named("clusterrolebindings", "rbac.authorization.k8s.io")
 (CUSTOM_RESOURCE_DEFINITIONS,) = _named("customresourcedefinitions", "apiextensions.k8s.io")
 (DISRUPTION_BUDGETS,) = _named("poddisruptionbudgets", "policy")
+(PRIORITY_CLASSES,) = _named("priorityclasses", "scheduling.k8s.io")
+(RUNTIME_CLASSES,) = _named("runtimeclasses", "node.k8s.io")
 (CERTIFICATE_SIGNING_REQUESTS,) = _named("certificatesigningrequests", "certificates.k8s.io")
 TOKEN_REVIEWS, SELF_SUBJECT_REVIEWS = _named(
     "tokenreviews selfsubjectreviews", "authentication.k8s.io"

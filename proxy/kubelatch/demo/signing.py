@@ -75,10 +75,6 @@ def _new(user: User, obj: Object) -> Object:
         request = _request(spec.get("request", ""))
     except ValueError as error:
         problems.append(("spec.request", f'Invalid value: "{spec.get("request")}": {error}'))
-    if not spec.get("usages"):
-        problems.append(("spec.usages", "Required value"))
-    if not spec.get("signerName"):
-        problems.append(("spec.signerName", "Required value"))
     seconds = spec.get("expirationSeconds")
     if seconds is not None and seconds < 600:
         text = "may not specify a duration less than 600 seconds (10 minutes)"

@@ -1,21 +1,24 @@
 """Finds what is wrong with an object: the rules of ``data/rules.txt`` along its schema.
 
-A problem is a field and its text, as ``field.Error`` of apimachinery has them.
+A problem is a field and its text, as ``field.Error`` of apimachinery has them. What the words of a
+rule mean is explained at the head of the file.
 """
 
 import functools
-import importlib.resources
+import ipaddress
 import json
+import operator
 import re
+import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import checks, custom, schemas
+from . import checks, cron, custom, quantities, schemas
 from .resources import Resource
 from .schemas import Schema
 from .status import Object, invalid_fields
-from .texts import LABEL, QUALIFIED, SUBDOMAIN, Problems, invalid, unsupported
+from .texts import Found, Problems, invalid, join, unsupported
 
 _STANDARD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 _ANNOTATIONS_LIMIT = 256 * 1024
@@ -56,21 +59,18 @@ def find(name: str, obj: Object, old: Object | None = None) -> Problems:
 def validate_name(resource: Resource, name: str) -> Problems:
     """The problems of an object's name."""
     if not name:
-        text = "Required value: name or generateName is required"
-        return [("metadata.name", text)]
-    kind = "segment" if resource.group == _RBAC else _NAMES.get(resource.qualified, "subdomain")
-    return [("metadata.name", text) for text in _RULES[kind](name, None, "")]
+        return [("metadata.name", "Required value: name or generateName is required")]
+    form = "segment" if resource.group == _RBAC else _NAMES.get(resource.qualified, "subdomain")
+    return [("metadata.name", text) for text in _form(form, name)]
 
 
-def _metadata(resource: Resource, metadata: Object) -> Iterator[tuple[str, str]]:
+def _metadata(resource: Resource, metadata: Object) -> Found:
     """``validation.ValidateObjectMeta``."""
     yield from validate_name(resource, metadata.get("name", ""))
-    for key, value in (metadata.get("labels") or {}).items():
-        yield from _qualified("metadata.labels", key)
-        yield from (("metadata.labels", text) for text in _label_value(value))
+    yield from _labels(metadata.get("labels") or {}, "metadata.labels")
     annotations = metadata.get("annotations") or {}
     for key in annotations:
-        yield from _qualified("metadata.annotations", key.lower())
+        yield from (("metadata.annotations", text) for text in _qualified(key.lower()))
     if sum(len(key) + len(value) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
         text = f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes"
         yield "metadata.annotations", text
@@ -79,17 +79,23 @@ def _metadata(resource: Resource, metadata: Object) -> Iterator[tuple[str, str]]
             if not owner.get(key):
                 text = invalid(owner.get(key, ""), f"{key} must not be empty")
                 yield f"metadata.ownerReferences[{index}].{key}", text
+    in_charge = [row for row in metadata.get("ownerReferences") or [] if row.get("controller")]
+    if len(in_charge) > 1:
+        first, second = (f"{row.get('kind')}/{row.get('name')}" for row in in_charge[:2])
+        text = 'Only one reference can have Controller set to true. Found "true" in references for'
+        shown = invalid(metadata["ownerReferences"], f"{text} {first} and {second}")
+        yield "metadata.ownerReferences", shown
     for index, finalizer in enumerate(metadata.get("finalizers") or []):
         field = f"metadata.finalizers[{index}]"
-        problems = list(_qualified(field, finalizer))
-        yield from problems
+        problems = list(_qualified(finalizer))
+        yield from ((field, text) for text in problems)
         standard = "/" in finalizer or finalizer in _STANDARD_FINALIZERS
         if not problems and not standard and resource.group != _EXTENSIONS and not resource.custom:
             text = "name is neither a standard finalizer name nor is it fully qualified"
             yield field, invalid(finalizer, text)
 
 
-def _metadata_update(metadata: Object, old: Object) -> Iterator[tuple[str, str]]:
+def _metadata_update(metadata: Object, old: Object) -> Found:
     """``validation.ValidateObjectMetaUpdate``; it runs twice, and so do its problems."""
     known = old.get("finalizers") or []
     new = [name for name in metadata.get("finalizers") or [] if name not in known]
@@ -99,153 +105,132 @@ def _metadata_update(metadata: Object, old: Object) -> Iterator[tuple[str, str]]
         yield "metadata.finalizers", f"Forbidden: {text} []string{{{names}}}"
 
 
-def _qualified(field: str, key: str) -> Iterator[tuple[str, str]]:
+def _labels(labels: Object, field: str) -> Found:
+    for key, value in labels.items():
+        yield from ((field, text) for text in _qualified(key))
+        yield from ((field, text) for text in _form("label_value", value))
+
+
+def _qualified(key: str) -> Iterator[str]:
     """``validation.IsQualifiedName``: an optional DNS prefix and a name."""
     prefix, slash, name = key.rpartition("/")
     if slash:
-        for text in _dns(prefix, SUBDOMAIN, 253, shown=key, part="prefix part "):
-            yield field, text
-    if not name:
-        yield field, invalid(key, "name part must be non-empty")
-    if len(name) > 63:
-        yield field, invalid(key, "name part must be no more than 63 characters")
-    if not QUALIFIED.pattern.fullmatch(name):
-        yield field, invalid(key, f"name part {QUALIFIED.text}")
+        yield from _form("subdomain", prefix, shown=key, part="prefix part ")
+    yield from _form("name_part", name, shown=key, part="name part ")
 
 
-def _label_value(value: str) -> Iterator[str]:
-    if len(value) > 63:
-        yield invalid(value, "must be no more than 63 characters")
-    if value and not QUALIFIED.pattern.fullmatch(value):
-        yield invalid(value, checks.LABEL_VALUE)
+def _form(form: str, value: str, *, shown: str | None = None, part: str = "") -> Iterator[str]:
+    """The problems of a text that should have a form of the data file."""
+    for pattern, text in _rules()[1][form]:
+        if not pattern.fullmatch(value):
+            problem = text.replace("{}", pattern.pattern).replace("{value}", value)
+            yield invalid(value if shown is None else shown, part + problem)
 
 
-def _dns(
-    value: str, form: Any, limit: int, *, shown: str | None = None, part: str = ""
-) -> Iterator[str]:
-    shown = value if shown is None else shown
-    if len(value) > limit:
-        yield invalid(shown, f"{part}must be no more than {limit} characters")
-    if not form.pattern.fullmatch(value):
-        yield invalid(shown, f"{part}{form.text}")
-
-
-def _segment(value: str, _: Any, __: str) -> Iterator[str]:
-    """``path.IsValidPathSegmentName``."""
-    if value in {".", ".."}:
-        yield invalid(value, f"may not be '{value}'")
-    for mark in "/%":
-        if mark in value:
-            yield invalid(value, f"may not contain '{mark}'")
-
-
-def _in(value: Any, _: Any, argument: str) -> Iterator[str]:
-    if value not in argument.split(","):
-        yield unsupported(value, argument.split(","))
-
-
-def _min(value: int, _: Any, argument: str) -> Iterator[str]:
-    if value < int(argument):
-        yield invalid(value, f"must be greater than or equal to {argument}")
-
-
-def _more(value: int, _: Any, argument: str) -> Iterator[str]:
-    if value <= int(argument):
-        yield invalid(value, f"must be greater than {argument}")
-
-
-def _between(value: int, _: Any, argument: str) -> Iterator[str]:
-    low, high = argument.split(":")
-    if not int(low) <= value <= int(high):
-        yield invalid(value, f"must be between {low} and {high}, inclusive")
-
-
-def _port_name(value: str, _: Any, __: str) -> Iterator[str]:
-    """``validation.IsValidPortName``."""
-    if len(value) > 15:
-        yield invalid(value, "must be no more than 15 characters")
-    if not re.fullmatch(r"[-a-z0-9]+", value):
-        yield invalid(
-            value, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
-        )
-    if not re.search(r"[a-z]", value):
-        yield invalid(value, "must contain at least one letter (a-z)")
-    if "--" in value:
-        yield invalid(value, "must not contain consecutive hyphens")
-    if value.startswith("-") or value.endswith("-"):
-        yield invalid(value, "must not begin or end with a hyphen")
-
-
-def _port_or_name(value: Any, _: Any, __: str) -> Iterator[str]:
+def _port(value: Any, _: str) -> Iterator[str]:
     if isinstance(value, str):
-        return _port_name(value, None, "")
-    return _between(value, None, "1:65535")
+        return _form("port_name", value)
+    return _between(value, "1:65535")
 
 
-def _amount(value: Any, _: Any, __: str) -> Iterator[str]:
+def _between(value: int, argument: str) -> Iterator[str]:
+    low, high, *text = argument.split(":", 2)
+    if not int(low) <= value <= int(high):
+        yield invalid(value, text[0] if text else f"must be between {low} and {high}, inclusive")
+
+
+def _amount(value: Any, _: str) -> Iterator[str]:
     """A number, or a part of the whole in percent (``ValidatePositiveIntOrPercent``)."""
     if isinstance(value, int):
-        yield from _min(value, None, "0")
+        yield from _compare(operator.ge, "must be greater than or equal to", value, 0)
     elif not re.fullmatch("[0-9]+%", str(value)):
         text = "a valid percent string must be a numeric string followed by an ending '%' (e.g. "
         yield invalid(value, f"{text}'1%',  or '93%', regex used for validation is '[0-9]+%')")
 
 
-def _node_port(value: int, _: Any, __: str) -> Iterator[str]:
-    if value and not 30000 <= value <= 32767:
-        text = "provided port is not in the valid range. The range of valid ports is 30000-32767"
-        yield invalid(value, text)
+def _share(value: Any, _: str) -> Iterator[str]:
+    if re.fullmatch("[0-9]+%", str(value)) and int(value[:-1]) > 100:
+        yield invalid(value, "must not be greater than 100%")
 
 
-def _env_name(value: str, _: Any, __: str) -> Iterator[str]:
-    """``validation.IsRelaxedEnvVarName``."""
-    if not re.fullmatch(r"[ -<>-~]+", value):
-        yield invalid(value, checks.ENV_NAME)
+def _address(value: str, kind: str) -> Iterator[str]:
+    try:
+        _ = ipaddress.ip_address(value) if kind == "IP" else ipaddress.ip_network(value)
+    except ValueError:
+        example = "10.9.8.7 or 2001:db8::ffff" if kind == "IP" else "10.9.8.0/24 or 2001:db8::/64"
+        noun = "IP address" if kind == "IP" else "CIDR value"
+        yield invalid(value, f"must be a valid {noun}, (e.g. {example})")
 
 
-def _immutable(value: Any, old: Any, _: str) -> Iterator[str]:
-    if old is not None and value != old:
-        yield invalid(value, "field is immutable")
+def _size(value: Any, argument: str) -> Iterator[str]:
+    """A quantity that is not negative, or more than nothing."""
+    amount = quantities.parse(value)
+    if amount < 0:
+        yield invalid(str(value), "must be greater than or equal to 0")
+    if amount <= 0 and argument == "positive":
+        yield invalid(str(value), "must be greater than zero")
 
 
-_RULES: dict[str, Callable[[Any, Any, str], Iterator[str]]] = {
+def _zone(value: str, _: str) -> Iterator[str]:
+    """A time zone; any, where there is no database of them."""
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        if zoneinfo.available_timezones():
+            yield invalid(value, f"unknown time zone {value}")
+
+
+def _in(value: Any, argument: str) -> Iterator[str]:
+    if value not in argument.split(","):
+        yield unsupported(value, argument.split(","))
+
+
+def _compare(
+    holds: Callable[[Any, Any], bool], text: str, value: Any, limit: Any, name: str = ""
+) -> Iterator[str]:
+    if isinstance(limit, int) and not holds(value, limit):
+        yield invalid(value, f"{text} {name or limit}")
+
+
+_TESTS: dict[str, Callable[[Any, str], Iterator[str]]] = {
+    "address": _address,
     "amount": _amount,
     "between": _between,
-    "env_name": _env_name,
+    "cron": lambda value, _: (invalid(value, text) for text in [cron.problem(value)] if text),
     "in": _in,
-    "label": lambda value, _, __: _dns(value, LABEL, 63),
-    "min": _min,
-    "more": _more,
-    "node_port": _node_port,
-    "port": lambda value, _, __: _between(value, None, "1:65535"),
-    "port_name": _port_name,
-    "port_or_name": _port_or_name,
-    "segment": _segment,
-    "subdomain": lambda value, _, __: _dns(value, SUBDOMAIN, 253),
+    "port": _port,
+    "qualified": lambda value, _: _qualified(value),
+    "share": _share,
+    "size": _size,
+    "zone": _zone,
 }
-
-
-_Rules = list[tuple[str, str]]
-"""Rules and their arguments."""
+_COMPARISONS = {
+    "min": (operator.ge, "must be greater than or equal to"),
+    "more": (operator.gt, "must be greater than"),
+}
+_Row = tuple[str, list[tuple[str, str]]]
+"""A field, and its rules with their arguments."""
+_WORD = re.compile(r'([^\s=]+)(?:=(?:"((?:\\.|[^"])*)"|(\S+)))?')
 
 
 @functools.cache
-def _rules() -> dict[str, list[tuple[str, _Rules]]]:
-    """By definition: fields and their rules."""
-    path = importlib.resources.files(__package__) / "data" / "rules.txt"
-    found: dict[str, list[tuple[str, _Rules]]] = {}
-    rows: list[tuple[str, _Rules]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            continue
-        if not line.startswith(" "):
+def _rules() -> tuple[dict[str, list[_Row]], dict[str, list[tuple[re.Pattern[str], str]]]]:
+    """The rules by definition, and the forms by name."""
+    rules: dict[str, list[_Row]] = {}
+    forms: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+    rows: list[_Row] = []
+    for line in schemas.text("rules.txt").splitlines():
+        if line.startswith("form "):
+            _, name, pattern, text = line.split(" ", 3)
+            forms.setdefault(name, []).append((re.compile(pattern, re.DOTALL), text))
+        elif line.startswith(" "):
+            found = (match.groups() for match in _WORD.finditer(line))
+            (key, _), *words = ((w, (a or b or "").replace('\\"', '"')) for w, a, b in found)
+            rows.append((key, words))
+        elif not line.startswith("#"):
             rows = []
-            found |= dict.fromkeys(line.split(), rows)
-            continue
-        key, *words = line.split()
-        parts = [re.split("[=:]", word, maxsplit=1) for word in words]
-        rows.append((key, [(part[0], part[1] if part[1:] else "") for part in parts]))
-    return found
+            rules |= dict.fromkeys(line.split(), rows)
+    return rules, forms
 
 
 def _content(schema: Schema) -> str:
@@ -260,7 +245,7 @@ def _has_rules(name: str) -> bool:
     seen, left = set[str](), [name]
     while left:
         name = left.pop()
-        if schemas.short_name(name) in _rules():
+        if schemas.short_name(name) in _rules()[0]:
             return True
         if name and name not in seen:
             seen.add(name)
@@ -268,76 +253,157 @@ def _has_rules(name: str) -> bool:
     return False
 
 
+def _at(value: Any, path: str) -> Any:
+    """What a path leads to in a struct: ``.`` is itself."""
+    for key in path.split(".") if path != "." else ():
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _is_set(value: Any) -> bool:
+    return value not in (None, "", [], {})
+
+
 @dataclass(slots=True)
 class _Walk:
     root: Object
 
-    def value(
-        self, name: str, schema: Schema, value: Any, old: Any, field: str
-    ) -> Iterator[tuple[str, str]]:
+    def value(self, name: str, schema: Schema, value: Any, old: Any, field: str) -> Found:
         """The problems of a value of a definition (or of a list of such)."""
         if isinstance(value, list):
             item_name, items = schemas.resolve(schema.get("items") or {})
             for index, item in enumerate(value):
-                before = checks.counterpart(index, old)
+                before = old[index] if isinstance(old, list) and index < len(old) else None
                 yield from self.value(item_name, items, item, before, f"{field}[{index}]")
             return
         if not isinstance(value, dict):
             return
         properties = schema.get("properties") or {}
         looked: set[str] = set()
-        for key, rules in _rules().get(schemas.short_name(name), ()):
-            yield from self._row(key, rules, properties, value, old, field)
-            if key == "." or any(rule == "into" for rule, _ in rules):
+        for key, words in _rules()[0].get(schemas.short_name(name), ()):
+            yield from self._row(key, words, properties, value, old, field)
+            if key == "." or any(word == "into" for word, _ in words):
                 looked.add(key)
         for key, item in value.items():
             if key == "status" and not field:
                 continue
             unseen = key in properties and key not in looked and isinstance(item, dict | list)
             if unseen and _has_rules(_content(properties[key])):
-                yield from self._into(properties[key], item, _get(old, key), _join(field, key))
+                before = _at(old, key)
+                yield from self._into(properties[key], item, before, join(field, key))
 
-    def _into(self, schema: Schema, value: Any, old: Any, field: str) -> Iterator[tuple[str, str]]:
+    def _into(self, schema: Schema, value: Any, old: Any, field: str) -> Found:
         name, schema = schemas.resolve(schema)
         yield from self.value(name, schema, value, old, field)
 
     def _row(
         self,
         key: str,
-        rules: list[tuple[str, str]],
+        words: list[tuple[str, str]],
         properties: Any,
         value: Object,
         old: Any,
         field: str,
-    ) -> Iterator[tuple[str, str]]:
-        here = field if key == "." else _join(field, key)
-        item = value if key == "." else value.get(key)
-        before = old if key == "." else _get(old, key)
-        for rule, argument in rules:
-            if rule == "check":
+    ) -> Found:
+        """The problems of one row of a struct, ``value``."""
+        here = field if key == "." else join(field, key)
+        item, before = _at(value, key), _at(old, key)
+        for word, argument in words:
+            if word == "if":
+                if not self._holds(argument, value):
+                    return
+            elif word == "at":
+                here = join(field, argument)
+            elif word == "check":
                 yield from checks.check(argument, self.root, value, old, here)
-            elif rule == "required":
-                if item in (None, "", [], {}):
-                    more = argument.replace("_", " ")
-                    yield here, f"Required value: {more}" if more else "Required value"
-            elif rule == "immutable":
-                if old is not None:
-                    yield from ((here, text) for text in _immutable(item, before, ""))
-            elif rule == "into":
+            elif word == "into":
                 yield from self._into(properties[key], item, before, here)
-            elif item in (None, "", [], {}):
-                continue
-            elif rule == "unique":
-                yield from checks.unique(list(item), argument, here)
-            elif rule == "keys":
-                yield from checks.config_keys(item, here)
-            else:
-                yield from ((here, text) for text in _RULES[rule](item, before, argument))
+            elif word in _ABSOLUTE:
+                holds, text = _ABSOLUTE[word]
+                if holds(item, before, old is not None):
+                    yield here, text(item, argument)
+            elif word in {"some", "one", "only"}:
+                yield from _members(word, argument, value, here)
+            elif _is_set(item) or word.endswith("!"):
+                test = word.removesuffix("!")
+                yield from _problems(test, argument, "" if item is None else item, value, here)
+
+    def _holds(self, condition: str, value: Object) -> bool:
+        """``a|b:x,y``: one of the fields is x or y; ``:`` none is set; ``!:`` the opposite."""
+        names, _, values = condition.partition(":")
+        source: Any = self.root if names.startswith("/") else value
+        found = [_at(source, name) for name in names.strip("/!").split("|")]
+        if values:
+            held = any(str(item) in values.split(",") for item in found)
+        else:
+            held = not any(map(_is_set, found))
+        return held is not names.endswith("!")
 
 
-def _join(field: str, key: str) -> str:
-    return f"{field}.{key}" if field else key
+_ABSOLUTE: dict[str, tuple[Callable[[Any, Any, bool], bool], Callable[[Any, str], str]]] = {
+    "required": (lambda item, *_: not _is_set(item), lambda _, text: _required(text)),
+    "lacks": (lambda *_: True, lambda _, text: _required(text)),
+    "wrong": (lambda *_: True, lambda _, text: invalid("", text)),
+    "fixed": (
+        lambda item, before, stored: stored and item != before,
+        lambda _, text: f"Forbidden: {text}",
+    ),
+    "immutable": (
+        lambda item, before, stored: stored and item != before,
+        lambda item, text: invalid(item, text or "field is immutable"),
+    ),
+}
+"""Rules of values that may be missing: when they are broken, and what is said then."""
 
 
-def _get(value: Any, key: str) -> Any:
-    return value.get(key) if isinstance(value, dict) else None
+def _required(text: str) -> str:
+    return f"Required value: {text}" if text else "Required value"
+
+
+def _members(word: str, argument: str, value: Object, field: str) -> Found:
+    """How many of several fields are set: ``some``, not more than ``one``, ``only`` the first."""
+    names, _, text = argument.partition(":")
+    listed = names.lstrip("!").split(",")
+    found = [key for key in value if (key in listed) is not names.startswith("!")]
+    if (word == "some" and not found) or (word == "one" and len(found) > 1):
+        yield field, text
+    elif word == "only":
+        yield from ((join(field, key), text) for key in found[1:])
+
+
+def _problems(word: str, argument: str, item: Any, owner: Object, field: str) -> Found:
+    """The problems of one rule that looks at a field which is set."""
+    if word.startswith("each."):
+        for index, row in enumerate(item):
+            yield from _problems(word[5:], argument, row, owner, f"{field}[{index}]")
+    elif word.startswith("all."):
+        for row in item:
+            yield from _problems(word[4:], argument, row, owner, field)
+    elif word == "keys":
+        for key in item:
+            yield from ((f"{field}[{key}]", text) for text in _form(argument, key))
+    elif word == "sizes":
+        for key, amount in item.items():
+            yield from ((f"{field}[{key}]", text) for text in _size(amount, argument))
+    elif word == "labels":
+        yield from _labels(item, field)
+    elif word == "unique":
+        seen: set[Any] = set()
+        for index, row in enumerate(item):
+            own = row.get(argument) if isinstance(row, dict) else None
+            if own is not None and own in seen:
+                yield f"{field}[{index}].{argument}", f"Duplicate value: {json.dumps(own)}"
+            seen.add(own)
+    elif word == "forbidden":
+        yield field, f"Forbidden: {argument}"
+    elif word == "invalid":
+        yield field, invalid(item, argument)
+    elif word in _COMPARISONS:
+        holds, text = _COMPARISONS[word]
+        digits = argument.lstrip("-").isdigit()
+        limit = int(argument) if digits else _at(owner, argument.strip("`")) or 0
+        yield from ((field, row) for row in _compare(holds, text, item or 0, limit, argument))
+    elif word in _TESTS:
+        yield from ((field, text) for text in _TESTS[word](item, argument))
+    else:
+        yield from ((field, text) for text in _form(word, item))

@@ -113,7 +113,8 @@ async def patch(registry: ResourceRegistry, call: Call) -> web.Response:
     body = patches.decode(media_type, await call.arrival.body())
 
     def change(stored: Object) -> Object:
-        return decode(call, patches.apply(media_type, stored, body), patched=True)
+        schema = schemas.schema_of(call.kind, call.kind.subresources.get(call.target.subresource))
+        return decode(call, patches.apply(media_type, stored, body, schema), patched=True)
 
     return _change(registry, call, change)
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .config.settings import Settings
+from .context.access import ClientAccess, client_access
 from .context.assembly import (
     Assembler,
     allowed_clients,
@@ -20,6 +21,7 @@ from .context.assembly import (
     warn_of_configuration,
     warn_of_listeners,
 )
+from .context.client_tls import ClientTls, publish, retract
 from .context.reload import Reloader, Setup
 from .errors import ConfigError, KubelatchError
 from .kubeconfig import ClientConfig, DiskFiles
@@ -38,7 +40,7 @@ from .relay.server import ClientServer
 from .relay.timeouts import Timeouts
 from .secret import Secret
 from .system.acceptor import Acceptor
-from .system.listeners import BACKLOG, Listener
+from .system.listeners import BACKLOG, Listener, ip_addresses
 from .system.supervision import Supervisor
 from .system.suspend import SuspendClock
 
@@ -154,7 +156,10 @@ class App:
         static = self._static_files()
         files = DiskFiles()
         parse = ParsedFiles() if settings.contexts else parse_file
-        assembler = Assembler(settings, self._environ, files, self._config, parse=parse)
+        handed = ip_addresses(self._sockets)
+        assembler = Assembler(
+            settings, self._environ, files, self._config, parse=parse, addresses=handed
+        )
         reloader = Reloader(assembler, files, self._use, self.supervisor)
         await reloader.start()
         self._reloader = reloader
@@ -180,6 +185,7 @@ class App:
         ):
             log.warning("%s", warning)
         self._listeners = open_listeners(settings, self._sockets)
+        publish(settings, reloader.setup.client_tls)
         for warning in warn_of_listeners(settings, self._listeners):
             log.warning("%s", warning)
         self._handler = Handler(
@@ -208,7 +214,7 @@ class App:
         )
         if self._observer.inspector is not None:
             self._observer.inspector.proxy_name = self.name
-        self._listen(self._handler)
+        self._listen(self._handler, reloader.setup.client_tls)
         await self._observer.start()
         reloader.watch()
 
@@ -265,6 +271,14 @@ class App:
         return self._reloader.setup.config if self._reloader is not None else None
 
     @property
+    def access(self) -> ClientAccess | None:
+        """How clients reach it; None while it is not running."""
+        if self._reloader is None or not self._listeners:
+            return None
+        places = self.clusters.contexts.places if self.clusters is not None else ()
+        return client_access(self._settings, self._reloader.setup, self.name, places)
+
+    @property
     def reloads(self) -> int:
         """How often a changed configuration has been put into use."""
         return self._reloader.reloads if self._reloader is not None else 0
@@ -284,6 +298,8 @@ class App:
         """Use the gate of a new setup, and report its warnings if they are new."""
         if self._handler is not None:
             self._handler.gate = setup.gate
+        if self._http is not None and setup.client_tls is not None:
+            self._http.secure(setup.client_tls.context)
         old, new = before.config, setup.config
         if (old.warnings, old.server) != (new.warnings, new.server):
             for warning in warn_of_configuration(new, self._settings):
@@ -314,12 +330,15 @@ class App:
 
         return StaticFiles(settings.www, settings.www_prefix, follow_symlinks=settings.www_symlinks)
 
-    def _listen(self, handler: Handler) -> None:
+    def _listen(self, handler: Handler, tls: ClientTls | None) -> None:
         settings = self._settings
-        self._http = ClientServer(handler, Limits.of(settings), users=handler.users)
+        self._http = http = ClientServer(handler, Limits.of(settings), users=handler.users)
+        if tls is not None:
+            http.secure(tls.context)
         for listener in self._listeners:
             ended = partial(self.supervisor.fatal, f"the listener on {listener.name}")
-            self._acceptors.append(Acceptor(listener.socket, self._http, ended, backlog=BACKLOG))
+            factory = http.factory(plain=listener.unix)
+            self._acceptors.append(Acceptor(listener.socket, factory, ended, backlog=BACKLOG))
         self._timeouts = Timeouts(settings.response_timeout, self._registry)
         self._timeouts.start(self.supervisor)
         self.supervisor.every("suspend", _SUSPEND_CHECK, self._check_suspend)
@@ -358,6 +377,7 @@ class App:
             await self.clusters.contexts.stop()
             self.clusters = None
         if self._reloader is not None:
+            retract(self._settings, self._reloader.setup.client_tls)
             await self._reloader.stop()
             self._reloader = None
         await self.supervisor.stop()

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
-from .config.addresses import join_host_port, reachable_host, split_host_port
 from .config.options import ProxyOptions
 
 if TYPE_CHECKING:
     from .app import App
     from .config.settings import Settings
+    from .context.access import ClientAccess
 
 
 # Defaults that differ from the command's: programs seldom wait for watches that they left open,
@@ -71,16 +71,32 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """The URL of its address, e.g. ``http://127.0.0.1:43211``; ``unix:///path`` for a socket.
+        """The URL of its address, e.g. ``http://127.0.0.1:43211``; ``https`` with ``tls``, and
+        ``unix:///path`` for a socket.
 
         Raises:
             RuntimeError: it is not running.
         """
+        return self._access.url
+
+    @property
+    def ca(self) -> str:
+        """With ``tls``: the authority that clients have to trust, in PEM, as
+        ``ssl.create_default_context(cadata=proxy.ca)`` takes it; empty if the system's.
+
+        Raises:
+            RuntimeError: it is not running.
+        """
+        return (self._access.ca or b"").decode("ascii", "replace")
+
+    @property
+    def _access(self) -> "ClientAccess":
         app = self._app or (self._thread.app if self._thread else None)
-        if app is None or not app.name:
+        access = app.access if app is not None else None
+        if access is None:
             msg = "the proxy is not running"
             raise RuntimeError(msg)
-        return _url(app.name)
+        return access
 
     async def start(self) -> None:
         """Serve in the running event loop.
@@ -265,11 +281,3 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"{flag}={item}" for item in value)
         else:
             yield f"{flag}={value}"
-
-
-def _url(name: str) -> str:
-    """The URL of an address of the start line; for all addresses, that of loopback."""
-    if name.startswith(("/", "@")):
-        return f"unix://{name}"
-    host, port = split_host_port(name)
-    return f"http://{join_host_port(reachable_host(host), port)}"

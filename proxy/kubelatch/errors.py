@@ -20,7 +20,7 @@ _HINTS: Final = {
     "a firewall, or a port that is not the API server's",
     "tls": "kubelatch check shows which certificates are in use",
     "credential": "kubelatch check shows where the credential comes from",
-    "bad-request": "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
+    "bad-request": "This address speaks HTTP/1.1: is the URL one of http, or of https with --tls?",
 }
 """Default hints by cause, for errors raised without one."""
 

@@ -62,7 +62,12 @@ def environ(home: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("words", "offered", "directive"),
     [
-        pytest.param([""], ["check", "completion", "help", "man", "run", "wait"], 4, id="commands"),
+        pytest.param(
+            [""],
+            ["check", "completion", "help", "kubeconfig", "man", "run", "wait"],
+            4,
+            id="commands",
+        ),
         pytest.param(["completion", ""], ["bash", "fish", "zsh"], 4, id="shells"),
         pytest.param(["--read"], ["--read-only"], 4, id="a-switch"),
         pytest.param(

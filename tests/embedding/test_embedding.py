@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import ssl
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import textwrap
 import threading
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
@@ -69,6 +70,20 @@ async def test_options_are_the_flags(tmp_path: Path) -> None:
         async with await Client.connect(str(tmp_path / "s")) as client:
             answer = await client.get("/api/v1/namespaces/x", method="DELETE")
             assert answer.status == 403
+
+
+def test_https_and_the_authority_that_clients_trust() -> None:
+    with Proxy(demo=True, tls="auto") as running:
+        assert running.url.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cadata=running.ca)
+        with urlopen(f"{running.url}/version", context=context, timeout=10) as response:
+            assert response.status == 200
+        with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            urlopen(f"{running.url}/version", timeout=10)
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = running.ca
+    with Proxy(demo=True) as plain:
+        assert plain.ca == ""
 
 
 @pytest.mark.parametrize("mode", [0o660, "660", "0o660"])
@@ -305,7 +320,7 @@ async def test_the_plugin_can_be_pointed_at_a_cluster(tmp_path: Path) -> None:
             tmp_path,
             """
             import pytest
-            from urllib.error import HTTPError
+            from urllib.error import HTTPError, URLError
             from urllib.request import urlopen
 
             def test_who_am_i(kubelatch):

@@ -1,6 +1,8 @@
 """Faults of clients, and of the proxy itself."""
 
 import asyncio
+import contextlib
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from tests.support.relay import eventually
 from tests.support.upstream import Connection, answering, ok
 
 from .network import full_backlog
-from .outcomes import Cut, Gone, Told, Unharmed
+from .outcomes import Cut, Gone, NoTls, Told, Unharmed
 from .responses import CHUNKED, HEAD, asking, silent
 from .stage import (
     GET,
@@ -162,16 +164,50 @@ async def while_it_waits_for_a_credential(stage: Stage) -> Answer:
     return await answer
 
 
+async def distrusts(stage: Stage) -> None:
+    """Begin TLS with other authorities than the proxy's."""
+    host, _, port = stage.app.name.rpartition(":")
+    context = ssl.create_default_context(cadata=stage.authority.pem)
+    with contextlib.suppress(ssl.SSLError):
+        await asyncio.open_connection(host, int(port), ssl=context)
+    # The alert is on its way.
+    assert stage.app._http is not None
+    handshakes = stage.app._http._handshakes
+    await eventually(lambda: handshakes is not None and not handshakes._unfinished)
+
+
+async def without_tls(stage: Stage) -> None:
+    client = await stage.client()
+    await client.send(GET)
+    found, _ = await client.to_end()
+    assert found.endswith(b"\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+
+
 CLIENTS = (
     Case(
         fault="it sends what is not HTTP/1.1, such as a TLS handshake",
         outcome=Told(
             400,
             "bad-request",
-            "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
+            "This address speaks HTTP/1.1: is the URL one of http, or of https with --tls?",
         ),
         upstream=nowhere(),
         client=asking(b"\x16\x03\x01\x00\x05hello\r\n\r\n"),
+    ),
+    Case(
+        fault="with `--tls`, it sends plain http",
+        outcome=NoTls("400: `Client sent an HTTP request to an HTTPS server.`", 400),
+        upstream=nowhere(),
+        client=without_tls,
+        flags=("--tls=auto",),
+    ),
+    Case(
+        fault="with `--tls`, its handshake fails: it does not trust the certificate, sends no TLS, "
+        "or has not done after `--head-timeout` (30 s)",
+        outcome=NoTls("a TLS alert at most, and the end of the connection"),
+        upstream=nowhere(),
+        client=distrusts,
+        flags=("--tls=auto",),
     ),
     Case(
         fault="its head is over `--max-header-bytes` (1 MiB)",
@@ -218,7 +254,7 @@ CLIENTS = (
         outcome=Told(
             400,
             "bad-request",
-            "This address speaks plain HTTP/1.1: is the URL one of http, not https?",
+            "This address speaks HTTP/1.1: is the URL one of http, or of https with --tls?",
             "the request's body cannot be read",
         ),
         upstream=serving(silent),

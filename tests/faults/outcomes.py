@@ -185,3 +185,26 @@ class Gone:
         assert seen.line["cause"] == "client-gone"
         assert seen.line["status"] == self.status
         assert seen.counted == {'kubelatch_failures_total{cause="client-gone"}': 1}
+
+
+@dataclass(frozen=True, slots=True)
+class NoTls:
+    """There is no TLS with the client, and so no response of HTTP.
+
+    Attributes:
+        how: what it can tell.
+        status: in the log; 0 if it was sent nothing.
+    """
+
+    how: str
+    status: int = 0
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        metric = 'kubelatch_failures_total{cause="client-tls"}'
+        return self.how, "`cause=client-tls`", f"`{metric}`"
+
+    def check(self, seen: Seen) -> None:
+        assert seen.line["cause"] == "client-tls"
+        assert seen.line["status"] == self.status
+        assert seen.counted == {'kubelatch_failures_total{cause="client-tls"}': 1}

@@ -152,6 +152,26 @@ def test_the_refusal_names_what_a_proxy_in_front_has_to_send() -> None:
     assert "X-Forwarded-Proto: https" in refused(decision, "origin").hint
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "tls", "own"),
+    [
+        ("https://localhost:8001", "localhost:8001", True, True),
+        ("https://localhost", "localhost:443", True, True),
+        # Whoever is between a browser and an http page writes that page.
+        ("http://localhost:8001", "localhost:8001", True, False),
+        ("https://localhost:8002", "localhost:8001", True, False),
+        ("https://localhost:8001", "localhost:8001", False, False),
+    ],
+)
+def test_our_own_origin_is_https_with_tls(origin: str, host: str, tls: bool, own: bool) -> None:
+    decision = decide("POST", "/api", ("Origin", origin), host=host, tls=tls)
+    if own:
+        allowed(decision)
+    else:
+        hint = refused(decision, "origin").hint
+        assert ("X-Forwarded-Proto" in hint) is (not tls)
+
+
 LINK = [
     ("Sec-Fetch-Site", "cross-site"),
     ("Sec-Fetch-Mode", "navigate"),

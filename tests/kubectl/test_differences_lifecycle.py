@@ -6,10 +6,12 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -592,3 +594,16 @@ def test_a_refused_request_is_logged(start: Start, config: Path) -> None:
         send(proxy.address, ask("GET", path))
         proxy.end()
         assert proxy.stderr.count(path) == lines
+
+
+@proves("client-tls")
+def test_https_for_clients(start: Start, config: Path, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.crt"
+    flags = (f"--kubeconfig={config}", "--port=0", "--tls=auto", f"--tls-ca-file={ca}")
+    code, _, err = fails("kubectl", *flags, home=tmp_path)
+    assert code == 1
+    assert "unknown flag: --tls" in err
+    url = f"https://{start('kubelatch', *flags).address}/api"
+    context = ssl.create_default_context(cafile=str(ca))
+    with urllib.request.urlopen(url, context=context, timeout=20) as response:
+        assert response.status == 200

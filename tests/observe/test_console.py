@@ -137,6 +137,26 @@ async def test_a_dangerous_flag_is_explained_in_one_row(
     assert re.match("WARNING|  context", terminal.screen[at + 1])
 
 
+async def test_the_example_over_tls_names_the_authority(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.crt"
+    flags = ("--demo", "--port=0", "--tls=auto")
+    terminal = await Terminal.start(*flags, f"--tls-ca-file={ca}", columns=200)
+    name = (await terminal.line()).split()[-1]
+    shown = await terminal.until("next .*\n")
+    assert f"next     curl --cacert {ca} https://{name}/version, or " in shown
+    assert "clients  " in shown
+    assert " kubeconfig with the same flags" in shown
+    terminal.process.terminate()
+    assert await terminal.end() == 0
+    # Without the file, there is nothing that could be trusted.
+    terminal = await Terminal.start(*flags, columns=200)
+    shown = await terminal.until("next .*\n")
+    assert "No client can verify --tls=auto" in shown
+    assert "curl" not in shown
+    terminal.process.terminate()
+    assert await terminal.end() == 0
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize(
     "flags",

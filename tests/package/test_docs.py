@@ -334,8 +334,8 @@ def test_decisions_are_numbered_dated_and_in_the_index() -> None:
 
 
 def test_variables_that_are_named_exist() -> None:
-    # The last one is given to the command of `kubelatch run`.
-    ours = {flag.variable for flag in FLAGS if flag.env} | {"KUBELATCH_URL"}
+    # The last two are given to the command of `kubelatch run`.
+    ours = {flag.variable for flag in FLAGS if flag.env} | {"KUBELATCH_URL", "KUBELATCH_CA_FILE"}
     places = [*PAGES, ROOT / "Dockerfile", *(ROOT / "systemd").rglob("*.*"),
               *(ROOT / "deploy").rglob("*.yaml")]  # fmt: skip
     for place in places:

@@ -49,6 +49,8 @@ def _run(argv: Sequence[str]) -> int:
 
             wait(arguments, os.environ)
             return 0
+        if name == "kubeconfig":
+            return _kubeconfig(arguments)
         command: list[str] = []
         if name == "run":
             from .run import parse_run  # noqa: PLC0415
@@ -161,6 +163,17 @@ def _print_generated(word: str, *more: str) -> int:
         _print(completion.script(arguments[0] if arguments else ""), end="")
     else:
         _print(manual.man_page(), end="")
+    return 0
+
+
+def _kubeconfig(arguments: Sequence[str]) -> int:
+    from .kubeconfig import kubeconfig  # noqa: PLC0415
+
+    text, secret = kubeconfig(arguments, os.environ)
+    if text:
+        _print(text, end="")
+    if secret and sys.stdout.isatty():
+        print("It has the client token in it: -o FILE writes it for you alone", file=sys.stderr)
     return 0
 
 

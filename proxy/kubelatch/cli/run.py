@@ -1,27 +1,32 @@
 """``kubelatch run``: a proxy for as long as a command runs.
 
 It serves on a free port, gives the command a kubeconfig for it, and behaves as the command itself
-would: its output, its signals, its exit code.
+would: its output, its signals, its exit code. With ``--tls`` none but the command has the client
+token, which is made for it unless one is given.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ..app import App
-from ..config.addresses import join_host_port, reachable_host, split_host_port
+from ..config.addresses import split_host_port
 from ..config.settings import Settings, complete, flag_set
+from ..context.access import ClientAccess
 from ..errors import KubelatchError, UsageError
 from ..observe.access_log import LogWriter
 from ..system.process import child_environment, original_core_limit, raise_descriptor_limit
+from .kubeconfig import content, reject_unusable
 
 # Added to the signal's number in the exit code, as by shells.
 _SIGNALLED: Final = 128
@@ -30,6 +35,8 @@ _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 _PASSED_ON: Final = _FROM_TERMINAL | {
     signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
 }  # fmt: skip
+# Beside the kubeconfig.
+_CA_FILE: Final = "ca.crt"
 
 
 class CommandNotFoundError(KubelatchError):
@@ -66,13 +73,7 @@ def parse_run(
     if positional or not command:
         msg = "the command to run goes after two dashes"
         raise UsageError(msg, hint=hint)
-    for name, why in (
-        ("unix_socket", "kubeconfig knows no unix sockets"),
-        ("client_token_file", "clients send no token over plain http"),
-    ):
-        if values[name]:
-            msg = f"run has no use for --{name.replace('_', '-')}: {why}"
-            raise UsageError(msg, hint="leave it out")
+    reject_unusable(values, "run")
     return values, command
 
 
@@ -89,7 +90,7 @@ async def run(
         settings: of the proxy.
         environ: the environment. The command gets that of
             :func:`~kubelatch.system.process.child_environment` with ``KUBECONFIG``,
-            ``KUBECACHEDIR`` and ``KUBELATCH_URL`` added.
+            ``KUBECACHEDIR``, ``KUBELATCH_URL`` and, with ``--tls``, ``KUBELATCH_CA_FILE`` added.
         command: program and arguments.
         stderr: writes to standard error, for the log.
 
@@ -99,10 +100,20 @@ async def run(
     Raises:
         KubelatchError: the proxy, or the command, cannot start.
     """
-    app = App(settings, environ, stderr=stderr)
     signals = _SignalForwarder()
     with contextlib.ExitStack() as stack:
         stack.callback(signals.release)
+        # Of mode 0700: tools write caches and locks beside a kubeconfig.
+        directory = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="kubelatch-", ignore_cleanup_errors=True)
+            )
+        )
+        if settings.tls and not settings.client_token_file:
+            # Without one, kubectl asks for a user name where the server speaks TLS.
+            token = _write(directory / "token", secrets.token_urlsafe(32))
+            settings = dataclasses.replace(settings, client_token_file=str(token))
+        app = App(settings, environ, stderr=stderr)
         try:
             await app.start()
             await app.ready()
@@ -110,10 +121,12 @@ async def run(
                 from .inspect import show_inspector  # noqa: PLC0415 -- for people who look
 
                 show_inspector(app, settings, environ)
-            url = _url(app.name, settings.api_prefix)
-            kubeconfig = stack.enter_context(_kubeconfig(url, app))
+            access = app.access or ClientAccess(url="")
+            kubeconfig = _write(directory / "config", json.dumps(content(access), indent=2))
+            if access.ca:
+                _write(directory / _CA_FILE, access.ca.decode("ascii", "replace"))
             signals.hold = True
-            process = _start(command, _environment(environ, url, kubeconfig))
+            process = _start(command, _environment(environ, access, kubeconfig))
             # Only now, so that the command keeps its own limit.
             raise_descriptor_limit()
             signals.pass_to(process)
@@ -213,61 +226,30 @@ def _is_there(program: str, path: str) -> bool:
     return any(Path(directory, program).is_file() for directory in path.split(os.pathsep))
 
 
-def _url(name: str, api_prefix: str) -> str:
-    host, port = split_host_port(name)
-    authority = join_host_port(reachable_host(host), port)
-    return f"http://{authority}{'/' + api_prefix.strip('/') if api_prefix != '/' else ''}"
-
-
-def _environment(environ: Mapping[str, str], url: str, kubeconfig: Path) -> dict[str, str]:
+def _environment(
+    environ: Mapping[str, str], access: ClientAccess, kubeconfig: Path
+) -> dict[str, str]:
     """The command's environment, which exempts our address from its ``http_proxy``."""
     changed = {
         **child_environment(environ),
-        "KUBELATCH_URL": url,
+        "KUBELATCH_URL": f"{access.url}{access.prefix}",
         "KUBECONFIG": str(kubeconfig),
         # kubectl and helm cache discovery by host and port (cli-runtime config_flags.go): in a
         # lasting directory, a later proxy on the same port would get this cluster's.
         "KUBECACHEDIR": str(kubeconfig.with_name("cache")),
     }
-    host = url.removeprefix("http://").rpartition(":")[0].strip("[]")
+    if access.ca:
+        changed["KUBELATCH_CA_FILE"] = str(kubeconfig.with_name(_CA_FILE))
+    scheme, _, authority = access.url.partition("://")
     for name in ("NO_PROXY", "no_proxy"):
-        if changed.get(name) or any(key.lower() == "http_proxy" for key in environ):
+        if changed.get(name) or any(key.lower() == f"{scheme}_proxy" for key in environ):
+            host = split_host_port(authority)[0]
             changed[name] = ",".join(filter(None, (changed.get(name), host)))
     return changed
 
 
-@contextlib.contextmanager
-def _kubeconfig(url: str, app: App) -> Iterator[Path]:
-    """A temporary kubeconfig for the proxy.
-
-    Its context and namespace have the names of the real ones, so that ``--context`` still works.
-    """
-    config = app.chosen
-    context = (config.context if config else "") or "kubelatch"
-    namespace = config.namespace if config else ""
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        # @kubernetes/client-node refuses an http server without it; no other client minds.
-        "clusters": [
-            {"name": "kubelatch", "cluster": {"server": url, "insecure-skip-tls-verify": True}}
-        ],
-        "users": [{"name": "kubelatch", "user": {}}],
-        "contexts": [
-            {
-                "name": context,
-                "context": {
-                    "cluster": "kubelatch",
-                    "user": "kubelatch",
-                    **({"namespace": namespace} if namespace else {}),
-                },
-            }
-        ],
-        "current-context": context,
-    }
-    # A directory of mode 0700: tools write caches and locks beside a kubeconfig.
-    with tempfile.TemporaryDirectory(prefix="kubelatch-", ignore_cleanup_errors=True) as directory:
-        path = Path(directory, "config")
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(content, indent=2))
-        yield path
+def _write(path: Path, text: str) -> Path:
+    """Write a file for this user alone."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path

@@ -67,6 +67,8 @@ async def run(
         reap_zombies(app.supervisor)
         if not await _start(app):
             return
+        if settings.tls == "auto" and not settings.tls_ca_file:
+            log.warning("No client can verify --tls=auto: --tls-ca-file=FILE has what they trust")
         for name in app.names:
             announce(name)
         if reports_start:

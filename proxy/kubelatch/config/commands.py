@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import UsageError
-from .goflags import Flag, parse_limit, quote, similar_names
+from .goflags import FILE, Flag, parse_limit, quote, similar_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,17 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
         help="Print the completion script of a shell.", usage=("bash|fish|zsh",)
     ),
     "help": Subcommand(help="Print the help, or that of a command.", usage=("[COMMAND]",)),
+    "kubeconfig": Subcommand(
+        help="Print a kubeconfig for clients of a proxy with the same flags.",
+        usage=("[flags]",),
+        flags=(
+            Flag(name="output", field="output", shorthand="o", default="", env=False,
+                 completion=FILE, value_name="FILE",
+                 help="Write it to this file, for this user alone, instead of printing it."),
+            Flag(name="url", field="url", default="", env=False, value_name="URL",
+                 help="Where clients reach the proxy, if not at --address and --port."),
+        ),
+    ),
     "man": Subcommand(help="Print the manual page."),
     "run": Subcommand(
         help="Run a command with the proxy at its side.",

@@ -25,6 +25,12 @@ def check_consistency(values: Mapping[str, Any]) -> None:
     if not -1 < values["port"] < 65536:
         msg = f"listen tcp: address {values['port']}: invalid port"
         raise UsageError(msg, hint="a port is a number from 0 to 65535")
+    if values["tls"] and values["unix_socket"]:
+        msg = "--tls has no use on a unix socket: its file mode says who may connect"
+        raise UsageError(msg, hint="leave one of --tls and --unix-socket out")
+    if values["tls_ca_file"] and not values["tls"]:
+        msg = "--tls-ca-file has no effect without --tls"
+        raise UsageError(msg, hint="say --tls=auto too, or leave it out")
     for name in ("demo_kubeconfig", "demo_load", "demo_seed"):
         if values[name] not in ("", (), None) and not values["demo"]:
             msg = f"--{name.replace('_', '-')} has no effect without --demo"

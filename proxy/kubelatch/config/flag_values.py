@@ -114,6 +114,17 @@ def parse_clients(text: str) -> frozenset[int] | Literal["auto", "any", "same-us
         raise ValueError(msg) from None
 
 
+def parse_tls(text: str) -> tuple[str, str] | None:
+    """The files of ``CERT,KEY``; None for ``auto`` and for nothing."""
+    if text in {"", "auto"}:
+        return None
+    chain, _, key = text.partition(",")
+    if not (chain and key) or "," in key:
+        msg = "must be auto, or two files as CERT,KEY"
+        raise ValueError(msg)
+    return chain, key
+
+
 def parse_file_mode(text: str) -> int:
     """A file mode in octal: ``660``, ``0660`` or ``0o660``."""
     digits = text.removeprefix("0o")

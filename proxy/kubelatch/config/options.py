@@ -14,6 +14,8 @@ class ProxyOptions(TypedDict, total=False):
     unix_socket: str
     unix_socket_mode: int | str
     unix_socket_group: str
+    tls: str
+    tls_ca_file: str
     api_prefix: str
     www: str
     www_prefix: str

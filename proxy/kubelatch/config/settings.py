@@ -27,6 +27,7 @@ from .flag_values import (
     parse_keep,
     parse_read_only,
     parse_secret,
+    parse_tls,
 )
 from .goflags import (
     DIRECTORY,
@@ -69,6 +70,11 @@ class Settings:
         "or 0660 with --unix-socket-group.", value_name="MODE", group=SERVING)
     unix_socket_group: str = flag("", str, "The group of the unix socket, by name or number.",
         value_name="GROUP", group=SERVING)
+    tls: str = flag("", checked(parse_tls), "Serve https: with a certificate and its key from "
+        "files, or with a certificate made at the start, for loopback, --address and the names of "
+        "--accept-hosts.", value_name="auto|CERT,KEY", completion=("auto",), group=SERVING)
+    tls_ca_file: str = flag("", str, "The authority that clients of --tls have to trust; with "
+        "--tls=auto it is written here as long as the proxy runs.", completion=FILE, group=SERVING)
     api_prefix: str = flag("/", str, "Serve the API under this prefix.", group=SERVING)
     www: str = flag("", str, "Also serve the static files of this directory.", shorthand="w",
         completion=DIRECTORY, group=SERVING)
@@ -329,8 +335,8 @@ def complete(
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     """Notes on unknown ``KUBELATCH_`` variables: a misspelt one may be meant to restrict access."""
-    # The last is set by kubelatch run for its command.
-    known = {*(flag.variable for flag in FLAGS if flag.env), "KUBELATCH_URL"}
+    # The last two are set by kubelatch run for its command.
+    known = {*(flag.variable for flag in FLAGS if flag.env), "KUBELATCH_URL", "KUBELATCH_CA_FILE"}
     for name, text in sorted(environ.items()):
         ours = name.startswith("KUBELATCH_") and name not in known
         if text and ours and not is_service_link(name, text):

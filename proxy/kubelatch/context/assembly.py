@@ -33,6 +33,7 @@ from ..secret import Secret
 from ..system import peer
 from ..system.listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
 from ..upstream.generation import Generation, Upstream
+from .client_tls import ClientTls, client_tls, warn_of_key
 from .reload import Setup
 
 
@@ -151,6 +152,7 @@ class Assembler:
         kubeconfig: a kubeconfig as a mapping, instead of files.
         parse: makes entries of each kubeconfig file.
         beside: of a context beside the chosen one.
+        addresses: the IP addresses of sockets that were handed over.
     """
 
     def __init__(
@@ -162,6 +164,7 @@ class Assembler:
         *,
         parse: Parse = parse_file,
         beside: Beside | None = None,
+        addresses: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._environ = environ
@@ -169,6 +172,7 @@ class Assembler:
         self._kubeconfig = kubeconfig
         self._parse = parse
         self._beside = beside
+        self._addresses = addresses
 
     def __call__(self, files: TrackedFiles, before: Setup | None) -> Setup:
         """The setup that the files describe now. Blocks.
@@ -200,12 +204,20 @@ class Assembler:
             differences += _gate_changes(before.gate, gate)
             if gate.settings == before.gate.settings:
                 gate = before.gate
-        own = filter(None, (*settings.allow_rules, settings.client_token_file))
+        tls: ClientTls | None = None
+        tls_files: tuple[str, ...] = ()
+        if self._beside is None:
+            tls_before = before.client_tls if before is not None else None
+            tls, tls_files = client_tls(settings, self._addresses, files, tls_before)
+            if before is not None and tls is not tls_before:
+                differences += ("the certificate of --tls",)
+        own = filter(None, (*settings.allow_rules, settings.client_token_file, *tls_files))
         return Setup(
             config=config,
             generation=generation,
             gate=gate,
             watched=(*config.files, *own),
+            client_tls=tls,
             changes=differences,
         )
 
@@ -289,6 +301,9 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
         for listener in own:
             if why := closed_to_others(listener.path):
                 yield f"Those whom the mode of {listener.name} lets in cannot connect: {why}"
+    yield from warn_of_key(settings)
+    if settings.tls and all(listener.unix for listener in listeners):
+        yield "--tls has no effect: it is for TCP, and all of these are unix sockets"
     if settings.clients not in {"auto", "any"} or settings.client_token_file:
         return
     for listener in listeners:
@@ -355,6 +370,7 @@ def make_gate(
             unix_socket=bool(settings.unix_socket),
             shares_origin=beside is not None,
             read_only_hint=beside.read_only_hint if beside is not None else "",
+            tls=bool(settings.tls),
         )
     )
 

@@ -22,6 +22,7 @@ from ..redact import sanitize
 from ..system.supervision import Supervisor, where
 from ..system.threads import DaemonExecutor
 from ..upstream.generation import Generation
+from .client_tls import ClientTls
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Setup:
         generation: built from *config*.
         gate: decides which requests pass.
         watched: the files that these depend on.
+        client_tls: TLS with clients; None without.
         changes: what differs from the previous setup, as text without secrets.
     """
 
@@ -53,6 +55,7 @@ class Setup:
     generation: Generation
     gate: Gate
     watched: tuple[str, ...]
+    client_tls: ClientTls | None = None
     changes: tuple[str, ...] = ()
 
 

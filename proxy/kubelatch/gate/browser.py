@@ -41,10 +41,12 @@ class OriginRule:
 
     Args:
         patterns: matched against the whole origin, such as ``http://localhost:3000``.
+        tls: the proxy itself serves https; its own origin is never http then.
     """
 
-    def __init__(self, patterns: PatternList) -> None:
+    def __init__(self, patterns: PatternList, *, tls: bool = False) -> None:
         self._patterns = patterns
+        self._tls = tls
         # If any origin is allowed, responses depend on Origin.
         self.headers_without_origin: ResponseHeaders = _VARY if patterns.patterns else ()
 
@@ -84,7 +86,7 @@ class OriginRule:
     ) -> Verdict:
         # A page cannot send this field to another origin without a preflight. If a reverse proxy
         # terminates TLS, a page of the same name over http may be an attacker's.
-        secure = _values(found, "x-forwarded-proto") in _SECURE
+        secure = self._tls or _values(found, "x-forwarded-proto") in _SECURE
         scheme, port = ("https", ":443") if secure else ("http", ":80")
         # Origins omit the default port (RFC 6454 section 6.2); some reverse proxies send it.
         name = authority.lower().removesuffix(port)
@@ -100,7 +102,7 @@ class OriginRule:
         hint = "--accept-origins lets a page's origin in"
         if origin == "null":
             hint = "sandboxed frames and local files have no origin that could be let in"
-        elif origin.lower() == f"https://{name}":
+        elif not secure and origin.lower() == f"https://{name}":
             hint = f"a proxy in front that ends TLS has to send X-Forwarded-Proto: https; {hint}"
         return _foreign_origin(origin, hint)
 

@@ -104,7 +104,7 @@ class Gate:
             PatternList("--accept-hosts", settings.accept_hosts, ignore_case=True)
         )
         origins = PatternList("--accept-origins", settings.accept_origins, whole=True)
-        self._origins = OriginRule(origins)
+        self._origins = OriginRule(origins, tls=settings.tls)
         self._navigations = NavigationRule(
             PatternList("--accept-navigation", settings.accept_navigation), origins
         )

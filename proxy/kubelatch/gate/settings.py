@@ -55,6 +55,7 @@ class GateSettings:
         unix_socket: the proxy listens on a unix socket, which a browser cannot reach.
         shares_origin: the API of another context is at the root of the same origin.
         read_only_hint: how ``read_only`` came to be set, if not by its flag.
+        tls: the proxy's own pages are https.
     """
 
     accept_paths: tuple[str, ...] = tuple(DEFAULT_ACCEPT_PATHS.split(","))
@@ -74,6 +75,7 @@ class GateSettings:
     unix_socket: bool = False
     shares_origin: bool = False
     read_only_hint: str = ""
+    tls: bool = False
 
 
 def warnings_about(settings: GateSettings) -> tuple[str, ...]:

@@ -20,12 +20,14 @@ class ContextEntry(NamedTuple):
         cluster: the cluster's name.
         server: the cluster's URL; empty if there is no such cluster.
         user: the user's name.
+        namespace: the namespace; may be empty.
     """
 
     name: str
     cluster: str
     server: str
     user: str
+    namespace: str = ""
 
 
 def list_contexts(
@@ -62,4 +64,5 @@ def _entries(merged: Kubeconfig) -> dict[str, ContextEntry]:
 
 def _entry(name: str, context: Context, clusters: Mapping[str, Cluster]) -> ContextEntry:
     cluster = clusters.get(context.cluster)
-    return ContextEntry(name, context.cluster, cluster.server if cluster else "", context.user)
+    server = cluster.server if cluster else ""
+    return ContextEntry(name, context.cluster, server, context.user, context.namespace)

@@ -87,6 +87,8 @@ def greeting(
         rows.append(("demo", f"kubeconfig {settings.demo_kubeconfig}, authority {authority}"))
     if admin:
         rows.append(("admin", f"{admin}: /readyz?verbose"))
+    if settings.tls:
+        rows.append(("clients", "kubelatch kubeconfig with the same flags prints one for them"))
     rows.append(("next", f"{example}, or kubelatch --help" if example else "kubelatch --help"))
     return "".join(block_row(title, text) for title, text in rows)
 

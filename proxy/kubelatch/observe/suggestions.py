@@ -54,12 +54,14 @@ def example_request(settings: "Settings", name: str, gate: "Gate", *, unix: bool
         unix: *name* is a unix socket's.
 
     Returns:
-        The command; empty if the gate refuses every example.
+        The command; empty if the gate refuses every example, or curl could not verify the proxy.
     """
     from base64 import b64encode  # noqa: PLC0415 -- not for the help
 
     from ..gate import Allowed  # noqa: PLC0415
 
+    if settings.tls == "auto" and not settings.tls_ca_file and not unix:
+        return ""
     prefix = settings.api_prefix.rstrip("/")
     options, fields = ["curl"], []
     if settings.client_token_file:
@@ -77,12 +79,15 @@ def example_request(settings: "Settings", name: str, gate: "Gate", *, unix: bool
     else:
         address, port = split_host_port(name)
         authority = join_host_port(reachable_host(address), port)
+        if settings.tls_ca_file:
+            options.append(f"--cacert {shlex.quote(settings.tls_ca_file)}")
         host = authority.removesuffix(f":{port}")
+    scheme = "https" if settings.tls and not unix else "http"
     for name_sent in (host, "localhost"):
         option = [] if name_sent == host else [f"-H 'Host: {name_sent}'"]
         for path in _EXAMPLE_PATHS:
             head = ((b"Host", name_sent.encode()), *fields)
             if isinstance(gate.decide("GET", prefix + path, head), Allowed):
-                url = shlex.quote(f"http://{authority}{prefix}{path}")
+                url = shlex.quote(f"{scheme}://{authority}{prefix}{path}")
                 return " ".join([*options, *option, url])
     return ""

@@ -93,6 +93,7 @@ async def finish(server: ClientServer, registry: Registry, seconds: float) -> No
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
+    server.end_handshakes()
     while clients := server.connections:
         for client in clients:
             if client.waits_for_request or _has_lingered(client, loop.time()):

@@ -5,7 +5,8 @@ request is not used.
 """
 
 import asyncio
-from typing import NoReturn, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from aiohttp import StreamReader
 from aiohttp.http import HttpRequestParser, RawRequestMessage
@@ -15,6 +16,10 @@ from aiohttp.web_server import Server
 from ..errors import KubelatchError
 from .client import ClientProtocol
 from .limits import Limits
+
+if TYPE_CHECKING:
+    from ..credentials.tls import ServerContext
+    from .client_tls import ClientHandshakes
 
 # Connections that do not count.
 _MAX_REFUSED = 64
@@ -75,6 +80,28 @@ class ClientServer(Server):
         self._partial_size = 0
         # No connection is left.
         self._empty = asyncio.Event()
+        self._handshakes: ClientHandshakes | None = None
+
+    def secure(self, context: "ServerContext") -> None:
+        """Use TLS with a context from now on; connections that there are keep theirs."""
+        if self._handshakes is None:
+            from .client_tls import ClientHandshakes  # noqa: PLC0415 -- with TLS only
+
+            self._handshakes = ClientHandshakes(self, context)
+        self._handshakes.context = context
+
+    def factory(self, *, plain: bool) -> Callable[[], asyncio.BaseProtocol]:
+        """What makes the protocol of a new connection.
+
+        Args:
+            plain: without TLS in any case.
+        """
+        return self if plain or self._handshakes is None else self._handshakes
+
+    def end_handshakes(self) -> None:
+        """End TLS handshakes that are not done: no request of theirs has come."""
+        if self._handshakes is not None:
+            self._handshakes.close()
 
     def __call__(self) -> ClientProtocol:  # type: ignore[override]
         return ClientProtocol(self)
@@ -168,6 +195,7 @@ class ClientServer(Server):
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """Abort every connection."""
+        self.end_handshakes()
         for client in self.connections:
             if client.transport is not None:
                 client.transport.abort()

@@ -12,6 +12,7 @@ import ipaddress
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -241,6 +242,12 @@ def adopt(sock: socket.socket) -> Listener:
         return Listener(sock, join_host_port(bound[0], bound[1]))
     # An abstract name is returned as bytes that begin with a zero byte.
     return Listener(sock, bound if isinstance(bound, str) else os.fsdecode(b"@" + bound[1:]))
+
+
+def ip_addresses(sockets: Sequence[socket.socket]) -> tuple[str, ...]:
+    """The addresses to which TCP sockets are bound, without zones."""
+    tcp = [sock for sock in sockets if sock.family in {socket.AF_INET, socket.AF_INET6}]
+    return tuple(str(sock.getsockname()[0]).partition("%")[0] for sock in tcp)
 
 
 def _remove_stale(path: str) -> None:

@@ -33,7 +33,7 @@ class TruncatedError(ConnectionError):
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
-    """Client side of one TLS connection.
+    """One side of one TLS connection; which one, the context decides.
 
     It is the protocol of the raw TCP transport, and the transport of ``protocol``. :attr:`ready`
     resolves after the handshake, when ``protocol.connection_made`` has
@@ -42,6 +42,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     Args:
         context: an ``ssl.SSLContext``, or an object with the same methods.
         server_hostname: the name that the certificate must have; also SNI, unless an IP address.
+            Without meaning on the server's side.
         protocol: gets ``data_received`` and the other callbacks.
         sessions: cached for the same context and name, for resumption.
 
@@ -62,7 +63,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._ssl = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_hostname
         )
-        # None once the server has sent data.
+        # None once the peer has sent data.
         self._sessions = sessions
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
@@ -75,6 +76,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._eof_out = False
         self._failure: Exception | None = None
         self.ready: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def connected(self) -> bool:
+        """The handshake is done, and the connection not lost."""
+        return self._connected
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why this side ended the connection, if it was for an error."""
+        return self._failure
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = cast("asyncio.Transport", transport)

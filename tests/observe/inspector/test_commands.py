@@ -109,6 +109,15 @@ async def test_a_unix_socket_and_a_token_are_for_curl(tmp_path: Path) -> None:
     assert "--abstract-unix-socket x" in made["curl"]
 
 
+def test_over_tls_the_authority_is_named() -> None:
+    summary = {"method": "GET", "target": "/api", "verb": "get", "event": "end"}
+    address = ClientAddress("https://h", ca_file="/a b")
+    made = commands(summary, {"request": {"headers": []}}, address)
+    assert made["curl"] == "curl -sS --cacert '/a b' https://h/api"
+    assert made["kubectl"].startswith("kubectl --server=https://h '--certificate-authority=/a b'")
+    assert "python" not in made
+
+
 @pytest.mark.parametrize(
     ("summary", "sent", "missing"),
     [

@@ -7,10 +7,6 @@ refuses what Go may accept, and the trust anchors are the kubeconfig's own, ``go
 
 import os
 import ssl
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,6 +15,7 @@ from ...kubeconfig.files import DISK, explain_os_error
 from ...kubeconfig.values import TlsConfig
 from .certificates import ClientCertificate, certificate_blocks
 from .names import parse_address
+from .pair import PairError, load_pair
 
 # Verify codes of OpenSSL (x509_vfy.h) for certificates that Go may accept. For dates, addresses,
 # path lengths, name constraints and unknown extensions the two agree.
@@ -32,9 +29,9 @@ _GO_MAY_ACCEPT: Final = frozenset({
     66, 67,  # RSA below 2,048 bits
 })  # fmt: skip
 
-# OpenSSL's SSL_OP_IGNORE_UNEXPECTED_EOF. Python sets it by default up to 3.11.2 (python/cpython
-# gh-95494): an end without close_notify would then look like one with it.
-_IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
+IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
+"""OpenSSL's SSL_OP_IGNORE_UNEXPECTED_EOF. Python sets it by default up to 3.11.2 (python/cpython
+gh-95494): an end without close_notify would then look like one with it."""
 
 
 class TlsContext(Protocol):
@@ -149,7 +146,7 @@ def _new_context() -> ClientContext:
     context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
     # Sets everything that differs between releases of Python. ``create_default_context`` would
     # also write session keys to $SSLKEYLOGFILE.
-    context.options &= ~_IGNORE_UNEXPECTED_EOF
+    context.options &= ~IGNORE_UNEXPECTED_EOF
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -216,57 +213,18 @@ def check_certificate(certificate: ClientCertificate) -> None:
 
 
 def _load_client_certificate(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
-    pair = certificate.chain.rstrip() + b"\n" + certificate.key.reveal().encode("latin-1")
-    with _memory_file(pair) as path:
-        try:
-            context.load_cert_chain(path, password=_no_passphrase)
-        except ssl.SSLError as error:
-            raise _unusable_pair(error) from None
-
-
-def _no_passphrase() -> str:
-    """Passphrase callback: without one, OpenSSL would prompt on the terminal and block."""
-    raise ConfigError(
-        "the client key is encrypted",
-        hint="Decrypt it: openssl pkey -in KEY -out NEW, and protect NEW by its file mode; "
-        "kubectl takes no encrypted keys either.",
-        cause="tls-client-cert",
-    )
-
-
-def _unusable_pair(error: ssl.SSLError) -> ConfigError:
-    match error.reason:
-        case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
-            problem = "private key does not match public key"
-        case "EE_KEY_TOO_SMALL" | "CA_MD_TOO_WEAK" | "CA_KEY_TOO_SMALL":
-            problem = f"too weak for this system's OpenSSL ({error.reason})"
-        case reason:
-            problem = f"no certificate and key in PEM ({reason or 'unreadable'})"
-    return ConfigError(
-        f"the client certificate cannot be used: {problem}",
-        hint="Look at client-certificate and client-key, or the *-data fields, of the user.",
-        cause="tls-client-cert",
-    )
-
-
-@contextmanager
-def _memory_file(content: bytes) -> Iterator[str]:
-    """A path to the content, in memory, for a library that takes only paths.
-
-    Where the system has no memfd, it is a file of mode 0600 until the end of the block.
-    """
-    if sys.platform == "linux" and Path("/proc/self/fd").is_dir():
-        descriptor = os.memfd_create("client-certificate")
-        try:
-            os.write(descriptor, content)
-            yield f"/proc/self/fd/{descriptor}"
-        finally:
-            os.close(descriptor)
-    else:
-        descriptor, path = tempfile.mkstemp()
-        try:
-            os.write(descriptor, content)
-            yield path
-        finally:
-            Path(path).unlink()
-            os.close(descriptor)
+    try:
+        load_pair(context, certificate.chain, certificate.key)
+    except PairError as error:
+        if error.encrypted:
+            raise ConfigError(
+                "the client key is encrypted",
+                hint="Decrypt it: openssl pkey -in KEY -out NEW, and protect NEW by its file mode; "
+                "kubectl takes no encrypted keys either.",
+                cause="tls-client-cert",
+            ) from None
+        raise ConfigError(
+            f"the client certificate cannot be used: {error}",
+            hint="Look at client-certificate and client-key, or the *-data fields, of the user.",
+            cause="tls-client-cert",
+        ) from None

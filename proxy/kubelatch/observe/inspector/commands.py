@@ -43,12 +43,15 @@ class ClientAddress(NamedTuple):
         prefix: where the API is mounted, without a slash at the end.
         socket: the path of a unix socket, or ``@name``; empty for TCP.
         token_file: has the token that clients must send; empty if they need none.
+        ca_file: has the authority that clients of https have to trust; empty if that is the
+            system's, or in no file.
     """
 
     url: str
     prefix: str = ""
     socket: str = ""
     token_file: str = ""
+    ca_file: str = ""
 
 
 def commands(
@@ -120,6 +123,8 @@ class _MadeAgain:
             words += ["--abstract-unix-socket", socket[1:]]
         elif socket:
             words += ["--unix-socket", socket]
+        if self._address.ca_file:
+            words += ["--cacert", self._address.ca_file]
         for name, value in self._fields.items():
             words += ["-H", f"{name.title()}: {value}"]
         if self._body is not None:
@@ -133,7 +138,8 @@ class _MadeAgain:
 
     def python(self) -> str:
         """A program that needs nothing but Python."""
-        if self._address.socket or self._address.token_file:
+        address = self._address
+        if address.socket or address.token_file or address.url.startswith("https:"):
             return ""
         text = _PYTHON.format(
             url=repr(self._url),
@@ -164,6 +170,8 @@ class _MadeAgain:
         if address.socket or address.token_file or self.method == "HEAD":
             return ""
         words = ["kubectl", f"--server={address.url}{address.prefix}"]
+        if address.ca_file:
+            words.append(f"--certificate-authority={address.ca_file}")
         raw = self.target.removeprefix(address.prefix)
         special = self._special()
         if special:

@@ -91,7 +91,10 @@ class InspectorService:
         token_file = settings.client_token_file
         if not name or "/" in name or name.startswith("@"):
             return ClientAddress("http://localhost", prefix, name, token_file)
-        return ClientAddress(_url(name), prefix, "", token_file)
+        url = _url(name)
+        if settings.tls:
+            url = url.replace("http:", "https:", 1)
+        return ClientAddress(url, prefix, "", token_file, settings.tls_ca_file)
 
 
 def _page(admin_name: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -41,12 +41,13 @@ async def setting(
     *,
     offer: tuple[str, ...] = ("h2", "http/1.1"),
     http2: bool = True,
+    most: int = 100,
 ) -> AsyncIterator[tuple[Relay, Alpn]]:
-    """A data plane in front of a server of both protocols."""
+    """A data plane in front of a server of both protocols; *most* streams share a connection."""
     context = server_context(authority)
     if offer:
         context.set_alpn_protocols(list(offer))
-    async with Alpn().serving(context) as server, relaying(answering(ok())) as relay:
+    async with Alpn(most).serving(context) as server, relaying(answering(ok())) as relay:
         upstream: Any = server
         generation = generation_for(
             upstream, authority, credentials or Tokens("first"), http2=http2
@@ -225,6 +226,33 @@ async def test_a_refused_watch_is_repeated_unseen(authority: Authority) -> None:
             refused.refuse()
         await begun(server, one)
     assert [record.retries for record in relay.records] == [3]
+
+
+async def test_a_watch_that_is_refused_time_and_again_goes_over_http1(
+    authority: Authority,
+) -> None:
+    async with setting(authority) as (relay, server), relay.client() as one:
+        await watching(one)
+        for _ in range(5):
+            refused = await asyncio.wait_for(server.exchanges.get(), 5)
+            refused.refuse()
+        assert (await one.answer()).status == 200
+        assert server.plain == 1
+    assert [(record.retries, record.proto) for record in relay.records] == [(5, "")]
+
+
+async def test_a_burst_keeps_to_the_streams_that_the_server_allows(authority: Authority) -> None:
+    async with AsyncExitStack() as stack:
+        relay, server = await stack.enter_async_context(setting(authority, most=3))
+        clients = [await stack.enter_async_context(relay.client()) for _ in range(20)]
+        for client in clients:
+            await watching(client)
+        for _ in clients:
+            watch = await asyncio.wait_for(server.exchanges.get(), 5)
+            await watch.head(JSON)
+        for client in clients:
+            assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert len(server.connections) == 7
 
 
 async def test_a_dead_connection_cuts_its_watches(authority: Authority) -> None:

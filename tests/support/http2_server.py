@@ -47,19 +47,13 @@ class Http2Exchange:
             self._connection.flush()
 
     async def end(self, *trailers: tuple[bytes, bytes]) -> None:
-        if trailers:
-            self._connection.h2.send_headers(self._number, list(trailers), end_stream=True)
-        else:
-            self._connection.h2.end_stream(self._number)
-        self._connection.flush()
+        self._connection.end(self._number, list(trailers))
 
     def reset(self) -> None:
-        self._connection.h2.reset_stream(self._number, h2.errors.ErrorCodes.INTERNAL_ERROR)
-        self._connection.flush()
+        self._connection.reset(self._number, h2.errors.ErrorCodes.INTERNAL_ERROR)
 
     def refuse(self) -> None:
-        self._connection.h2.reset_stream(self._number, h2.errors.ErrorCodes.REFUSED_STREAM)
-        self._connection.flush()
+        self._connection.reset(self._number, h2.errors.ErrorCodes.REFUSED_STREAM)
 
     def read(self) -> None:
         """Read the request's body again."""
@@ -85,11 +79,17 @@ class Http2Server(asyncio.Protocol):
     Args:
         exchanges: gets the requests, when their heads have come.
         connections: gets the connection.
+        most: how many streams it allows. More are refused before the client has acknowledged
+            that, and end the connection after it.
     """
 
     def __init__(
-        self, exchanges: asyncio.Queue[Http2Exchange], connections: list["Http2Server"]
+        self,
+        exchanges: asyncio.Queue[Http2Exchange],
+        connections: list["Http2Server"],
+        most: int = 100,
     ) -> None:
+        self._most = most
         self._exchanges = exchanges
         self._connections = connections
         self.transport: asyncio.Transport | None = None
@@ -99,6 +99,7 @@ class Http2Server(asyncio.Protocol):
             h2.config.H2Configuration(client_side=False, header_encoding=False)
         )
         self._streams: dict[int, Http2Exchange] = {}
+        self._open: set[int] = set()
         self._last: int | None = None
 
     def go_away(self) -> None:
@@ -115,6 +116,20 @@ class Http2Server(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self._connections.append(self)
         self.h2.initiate_connection()
+        self.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self._most})
+        self.flush()
+
+    def reset(self, number: int, code: h2.errors.ErrorCodes) -> None:
+        self._open.discard(number)
+        self.h2.reset_stream(number, code)
+        self.flush()
+
+    def end(self, number: int, trailers: list[tuple[bytes, bytes]]) -> None:
+        self._open.discard(number)
+        if trailers:
+            self.h2.send_headers(number, trailers, end_stream=True)
+        else:
+            self.h2.end_stream(number)
         self.flush()
 
     def flush(self) -> None:
@@ -127,14 +142,20 @@ class Http2Server(asyncio.Protocol):
                 number = event.stream_id or 0
                 if self._last is not None and number > self._last:
                     continue
+                if len(self._open) >= self._most:
+                    self.h2.reset_stream(number, h2.errors.ErrorCodes.REFUSED_STREAM)
+                    continue
+                self._open.add(number)
                 fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
                 self._streams[number] = exchange = Http2Exchange(self, number, fields)
                 self._exchanges.put_nowait(exchange)
             elif isinstance(event, h2.events.DataReceived):
                 self._streams[event.stream_id or 0].on_data(event)
             elif isinstance(event, h2.events.StreamEnded):
-                self._streams[event.stream_id or 0].whole.set()
+                if taken := self._streams.get(event.stream_id or 0):
+                    taken.whole.set()
             elif isinstance(event, h2.events.StreamReset):
+                self._open.discard(event.stream_id or 0)
                 self._streams[event.stream_id or 0].reset_by_client.set()
             elif isinstance(event, h2.events.WindowUpdated | h2.events.RemoteSettingsChanged):
                 self.window.set()
@@ -169,7 +190,8 @@ class AlpnServer(asyncio.Protocol):
             if key == "commonName"
         ]
         if tls.selected_alpn_protocol() == "h2":
-            self._http2 = Http2Server(self._server.exchanges, self._server.connections)
+            server = self._server
+            self._http2 = Http2Server(server.exchanges, server.connections, server.most)
             self._http2.connection_made(transport)
             self._http2.client_name = names[0] if names else ""
         else:
@@ -193,13 +215,17 @@ class AlpnServer(asyncio.Protocol):
 class Alpn:
     """Serves by ALPN; see :class:`AlpnServer`.
 
+    Args:
+        most: how many streams a connection of HTTP/2 may have.
+
     Attributes:
         exchanges: of HTTP/2, as they come.
         connections: of HTTP/2; *plain* is the number of those of HTTP/1.1.
         heads: of requests over HTTP/1.1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 100) -> None:
+        self.most = most
         self.exchanges: asyncio.Queue[Http2Exchange] = asyncio.Queue()
         self.connections: list[Http2Server] = []
         self.plain = 0

@@ -15,6 +15,8 @@ _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # How often a request is sent that the API server has refused to begin with: one that is leaving
 # may refuse streams on several connections, one after another.
 _MAX_REFUSALS: Final = 8
+# How often a watch is sent on a shared connection, which the others that were refused share, too.
+_MAX_SHARED: Final = 5
 
 
 def is_replayable(method: str, body: bytes | None, record: Record) -> bool:
@@ -37,17 +39,21 @@ def may_repeat(
     return is_replayable(method, body, record)
 
 
-def may_share(request: ClientRequest, upstream: UpstreamRequest, body: bytes | None) -> bool:
+def may_share(
+    request: ClientRequest, upstream: UpstreamRequest, body: bytes | None, record: Record
+) -> bool:
     """Whether a watch may share its connection: it has no body, and no list before its first
-    change, which would delay the events of others.
+    change, which would delay the events of others; and it was not refused time and again.
 
     Args:
         request: the client's.
         upstream: the same, as it goes upstream.
         body: all of its body, if it was sent before.
+        record: how often it was sent before.
     """
     return (
         upstream.method == "GET"
+        and record.retries < _MAX_SHARED
         and b"sendInitialEvents=true" not in upstream.target
         and not body
         and request.body.at_eof()

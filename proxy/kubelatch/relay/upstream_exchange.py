@@ -155,11 +155,10 @@ class UpstreamExchange(Exchange):
 
     def _connect(self, credential: Credential) -> None:
         try:
-            if "watch" in self.record.target and self._may_share:
-                transport = self._generation.watch_transport(credential)
-                self.record.proto = transport.protocol
-            else:
-                transport = self._generation.transport(credential)
+            shared = "watch" in self.record.target and self._may_share
+            find = self._generation.watch_transport if shared else self._generation.transport
+            transport = find(credential)
+            self.record.proto = transport.protocol
         except KubelatchError as error:
             self.fail(error)
             return
@@ -183,7 +182,8 @@ class UpstreamExchange(Exchange):
 
     @property
     def _may_share(self) -> bool:
-        return self.kind is Kind.WATCH and may_share(self.request, self._upstream, self._body)
+        kind, upstream = self.kind, self._upstream
+        return kind is Kind.WATCH and may_share(self.request, upstream, self._body, self.record)
 
     async def open_stream(self) -> Stream:
         """A stream on a new connection, or on one that is shared. Raises UpstreamError."""

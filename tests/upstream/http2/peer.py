@@ -127,10 +127,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def benches(**settings: int) -> AsyncIterator[Bench]:
-    """A server with these settings, and a transport that leads to it."""
+async def benches(*, silent: bool = False, **settings: int) -> AsyncIterator[Bench]:
+    """A server with these settings, and a transport that leads to it; *silent*: the test sends
+    them."""
     named = {Setting[name.upper()]: value for name, value in settings.items()}
-    first = frames.build_settings(named)
+    first = b"" if silent else frames.build_settings(named)
     peers: list[Peer] = []
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Peer(peers, first), "127.0.0.1", 0)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from kubelatch.errors import UpstreamError
+from kubelatch.errors import NotProcessedError, UpstreamError
 from kubelatch.upstream.dial import Address, Dialer
 from kubelatch.upstream.http2 import frames
 from kubelatch.upstream.http2.frames import Code, FrameType, Setting
@@ -38,6 +38,25 @@ async def test_as_many_connections_as_the_settings_ask_for(most: int, connection
         counts = sorted(c.places for c in bench.transport._connections)
         assert sum(counts) == 250
         assert max(counts) <= most
+        for stream in streams:
+            stream.abort()
+
+
+async def test_what_got_its_place_before_the_settings_came_is_not_sent_against_them() -> None:
+    """Go's server resets what is too much, once its settings are acknowledged, for an error."""
+    async with benches(silent=True) as bench:
+        streams = await asyncio.gather(*(bench.transport.open() for _ in range(5)))
+        await eventually(lambda: bench.peers)
+        (peer,) = bench.peers
+        peer.send(frames.build_settings({Setting.MAX_CONCURRENT_STREAMS: 2}))
+        await eventually(lambda: len(peer.of(FrameType.SETTINGS)) == 2)
+        takers = [Taker() for _ in streams]
+        for stream, taker in zip(streams, takers, strict=True):
+            stream.start(a_request(), b"", taker, b"")
+        await eventually(lambda: len(peer.requests) == 2)
+        assert [[type(error) for error in taker.errors] for taker in takers] == [
+            [], [], [NotProcessedError], [NotProcessedError], [NotProcessedError],
+        ]  # fmt: skip
         for stream in streams:
             stream.abort()
 

@@ -123,6 +123,11 @@ class Http2Connection(asyncio.Protocol):
             self._leaving = True
             stream.lose(NotProcessedError("the API server closed the connection"))
             return
+        if len(self.streams) >= self.allowed:
+            # It got its place before the server had said how many it allows. Go's server resets
+            # what it has not agreed to with PROTOCOL_ERROR.
+            stream.lose(NotProcessedError("the API server allows no more streams at once"))
+            return
         if self._silent >= _PROBE_AFTER:
             self.probe()
         stream.number, self._next = self._next, self._next + 2

@@ -153,9 +153,8 @@ class Http2Transport:
             self._dialer = prepared
         from .connection import ASSUMED_STREAMS, Http2Connection  # noqa: PLC0415 -- see the module
 
-        room = self._room or ASSUMED_STREAMS
         connection = await self._dialer.dial_protocol(
-            lambda explain: Http2Connection(explain, self._on_change, room)
+            lambda explain: Http2Connection(explain, self._on_change, self._room or ASSUMED_STREAMS)
         )
         if not connection.negotiated:
             self._decline("the API server does not offer it")

@@ -9,6 +9,7 @@ import pytest
 from kubelatch.credentials import Credential
 from kubelatch.credentials.tls import ClientCertificate
 from kubelatch.secret import Secret
+from kubelatch.upstream.dial import Dialer
 from kubelatch.upstream.pool import Pool
 from kubelatch.upstream.sessions import LIFETIME, MIN_INTERVAL, Sessions
 from tests.support.certificates import Authority
@@ -73,6 +74,7 @@ class Plane:
         assert credential is not None
         pool = self.relay.generation.transport(credential)
         assert isinstance(pool, Pool)
+        assert isinstance(pool.dialer, Dialer)
         pool.dialer._sessions = Sessions(clock)
 
     @property

@@ -122,6 +122,7 @@ def build_generation(
             server_name=config.tls_name,
             host_header=server.authority.encode(),
             path_prefix=server.path.encode() if settings.append_server_path else b"",
+            api_path=server.path.encode(),
             context=context if secure else None,
             explain_tls=lambda error, name: explain(error, server_name=name),
             identity=identity,

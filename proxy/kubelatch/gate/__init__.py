@@ -7,6 +7,7 @@ decision. ``gate.py`` applies the rules in their order; each of the other module
 from ..http1.target import Target, parse_target
 from .decision import Allowed, Decision, LocalResponse, Refusal, ResponseHeaders, Static
 from .gate import Caller, Gate
+from .judge import Judge
 from .patterns import split_patterns
 from .settings import (
     DEFAULT_ACCEPT_HOSTS,
@@ -27,6 +28,7 @@ __all__ = [
     "Decision",
     "Gate",
     "GateSettings",
+    "Judge",
     "LocalResponse",
     "Refusal",
     "ResponseHeaders",

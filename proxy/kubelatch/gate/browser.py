@@ -59,7 +59,7 @@ class OriginRule:
         """
         if _KINDS.isdisjoint(found):
             return None
-        verdict = self._judge_page(found, authority)
+        verdict = self.judge_page(found, authority)
         if not isinstance(verdict, Refusal) and "service-worker" in found:
             return forbidden(
                 "service-worker",
@@ -69,7 +69,8 @@ class OriginRule:
             )
         return verdict
 
-    def _judge_page(self, found: Found, authority: str) -> Verdict:
+    def judge_page(self, found: Found, authority: str) -> Verdict:
+        """As :meth:`judge`, but service workers may be installed."""
         origins = found.get("origin", ())
         sites = _values(found, "sec-fetch-site")
         foreign = [site for site in sites if site not in _OWN_SITES]
@@ -133,13 +134,24 @@ class NavigationRule:
             path: the path, percent-decoded, as for ``--accept-paths``.
             found: the request's fields.
         """
-        if method != "GET" or "origin" in found or not _is_navigation(found):
+        if not is_link(method, found):
             return False
         if self._paths.first_match(path) is not None:
             return True
-        referers = _values(found, "referer")
-        match = _REFERER.fullmatch(referers[0].decode("latin-1")) if len(referers) == 1 else None
-        return match is not None and self._origins.first_match(match[1]) is not None
+        referer = referring_origin(found)
+        return referer is not None and self._origins.first_match(referer) is not None
+
+
+def is_link(method: str, found: Found) -> bool:
+    """Whether a browser opens a link: it shows the response as a page, and sends no data."""
+    return method == "GET" and "origin" not in found and _is_navigation(found)
+
+
+def referring_origin(found: Found) -> str | None:
+    """The origin in ``Referer``; None without one."""
+    referers = _values(found, "referer")
+    match = _REFERER.fullmatch(referers[0].decode("latin-1")) if len(referers) == 1 else None
+    return match[1] if match is not None else None
 
 
 def _is_navigation(found: Found) -> bool:

@@ -29,6 +29,7 @@ class Allowed(NamedTuple):
         response_headers: to be set on the response, in place of the upstream's own of that name;
             ``Vary`` is to be merged. Empty unless ``--accept-origins`` is in use.
         info: the request as the API server resolves it, if the decision needed that.
+        authority: the ``Host`` that the upstream gets, where that is not the API server's.
     """
 
     target: Target
@@ -37,6 +38,7 @@ class Allowed(NamedTuple):
     client_authorization: bool = False
     response_headers: ResponseHeaders = ()
     info: RequestInfo | None = None
+    authority: bytes = b""
 
 
 class Static(NamedTuple):

@@ -43,7 +43,7 @@ from .settings import (
 )
 
 _DEFAULT_REJECT_PATHS: Final = DEFAULT_REJECT_PATHS.split(",")
-_COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Go parses a query of more than 10,000 parameters as empty (net/url, urlmaxqueryparams), so that a
 # dry run would be a write. Real requests have far fewer.
@@ -146,7 +146,7 @@ class Gate:
         if refusal is not None:
             return refusal
         settings = self.settings
-        host = _host_of(found)
+        host = host_of(found)
         token = settings.client_token
         return Caller(
             found,
@@ -191,8 +191,8 @@ class Gate:
         """
         if isinstance(caller, Refusal):
             return caller
-        if method not in _COMMON_METHODS:
-            refusal = _judge_method(method)
+        if method not in COMMON_METHODS:
+            refusal = judge_method(method)
             if refusal is not None:
                 return refusal
         parsed = Target("*", "*", "") if target == "*" else parse_target(target)
@@ -308,7 +308,27 @@ class Gate:
                 return replace(refusal, hint=hint) if hint else refusal
         return None if rules is None else judge_rules(rules, info, found, method)
 
-    def _filter(self, method: str, path: str) -> Refusal | None:
+    def judge_own(self, info: RequestInfo, *, whole_path: bool, read_only: bool) -> Refusal | None:
+        """Apply the policy to a request that the proxy makes for a client.
+
+        Args:
+            info: what it asks of Kubernetes; its path is that of the request.
+            whole_path: the path is known; otherwise ``--accept-paths`` is not applied.
+            read_only: apply ``--read-only``.
+        """
+        refusal = None
+        if not self.settings.disable_filter:
+            refusal = self._filter("GET", info.path, whole_path=whole_path)
+        settings = self.settings
+        if refusal is None and settings.read_only != "off" and read_only:
+            refusal = judge_read_only(
+                info, {}, method="GET", query="", upgrade="websocket", secrets=True
+            )
+        if refusal is None and settings.allow_rules is not None:
+            refusal = judge_rules(settings.allow_rules, info, {}, "GET")
+        return refusal
+
+    def _filter(self, method: str, path: str, *, whole_path: bool = True) -> Refusal | None:
         """kubectl's filter, in kubectl's order (proxy_server.go, FilterServer.accept)."""
         pattern = self._reject_paths.first_match(path)
         if pattern is not None:
@@ -327,7 +347,8 @@ class Gate:
                 f"the method {method} matches the pattern {pattern!r} of --reject-methods",
                 "start the proxy with a --reject-methods list without this pattern",
             )
-        if self._accept_paths.matches_all or self._accept_paths.first_match(path) is not None:
+        accepts_all = self._accept_paths.matches_all or not whole_path
+        if accepts_all or self._accept_paths.first_match(path) is not None:
             return None
         return forbidden(
             "accept-paths",
@@ -336,7 +357,7 @@ class Gate:
         )
 
 
-def _judge_method(method: str) -> Refusal | None:
+def judge_method(method: str) -> Refusal | None:
     """Refuse TRACE, CONNECT, and invalid methods.
 
     TRACE would return the credential that the proxy adds to the client; CONNECT is for forward
@@ -355,7 +376,8 @@ def _judge_method(method: str) -> Refusal | None:
     return None
 
 
-def _host_of(found: Found) -> str:
+def host_of(found: Found) -> str:
+    """The value of ``Host``; empty without one."""
     return found["host"][0][1].decode("latin-1") if "host" in found else ""
 
 

@@ -26,9 +26,9 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
-# Response fields that affect more than the response. Browsers apply the first groups to the whole
-# origin or host, and most of them permanently: they would affect every other application with this
-# proxy's origin, now or later.
+# Response fields that affect more than the response. Browsers apply these to the whole origin, and
+# most of them permanently: they would affect every other application with this proxy's origin, now
+# or later.
 _FOR_THE_ORIGIN: Final = frozenset(
     {
         # Service Workers section 6.1.
@@ -37,9 +37,20 @@ _FOR_THE_ORIGIN: Final = frozenset(
         b"nel",
         b"report-to",
         b"reporting-endpoints",
-        # RFC 7838: another server for the origin.
-        b"alt-svc",
         b"clear-site-data",
+        # RFC 9842: a dictionary that the browser offers with other requests.
+        b"use-as-dictionary",
+        # Device Bound Session Credentials: the browser delays other requests until it has renewed
+        # a session.
+        b"secure-session-registration",
+        b"sec-session-registration",
+    }
+)
+# These affect more than the origin: other ports of the host, or a reverse proxy in front.
+_BEYOND_THE_ORIGIN: Final = frozenset(
+    {
+        # RFC 7838: another server for the origin, which would not be this proxy.
+        b"alt-svc",
         # RFC 6797 section 7.2: not over plain HTTP. A reverse proxy that terminates TLS sends its
         # own; for localhost it would disable http on every port.
         b"strict-transport-security",
@@ -47,12 +58,6 @@ _FOR_THE_ORIGIN: Final = frozenset(
         b"public-key-pins",
         b"public-key-pins-report-only",
         b"expect-ct",
-        # RFC 9842: a dictionary that the browser offers with other requests.
-        b"use-as-dictionary",
-        # Device Bound Session Credentials: the browser delays other requests until it has renewed
-        # a session.
-        b"secure-session-registration",
-        b"sec-session-registration",
         # Instructions to a reverse proxy: nginx (ngx_http_upstream.c), Apache, lighttpd.
         # X-Accel-Buffering, which is kept, only changes buffering.
         b"x-accel-redirect",
@@ -65,7 +70,9 @@ _FOR_THE_ORIGIN: Final = frozenset(
     }
 )
 # Response fields that are never sent to the client.
-NOT_FOR_CLIENTS: Final = HOP_BY_HOP | _FOR_THE_ORIGIN
+NOT_FOR_CLIENTS: Final = HOP_BY_HOP | _FOR_THE_ORIGIN | _BEYOND_THE_ORIGIN
+# The same, for an application with an origin of its own.
+NOT_FOR_ITS_CLIENTS: Final = HOP_BY_HOP | _BEYOND_THE_ORIGIN
 # Fields that the proxy sets itself, or that must not be in a trailer section
 # (RFC 9110 section 6.5.1).
 _NO_TRAILER: Final = NOT_FOR_CLIENTS | {

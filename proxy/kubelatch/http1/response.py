@@ -107,6 +107,9 @@ class FramingError(ValueError):
 class ResponseReader:
     """Parses the responses of one connection, one after another.
 
+    Args:
+        peer: who sends them, for messages.
+
     Attributes:
         head: the final response's head, once it has been parsed.
         complete: the response is complete, or none is expected.
@@ -123,6 +126,7 @@ class ResponseReader:
         "_length",
         "_pairs",
         "_parser",
+        "_peer",
         "_receiver",
         "_remaining",
         "_trailers",
@@ -133,7 +137,8 @@ class ResponseReader:
         "switched",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "the API server") -> None:
+        self._peer = peer
         self.head: ResponseHead | None = None
         self.complete = True
         self.switched = False
@@ -219,7 +224,7 @@ class ResponseReader:
             self._parser = None
             self.persistent = False
             if not self.complete:
-                raise _bad(exc) from exc
+                raise _bad(exc, self._peer) from exc
             return
         if self.complete:
             return
@@ -228,7 +233,7 @@ class ResponseReader:
             self._remaining = sys.maxsize if self._length < 0 else self._length
         elif self._counted > MAX_HEAD_BYTES:
             raise UpstreamError(
-                f"the API server's response is too large: {_TOO_LARGE}", cause="bad-answer"
+                f"{self._peer}'s response is too large: {_TOO_LARGE}", cause="bad-answer"
             )
 
     def _switch(self, early: bytes) -> None:
@@ -332,13 +337,13 @@ def _size(head: ResponseHead) -> int:
     return sum(len(name) + len(value) + 4 for name, value in head.fields.pairs)
 
 
-def _bad(exc: httptools.HttpParserError) -> UpstreamError:
+def _bad(exc: httptools.HttpParserError, peer: str) -> UpstreamError:
     reason: BaseException = exc
     if isinstance(exc, httptools.HttpParserCallbackError) and exc.__context__ is not None:
         reason = exc.__context__
         if not isinstance(reason, FramingError):
             raise reason  # a bug of the proxy's
-    return UpstreamError(f"the API server's response is not HTTP/1.1: {reason}", cause="bad-answer")
+    return UpstreamError(f"{peer}'s response is not HTTP/1.1: {reason}", cause="bad-answer")
 
 
 def _keeps_alive(parser: httptools.HttpResponseParser, head: ResponseHead) -> bool:

@@ -87,6 +87,24 @@ def parse_target(raw: str) -> Target | Moved | Malformed:
     return Target(raw, path, query, authority)
 
 
+def parse_application_target(raw: str) -> Target | Malformed:
+    """Parse a request target of which all but its form is an application's affair: its path is
+    neither decoded nor cleaned."""
+    authority = None
+    match = _ABSOLUTE.match(raw)
+    if match is not None:
+        authority = match[1]
+        raw = raw[match.end() :]
+        if raw[:1] != "/":
+            raw = "/" + raw
+    elif raw[:1] != "/":
+        return Malformed("the request target is neither a path nor an http:// URL")
+    if "#" in raw or " " in raw or _CONTROL.search(raw):
+        return Malformed("the request target has a fragment, a space or a control character in it")
+    path, _, query = raw.partition("?")
+    return Target(raw, path, query, authority)
+
+
 def strip_prefix(target: Target, prefix: str) -> Target:
     """The target without ``prefix``, with which ``target.raw`` begins.
 

@@ -14,7 +14,7 @@ from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
 from ..errors import ClientRequestError, KubelatchError
-from ..gate import Allowed, Gate, LocalResponse, Refusal, Static
+from ..gate import Allowed, Gate, Judge, LocalResponse, Refusal, Static
 from ..gate.clients import judge_user
 from ..http1.fields import Pairs
 from ..upstream.generation import Generation, GenerationSource
@@ -158,7 +158,8 @@ class Handler:
                 return
         message = request.message
         if self.router is None:
-            gate, generation = self.gate, self._generations.current()
+            gate: Judge = self.gate
+            generation = self._generations.current()
         else:
             found = self._route(self.router, client, request, record)
             if found is None:
@@ -201,7 +202,7 @@ class Handler:
 
     def _route(
         self, router: Router, client: ClientProtocol, request: ClientRequest, record: Record
-    ) -> tuple[Gate, Generation] | None:
+    ) -> tuple[Judge, Generation] | None:
         """The gate and generation for a request; None if its exchange has begun, since there is no
         generation yet, or never will be."""
         message = request.message
@@ -290,7 +291,7 @@ class Handler:
         self,
         client: ClientProtocol,
         message: RawRequestMessage,
-        gate: Gate,
+        gate: Judge,
         generation: Generation,
     ) -> HeaderCache:
         cache = client.header_cache

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from aiohttp.http import RawRequestMessage
 
-from ..gate import Gate
+from ..gate import Judge
 from ..gate.decision import ResponseHeaders
 from ..upstream.generation import Generation
 from .request import ClientRequest
@@ -25,7 +25,7 @@ class Place(Protocol):
         ...
 
     @property
-    def gate(self) -> Gate:
+    def gate(self) -> Judge:
         """Decides. Before the place is prepared, it decides whose requests may prepare it."""
         ...
 
@@ -67,7 +67,7 @@ class LocalPlace(NamedTuple):
         rule: names the place in the log.
     """
 
-    gate: Gate
+    gate: Judge
     respond: Callable[[ClientRequest], Awaitable[Content]]
     rule: str
 

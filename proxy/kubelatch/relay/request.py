@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
-from ..gate import Allowed, Caller, Decision, Gate, Refusal
+from ..gate import Allowed, Caller, Decision, Judge, Refusal
 from ..gate.request_info import RequestInfo, request_info
 from ..http1 import headers
 from ..http1.fields import Fields
@@ -96,7 +96,7 @@ class HeaderCache:
     def __init__(
         self,
         message: RawRequestMessage,
-        gate: Gate,
+        gate: Judge,
         generation: Generation,
         *,
         peer: bytes,
@@ -115,7 +115,7 @@ class HeaderCache:
         size = sum(len(name) + len(value) for name, value in message.raw_headers)
         self.cacheable = size <= _MAX_LINES
 
-    def holds_for(self, message: RawRequestMessage, gate: Gate, generation: Generation) -> bool:
+    def holds_for(self, message: RawRequestMessage, gate: Judge, generation: Generation) -> bool:
         """Whether what is cached holds for another request of the same client, too."""
         return (
             (self._fields.pairs is message.raw_headers or self._fields.pairs == message.raw_headers)
@@ -146,17 +146,18 @@ class HeaderCache:
             if self._version.minor == 0:
                 # RFC 9110 section 10.1.1: an expectation of an HTTP/1.0 client is ignored.
                 self._client_fields.expect = b""
-        upstream = self._generation.upstream
+        upstream, authority = self._generation.upstream, allowed.authority
         return UpstreamRequest(
             method,
             allowed.target.raw.encode("utf-8", "surrogateescape"),
             self._client_fields,
             path_prefix=upstream.path_prefix,
-            authority=upstream.host_header,
+            authority=authority or upstream.host_header,
             identity=upstream.identity,
             compression=upstream.compression,
-            peer=self._peer,
-            user_agent=self._user_agent,
+            # An application that has its own host gets nothing that its client did not send.
+            peer=b"" if authority else self._peer,
+            user_agent=b"" if authority else self._user_agent,
             own_credential=not allowed.client_authorization,
             chunked=self._chunked,
             upgrade=(allowed.upgrade or "").encode(),

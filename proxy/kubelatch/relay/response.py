@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..errors import KubelatchError, UpstreamError
-from ..http1 import headers, writer
+from ..http1 import headers, own_origin, writer
 from ..http1.gunzip import CorruptError, Gunzip
 from ..http1.links import FIELDS, LinkRewriter
 from ..http1.response import BodyKind, ResponseHead
@@ -45,7 +45,8 @@ class ResponseRelay:
         hold: a response of 401 is held back until :meth:`send_held`.
         extra: fields that it gets, in place of the upstream's of the same name; ``Vary`` is
             added to.
-        links: makes redirects to the API server lead to the proxy.
+        links: makes redirects to the API server lead to the proxy; None: the response is that of
+            an application with an origin of its own.
 
     Attributes:
         on_begin: is called when the response begins, before anything of it is sent; it may set
@@ -88,7 +89,7 @@ class ResponseRelay:
         gzip: bool,
         hold: bool,
         extra: tuple[tuple[str, str], ...],
-        links: LinkRewriter,
+        links: LinkRewriter | None,
     ) -> None:
         self._exchange = exchange
         self._client = exchange.client
@@ -253,7 +254,8 @@ class ResponseRelay:
         names = fields.names.positions
         minor = 0 if self._http10 else 1
         lines = [writer.status_line(head.status, head.reason, minor=minor)]
-        drop = _DROP
+        links = self._links
+        drop = _DROP if links is not None else own_origin.DROP
         if head.body is not BodyKind.NONE:
             if self._gzip and (head.get(b"content-encoding") or b"").strip().lower() == b"gzip":
                 self._gunzip = Gunzip()
@@ -265,24 +267,29 @@ class ResponseRelay:
                 else:
                     self._chunked = True
                     lines.append(b"Transfer-Encoding: chunked")
-                if head.status == 200 and "watch" in self._record.target:
+                target = self._record.target if links is not None else ""
+                if head.status == 200 and "watch" in target:
                     self._reader = event_framer(head.get(b"content-type"))
-                if _may_stream(self._record.target) and b"x-accel-buffering" not in names:
+                if _may_stream(target) and b"x-accel-buffering" not in names:
                     lines.append(b"X-Accel-Buffering: no")
-            if head.status >= 400 and self._exchange.registry.keeps_errors:
+            keeps = self._exchange.registry.keeps_errors and links is not None
+            if head.status >= 400 and keeps:
                 self._reader = ErrorBody(self._record)
         elif head.status == 204:
-            drop = _DROP_FRAMING
+            drop |= {b"content-length"}
         if self._extra:
             drop |= {name.lower().encode() for name, _ in self._extra} - {b"vary"}
             if b"access-control-allow-origin" in drop:
                 # One policy of CORS for each response.
                 drop |= {name for name in names if name.startswith(b"access-control-")}
             lines += [f"{name}: {value}".encode("latin-1") for name, value in self._extra]
-        passed = headers.response_fields(fields, drop)
-        if len(passed) < len(fields.pairs) and not FIELDS.isdisjoint(names):
-            passed = headers.response_fields(self._links.rewrite(fields), drop - FIELDS)
-        lines += passed
+        if links is None:
+            lines += own_origin.response_fields(fields, drop)
+        else:
+            passed = headers.response_fields(fields, drop)
+            if len(passed) < len(fields.pairs) and not FIELDS.isdisjoint(names):
+                passed = headers.response_fields(links.rewrite(fields), drop - FIELDS)
+            lines += passed
         if b"date" not in names:
             # RFC 9110 section 6.6.1: a recipient with a clock adds a missing one.
             lines.append(writer.date_field())

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..errors import KubelatchError, UpstreamError
-from ..http1 import headers, writer
+from ..http1 import headers, own_origin, writer
 from ..http1.response import ResponseHead
 from ..upstream.transport import Stream
 from .attempt import Outcome
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Of a response that refuses the upgrade, this much is relayed; a Status is below 2 KiB.
 _REFUSAL_LIMIT: Final = 1024 * 1024
 _DROP: Final = headers.NOT_FOR_CLIENTS | {b"content-length"}
+_DROP_OF_OWN: Final = own_origin.DROP | {b"content-length"}
 
 
 class Tunnel:
@@ -33,6 +34,7 @@ class Tunnel:
         stream: on a connection of its own.
         protocol: what ``Upgrade`` asked for, lower case.
         hold: a response of 401 is held back until :meth:`send_held`.
+        own_origin: it leads to an application with an origin of its own.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class Tunnel:
         "_hold",
         "_last",
         "_open",
+        "_own_origin",
         "_protocol",
         "_record",
         "_stalled",
@@ -55,7 +58,13 @@ class Tunnel:
     )
 
     def __init__(
-        self, exchange: "UpstreamExchange", stream: Stream, protocol: bytes, *, hold: bool
+        self,
+        exchange: "UpstreamExchange",
+        stream: Stream,
+        protocol: bytes,
+        *,
+        hold: bool,
+        own_origin: bool,
     ) -> None:
         self._exchange = exchange
         self._client = exchange.client
@@ -63,6 +72,7 @@ class Tunnel:
         self._stream = stream
         self._protocol = protocol
         self._hold = hold
+        self._own_origin = own_origin
         self._head: ResponseHead | None = None
         self._content = bytearray()
         # The upstream has switched, and the client been sent so.
@@ -127,7 +137,8 @@ class Tunnel:
         self._stream.abort()
         if head.status == 401 and self._hold:
             self._end(Outcome.UNAUTHORIZED)
-        elif head.status >= 400:
+        elif head.status >= 400 or self._own_origin:
+            # An application has no credentials of clients but those for itself.
             self._relay_refusal(head)
         else:
             # Relaying a redirect or a 200 here would let an API extension send clients elsewhere
@@ -152,12 +163,17 @@ class Tunnel:
             self._record.error_body = bytes(self._content[:MAX_ERROR_BODY])
         lines = [
             writer.status_line(head.status, head.reason),
-            *headers.response_fields(head.fields, _DROP),
+            *self._fields(head),
             b"Content-Length: %d" % len(self._content),
             *writer.connection_field(keep_alive=False, http10=False),
         ]
         self._write(writer.head(lines) + self._content)
         self._end(Outcome.COMPLETE)
+
+    def _fields(self, head: ResponseHead) -> list[bytes]:
+        if self._own_origin:
+            return own_origin.response_fields(head.fields, _DROP_OF_OWN)
+        return headers.response_fields(head.fields, _DROP)
 
     def on_upgraded(self, head: ResponseHead, early: bytes) -> None:
         protocol = (head.get(b"upgrade") or b"").strip().lower()
@@ -171,7 +187,7 @@ class Tunnel:
             writer.status_line(101, head.reason),
             b"Connection: Upgrade",
             b"Upgrade: %b" % (head.get(b"upgrade") or self._protocol),
-            *headers.response_fields(head.fields, _DROP),
+            *self._fields(head),
         ]
         self._open = True
         client = self._client

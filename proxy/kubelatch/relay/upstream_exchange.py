@@ -209,7 +209,8 @@ class UpstreamExchange(Exchange):
             self._body = whole_body(self.request, self.record)
         attempt: ResponseRelay | Tunnel
         if upstream.upgrade:
-            attempt = Tunnel(self, stream, upstream.upgrade.lower(), hold=self._renewable)
+            hold, own = self._renewable, self._generation.upstream.own_origin
+            attempt = Tunnel(self, stream, upstream.upgrade.lower(), hold=hold, own_origin=own)
         else:
             attempt = self._relay(stream)
         self._attempt = attempt

@@ -1,4 +1,4 @@
-"""Sends one of the proxy's own requests to the API server, for checks."""
+"""Sends one of the proxy's own requests to the API server."""
 
 import asyncio
 from dataclasses import dataclass
@@ -38,13 +38,13 @@ async def fetch(
         CredentialError: there is no credential.
         UpstreamError: there is no complete response.
     """
-    receiver = _Collector()
+    receiver = Collector()
     try:
         async with asyncio.timeout(timeout):
             credential = await generation.credential()
             stream = await generation.transport(credential).open()
             try:
-                request = _request(generation, method, target, body)
+                request = own_request(generation, method, target, body)
                 stream.start(request, generation.authorization(credential), receiver, body)
                 return await receiver.response
             finally:
@@ -54,7 +54,14 @@ async def fetch(
         raise UpstreamTimeoutError(msg) from exc
 
 
-def _request(generation: Generation, method: str, target: str, body: bytes) -> UpstreamRequest:
+def own_request(
+    generation: Generation, method: str, target: str, body: bytes = b"", *, path_prefix: bytes = b""
+) -> UpstreamRequest:
+    """A request of the proxy's own; for the arguments see :func:`fetch`.
+
+    Args:
+        path_prefix: before *target*.
+    """
     fields = ClientFields(
         kept=[(b"Accept", b"application/json"), (b"Content-Type", b"application/json")],
         content_length=b"%d" % len(body),
@@ -64,7 +71,7 @@ def _request(generation: Generation, method: str, target: str, body: bytes) -> U
         method,
         target.encode(),
         fields,
-        path_prefix=b"",
+        path_prefix=path_prefix,
         authority=generation.upstream.host_header,
         identity=generation.upstream.identity,
         compression=False,
@@ -74,11 +81,21 @@ def _request(generation: Generation, method: str, target: str, body: bytes) -> U
     )
 
 
-class _Collector:
-    """Collects a response; see :class:`Receiver`."""
+class Collector:
+    """Collects a response; see :class:`Receiver`.
 
-    def __init__(self) -> None:
+    Args:
+        max_body: bytes that the body may have.
+
+    Attributes:
+        response: resolves when it is complete; raises UpstreamError.
+        stale: it failed as a reused connection was dead.
+    """
+
+    def __init__(self, max_body: int = _MAX_BODY) -> None:
         self.response: asyncio.Future[FetchedResponse] = asyncio.get_running_loop().create_future()
+        self.stale = False
+        self._max_body = max_body
         self._status = 0
         self._body = bytearray()
 
@@ -90,10 +107,9 @@ class _Collector:
 
     def on_body(self, data: bytes) -> None:
         self._body += data
-        if len(self._body) > _MAX_BODY:
-            self.on_error(
-                UpstreamError("the response is over 1 MiB", cause="bad-answer"), stale=False
-            )
+        if len(self._body) > self._max_body:
+            msg = f"the response is over {self._max_body // 1024 // 1024} MiB"
+            self.on_error(UpstreamError(msg, cause="bad-answer"), stale=False)
 
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
         if not self.response.done():
@@ -112,6 +128,7 @@ class _Collector:
         return False
 
     def on_error(self, error: UpstreamError, *, stale: bool) -> None:
+        self.stale = stale
         if not self.response.done():
             self.response.set_exception(error)
 

@@ -37,6 +37,9 @@ class Upstream:
         server_name: the name or IP address that its certificate must have.
         host_header: the value of ``Host``.
         path_prefix: the path of the server's URL, without a trailing slash.
+        api_path: the path of the server's URL, under which the API is whatever clients see.
+        own_origin: clients reach it at an origin of its own, as if there were no proxy: its
+            redirects are not changed, nor what it says to a browser about its origin.
         context: makes the TLS context for a client certificate; None for plain HTTP.
         explain_tls: turns a TLS error into one that explains it.
         identity: ``Impersonate-*`` fields.
@@ -56,6 +59,8 @@ class Upstream:
     path_prefix: bytes
     context: ContextFactory | None
     explain_tls: TlsErrorExplainer
+    api_path: bytes = b""
+    own_origin: bool = False
     identity: tuple[tuple[bytes, bytes], ...] = ()
     compression: bool = True
     proxy: ProxyAddress | None = None
@@ -122,14 +127,15 @@ class Generation:
         """This generation: the only one of a proxy that never reloads."""
         return self
 
-    def links(self, mount: bytes) -> LinkRewriter:
-        """Makes redirects to the API server lead to the proxy.
+    def links(self, mount: bytes) -> LinkRewriter | None:
+        """Makes redirects to the API server lead to the proxy; None for an upstream with an origin
+        of its own.
 
         Args:
             mount: the path under which the client finds the API, without a trailing slash.
         """
         links = self._links.get(mount)
-        if links is None:
+        if links is None and not self.upstream.own_origin:
             up = self.upstream
             scheme = b"https" if up.context is not None else b"http"
             links = LinkRewriter(scheme, up.host_header, up.path_prefix, mount)

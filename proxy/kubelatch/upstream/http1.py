@@ -32,6 +32,7 @@ class Http1Connection(asyncio.Protocol):
     Args:
         explain: explains a TLS error that occurs after the handshake, such as a refused client
             certificate.
+        peer: what is at the other end, for messages.
 
     Attributes:
         transport: None before the connection is made and after it is lost.
@@ -46,6 +47,7 @@ class Http1Connection(asyncio.Protocol):
         "_drained",
         "_explain",
         "_lost_by",
+        "_peer",
         "_reader",
         "_receiver",
         "_stallable",
@@ -58,14 +60,19 @@ class Http1Connection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, explain: Callable[[ssl.SSLError], UpstreamError]) -> None:
+    def __init__(
+        self,
+        explain: Callable[[ssl.SSLError], UpstreamError],
+        peer: str = "the API server",
+    ) -> None:
         self._explain = explain
+        self._peer = peer
         self.transport: asyncio.Transport | None = None
         self.closed = False
         self.exchanges = 0
         self.idle_since = 0.0
         self.on_release: Callable[[Http1Connection], None] | None = None
-        self._reader = ResponseReader()
+        self._reader = ResponseReader(peer)
         self._receiver: Receiver | None = None
         self._usable = True
         self._stallable = False
@@ -237,7 +244,7 @@ class Http1Connection(asyncio.Protocol):
         if self._receiver is None:
             return
         if self._reader.switched:
-            self._fail(UpstreamError("the API server cut the stream", cause="reset"))
+            self._fail(UpstreamError(f"{self._peer} cut the stream", cause="reset"))
         elif not self._reader.complete:
             self._closed_early(exc)
 
@@ -258,14 +265,17 @@ class Http1Connection(asyncio.Protocol):
         """Fail: the connection was closed before the end of the response."""
         if isinstance(exc, ssl.SSLError):
             self._fail(self._explain(exc))
+        elif isinstance(exc, UpstreamError):
+            # The transport knows more.
+            self._fail(exc, stale=self.reused and not self._reader.begun)
         elif self._reader.head is not None:
-            self._fail(UpstreamError("the API server cut its response short", cause="truncated"))
+            self._fail(UpstreamError(f"{self._peer} cut its response short", cause="truncated"))
         elif self._reader.begun:
-            msg = "the API server closed the connection within its response"
+            msg = f"{self._peer} closed the connection within its response"
             self._fail(UpstreamError(msg, cause="truncated"))
         else:
             why = f" ({os.strerror(exc.errno)})" if isinstance(exc, OSError) and exc.errno else ""
-            msg = f"the API server closed the connection before responding{why}"
+            msg = f"{self._peer} closed the connection before responding{why}"
             self._fail(UpstreamError(msg, cause="reset"), stale=self.reused)
 
     def _fail(self, error: UpstreamError, *, stale: bool = False) -> None:

@@ -8,9 +8,8 @@ the others can expire.
 import asyncio
 import math
 import time
-from typing import Final
+from typing import Final, Protocol
 
-from .dial import Dialer
 from .http1 import Http1Connection
 
 # net/http's default. kube-apiserver closes idle connections after 180 s; closing them earlier
@@ -18,6 +17,19 @@ from .http1 import Http1Connection
 IDLE_SECONDS: Final = 90.0
 # kubectl keeps 25; a burst of 64 clients should find its connections in the pool.
 MAX_IDLE: Final = 128
+
+
+class Dials(Protocol):
+    """Opens HTTP/1.1 connections; :class:`Dialer`."""
+
+    @property
+    def address(self) -> object:
+        """Where to, for people."""
+        ...
+
+    async def dial(self, keepalive: float | None = None) -> Http1Connection:
+        """See :meth:`Dialer.dial`."""
+        ...
 
 
 class Pool:
@@ -32,7 +44,7 @@ class Pool:
     protocol = ""
 
     def __init__(
-        self, dialer: Dialer, *, max_idle: int = MAX_IDLE, idle_seconds: float = IDLE_SECONDS
+        self, dialer: Dials, *, max_idle: int = MAX_IDLE, idle_seconds: float = IDLE_SECONDS
     ) -> None:
         self.dialer = dialer
         self._max_idle = max_idle

@@ -23,7 +23,7 @@ class UpstreamRequest:
         identity: ``Impersonate-*`` fields.
         compression: request gzip if the client did not choose.
         peer: the client's IP address, or empty.
-        user_agent: the proxy's own, for clients that send none.
+        user_agent: the proxy's own, for clients that send none; or empty.
         own_credential: the proxy's credential is added; False: the client sends its own.
         chunked: its body is chunked.
         upgrade: the protocol to switch to, as the client wrote it, or empty.
@@ -91,7 +91,7 @@ class UpstreamRequest:
         self, fields: headers.ClientFields, peer: bytes, user_agent: bytes
     ) -> list[tuple[bytes, bytes]]:
         own = []
-        if not fields.user_agent:
+        if user_agent and not fields.user_agent:
             own.append((b"User-Agent", user_agent))
         if self.gzip:
             own.append((b"Accept-Encoding", b"gzip"))

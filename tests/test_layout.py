@@ -63,6 +63,15 @@ ELSEWHERE: Final = {
         "upstream/tls_contexts": "upstream/test_go_verification.py",
         "upstream/unread": "faults/test_unread_bytes.py",
     },
+    "a service is asked by its name, with a real program in its pod": {
+        "http1/own_origin": "services/test_place.py",
+        "services/api": "services/test_resolve.py",
+        "services/dial": "services/test_place.py",
+        "services/errors": "services/test_resolve.py",
+        "services/router": "services/test_policy.py",
+        "services/setup": "services/test_place.py",
+        "gate/service": "services/test_policy.py",
+    },
     "the inspector's interface is asked, and its page looked at": {
         "observe/admin_exchange": "observe/test_admin.py",
         "observe/inspector/capture": "observe/inspector/test_inspector.py",
@@ -82,6 +91,7 @@ ELSEWHERE: Final = {
     },
     "the gate is asked, which decides with it": {
         "gate/decision": "gate/test_head.py",
+        "gate/judge": "gate/test_head.py",
         "gate/gate": "gate/test_head.py",
         "gate/hosts": "gate/test_patterns.py",
         "kubeconfig/contexts": "context/test_contexts.py",

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .clusters.service import Clusters
     from .demo import DemoServer
     from .demo.arrivals import OnRequest
+    from .services.router import ServiceRouter
     from .static_files import StaticFiles
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class App:
         self._acceptors: list[Acceptor] = []
         self._http: ClientServer | None = None
         self._handler: Handler | None = None
+        self._services: ServiceRouter | None = None
         self._registry = Registry(self._record, self._passed)
         self._timeouts: Timeouts | None = None
         self._suspended = SuspendClock()
@@ -201,6 +203,11 @@ class App:
         )
         if self.clusters is not None:
             self.clusters.connect(self._handler)
+        if settings.service_hosts:
+            from .services.setup import connect  # noqa: PLC0415 -- seldom used
+
+            served = self.clusters.contexts if self.clusters is not None else None
+            self._services = connect(self._handler, settings, reloader, served)
         self._observer = Observer(
             settings,
             self._environ,
@@ -373,6 +380,9 @@ class App:
             self._http = None
         while self._listeners:
             self._listeners.pop().close()
+        if self._services is not None:
+            await self._services.close()
+            self._services = None
         if self.clusters is not None:
             await self.clusters.contexts.stop()
             self.clusters = None

@@ -20,6 +20,7 @@ class ProxyOptions(TypedDict, total=False):
     www: str
     www_prefix: str
     append_server_path: bool
+    service_hosts: str
     keepalive: float
     accept_paths: str
     reject_paths: str

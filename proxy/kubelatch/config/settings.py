@@ -82,6 +82,10 @@ class Settings:
         shorthand="P", group=SERVING)
     append_server_path: bool = switch("Put the path of the cluster's server before each "
         "request's.", group=SERVING)
+    service_hosts: tuple[str, ...] = flag((), parse_items, "Also serve the cluster's services, "
+        "each at http://SERVICE--NAMESPACE--CONTEXT.localhost, by port-forward; those that are "
+        "named alone, and with --read-only too. docs/services.md.", bare=("all",),
+        value_name="NAMESPACE/SERVICE,...", group=SERVING)
     keepalive: float = flag(0.0, parse_duration, "Silence after which TCP probes the upstream of "
         "a tunnel, e.g. 30s; 0 is the default of 15s, a negative value switches it off.",
         group=SERVING)

@@ -290,11 +290,18 @@ class Gate:
         return Allowed(target, upgrade, identity.strip, clients, (), info)
 
     def _judge_info(
-        self, info: RequestInfo, found: Found, method: str, query: str, upgrade: str | None
+        self,
+        info: RequestInfo,
+        found: Found,
+        method: str,
+        query: str,
+        upgrade: str | None,
+        *,
+        may_write: bool = False,
     ) -> Refusal | None:
         """Apply ``--read-only`` and ``--allow-rules``."""
         mode, rules = self.settings.read_only, self.settings.allow_rules
-        if mode != "off":
+        if mode != "off" and not may_write:
             refusal = judge_read_only(
                 info,
                 found,
@@ -319,14 +326,9 @@ class Gate:
         refusal = None
         if not self.settings.disable_filter:
             refusal = self._filter("GET", info.path, whole_path=whole_path)
-        settings = self.settings
-        if refusal is None and settings.read_only != "off" and read_only:
-            refusal = judge_read_only(
-                info, {}, method="GET", query="", upgrade="websocket", secrets=True
-            )
-        if refusal is None and settings.allow_rules is not None:
-            refusal = judge_rules(settings.allow_rules, info, {}, "GET")
-        return refusal
+        if refusal is not None:
+            return refusal
+        return self._judge_info(info, {}, "GET", "", "websocket", may_write=not read_only)
 
     def _filter(self, method: str, path: str, *, whole_path: bool = True) -> Refusal | None:
         """kubectl's filter, in kubectl's order (proxy_server.go, FilterServer.accept)."""

@@ -6,6 +6,7 @@ pods/portforward`` in the service's namespace. What the request says is the appl
 """
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from ..http1.fields import Fields, Pairs
@@ -168,7 +169,14 @@ class ServiceGate(HostGate):
         self._named = named
         # Which pod it will be is not known yet.
         self._info = portforward(namespace, service)
-        self._refusal = refusal or gate.judge_own(self._info, whole_path=False, read_only=not named)
+        if refusal is None:
+            refusal = gate.judge_own(self._info, whole_path=False, read_only=not named)
+        if refusal is not None and refusal.rule == "read-only":
+            hint = (
+                f"--service-hosts={namespace}/{service} lets this service be reached all the same"
+            )
+            refusal = replace(refusal, hint=f"{refusal.hint}; {hint}")
+        self._refusal = refusal
 
     def judge_pod(self, namespace: str, pod: str) -> Refusal | None:
         """Apply the policy to the port-forward to *pod*."""

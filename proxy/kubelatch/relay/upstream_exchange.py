@@ -1,8 +1,7 @@
 """An exchange with the upstream, plain or an upgrade.
 
-Its steps: authenticate, connect, send, respond. Most have nothing to wait for but their response:
-the credential is cached and a connection idle. What may be repeated is decided here: a request
-that a dead connection swallowed, and one that was refused with a credential that could be renewed.
+Its steps: authenticate, connect, send, respond. Most wait for their response alone. What may be
+repeated is decided here: after a dead connection, or a refusal of a credential that can be renewed.
 """
 
 import asyncio

@@ -12,6 +12,8 @@ from typing import Final
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _CLOCK_OF_PROCESS: Final = 2
+# TCP_ESTABLISHED in /proc/net/tcp.
+_OPEN: Final = "01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,17 @@ class Process:
     def memory(self) -> int:
         """Bytes resident now."""
         return sum(int(_read(pid, "statm").split()[1]) * _PAGE for pid in self._family())
+
+    def connections(self, port: int) -> int:
+        """How many TCP connections over IPv4 lead to this port, whatever the address."""
+        found = 0
+        for pid in self._family():
+            sockets = {_target(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+            for line in _read(pid, "net/tcp").splitlines()[1:]:
+                fields = line.split()
+                to_port = int(fields[2].rpartition(":")[2], 16) == port
+                found += to_port and fields[3] == _OPEN and f"socket:[{fields[9]}]" in sockets
+        return found
 
     def forget_peak(self) -> None:
         """Let :meth:`peak_memory` begin anew."""
@@ -60,6 +73,14 @@ def _peak(pid: int) -> int:
             return int(line.split()[1]) * 1024
     msg = f"process {pid} has no memory: it has ended"
     raise ProcessLookupError(msg)
+
+
+def _target(link: Path) -> str:
+    """Where it leads; empty if that has been closed meanwhile."""
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""
 
 
 def _read(pid: int, name: str) -> str:

@@ -99,10 +99,13 @@ METRICS: Final = (
     Metric("bodies.large.up.rate", "{megabytes} MB up", "MB/s", _at_least(1.5)),
     Metric("bodies.large.up.cpu", "… CPU", "ms/MB"),
     Metric("bodies.large.up.memory", "… added memory", "MB", _itself_at_most(16)),
-    Metric("watches.open", "{watches:,} watches, until all are open", "ms", _at_most(3)),
-    Metric("watches.memory", "… memory of each", "KB", _itself_at_most(60)),
-    Metric("watches.cpu", "… CPU to open each", "µs"),
-    Metric("watches.event.p50", "… event delay at 1,000/s, median", "ms", _at_most(1)),
+    Metric("watches.open", "{watches:,} watches, until all are open", "ms", _at_most(1)),
+    Metric("watches.memory", "… memory of each", "KB", _itself_at_most(20)),
+    Metric("watches.cpu", "… CPU to open each", "µs", _at_most(1)),
+    Metric("watches.connections", "… upstream connections more", target=_itself_at_most(14)),
+    Metric(
+        "watches.event.p50", "1,000 events/s over {watching:,} watches, delay", "ms", _at_most(1)
+    ),
     Metric("watches.event.p99", "… 99th percentile", "ms"),
     Metric("watches.event.cpu", "… CPU", "µs/event"),
     Metric("tunnels.down.rate", "tunnel down, {tunnel} MB", "MB/s", _at_least(1)),

@@ -16,6 +16,7 @@ class Plan:
         megabytes: the size of a large body.
         tunnel: MB through a tunnel, each way.
         watches: at once.
+        watching: watches that events come through.
         events: seconds of events.
         soak: seconds of mixed load.
     """
@@ -27,6 +28,7 @@ class Plan:
     megabytes: int
     tunnel: int
     watches: int
+    watching: int
     events: int
     soak: int
 
@@ -39,6 +41,7 @@ FULL: Final = Plan(
     megabytes=512,
     tunnel=256,
     watches=1000,
+    watching=100,
     events=3,
     soak=1800,
 )

@@ -43,5 +43,5 @@ def _mixture(upstream: Upstream, serving: Serving) -> int:
         bodies.move(serving, body, SIZE)
     for way in ("down", "up"):
         tunnels.fill(serving, way, SIZE)
-    watches.watch(upstream, serving, _WATCHES, 1)
+    watches.send(upstream, serving, _WATCHES, 1)
     return wrk.ask(serving, nginx.SMALL, upstream.directory, clients=32, seconds=3).count

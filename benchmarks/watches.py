@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Callable, Coroutine
 from typing import Final, cast
 
 import uvloop
@@ -85,33 +86,53 @@ class Watch(asyncio.Protocol):
 
 
 def watches(plan: Plan, upstream: Upstream, serving: Serving) -> Figures:
-    """Open watches at once, let them rest, then send 1,000 events a second through them.
+    """Open watches at once, and let them rest.
 
-    Memory is in KB for each, CPU in microseconds for each watch or event, times in milliseconds.
+    Memory is in KB for each, CPU in microseconds for each, the time in milliseconds.
     """
-    return watch(upstream, serving, plan.watches, plan.events)
+    return _run(lambda opened: _open(upstream, serving, opened), plan.watches, Delays(0))
 
 
-def watch(upstream: Upstream, serving: Serving, count: int, seconds: int) -> Figures:
-    """As :func:`watches`, with so many of them, for so many seconds of events."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_watch(upstream, serving, count, seconds))
+def events(plan: Plan, upstream: Upstream, serving: Serving) -> Figures:
+    """Send 1,000 events a second through fewer watches.
+
+    CPU is in microseconds for each event, delays are in milliseconds.
+    """
+    return send(upstream, serving, plan.watching, plan.events)
 
 
-async def _watch(upstream: Upstream, serving: Serving, count: int, seconds: int) -> Figures:
+def send(upstream: Upstream, serving: Serving, count: int, seconds: int) -> Figures:
+    """As :func:`events`, through so many watches, for so many seconds."""
     delays = Delays(_RATE * seconds)
-    opened = [Watch(delays) for _ in range(count)]
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            found = await _open(serving, opened)
-            return found | await _events(upstream, serving, delays, seconds)
-    finally:
-        for one in opened:
-            one.close()
+
+    async def step(opened: list[Watch]) -> Figures:
+        await _open(upstream, serving, opened)
+        return await _events(upstream, serving, delays, seconds)
+
+    return _run(step, count, delays)
 
 
-async def _open(serving: Serving, opened: list[Watch]) -> Figures:
+def _run(
+    step: Callable[[list[Watch]], Coroutine[None, None, Figures]], count: int, delays: Delays
+) -> Figures:
+    """Take a step with so many watches, which are closed after it."""
+
+    async def run() -> Figures:
+        opened = [Watch(delays) for _ in range(count)]
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await step(opened)
+        finally:
+            for one in opened:
+                one.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run())
+
+
+async def _open(upstream: Upstream, serving: Serving, opened: list[Watch]) -> Figures:
     process = serving.process
+    connections = process.connections(upstream.port)
     memory, cpu, begin = process.memory(), process.cpu(), time.perf_counter()
     await asyncio.gather(*(one.open(serving.port) for one in opened))
     took = time.perf_counter() - begin
@@ -120,6 +141,7 @@ async def _open(serving: Serving, opened: list[Watch]) -> Figures:
         "watches.open": took * 1e3,
         "watches.memory": (process.memory() - memory) / len(opened) / 1024,
         "watches.cpu": (process.cpu() - cpu) / len(opened) * 1e6,
+        "watches.connections": process.connections(upstream.port) - connections,
     }
 
 

@@ -201,6 +201,51 @@ def broken() -> None:
     systemctl("reset-failed")
 
 
+def policy() -> None:
+    """A policy of its own, for who has a network namespace and nothing else."""
+    directory = KUBECONFIG.parent / "agent"
+    directory.mkdir()
+    (directory / "kubeconfig").write_text(KUBECONFIG.read_text())
+    (directory / "kubeconfig").chmod(0o600)
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "agent"},
+        "rules": [rule],
+    }
+    (directory / "rules.yaml").write_text(yaml.safe_dump(role))
+    (directory / "rules.yaml").chmod(0o644)
+    # In place of ip netns add, which may be missing (iproute2).
+    place = Path("/run/netns/agent")
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    up = (
+        "import fcntl, socket, struct\n"
+        "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH14x', b'lo', 1))\n"
+    )
+    subprocess.run(["unshare", f"--net={place}", sys.executable, "-c", up], check=True)
+    SEEN["policy's socket"] = systemctl("start", "kubelatch@agent.socket")
+    program = (
+        "import http.client, json, socket\n"
+        "def get(path):\n"
+        "    connection = http.client.HTTPConnection('127.0.0.1', 8001, timeout=10)\n"
+        "    connection.request('GET', path, headers={'Host': 'localhost'})\n"
+        "    return connection.getresponse().status\n"
+        "beyond = socket.socket().connect_ex(('192.0.2.1', 443))\n"
+        "print(json.dumps([get('/api/v1/pods'), get('/api/v1/secrets'), beyond]))\n"
+    )
+    out = subprocess.run(
+        ["nsenter", f"--net={place}", sys.executable, "-c", program],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    SEEN["inside the namespace"] = json.loads(out.stdout or "null") or out.stderr
+    SEEN["outside of it"] = get()
+    SEEN["policy's service"] = shown("ActiveState", "StatusText", unit="kubelatch@agent.service")
+    systemctl("stop", "kubelatch@agent.socket", "kubelatch@agent.service")
+    SEEN["policy's end"] = shown("Result", "ExecMainStatus", unit="kubelatch@agent.service")
+
+
 def session() -> None:
     """A user's own units, in a user's own systemd."""
     subprocess.run(["useradd", "--create-home", "--uid", "4321", "laptop"], check=True)
@@ -250,7 +295,18 @@ async def main() -> None:
     KUBECONFIG.write_text(yaml.safe_dump((await server.start()).kubeconfig()))
     KUBECONFIG.chmod(0o600)
     try:
-        for part in (activation, reload, drain, hang, clients, observed, broken, session, verify):
+        for part in (
+            activation,
+            reload,
+            drain,
+            hang,
+            clients,
+            observed,
+            broken,
+            policy,
+            session,
+            verify,
+        ):
             await asyncio.to_thread(part)
     finally:
         Path(sys.argv[1]).write_text(json.dumps(SEEN, indent=2))

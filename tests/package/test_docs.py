@@ -37,6 +37,8 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
 ]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+# Where names of network namespaces are nobody else's, and gone when it ends.
+APART = "unshare --mount --propagation private"
 _FENCE = re.compile(r"^```(sh\b[^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -102,9 +104,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     }
 
 
+def held(commands: str) -> str:
+    """The commands, where those after an exclamation mark have to fail: bash lets them succeed."""
+    return re.sub(r"^! (.+)$", r"if \1; then exit 1; fi", commands, flags=re.MULTILINE)
+
+
 def start(home: Path, commands: str, **more: str) -> subprocess.Popen[str]:
     """Start commands as at a prompt, with job control; see :func:`end`."""
-    (home / "commands").write_text(f"set -e -m\n{commands}\n")
+    (home / "commands").write_text(f"set -e -m\n{held(commands)}\n")
     return subprocess.Popen(
         ["bash", "commands"],
         cwd=home, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
@@ -160,8 +167,8 @@ def _session(leader: int) -> list[int]:
     return found
 
 
-def need(commands: str) -> None:
-    for tool in ("kubectl", "curl", "bash"):
+def need(commands: str, *more: str) -> None:
+    for tool in ("kubectl", "curl", "bash", *more):
         if tool in commands and not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
 
@@ -178,6 +185,35 @@ async def test_the_commands_run(block: Block, home: Path) -> None:
         (home / ".kube").mkdir()
         (home / ".kube/config").write_text(yaml.safe_dump(access.kubeconfig()))
         await asyncio.to_thread(run, home, block.commands)
+
+
+def lacking() -> str:
+    """What commands of root lack here; empty if nothing."""
+    if os.geteuid() != 0:
+        return "needs root"
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+    for command, why in (
+        (f"{APART} unshare --net true", "namespaces cannot be made here"),
+        (f"{nobody} kubectl version --client", "nobody may not run kubectl here"),
+    ):
+        if subprocess.run(command.split(), check=False, capture_output=True).returncode:
+            return why
+    return ""
+
+
+@pytest.mark.parametrize(
+    "block", [pytest.param(b, id=b.name) for b in blocks() if b.heading == "sh needs-root"]
+)
+async def test_the_commands_of_root_run(block: Block, home: Path) -> None:
+    need(block.commands, "ip", "nsenter", "setpriv", "systemd-socket-activate")
+    if why := lacking():
+        pytest.skip(why)
+    prepare = "mkdir -p /run/netns; mount -t tmpfs netns /run/netns; exec bash -e -m block"
+    (home / "block").write_text(held(block.commands))
+    async with DemoServer() as access:
+        (home / ".kube").mkdir()
+        (home / ".kube/config").write_text(yaml.safe_dump(access.kubeconfig()))
+        await asyncio.to_thread(run, home, f"{APART} sh -c '{prepare}'")
 
 
 # Installs from the package index, as test_install.py does.
@@ -224,7 +260,7 @@ async def test_the_commands_for_another_terminal_are_answered(command: str, home
 
 def test_what_is_not_run_says_why() -> None:
     for block in blocks():
-        kinds = r"sh( serves| needs-8001| not-run: \w.{15,})?"
+        kinds = r"sh( serves| needs-8001| needs-root| not-run: \w.{15,})?"
         assert re.fullmatch(kinds, block.heading), block
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +38,29 @@ def test_the_example_shows_the_demo_cluster(name: str, needs: tuple[str, ...], s
     assert shows in output
 
 
+def test_the_agent_reports_what_it_may_not_do() -> None:
+    restart, secrets = run("examples/agent.py").splitlines()[-2:]
+    assert restart.startswith("may not restart web: PATCH may change something. ")
+    assert secrets.startswith("may not read secrets: Secrets cannot be read through this proxy. ")
+
+
+def test_the_agent_is_held_to_what_it_was_seen_to_need(tmp_path: Path) -> None:
+    proxy = ("-m", "kubelatch", "run", "--demo")
+    agent = ("--", sys.executable, "examples/agent.py")
+    rules = tmp_path / "rules.yaml"
+    assert run(*proxy, f"--write-rules={rules}", *agent).splitlines()[-2:] == [
+        "did restart web",
+        "did read secrets",
+    ]
+    restart, secrets = run(*proxy, f"--allow-rules={rules}", *agent).splitlines()[-2:]
+    assert restart == "did restart web"
+    assert secrets.startswith("may not read secrets: secrets is forbidden: ")
+
+
 def test_every_example_is_run() -> None:
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     assert names == {
+        "agent",
         "official_client",
         "asyncio_client",
         "lightkube_client",

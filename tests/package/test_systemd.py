@@ -413,15 +413,32 @@ def test_what_is_passed_must_be_a_listening_stream_socket(kind: str, received: s
     assert received in out
 
 
-def test_the_system_unit_is_well_confined() -> None:
+@pytest.mark.parametrize("unit", ["kubelatch.service", "kubelatch@.service"])
+def test_the_system_unit_is_well_confined(unit: str) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
     result = subprocess.run(
         ["systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager",
-         UNITS / "system" / "kubelatch.service"],
+         UNITS / "system" / unit],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout
+
+
+def test_the_units_of_the_machine_and_of_a_policy_differ_in_the_policy_alone() -> None:
+    one, many = (
+        {line for line in (UNITS / "system" / name).read_text().splitlines() if line[:1] != "#"}
+        for name in ("kubelatch.service", "kubelatch@.service")
+    )
+    assert one - many == {
+        "Description=Kubernetes API on localhost",
+        "ExecStart=/opt/kubelatch/bin/kubelatch",
+        "EnvironmentFile=-/etc/kubelatch/environment",
+        "LoadCredential=kubeconfig:/etc/kubelatch/kubeconfig",
+        "LogsDirectory=kubelatch",
+    }
+    assert len(many - one) == len(one - many)
+    assert all("%i" in line for line in many - one)
 
 
 def test_drop_ins_and_units_agree_with_systemd(tmp_path: Path) -> None:
@@ -437,7 +454,7 @@ def test_drop_ins_and_units_agree_with_systemd(tmp_path: Path) -> None:
         shutil.copy(drop_in, drop_ins)
     result = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *sorted(tmp_path.glob("kubelatch*.s*t*")),
-         tmp_path / "kubelatch.service"],
+         tmp_path / "kubelatch.service", tmp_path / "kubelatch@.service"],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, "")

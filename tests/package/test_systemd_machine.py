@@ -115,6 +115,18 @@ def test_a_hung_process_is_replaced(seen: dict[str, Any]) -> None:
     assert seen["answer of the new one"] == 200
 
 
+def test_an_agent_in_a_network_namespace_has_its_policy_and_nothing_else(
+    seen: dict[str, Any],
+) -> None:
+    assert seen["policy's socket"] == 0
+    listed, secrets, beyond = seen["inside the namespace"]
+    assert (listed, secrets, os.strerror(beyond)) == (200, 403, "Network is unreachable")
+    assert seen["outside of it"] == -1
+    assert seen["policy's service"]["ActiveState"] == "active"
+    assert seen["policy's service"]["StatusText"].startswith("Serving on 127.0.0.1:8001")
+    assert seen["policy's end"] == {"Result": "success", "ExecMainStatus": "0"}
+
+
 def test_without_socket_units_it_listens_itself(seen: dict[str, Any]) -> None:
     assert seen["started without sockets"] == 0
     assert seen["allowed user"] == 200

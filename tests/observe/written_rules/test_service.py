@@ -11,9 +11,12 @@ import yaml
 from kubelatch.config import settings
 from kubelatch.demo import DemoServer
 from kubelatch.errors import UsageError
+from tests.support.certificates import Authority
 from tests.support.client import Client
+from tests.support.clusters import cluster, contexts
 from tests.support.kubeconfig import write
-from tests.support.proxies import proxy_process, serving
+from tests.support.proxies import client_of, proxy_in_loop, proxy_process, serving
+from tests.support.upstream import ScriptedUpstream, answering, ok
 
 from .support import manifests
 
@@ -138,6 +141,28 @@ async def test_a_tunnel_into_what_is_not_there_counts(tmp_path: Path) -> None:
         answer = await client.get(f"{PODS}/none/exec?command=a", *upgrade)
         assert answer.status == 404, answer
     assert "#  resources: [pods/exec]\n  #  verbs: [create, get]\n" in path.read_text()
+
+
+async def test_of_several_contexts_the_chosen_one_is_written(
+    tmp_path: Path, authority: Authority
+) -> None:
+    path = tmp_path / "rules.yaml"
+    async with (
+        ScriptedUpstream(answering(*[ok()] * 9), authority) as here,
+        ScriptedUpstream(answering(*[ok()] * 9), authority) as there,
+    ):
+        config = contexts({"here": cluster(here, authority), "there": cluster(there, authority)})
+        flags = ("--contexts=all", f"--write-rules={path}")
+        async with proxy_in_loop(tmp_path, config, *flags) as app, client_of(app) as client:
+            for target in (
+                "/api/v1/namespaces/shop/pods",
+                "/clusters/here/api/v1/namespaces/shop/services",
+                "/clusters/there/api/v1/namespaces/shop/configmaps",
+                "/clusters/",
+            ):
+                assert (await client.get(target)).status == 200
+    assert learned(path) == {"pods": ["list"], "services": ["list"]}
+    assert "# - 1 request to other contexts\n" in path.read_text()
 
 
 async def test_a_place_that_cannot_be_written_to_is_said_before_anything_begins(

@@ -52,8 +52,8 @@ def test_a_round_that_one_of_the_two_missed_is_in_no_ratio() -> None:
     [
         pytest.param(_RATE, 100, 180, "yes", id="ratio reached"),
         pytest.param(_RATE, 100, 179, "**no**", id="ratio missed"),
-        pytest.param(_MEMORY, 10, 60, "yes", id="figure within, however little kubectl needs"),
-        pytest.param(_MEMORY, 100, 61, "**no**", id="figure beyond, however much kubectl needs"),
+        pytest.param(_MEMORY, 10, 20, "yes", id="figure within, however little kubectl needs"),
+        pytest.param(_MEMORY, 100, 21, "**no**", id="figure beyond, however much kubectl needs"),
     ],
 )
 def test_the_table_says_whether_a_target_is_met(

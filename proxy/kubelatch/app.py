@@ -305,6 +305,7 @@ class App:
         """Use the gate of a new setup, and report its warnings if they are new."""
         if self._handler is not None:
             self._handler.gate = setup.gate
+            self._handler.judge_held_again()
         if self._http is not None and setup.client_tls is not None:
             self._http.secure(setup.client_tls.context)
         old, new = before.config, setup.config

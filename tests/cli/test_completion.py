@@ -64,7 +64,18 @@ def environ(home: Path) -> dict[str, str]:
     [
         pytest.param(
             [""],
-            ["check", "completion", "help", "kubeconfig", "man", "run", "wait"],
+            [
+                "approve",
+                "check",
+                "completion",
+                "deny",
+                "help",
+                "kubeconfig",
+                "man",
+                "pending",
+                "run",
+                "wait",
+            ],
             4,
             id="commands",
         ),

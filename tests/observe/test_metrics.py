@@ -334,6 +334,15 @@ def test_refusals_are_the_gates_own(more: dict[str, Any], refused: bool) -> None
     assert bool(labels_of(found, "kubelatch_refusals_total")) is refused
 
 
+def test_what_was_asked_is_counted_and_its_wait_is_no_duration() -> None:
+    answered = {"asked": "read-only", "answer": "denied", "answered_by": "page", "ask_wait": 0.5}
+    found = counted({**answered, "started": 1.0, "ended": 2.0})
+    assert labels_of(found, "kubelatch_asked_total") == [{"answer": "denied", "by": "page"}]
+    sums = {name: value for (name, _), value in found.items() if name.endswith("_seconds_sum")}
+    assert sums["kubelatch_ask_wait_seconds_sum"] == 0.5
+    assert sums["kubelatch_request_duration_seconds_sum"] == 0.5
+
+
 def test_a_resource_that_was_answered_for_is_known_from_then_on() -> None:
     found = counted({"target": "/apis/a.b/v1/widgets"}, {"target": "/apis/a.b/v1/widgets/x",
                                                          "status": 404})  # fmt: skip
@@ -429,6 +438,7 @@ def exposed() -> Samples:
             record(target="/api/v1/pods?watch=1"),
             record(rule="reject-paths", status=403),
             record(cause="refused", status=502),
+            record(asked="read-only", answer="approved", answered_by="page", ask_wait=1.0),
         ]
     )
     body, _ = metrics.expose("")

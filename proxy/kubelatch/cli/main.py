@@ -44,6 +44,12 @@ def _run(argv: Sequence[str]) -> int:
             text, code = check(arguments, os.environ)
             _print(text)
             return code
+        if name in {"approve", "deny", "pending"}:
+            from .approvals import approvals  # noqa: PLC0415
+
+            text, code = approvals(name, arguments, os.environ)
+            _print(text)
+            return code
         if name == "wait":
             from .wait import wait  # noqa: PLC0415
 

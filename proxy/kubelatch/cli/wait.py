@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import Final
 from ..config.addresses import reachable_host
 from ..config.commands import COMMANDS, reject_arguments
 from ..config.settings import Settings, complete, flag_set, from_values
-from ..errors import KubelatchError, UsageError
-from ..system.listeners import unix_address, unix_path
+from ..errors import KubelatchError
+from .connection import ProxyConnection, ProxyLocation, parse_admin_address
 
 # Seconds.
 _ATTEMPT_TIMEOUT: Final = 5.0
@@ -29,48 +28,18 @@ class NotReadyError(KubelatchError):
 class _Probe:
     """A request whose response shows whether a proxy is ready."""
 
-    host: str
-    port: int
-    unix_socket: str
+    address: ProxyLocation
     target: str
     tls: bool = False
 
     def send(self, seconds: float) -> int:
         """Send it; returns the response's status. Raises OSError, HTTPException."""
-        connection = _ProbeConnection(self, seconds)
+        connection = ProxyConnection(self.address, seconds, tls=self.tls)
         try:
             connection.request("GET", self.target, headers={"Host": "localhost"})
             return connection.getresponse().status
         finally:
             connection.close()
-
-
-class _ProbeConnection(http.client.HTTPConnection):
-    def __init__(self, probe: _Probe, seconds: float) -> None:
-        super().__init__(probe.host or "localhost", probe.port, timeout=seconds)
-        self._path = probe.unix_socket
-        self._tls = probe.tls
-
-    def connect(self) -> None:
-        if not self._path:
-            super().connect()
-            if self._tls:
-                self.sock = _unverified_tls(self.sock)
-            return
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(unix_address(self._path))
-
-
-def _unverified_tls(sock: socket.socket) -> socket.socket:
-    """TLS with whoever is there: nothing secret is sent, and the response's status is all that
-    counts."""
-    import ssl  # noqa: PLC0415 -- with --tls only
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(sock)
 
 
 def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -101,8 +70,7 @@ def wait(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
                 return
             problem = f"it answers {status}"
         if left <= 0:
-            where = probe.unix_socket or f"{probe.host}:{probe.port}"
-            msg = f"the proxy at {where} is not ready after {timeout:g}s: {problem}"
+            msg = f"the proxy at {probe.address} is not ready after {timeout:g}s: {problem}"
             hint = "does it run, and on that address? Its log and /readyz?verbose say more"
             raise NotReadyError(msg, hint=hint)
         time.sleep(min(_INTERVAL, max(0.0, left)))
@@ -116,16 +84,10 @@ def _reason(error: OSError | http.client.HTTPException) -> str:
 
 def _probe(settings: Settings) -> tuple[_Probe, int]:
     """The probe, and the highest status that counts as ready."""
-    if address := settings.admin_address:
-        if path := unix_path(address):
-            return _Probe("", 0, path, "/readyz"), 200
-        host, _, port = address.rpartition(":")
-        if not port.isdecimal():
-            msg = f"invalid --admin-address {address!r}"
-            raise UsageError(msg, hint="say 127.0.0.1:8002, or unix:/path")
-        return _Probe(reachable_host(host.strip("[]")), int(port), "", "/readyz"), 200
+    if settings.admin_address:
+        return _Probe(parse_admin_address(settings.admin_address), "/readyz"), 200
     target = f"{settings.api_prefix.rstrip('/')}/version"
     host = reachable_host(settings.address.strip("[]"))
     # A refusal by the filter or the API server shows that the proxy works, too.
     tls = bool(settings.tls)
-    return _Probe(host, settings.port, settings.unix_socket, target, tls), 499
+    return _Probe(ProxyLocation(host, settings.port, settings.unix_socket), target, tls), 499

@@ -27,6 +27,10 @@ class Subcommand:
 
 
 COMMANDS: Final[Mapping[str, Subcommand]] = {
+    "approve": Subcommand(
+        help="Let requests pass that wait for an answer (--ask).",
+        usage=("[flags] ID...",),
+    ),
     "check": Subcommand(
         help="Say which cluster, as whom, and whether it works.",
         usage=("[flags]", "--allow-rules=FILE --can-i=VERB RESOURCE[/NAME]|/URL [-n NAMESPACE]"),
@@ -42,6 +46,10 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
     "completion": Subcommand(
         help="Print the completion script of a shell.", usage=("bash|fish|zsh",)
     ),
+    "deny": Subcommand(
+        help="Refuse a request that waits for an answer, and say why.",
+        usage=("[flags] ID ['A FEW WORDS']",),
+    ),
     "help": Subcommand(help="Print the help, or that of a command.", usage=("[COMMAND]",)),
     "kubeconfig": Subcommand(
         help="Print a kubeconfig for clients of a proxy with the same flags.",
@@ -55,6 +63,14 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
         ),
     ),
     "man": Subcommand(help="Print the manual page."),
+    "pending": Subcommand(
+        help="List the requests that wait for an answer, or show one.",
+        usage=("[flags] [ID]",),
+        flags=(
+            Flag(name="output", field="output", shorthand="o", default="text", env=False,
+                 completion=("text", "json"), help="How to print it."),
+        ),
+    ),
     "run": Subcommand(
         help="Run a command with the proxy at its side.",
         usage=("[flags] -- COMMAND [ARGUMENTS]",),

@@ -6,6 +6,8 @@ from typing import Any, Final
 from ..errors import UsageError
 
 LOOPS: Final = ("auto", "uvloop", "asyncio")
+ASK_TIMEOUT: Final = 300.0
+"""Seconds; the default of ``--ask-timeout``."""
 
 
 def check_consistency(values: Mapping[str, Any]) -> None:
@@ -35,13 +37,13 @@ def check_consistency(values: Mapping[str, Any]) -> None:
         if values[name] not in ("", (), None) and not values["demo"]:
             msg = f"--{name.replace('_', '-')} has no effect without --demo"
             raise UsageError(msg, hint="say --demo too, or leave it out")
-    for field_name, name in (
-        ("inspect_secret_file", "inspect-secret-file"),
-        ("open_browser", "open"),
-    ):
-        if values[field_name] and not values["inspect"]:
-            msg = f"--{name} has no effect without --inspect"
-            raise UsageError(msg, hint="say --inspect too, or leave it out")
+    if values["open_browser"] and not values["inspect"]:
+        msg = "--open has no effect without --inspect"
+        raise UsageError(msg, hint="say --inspect too, or leave it out")
+    if values["inspect_secret_file"] and not (values["inspect"] or values["ask"]):
+        msg = "--inspect-secret-file has no effect without --inspect"
+        raise UsageError(msg, hint="say --inspect or --ask too, or leave it out")
+    _check_ask(values)
     if values["write_rules_names"] and not values["write_rules"]:
         msg = "--write-rules-names has no effect without --write-rules"
         raise UsageError(msg, hint="say --write-rules=FILE too, or leave it out")
@@ -63,3 +65,23 @@ def _check_contexts(values: Mapping[str, Any]) -> None:
                 f"--{name.replace('_', '-')}={values[name]}: --contexts are served below /clusters/"
             )
             raise UsageError(msg, hint="choose another prefix")
+
+
+def _check_ask(values: Mapping[str, Any]) -> None:
+    if not values["ask"]:
+        if values["ask_timeout"] != ASK_TIMEOUT:
+            msg = "--ask-timeout has no effect without --ask"
+            raise UsageError(msg, hint="say --ask too, or leave it out")
+        return
+    # Contexts beside the chosen one can only be read.
+    policies = values["read_only"] != "off", values["allow_rules"], values["contexts"]
+    if not any(policies):
+        msg = "--ask has no effect without --read-only or --allow-rules: nothing would be asked"
+        raise UsageError(msg, hint="say one of them too, or leave it out")
+    if values["inspect"]:
+        return
+    if not values["admin_address"] or not values["inspect_secret_file"]:
+        msg = "with --ask alone nobody could answer"
+        raise UsageError(
+            msg, hint="say --inspect too, or both --admin-address and --inspect-secret-file"
+        )

@@ -34,6 +34,8 @@ class ProxyOptions(TypedDict, total=False):
     write_rules: str
     write_rules_names: bool
     write_contexts: tuple[str, ...]
+    ask: bool
+    ask_timeout: float
     client_auth: Literal["pass", "replace", "refuse"]
     clients: str
     client_token_file: str

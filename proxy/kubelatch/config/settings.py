@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from ..secret import Secret
-from .consistency import LOOPS, check_consistency
+from .consistency import ASK_TIMEOUT, LOOPS, check_consistency
 from .fields import CLUSTER, FILTER, IGNORED, LIMITS, OWN, SEEN, SERVING, choice, flag, switch
 from .flag_values import (
     at_least,
@@ -117,6 +117,11 @@ class Settings:
     write_contexts: tuple[str, ...] = flag((), parse_items, "Let these of --contexts be changed "
         "too, by alias, with commas; or all.", value_name="ALIAS,...|all", repeat=True,
         group=FILTER)
+    ask: bool = switch("Hold what --read-only or --allow-rules refuse, and ask, instead of "
+        "refusing it; the inspector answers, or kubelatch approve and deny; docs/approvals.md.",
+        group=FILTER)
+    ask_timeout: float = flag(ASK_TIMEOUT, parse_limit, "How long an answer may take before it "
+        "is taken for a no; 0 is for ever.", group=FILTER)
     client_auth: Literal["pass", "replace", "refuse"] = choice("pass",
         ("pass", "replace", "refuse"), "What becomes of a client's own Authorization: pass, "
         "replace or refuse.", group=FILTER)

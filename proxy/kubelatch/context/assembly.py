@@ -257,6 +257,12 @@ def allowed_clients(
     return wanted if wanted != "same-user" else frozenset({peer.own_uid()})
 
 
+def may_be_own_user(settings: Settings, listeners: Sequence[Listener]) -> bool:
+    """Whether a client may be a process of the proxy's own user."""
+    users = allowed_clients(settings, listeners)
+    return users is None or peer.own_uid() in users
+
+
 def open_listeners(settings: Settings, sockets: Sequence[socket.socket] = ()) -> list[Listener]:
     """Listen on the settings' address, or adopt *sockets*.
 
@@ -305,6 +311,12 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
     yield from warn_of_key(settings)
     if settings.tls and all(listener.unix for listener in listeners):
         yield "--tls has no effect: it is for TCP, and all of these are unix sockets"
+    if settings.ask and may_be_own_user(settings, listeners):
+        yield (
+            "--ask: clients of this same user can read its files and act without asking, so it is "
+            "advice and no boundary; one is another user (--clients), a container, or a socket "
+            "mounted alone"
+        )
     if settings.clients not in {"auto", "any"} or settings.client_token_file:
         return
     for listener in listeners:
@@ -365,6 +377,7 @@ def make_gate(
             client_auth=settings.client_auth,
             client_token=client_token(settings.client_token_file, files),
             allow_rules=rules,
+            ask=settings.ask,
             impersonation_configured=generation.impersonating,
             api_prefix=settings.api_prefix,
             www_prefix=settings.www_prefix if settings.www else None,

@@ -5,7 +5,7 @@ decision. ``gate.py`` applies the rules in their order; each of the other module
 """
 
 from ..http1.target import Target, parse_target
-from .decision import Allowed, Decision, LocalResponse, Refusal, ResponseHeaders, Static
+from .decision import Allowed, Decision, Held, LocalResponse, Refusal, ResponseHeaders, Static
 from .gate import Caller, Gate
 from .judge import Judge
 from .patterns import split_patterns
@@ -28,6 +28,7 @@ __all__ = [
     "Decision",
     "Gate",
     "GateSettings",
+    "Held",
     "Judge",
     "LocalResponse",
     "Refusal",

@@ -1,4 +1,4 @@
-"""The gate's decisions: forward the request, serve a file, send a local response, or refuse.
+"""The gate's decisions: forward the request, ask, serve a file, send a local response, or refuse.
 
 The two that most requests get are named tuples, since a frozen dataclass takes three times as long
 to create.
@@ -39,6 +39,18 @@ class Allowed(NamedTuple):
     response_headers: ResponseHeaders = ()
     info: RequestInfo | None = None
     authority: bytes = b""
+
+
+class Held(NamedTuple):
+    """A policy stops the request, and somebody may let it pass (``--ask``).
+
+    Attributes:
+        allowed: the decision without that policy.
+        refusal: the decision if nobody lets it pass.
+    """
+
+    allowed: Allowed
+    refusal: "Refusal"
 
 
 class Static(NamedTuple):
@@ -86,7 +98,7 @@ class Refusal:
     info: RequestInfo | None = None
 
 
-Decision: TypeAlias = Allowed | Static | LocalResponse | Refusal
+Decision: TypeAlias = Allowed | Held | Static | LocalResponse | Refusal
 
 
 def malformed(rule: str, message: str, hint: str = "", *, close: bool = False) -> Refusal:

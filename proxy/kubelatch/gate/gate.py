@@ -19,6 +19,7 @@ from .connection import judge_connection
 from .decision import (
     Allowed,
     Decision,
+    Held,
     LocalResponse,
     Refusal,
     ResponseHeaders,
@@ -272,6 +273,7 @@ class Gate:
         if isinstance(identity, Refusal):
             return identity
         info: RequestInfo | None = None
+        stopped: Refusal | None = None
         if self._needs_info:
             # Before it is read, as that takes its time.
             if target.query.count("&") >= _MAX_PARAMETERS:
@@ -282,12 +284,16 @@ class Gate:
                 if refusal is None:
                     refusal = self._judge_info(read, found, method, target.query, upgrade)
                 if refusal is not None:
-                    return refusal
+                    # Of a path that can be read in two ways, only one would be shown.
+                    if not self.settings.ask or "//" in target.path:
+                        return refusal
+                    stopped = refusal
                 info = info or read
         clients = identity.client_authorization or (
             identity.websocket_token and upgrade == "websocket"
         )
-        return Allowed(target, upgrade, identity.strip, clients, (), info)
+        allowed = Allowed(target, upgrade, identity.strip, clients, (), info)
+        return allowed if stopped is None else Held(allowed, stopped)
 
     def _judge_info(
         self,
@@ -392,6 +398,10 @@ def _redirect(location: str) -> LocalResponse:
 def _with_headers(decision: Decision, headers: ResponseHeaders) -> Decision:
     if isinstance(decision, Allowed):
         return decision._replace(response_headers=headers)
+    if isinstance(decision, Held):
+        allowed = decision.allowed._replace(response_headers=headers)
+        refusal = replace(decision.refusal, headers=decision.refusal.headers + headers)
+        return Held(allowed, refusal)
     if isinstance(decision, Refusal):
         return replace(decision, headers=decision.headers + headers)
     return decision

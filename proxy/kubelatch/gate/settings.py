@@ -50,6 +50,7 @@ class GateSettings:
             upstream.
         impersonation_configured: the proxy itself sends ``Impersonate-*``.
         allow_rules: None when no ``--allow-rules`` is given.
+        ask: what ``read_only`` and ``allow_rules`` stop is held instead of refused.
         api_prefix: where the API is mounted; a final slash is added if missing.
         www_prefix: where static files are mounted; None when there are none.
         unix_socket: the proxy listens on a unix socket, which a browser cannot reach.
@@ -70,6 +71,7 @@ class GateSettings:
     client_token: Secret | None = None
     impersonation_configured: bool = False
     allow_rules: RuleSet | None = None
+    ask: bool = False
     api_prefix: str = "/"
     www_prefix: str | None = None
     unix_socket: bool = False

@@ -227,18 +227,18 @@ class Admin:
         path = message.path.partition("?")[0]
         record = Record(message.method, path, client.peer.address, time.monotonic())
         exchange = AdminExchange(client, ClientRequest(message, body), record, self._registry)
-        exchange.begin(partial(self.respond, client, message))
+        exchange.begin(partial(self.respond, client, message, body))
 
     def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
         """See :class:`RequestHandler`; the admin address has no log."""
 
     async def respond(
-        self, client: ClientProtocol, message: RawRequestMessage
+        self, client: ClientProtocol, message: RawRequestMessage, body: StreamReader
     ) -> Response | EventStream:
         """The response to a request of *client*."""
         path = message.path.partition("?")[0]
         if self._pages is not None and self._pages.serves(path):
-            return self._judge_host(message) or await self._pages.respond(client, message)
+            return self._judge_host(message) or await self._pages.respond(client, message, body)
         own = self._pages is not None and path in _LINKED
         refusal = self._judge_page(message, own=own) or self._judge_host(message)
         if refusal is not None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
+from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
 from ..gate import Refusal
@@ -48,7 +49,7 @@ class Pages(Protocol):
         ...
 
     async def respond(
-        self, client: ClientProtocol, message: RawRequestMessage
+        self, client: ClientProtocol, message: RawRequestMessage, body: StreamReader
     ) -> Response | EventStream:
         """The response to a request whose ``Host`` has been accepted."""
         ...

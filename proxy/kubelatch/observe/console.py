@@ -135,6 +135,8 @@ def describe_filter(settings: Settings) -> str:
         parts.append(f"reading only, anything{secrets}")
     if settings.allow_rules:
         parts.append(f"only what {', '.join(settings.allow_rules)} allow")
+    if settings.ask:
+        parts.append("what that stops is asked")
     if settings.disable_filter:
         parts.append("paths, methods and hosts not filtered (--disable-filter)")
         return "; ".join(parts)

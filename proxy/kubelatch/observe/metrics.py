@@ -65,6 +65,7 @@ _BUILT_IN: Final = frozenset(
     """.split()  # noqa: SIM905 -- lines that can be read at a glance
 )
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_ASK_BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 900, 3600)
 _STREAM_BUCKETS: Final = (1, 10, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 
 
@@ -158,6 +159,7 @@ class _Counters:
     requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     totals: _Totals = field(default_factory=_Totals)
 
 
@@ -176,6 +178,7 @@ class MetricsCollector(Collector):
         self._durations = _Histogram(_REQUEST_BUCKETS)
         self._streams = _Histogram(_STREAM_BUCKETS)
         self._upstream = _Histogram(_REQUEST_BUCKETS)
+        self._waits = _Histogram(_ASK_BUCKETS)
         self._resources: set[str] = set()
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -187,7 +190,7 @@ class MetricsCollector(Collector):
         counted.totals.add(records)
         for record in records:
             view = self._views.read(record)
-            info, took = view.info, record.ended - record.started
+            info, took = view.info, record.ended - record.started - record.ask_wait
             verb = info.verb if info.verb in _VERBS else _OTHER
             counted.requests[verb, self._resource(view.kind, record), _code(record.status)] += 1
             if view.stream:
@@ -196,6 +199,9 @@ class MetricsCollector(Collector):
                 self._durations.observe(verb, took)
             if record.first_byte:
                 self._upstream.observe("", upstream_time(record))
+            if record.asked:
+                counted.asked[record.answer, record.answered_by] += 1
+                self._waits.observe("", record.ask_wait)
             if is_refusal(record):
                 counted.refusals[record.rule] += 1
             if record.cause:
@@ -227,7 +233,9 @@ class MetricsCollector(Collector):
             requests.add_metric(labels, count)
         yield requests
         kinds = Counter({"request": 0, "watch": 0, "follow": 0, "tunnel": 0})
+        waiting = 0
         for record in snapshot.in_flight:
+            waiting += bool(record.asked and not record.answer)
             kinds[self._views.read(record).stream or "request"] += 1
         in_flight = GaugeMetricFamily(
             "kubelatch_requests_in_flight", "Requests in flight, by kind.", labels=["kind"]
@@ -247,6 +255,19 @@ class MetricsCollector(Collector):
         yield _by(
             "kubelatch_failures", "Requests not carried through.", "cause", self._counters.failures
         )
+
+        asked = CounterMetricFamily(
+            "kubelatch_asked",
+            "Requests about which somebody was asked, by what became of them.",
+            labels=["answer", "by"],
+        )
+        for (answer, by), count in self._counters.asked.items():
+            asked.add_metric([answer, by], count)
+        yield asked
+        yield GaugeMetricFamily(
+            "kubelatch_asked_pending", "Requests that wait for an answer.", waiting
+        )
+        yield self._waits.family("kubelatch_ask_wait_seconds", "How long an answer took.")
 
     def _of_upstream(self, snapshot: Snapshot) -> Iterator[Metric]:
         done = self._counters.totals

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from ..credentials import Credential
     from ..upstream.generation import Generation
     from .admin import Admin, Check
+    from .approvals import ApprovalService
     from .inspector import InspectorService
     from .metrics import Snapshot
+    from .secret_pages import SecretPages
     from .written_rules import RulesService
 
 log = logging.getLogger(__name__)
@@ -99,7 +101,9 @@ class Observer:
         self._writer: LogWriter | None = None
         self._owned = False
         self._admin: Admin | None = None
+        self._pages: SecretPages | None = None
         self._inspector: InspectorService | None = None
+        self._approvals: ApprovalService | None = None
         self._rules: RulesService | None = None
         self._generation: Generation | None = None
         self._credential: Credential | None = None
@@ -108,11 +112,8 @@ class Observer:
         skip = PatternList("--log-skip-paths", split_patterns(settings.log_skip_paths))
         access_log = self._make_log(settings, environ, stderr, skip, interactive=interactive)
         consumers: list[Callable[[Sequence[Record]], None]] = [access_log.write]
-        if settings.inspect:
-            from . import inspector  # noqa: PLC0415 -- for people who look
-
-            self._inspector = inspector.InspectorService(settings, handler, reloader)
-            consumers.append(self._inspector.take)
+        if settings.inspect or settings.ask:
+            consumers += self._make_pages(settings)
         if settings.write_rules:
             from . import written_rules  # noqa: PLC0415 -- seldom used
 
@@ -176,6 +177,32 @@ class Observer:
         self.close_log()
         if self._inspector is not None:
             await self._inspector.close()
+        if self._approvals is not None:
+            self._approvals.close()
+
+    def _make_pages(self, settings: Settings) -> list[Callable[[Sequence[Record]], None]]:
+        """Make what requires the inspector's secret, and return what takes records.
+
+        Raises:
+            ConfigError: the file with the secret cannot be used.
+        """
+        from .secret_file import make_secret, read_secret  # noqa: PLC0415 -- for people who look
+        from .secret_pages import SecretPages  # noqa: PLC0415 -- the same
+
+        file, handler, reloader = settings.inspect_secret_file, self._handler, self._reloader
+        secret = read_secret(file) if file else make_secret()
+        self._pages = pages = SecretPages(handler, secret, own_user=settings.ask)
+        if settings.inspect:
+            from .inspector import InspectorService  # noqa: PLC0415 -- the same
+
+            self._inspector = InspectorService(settings, handler, reloader, secret, pages)
+        if settings.ask:
+            from .approvals import ApprovalService  # noqa: PLC0415 -- where somebody is asked
+
+            self._approvals = ApprovalService(settings, handler, reloader, pages)
+            if self._inspector is not None:
+                self._inspector.show_pending(self._approvals)
+        return [self._inspector.take] if self._inspector is not None else []
 
     def _make_log(
         self,
@@ -242,9 +269,9 @@ class Observer:
             quit_=self._quit,
             limits=Limits.of(settings),
             accept_hosts=split_patterns(settings.accept_hosts),
-            pages=self._inspector.pages if self._inspector is not None else None,
+            pages=self._pages,
         )
-        if self._inspector is not None and not self._admin.local:
+        if self._pages is not None and not self._admin.local:
             log.warning(
                 "%s is open to other machines: the inspector's secret, and all that it shows, go "
                 "there in plain text",

@@ -91,6 +91,8 @@ async def finish(server: ClientServer, registry: Registry, seconds: float) -> No
         registry: its exchanges.
         seconds: how long that may take.
     """
+    for exchange in registry:
+        exchange.drain()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     server.end_handshakes()

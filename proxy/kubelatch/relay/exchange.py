@@ -118,6 +118,12 @@ class Exchange:
         self.client.exchange = None
         self.registry.replace(self)
 
+    def judge_again(self) -> None:
+        """Rules have changed: what waits to be let through is decided anew."""
+
+    def drain(self) -> None:
+        """The proxy is being stopped: what has not begun does not begin."""
+
     def fail(self, error: KubelatchError) -> None:
         """End it: with *error* if the client has got nothing yet, else by a cut."""
         if self._over:

@@ -4,20 +4,22 @@ It knows the packages and none of their details: an exchange with the upstream, 
 a response of our own. No fault of ours crosses it: a client always gets a response or a cut.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
 from ..errors import ClientRequestError, KubelatchError
-from ..gate import Allowed, Gate, Judge, LocalResponse, Refusal, Static
+from ..gate import Allowed, Gate, Held, Judge, LocalResponse, Refusal, Static
 from ..gate.clients import judge_user
 from ..http1.fields import Pairs
 from ..upstream.generation import Generation, GenerationSource
+from ..upstream.request import UpstreamRequest
 from . import local
 from .client import ClientProtocol
 from .exchange import INTERNAL_ERROR
@@ -25,9 +27,12 @@ from .place import LocalPlace, Router
 from .preparing import begin_elsewhere
 from .record import Record
 from .registry import Registry
-from .request import ClientRequest, HeaderCache
+from .request import ClientRequest, HeaderCache, Plan, passing
 from .states import State
 from .upstream_exchange import UpstreamExchange
+
+if TYPE_CHECKING:
+    from .held import Approvals
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,7 @@ class Handler:
         exchange: makes each exchange with the upstream; an observer may put its own in its place.
         router: finds the place of each request; None: all go to the chosen context.
         context: the chosen context's alias for log and metrics, where there is a router.
+        approvals: asks whether what a policy stops may pass; None: it is refused.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class Handler:
         self.exchange: Callable[..., UpstreamExchange] = UpstreamExchange
         self.router: Router | None = None
         self.context = ""
+        self.approvals: Approvals | None = None
 
     def judge_client(self, uid: int | None, headers: Pairs) -> Refusal | None:
         """Why a client may not ask at all; None if it may.
@@ -168,6 +175,8 @@ class Handler:
         cache = self._header_cache(client, message, gate, generation)
         plan = cache.plan(message.method, message.path)
         decision = plan.decision
+        if isinstance(decision, Held) and self.approvals is None:
+            decision = decision.refusal
         if isinstance(decision, Refusal):
             keep_alive = local.refuse(client, request, decision, record, last=last)
             self._end(client, record, keep_alive)
@@ -179,17 +188,20 @@ class Handler:
         if is_root and self._send_page(client, request, record, cache):
             return
         if isinstance(decision, Allowed) and plan.upstream is not None:
-            if decision.upgrade:
-                record.protocol = decision.upgrade
-            self.exchange(
+            self._forward(client, request, record, plan, plan.upstream, generation)
+        elif isinstance(decision, Held) and self.approvals is not None:
+            from .held import HeldExchange  # noqa: PLC0415 -- with --ask
+
+            HeldExchange(
                 client,
                 request,
                 record,
                 self.registry,
                 plan,
-                plan.upstream,
                 generation,
-                tunnel_keepalive=self._tunnel_keepalive,
+                judge=partial(self._judge, client, message),
+                pass_on=partial(self._pass_on, client, request, record),
+                approvals=self.approvals,
             ).begin()
         elif isinstance(decision, LocalResponse):
             self._send_empty(client, request, record, decision)
@@ -218,9 +230,11 @@ class Handler:
         decision = place.gate.decide(
             message.method, message.path, message.raw_headers, message.version
         )
-        if isinstance(decision, Allowed):
+        if isinstance(decision, Held) and isinstance(place, LocalPlace):
+            decision = decision.refusal
+        if (allowed := passing(decision)) is not None:
             again = partial(self._begin_safely, client, request, record)
-            begin_elsewhere(place, client, request, record, self.registry, decision, again)
+            begin_elsewhere(place, client, request, record, self.registry, allowed, again)
         elif isinstance(decision, LocalResponse):
             self._send_empty(client, request, record, decision)
         elif isinstance(decision, Refusal):
@@ -244,6 +258,75 @@ class Handler:
             client, request, decision.status, b"", record, fields=decision.headers, last=last
         )
         self._end(client, record, keep_alive)
+
+    def _judge(
+        self, client: ClientProtocol, message: RawRequestMessage
+    ) -> tuple[Plan, Generation] | None:
+        """What becomes of a request by the rules as they are now, and where it would go; None:
+        there is no such place now."""
+        place = None if self.router is None else self.router.route(message)
+        gate: Judge
+        if place is None:
+            gate, generation = self.gate, self._generations.current()
+        elif isinstance(place, LocalPlace) or (found := place.current()) is None:
+            return None
+        else:
+            gate, generation = place.gate, found
+        cache = self._header_cache(client, message, gate, generation)
+        return cache.plan(message.method, message.path), generation
+
+    def _forward(
+        self,
+        client: ClientProtocol,
+        request: ClientRequest,
+        record: Record,
+        plan: Plan,
+        upstream: UpstreamRequest,
+        generation: Generation,
+    ) -> None:
+        if upstream.upgrade and plan.allowed is not None:
+            record.protocol = plan.allowed.upgrade or ""
+        self.exchange(
+            client,
+            request,
+            record,
+            self.registry,
+            plan,
+            upstream,
+            generation,
+            tunnel_keepalive=self._tunnel_keepalive,
+        ).begin()
+
+    def _pass_on(
+        self,
+        client: ClientProtocol,
+        request: ClientRequest,
+        record: Record,
+        plan: Plan,
+        generation: Generation,
+    ) -> None:
+        """Begin the exchange of a request that was held."""
+        held = client.exchange
+        try:
+            if plan.upstream is None:
+                raise TypeError(plan.decision)
+            upstream = plan.upstream.without_expectation()
+            self._forward(client, request, record, plan, upstream, generation)
+        except Exception as error:  # the boundary that no fault of ours may cross
+            if not isinstance(error, KubelatchError):
+                log.exception("internal error")
+                error = INTERNAL_ERROR
+            if client.exchange is not held and client.exchange is not None:
+                client.exchange.fail(error)
+            else:
+                self._end(client, record, local.fail(client, request, error, record, last=True))
+
+    def judge_held_again(self) -> None:
+        """Rules have changed: decide anew on what is held."""
+        loop = asyncio.get_running_loop()
+        for exchange in self.registry:
+            # One that fails must keep neither the others nor the reload from going on.
+            loop.call_soon(exchange.judge_again)
 
     def _send_page(
         self, client: ClientProtocol, request: ClientRequest, record: Record, cache: HeaderCache

@@ -47,6 +47,10 @@ class Record:
         context: the alias of the context that it was for; empty where there is only one.
         error_body: the beginning of the upstream's error response, as it was sent on; kept only
             where the registry asks for it.
+        asked: the rule that stopped it, so that somebody was asked.
+        answer: what became of it then, in one word; empty while it waits.
+        answered_by: ``page``, ``command`` or ``interface``, if a person decided.
+        ask_wait: how long it waited for an answer.
     """
 
     method: str
@@ -76,6 +80,10 @@ class Record:
     proto: str = ""
     context: str = ""
     error_body: bytes = b""
+    asked: str = ""
+    answer: str = ""
+    answered_by: str = ""
+    ask_wait: float = 0.0
 
 
 Recorder = Callable[[Record], None]

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
-from ..gate import Allowed, Caller, Decision, Judge, Refusal
+from ..gate import Allowed, Caller, Decision, Held, Judge, Refusal
 from ..gate.request_info import RequestInfo, request_info
 from ..http1 import headers
 from ..http1.fields import Fields
@@ -34,12 +34,13 @@ class Plan:
 
     Attributes:
         decision: the gate's.
-        upstream: what goes upstream, if it is allowed.
+        allowed: what passes if it is allowed, or if somebody lets it pass; None: nothing.
+        upstream: what goes upstream then.
         mount: the path below which the client finds the API, without a trailing slash.
-        extra_fields: what the gate adds to the response of an allowed request.
+        extra_fields: what the gate adds to the response then.
     """
 
-    __slots__ = ("_info", "_method", "decision", "extra_fields", "mount", "upstream")
+    __slots__ = ("_info", "_method", "allowed", "decision", "extra_fields", "mount", "upstream")
 
     def __init__(
         self,
@@ -50,19 +51,27 @@ class Plan:
     ) -> None:
         self._method = method
         self.decision = decision
+        self.allowed = passing(decision)
         self.upstream = upstream
         self.mount = mount
-        self.extra_fields = decision.response_headers if isinstance(decision, Allowed) else ()
+        self.extra_fields = self.allowed.response_headers if self.allowed is not None else ()
         self._info: RequestInfo | None = None
 
     @property
     def info(self) -> RequestInfo | None:
-        """What an allowed request asks of Kubernetes; None for all others."""
-        decision = self.decision
-        if self._info is None and isinstance(decision, Allowed):
-            target = decision.target
-            self._info = decision.info or request_info(self._method, target.path, target.query)
+        """What a request that may pass asks of Kubernetes; None for all others."""
+        allowed = self.allowed
+        if self._info is None and allowed is not None:
+            target = allowed.target
+            self._info = allowed.info or request_info(self._method, target.path, target.query)
         return self._info
+
+
+def passing(decision: Decision) -> Allowed | None:
+    """What goes upstream, now or if somebody lets it pass; None: nothing does."""
+    if isinstance(decision, Allowed):
+        return decision
+    return decision.allowed if isinstance(decision, Held) else None
 
 
 class HeaderCache:
@@ -129,9 +138,8 @@ class HeaderCache:
         plan = self._plans.get((method, target))
         if plan is None:
             decision = self._gate.judge(method, target, self._caller)
-            upstream = None
-            if isinstance(decision, Allowed):
-                upstream = self._upstream_request(method, decision)
+            allowed = passing(decision)
+            upstream = None if allowed is None else self._upstream_request(method, allowed)
             plan = Plan(method, decision, upstream, self._gate.mount)
             if len(target) <= _MAX_TARGET:
                 if len(self._plans) >= _MAX_PLANS:
@@ -174,9 +182,10 @@ class ClientRequest:
     Attributes:
         keep_alive: the client wants the connection to go on.
         http10: it speaks HTTP/1.0.
+        held: the whole body, if it has been read already.
     """
 
-    __slots__ = ("body", "http10", "keep_alive", "message", "method")
+    __slots__ = ("body", "held", "http10", "keep_alive", "message", "method")
 
     def __init__(self, message: RawRequestMessage, body: StreamReader) -> None:
         self.message = message
@@ -184,6 +193,7 @@ class ClientRequest:
         self.method = message.method
         self.keep_alive = not message.should_close
         self.http10 = message.version.minor == 0
+        self.held: bytes | None = None
 
     @property
     def prefers_text(self) -> bool:

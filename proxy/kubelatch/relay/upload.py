@@ -14,6 +14,8 @@ from .request import ClientRequest
 
 def whole_body(request: ClientRequest, record: Record) -> bytes | None:
     """Return the body if all of it has come, so that it can go in one write and be sent again."""
+    if request.held is not None:
+        return request.held
     body = request.body
     if body is EMPTY_PAYLOAD:
         return b""

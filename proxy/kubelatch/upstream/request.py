@@ -3,6 +3,7 @@
 Both use the same code, whereas kubectl proxy cleans the header fields of plain requests only.
 """
 
+from copy import copy
 from typing import Final
 
 from ..http1 import headers
@@ -86,6 +87,15 @@ class UpstreamRequest:
         self.fields = [*fields.kept, *self._own_fields(fields, peer, user_agent)]
         self.identity = identity
         self.http1: bytes | None = None
+
+    def without_expectation(self) -> "UpstreamRequest":
+        """The same request without ``Expect``, which the proxy has met itself."""
+        if not self.expect:
+            return self
+        request = copy(self)
+        request.expect, request.http1 = b"", None
+        request.fields = [pair for pair in self.fields if pair[0] != b"Expect"]
+        return request
 
     def _own_fields(
         self, fields: headers.ClientFields, peer: bytes, user_agent: bytes

@@ -84,6 +84,14 @@ def line(form: LineFormat, shown: Record, prefix: str = "/") -> str:
             id="one of several contexts",
         ),
         pytest.param(
+            {"asked": "read-only", "answer": "approved", "answered_by": "page", "audit_id": b"",
+             "ask_wait": 0.004},
+            "2023-11-14T22:30:00.012Z 200    12ms   1.2k  list pods                "
+            "GET /api/v1/namespaces/shop/pods?limit=500 asked=read-only answer=approved by=page "
+            "waited=4.0ms upstream=6.0ms conn=reused cred=token client=127.0.0.1 ua=curl/8.5.0",
+            id="asked about",
+        ),
+        pytest.param(
             {"method": "", "target": "", "status": 400, "cause": "bad-request", "headers": (),
              "audit_id": b"", "first_byte": 0.0, "credential": ""},
             "2023-11-14T22:30:00.012Z 400    12ms   1.2k                           "
@@ -153,6 +161,7 @@ def test_every_key_of_json_is_documented_and_every_documented_key_is_one() -> No
         target="/apis/apps/v1/namespaces/a/deployments/b/scale",
         uid=1, received=1, credential_wait=1.0, connect_wait=1.0, retries=1, rule="r", cause="c",
         protocol="websocket", proto="h2", server=b"api.example:6443", context="prod",
+        asked="read-only", answer="denied", answered_by="page", ask_wait=0.001,
     )  # fmt: skip
     manual = (Path(__file__).parents[3] / "docs" / "logging.md").read_text()
     table = manual.partition("| key | present |")[2].partition("\n\n")[0]

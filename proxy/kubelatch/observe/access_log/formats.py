@@ -67,7 +67,7 @@ def upstream_time(record: Record) -> float:
     """
     if not record.first_byte:
         return 0.0
-    waits = record.credential_wait + record.connect_wait
+    waits = record.credential_wait + record.connect_wait + record.ask_wait
     return max(0.0, record.first_byte - record.started - waits)
 
 
@@ -120,6 +120,11 @@ def _events(record: Record) -> str:
         text += f" cause={record.cause}"
         if record.server and record.cause != "client-gone":
             text += f" server={as_word(visible(record.server))}"
+    if record.asked:
+        text += f" asked={record.asked}"
+        if record.answer:
+            by = f" by={record.answered_by}" if record.answered_by else ""
+            text += f" answer={record.answer}{by} waited={as_duration(record.ask_wait)}"
     if record.protocol:
         text += f" protocol={as_word(record.protocol)}"
     if record.proto:
@@ -275,6 +280,11 @@ def _outcome(record: Record) -> str:
         text += f',"cause":"{record.cause}"'
         if record.server and record.cause != "client-gone":
             text += f',"server":{_quote(visible(record.server))}'
+    if record.asked:
+        text += f',"asked":"{record.asked}","answer":"{record.answer}"'
+        if record.answered_by:
+            text += f',"answered_by":"{record.answered_by}"'
+        text += f',"ask_wait_ms":{record.ask_wait * 1000:.3f}'
     if record.audit_id:
         text += f',"audit_id":{_quote(visible(record.audit_id))}'
     return text

@@ -147,20 +147,21 @@ def _parse_yaml(data: bytes) -> Any:
     return documents[0] if len(documents) == 1 else documents
 
 
-def redact(value: Any, data: bytes = _ESCAPE) -> Any:
+def redact(value: Any, data: bytes = _ESCAPE, *, secret: bool = False) -> Any:
     """The value without secrets.
 
     Args:
         value: JSON values.
         data: what they were parsed from; where no text in it can need redaction, texts are not
             looked at one by one.
+        secret: it is a Secret, or a patch of one, though it does not say so.
 
     Raises:
         NotKept: it is nested too deeply.
     """
     lower = data.lower()
     texts = any(mark in lower for mark in _MARKS)
-    return _Redaction(texts=texts).redact(value, 0)
+    return _Redaction(texts=texts).redact(value, 0, secret=secret)
 
 
 class _Redaction:

@@ -3,7 +3,7 @@ that would grant it."""
 
 from typing import Any, Final
 
-from ...gate import Gate, Refusal
+from ...gate import Gate, Held, Refusal
 from ...gate.request_info import RequestInfo
 from ...gate.rules import required
 from ...redact import printable
@@ -24,6 +24,8 @@ def explain_refusal(record: Record, info: RequestInfo, gate: Gate) -> dict[str, 
         gate: the one in use.
     """
     decision = gate.decide(record.method, record.target, record.headers, record.version)
+    if isinstance(decision, Held):
+        decision = decision.refusal
     explained: dict[str, Any] = {"by": "proxy", "rule": record.rule}
     # A reload may have brought another gate meanwhile.
     if isinstance(decision, Refusal) and decision.rule == record.rule:

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ...gate import Gate
-from ...http1.fields import Pairs
 from ...relay.client import ClientProtocol
 from ...relay.handler import Handler
 from ...relay.record import Record
@@ -30,6 +29,8 @@ from ...upstream.request import UpstreamRequest
 from ..access_log.request_view import RequestViews
 from .capture import Capture, CapturedExchange, CapturePool
 from .entries import EntryBuilder, KeptExchange
+from .pending import PendingSource
+from .replaying import Replays
 from .ring import Ring
 from .totals import ExchangeTotals
 
@@ -69,23 +70,6 @@ class InspectorOptions(NamedTuple):
     bodies: int = 64 * 1024
 
 
-class Replaying:
-    """A request that is being replayed.
-
-    Args:
-        original: the id of the exchange that it repeats.
-
-    Attributes:
-        number: the id of the new exchange, once it has begun.
-        headers: its header fields, where it has been refused.
-    """
-
-    def __init__(self, original: int) -> None:
-        self.original = original
-        self.number: int | None = None
-        self.headers: Pairs | None = None
-
-
 class Inspector:
     """See the module.
 
@@ -97,7 +81,7 @@ class Inspector:
 
     Attributes:
         not_kept: how many exchanges were not captured.
-        replaying: the request that the handler is given now, if it is a replay.
+        replays: those under way.
     """
 
     def __init__(
@@ -128,10 +112,10 @@ class Inspector:
         self._run = secrets.token_hex(4)
         self._listeners: set[asyncio.Event] = set()
         self._refresher: asyncio.Task[None] | None = None
-        self._replays: list[Replaying] = []
+        self.replays = Replays()
+        self._pending: PendingSource | None = None
         self._sent_totals = (0.0, b"")
         self.not_kept = 0
-        self.replaying: Replaying | None = None
         handler.exchange = self._exchange
 
     def close(self) -> None:
@@ -155,7 +139,8 @@ class Inspector:
         tunnel_keepalive: float,
     ) -> UpstreamExchange:
         """Make an exchange with the upstream; one that is captured, as far as the rate allows."""
-        now = record.started
+        # One that was held began long ago.
+        now = time.monotonic() if record.asked else record.started
         self._seen += 1
         if now >= self._second:
             busy = self._seen > _BUSY * (now - self._second + 1)
@@ -178,9 +163,10 @@ class Inspector:
             )
         self._tokens -= 1
         capture = self._capture(record)
-        if self.replaying is not None:
-            self.replaying.number = capture.number
-            capture.replayed = str(self.replaying.original)
+        replaying = self.replays.take(record) if record.asked else self.replays.current
+        if replaying is not None:
+            replaying.number = capture.number
+            capture.replayed = str(replaying.original)
         if client.transport is not None:
             capture.connection = connection_of(client.transport.get_extra_info("socket"))
         self._live[record] = capture
@@ -200,7 +186,7 @@ class Inspector:
         """Whether the rate does not count: for streams and replays."""
         target = record.target
         stream = upstream.upgrade or "watch" in target or "follow" in target
-        return bool(stream) or self.replaying is not None
+        return bool(stream) or bool(record.asked) or self.replays.current is not None
 
     def _capture(self, record: Record) -> Capture:
         self._last += 1
@@ -214,7 +200,7 @@ class Inspector:
         live, ended = self._live, self._ended
         for record in records:
             capture = live.pop(record, None)
-            if capture is None and (record.rule or not record.method):
+            if capture is None and (record.rule or record.asked or not record.method):
                 capture = self._capture_refusal(record)
             if capture is not None:
                 ended.append(capture)
@@ -231,22 +217,21 @@ class Inspector:
         self.in_thread(build).add_done_callback(partial(_go_on, self._keep))
 
     def _capture_refusal(self, record: Record) -> Capture | None:
-        replaying = next((each for each in self._replays if each.headers is record.headers), None)
+        replaying = self.replays.take(record)
         if replaying is None:
-            if self._tokens < 1:
+            if self._tokens < 1 and not record.asked:
                 return None
             self._tokens -= 1
         capture = self._capture(record)
         if replaying is not None:
-            self._replays.remove(replaying)
             replaying.number = capture.number
             capture.replayed = str(replaying.original)
         return capture
 
-    def refused(self, replaying: Replaying, headers: Pairs) -> None:
-        """A replay has become no exchange: it will be found by its header fields."""
-        replaying.headers = headers
-        self._replays.append(replaying)
+    def show_pending(self, source: PendingSource) -> None:
+        """Show what waits for an answer, too."""
+        self._pending = source
+        source.notify(self._notify)
 
     def _build(self, captures: Sequence[Capture], gate: Gate) -> list[KeptExchange]:
         entries = []
@@ -349,9 +334,12 @@ class Inspector:
             )
         try:
             yield b": kubelatch\n\n" if known else b"event: clear\ndata: {}\n\n"
-            counted = 0.0
+            counted, told = 0.0, -1
             while True:
                 changed.clear()
+                if self._pending is not None and self._pending.changes != told:
+                    told = self._pending.changes
+                    yield b"event: pending\ndata: %b\n\n" % self._pending.listed()
                 for piece, end in self._news(position):
                     yield piece
                     position = end

@@ -20,7 +20,8 @@ from ...relay.handler import Handler
 from ...relay.limits import Limits
 from ...relay.server import ClientServer
 from .entries import KeptExchange
-from .inspector import Inspector, Replaying
+from .inspector import Inspector
+from .replaying import Replaying
 
 # How long the response may take, in seconds; it is read and dropped.
 _TIMEOUT: Final = 30.0
@@ -55,13 +56,14 @@ class Replayer:
     ) -> None:
         """See :class:`RequestHandler`: hand the request on, marked as a replay."""
         replaying = self._replaying.pop(client, None)
-        self._inspector.replaying = replaying
+        replays = self._inspector.replays
+        replays.current = replaying
         try:
             self._handler.handle(client, message, body)
         finally:
-            self._inspector.replaying = None
+            replays.current = None
         if replaying is not None and replaying.number is None:
-            self._inspector.refused(replaying, message.raw_headers)
+            replays.wait_for(replaying, message.raw_headers)
 
     def unreadable(self, client: ClientProtocol, error: KubelatchError, sent: int) -> None:
         """See :class:`RequestHandler`; what is sent here can be read."""

@@ -13,11 +13,12 @@ from ...relay.handler import Handler
 from ...relay.limits import Limits
 from ...relay.record import Record
 from ...secret import Secret
+from ..secret_pages import SecretPages
 from .commands import ClientAddress
 from .inspector import Inspector, InspectorOptions
+from .pending import PendingSource
 from .replay import Replayer
-from .routes import InspectorPages
-from .secret_file import make_secret, read_secret
+from .routes import InspectorRoutes, read_files
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +32,23 @@ class InspectorService:
         settings: the flags.
         handler: of the proxy's port.
         reloader: knows the context in use.
+        secret: what the interface requires.
+        pages: serve it, on the admin address.
 
     Attributes:
-        pages: serves them on the admin address.
         proxy_name: the address of the proxy's port; set once it listens.
-
-    Raises:
-        ConfigError: the file with the secret cannot be used.
     """
 
-    def __init__(self, settings: Settings, handler: Handler, reloader: Reloader) -> None:
-        file = settings.inspect_secret_file
-        self._secret = read_secret(file) if file else make_secret()
+    def __init__(
+        self,
+        settings: Settings,
+        handler: Handler,
+        reloader: Reloader,
+        secret: Secret,
+        pages: SecretPages,
+    ) -> None:
+        self._secret = secret
+        self._pages = pages
         self._settings = settings
         entries, size = parse_keep(settings.inspect_keep)
         options = InspectorOptions(entries, size, parse_body_size(settings.inspect_bodies))
@@ -50,14 +56,17 @@ class InspectorService:
             handler, options, lambda: reloader.setup.config.context, settings.api_prefix
         )
         self._replayer = Replayer(self._inspector, handler, Limits.of(settings))
-        self.pages = InspectorPages(
-            self._inspector, self._replayer, handler, self._secret, self._address
-        )
+        routes = InspectorRoutes(self._inspector, self._replayer, self._address).routes
+        pages.add(routes, read_files())
         self.proxy_name = ""
 
     def take(self, records: Sequence[Record]) -> None:
         """See :class:`Inspector`."""
         self._inspector.take(records)
+
+    def show_pending(self, source: PendingSource) -> None:
+        """See :class:`Inspector`."""
+        self._inspector.show_pending(source)
 
     def url(self, admin_name: str) -> Secret | None:
         """The page's URL with the secret; None on a unix socket, which browsers do not speak to.
@@ -77,7 +86,7 @@ class InspectorService:
         if not page:
             return ""
         code = Secret(secrets.token_urlsafe(16))
-        self.pages.allow_code(code)
+        self._pages.allow_code(code)
         return f"{page}#code={code.reveal()}"
 
     async def close(self) -> None:

@@ -5,8 +5,8 @@ import re
 import secrets
 from typing import Final
 
-from ...errors import ConfigError
-from ...secret import Secret
+from ..errors import ConfigError
+from ..secret import Secret
 
 # RFC 6750 section 2.1 (b64token). Shorter ones can be guessed.
 _SECRET: Final = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*")
@@ -34,6 +34,17 @@ def read_secret(path: str) -> Secret:
         raise ConfigError(msg, hint=hint) from None
     except ValueError as error:
         raise ConfigError(f"the inspector's secret in {path} {error}", hint=hint) from None
+
+
+def load_secret(path: str) -> Secret:
+    """The secret in a file that exists. Raises ConfigError."""
+    try:
+        return _read(path)
+    except OSError as error:
+        msg = f"cannot read the inspector's secret in {path}: {error.strerror}"
+    except ValueError as error:
+        msg = f"the inspector's secret in {path} {error}"
+    raise ConfigError(msg, hint="it is the file that the proxy has in --inspect-secret-file")
 
 
 def _create(path: str) -> Secret:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.errors import ConfigError
-from kubelatch.observe.inspector.secret_file import make_secret, read_secret
+from kubelatch.observe.secret_file import make_secret, read_secret
 
 
 def test_a_file_that_does_not_exist_is_made_for_its_owner(tmp_path: Path) -> None:

@@ -1,0 +1,171 @@
+"""The interface by which requests that wait are seen and answered."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import StreamReader, web
+
+from ..admin_exchange import Response, text_response
+from ..secret_pages import InterfaceCall, Routes, json_response
+from .queue import ApprovalQueue, ChangedRequestError, UnknownRequestError, WaitingRequest
+
+# Of a request's body, in bytes; and how long it may take to come, in seconds.
+_MAX_BODY: Final = 64 * 1024
+_BODY_SECONDS: Final = 10.0
+# Requests that are answered at once.
+_MOST: Final = 256
+COMMAND_AGENT: Final = "kubelatch-command/"
+"""How the ``User-Agent`` of our own commands begins."""
+
+
+class AnswerError(Exception):
+    """An answer that cannot be used.
+
+    Args:
+        status: of the response.
+        message: why.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class ApprovalRoutes:
+    """See the module.
+
+    Args:
+        queue: has the requests.
+
+    Attributes:
+        routes: of the interface.
+    """
+
+    def __init__(self, queue: ApprovalQueue) -> None:
+        self._queue = queue
+        self.routes: Routes = {
+            "pending": {"GET": self._list},
+            "pending/ID": {"GET": self._detail},
+            "pending/approve": {"POST": _answering(self._approve_several)},
+            "pending/ID/approve": {"POST": _answering(self._approve)},
+            "pending/ID/deny": {"POST": _answering(self._deny)},
+        }
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """What is listed, the oldest first."""
+        return [self._summary(request) for request in self._queue.waiting()]
+
+    def _summary(self, request: WaitingRequest) -> dict[str, Any]:
+        shown = {name: value for name, value in request.description.items() if name != "body"}
+        timeout = self._queue.timeout
+        return {
+            "id": request.ident,
+            "digest": request.digest,
+            "asked": round(request.asked, 3),
+            "expires": round(request.asked + timeout, 3) if timeout else None,
+            "body_size": request.description.get("body", {}).get("size", 0),
+            **shown,
+        }
+
+    async def _list(self, call: InterfaceCall) -> Response:
+        return json_response({"pending": self.summaries()})
+
+    async def _detail(self, call: InterfaceCall) -> Response:
+        try:
+            request = self._queue.find(call.ident)
+        except UnknownRequestError:
+            return text_response(_UNKNOWN, 404)
+        body = request.description.get("body", {})
+        return json_response({**self._summary(request), "body": body})
+
+    async def _approve(self, call: InterfaceCall) -> Response:
+        given = await _read(call.body)
+        return json_response(await self._approve_one(call.ident, given, _way(call)))
+
+    async def _approve_several(self, call: InterfaceCall) -> Response:
+        given = (await _read(call.body)).get("requests")
+        if not isinstance(given, list) or len(given) > _MOST:
+            raise AnswerError(400, f"requests must be a list of at most {_MOST}")
+        results = []
+        for each in given:
+            entry = each if isinstance(each, dict) else {}
+            ident = entry.get("id")
+            try:
+                if not isinstance(ident, str):
+                    raise AnswerError(400, "id must be a text")
+                results.append(await self._approve_one(ident, entry, _way(call)))
+            except AnswerError as error:
+                results.append({"id": ident, "error": error.message})
+        return json_response({"results": results})
+
+    async def _approve_one(self, ident: str, given: dict[str, Any], by: str) -> dict[str, Any]:
+        digest = given.get("digest")
+        if not isinstance(digest, str):
+            raise AnswerError(400, "digest must be that of the request that was shown")
+        try:
+            self._queue.approve(self._queue.find(ident), digest, by)
+        except UnknownRequestError:
+            raise AnswerError(404, _UNKNOWN) from None
+        except ChangedRequestError:
+            raise AnswerError(409, _CHANGED) from None
+        return {"id": ident, "answer": "approved"}
+
+    async def _deny(self, call: InterfaceCall) -> Response:
+        given = await _read(call.body)
+        reason = given.get("reason", "")
+        if not isinstance(reason, str):
+            raise AnswerError(400, "reason must be a text")
+        try:
+            self._queue.deny(self._queue.find(call.ident), _way(call), reason)
+        except UnknownRequestError:
+            raise AnswerError(404, _UNKNOWN) from None
+        return json_response({"id": call.ident, "answer": "denied"})
+
+
+_UNKNOWN: Final = "no such request waits: it has been answered, is gone, or has changed"
+_CHANGED: Final = "the request is not the one that was shown: look at it again"
+
+
+def _answering(
+    respond: Callable[[InterfaceCall], Awaitable[Response]],
+) -> Callable[[InterfaceCall], Awaitable[Response]]:
+    async def responding(call: InterfaceCall) -> Response:
+        try:
+            return await respond(call)
+        except AnswerError as error:
+            return text_response(error.message, error.status)
+
+    return responding
+
+
+async def _read(body: StreamReader) -> dict[str, Any]:
+    """A request's body, which is a JSON object or empty."""
+    data = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while piece := await body.readany():
+                data += piece
+                if len(data) > _MAX_BODY:
+                    raise AnswerError(413, f"the body is over {_MAX_BODY} bytes")
+    except TimeoutError:
+        raise AnswerError(408, "the body did not come in time") from None
+    except web.RequestPayloadError:
+        raise AnswerError(400, "the body cannot be read") from None
+    try:
+        value = json.loads(data) if data else {}
+    except (ValueError, RecursionError):
+        raise AnswerError(400, "the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise AnswerError(400, "the body must be an object")
+    return value
+
+
+def _way(call: InterfaceCall) -> str:
+    """By which way an answer came, as its client claims."""
+    headers = call.message.headers
+    if headers.get("User-Agent", "").startswith(COMMAND_AGENT):
+        return "command"
+    return "page" if "Sec-Fetch-Site" in headers else "interface"

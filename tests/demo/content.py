@@ -21,7 +21,7 @@ from kubelatch.demo.content import VIEWER
 from kubelatch.demo.controllers import Controllers
 from kubelatch.demo.identifiers import Identifiers
 from kubelatch.demo.ownership import Writer
-from kubelatch.demo.registry import ResourceRegistry
+from kubelatch.demo.registry import How, ResourceRegistry
 from kubelatch.demo.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -94,10 +94,10 @@ async def cluster() -> Any:
         clients=Authority("none"),
         accounts=Accounts(store, Signer(), identifiers),
     )
-    writer = Writer(manager="apiserver", now=store.now())
-    writers = dict.fromkeys((CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS), writer)
+    how = How(writer=Writer(manager="apiserver", now=store.now()))
+    others = dict.fromkeys((CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS), how)
     for resource, namespace, obj in _objects(store.now()):
-        registry.create(resource, namespace, obj, writer=writers.get(resource))
+        registry.create(resource, namespace, obj, others.get(resource, How()))
     controllers.settle(None)
     await controllers.mains.close()
     rows = {row.storage: store.list(row) for row in registry.catalog.stored() if row != EVENTS}

@@ -65,11 +65,9 @@ def complete_pod(store: Store, pod: Object) -> Object:
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     account = store.get(SERVICE_ACCOUNTS, metadata["namespace"], name)
     if account is None:
-        raise status.forbidden(
-            f'pods "{metadata["name"]}" is forbidden: error looking up service account '
-            f'{metadata["namespace"]}/{name}: serviceaccount "{name}" not found',
-            {"name": metadata["name"], "kind": PODS.plural},
-        )
+        why = f'serviceaccount "{name}" not found'
+        why = f"error looking up service account {metadata['namespace']}/{name}: {why}"
+        raise status.not_admitted(PODS, metadata["name"], why)
     spec = _classed(store, metadata["name"], spec)
     spec = spec | {"serviceAccountName": name, "serviceAccount": name}
     if account.get("imagePullSecrets") and not spec.get("imagePullSecrets"):

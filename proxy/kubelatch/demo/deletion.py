@@ -16,19 +16,6 @@ _PROTECTION = frozenset({"kubernetes.io/pvc-protection", "kubernetes.io/pv-prote
 """Finalizers of what may be in use, which nothing is here."""
 _IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 """Namespaces that the admission plugin NamespaceLifecycle keeps."""
-_RETURNED = frozenset(
-    {
-        *("persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas"),
-        *("serviceaccounts", "services", "csidrivers.storage.k8s.io", "csinodes.storage.k8s.io"),
-        *("storageclasses.storage.k8s.io", "volumeattachments.storage.k8s.io"),
-    }
-)
-"""Resources whose deletion returns the object, not a Status."""
-
-
-def returns_object(resource: Resource) -> bool:
-    """Whether the deletion of an object of this kind shows it."""
-    return resource.qualified in _RETURNED
 
 
 def check(resource: Resource, obj: Object, preconditions: Object) -> None:
@@ -36,9 +23,7 @@ def check(resource: Resource, obj: Object, preconditions: Object) -> None:
     metadata = obj["metadata"]
     name = metadata["name"]
     if resource == NAMESPACES and name in _IMMORTAL:
-        details = {"name": name, "kind": resource.plural}
-        message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-        raise status.forbidden(message, details)
+        raise status.not_admitted(resource, name, "this namespace may not be deleted")
     for key, label, why in (
         ("uid", "UID", "deleted and then recreated"),
         ("resourceVersion", "ResourceVersion", "modified"),

@@ -8,11 +8,12 @@ from .resources import DISRUPTION_BUDGETS, PODS
 from .selectors import matches_labels
 from .status import Object, StatusError
 from .store import Store
+from .workloads import is_active, is_ready
 
 
 def check(store: Store, pod: Object) -> None:
     """Raise StatusError 429 when a budget forbids the eviction of a pod."""
-    if not _is_ready(pod):
+    if not (is_ready(pod) and is_active(pod)):
         return
     labels = pod["metadata"].get("labels") or {}
     for budget in store.list(DISRUPTION_BUDGETS, pod["metadata"]["namespace"]):
@@ -49,7 +50,7 @@ def _status(store: Store, budget: Object) -> dict[str, int]:
         for pod in store.list(PODS, namespace)
         if matches_labels(spec.get("selector"), pod["metadata"].get("labels") or {})
     ]
-    healthy = sum(map(_is_ready, pods))
+    healthy = sum(is_ready(pod) and is_active(pod) for pod in pods)
     if "maxUnavailable" in spec:
         desired = max(0, len(pods) - _count(spec["maxUnavailable"], len(pods)))
     else:
@@ -63,9 +64,3 @@ def _count(value: Any, total: int) -> int:
     if isinstance(value, int):
         return value
     return math.ceil(int(str(value).rstrip("%") or 0) * total / 100)
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    ready = any(row["type"] == "Ready" and row["status"] == "True" for row in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from . import schemas
 from .accounts import ISSUER
 from .resources import Catalog
 from .status import Object
@@ -14,25 +15,7 @@ from .tokens import ALGORITHM
 _Labels = tuple[tuple[str, str], ...]
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
-_HOOKS = """
-    start-apiserver-admission-initializer generic-apiserver-start-informers
-    priority-and-fairness-config-consumer priority-and-fairness-filter
-    storage-object-count-tracker-hook start-apiextensions-informers start-apiextensions-controllers
-    crd-informer-synced start-system-namespaces-controller peer-endpoint-reconciler-controller
-    start-cluster-authentication-info-controller start-kube-apiserver-identity-lease-controller
-    start-kube-apiserver-identity-lease-garbage-collector storage-readiness
-    start-legacy-token-tracking-controller start-service-ip-repair-controllers rbac/bootstrap-roles
-    scheduling/bootstrap-system-priority-classes priority-and-fairness-config-producer
-    bootstrap-controller start-kubernetes-service-cidr-controller
-    aggregator-reload-proxy-client-cert start-kube-aggregator-informers
-    apiservice-status-local-available-controller apiservice-status-remote-available-controller
-    apiservice-registration-controller apiservice-wait-for-first-sync
-    apiservice-discovery-controller kube-apiserver-autoregistration = apiservice-openapi-controller
-    apiservice-openapiv3-controller
-"""
-_HOOK_CHECKS = tuple(
-    "autoregister-completion" if name == "=" else f"poststarthook/{name}" for name in _HOOKS.split()
-)
+_HOOK_CHECKS = tuple(schemas.text("checks.txt").splitlines()[1:])
 _LIVE = ("ping", "log", "loopback-serving-certificate", "etcd", *_HOOK_CHECKS)
 _READY = ("ping", "log", "informer-sync", *_HOOK_CHECKS, "shutdown")
 CHECKS = {"healthz": _LIVE, "livez": _LIVE, "readyz": _READY}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from . import rbac
 from .authentication import User
 from .resources import CLUSTER_ROLES, ROLES, Resource
-from .status import Object, forbidden, not_found
+from .status import Object, not_admitted, not_found
 from .store import Store
 
 _FIELDS = (
@@ -92,8 +92,7 @@ def _check(
     if lost := rbac.missing_roles(store, user, namespace):
         errors = " ".join(f'{resource.qualified} "{name}" not found' for name in lost)
         text += f"; resolution errors: [{errors}]"
-    details = {"name": metadata["name"], "group": resource.group, "kind": resource.plural}
-    raise forbidden(f'{resource.qualified} "{metadata["name"]}" is forbidden: {text}', details)
+    raise not_admitted(resource, metadata["name"], text)
 
 
 def _parts(rule: Object) -> Iterator[Object]:

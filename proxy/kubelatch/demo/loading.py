@@ -1,13 +1,15 @@
 """Objects from files, for a cluster that begins with more than the shop."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from . import patches, schemas
+from . import schemas
 from .errors import DemoError
-from .registry import Admission, ResourceRegistry
+from .patches import strategic_merge
+from .registry import Admission, How, ResourceRegistry
 from .resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Resource
 from .status import Object, StatusError
 
@@ -45,7 +47,12 @@ def load(
         resource = _resource(registry, obj, place)
         namespace = str(metadata.get("namespace") or "default") if resource.namespaced else ""
         try:
-            _apply(registry, resource, namespace, name, obj, admission(resource))
+            how = How(admit=admission(resource))
+            if registry.store.get(resource, namespace, name) is None:
+                registry.create(resource, namespace, obj, how)
+            else:
+                change = partial(strategic_merge, patch=obj, schema=schemas.schema_of(resource))
+                registry.update(resource, namespace, name, change, how)
         except StatusError as error:
             raise DemoError(f"{place}: {error.message}") from error
         if resource in _AT_ONCE:
@@ -81,23 +88,3 @@ def _resource(registry: ResourceRegistry, obj: Object, place: str) -> Resource:
         if (resource.kind, resource.api_version) == (kind, version) and resource.stored:
             return resource
     raise DemoError(f'{place}: no matches for kind "{kind}" in version "{version}"')
-
-
-def _apply(
-    registry: ResourceRegistry,
-    resource: Resource,
-    namespace: str,
-    name: str,
-    obj: Object,
-    admit: Admission,
-) -> None:
-    if registry.store.get(resource, namespace, name) is None:
-        registry.create(resource, namespace, obj, admit=admit)
-        return
-    registry.update(
-        resource,
-        namespace,
-        name,
-        lambda stored: patches.strategic_merge(stored, obj, schemas.schema_of(resource)),
-        admit=admit,
-    )

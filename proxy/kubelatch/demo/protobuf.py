@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import importlib.resources
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .status import Object, bad_request
@@ -83,27 +83,12 @@ def _encoded(name: str, obj: Object, *, empty: bool = False) -> bytes:
 
 
 def _scalar(kind: str, value: Any) -> bytes | int:
-    match kind:
-        case "str":
-            return str(value).encode()
-        case "bytes":
-            return base64.b64decode(value)
-        case "bool" | "int":
-            return int(value) & (1 << 64) - 1
-        case "FieldsV1":
-            return _field(1, json.dumps(value, separators=(",", ":")).encode())
-        case "IntOrString":
-            number = isinstance(value, int)
-            return _field(1, int(not number)) + (
-                _field(2, value) if number else _field(3, str(value).encode())
-            )
-        case "Time":
-            moment = dt.datetime.fromisoformat(value)
-            return _field(1, int(moment.timestamp())) + _field(2, moment.microsecond * 1000)
-        case _ if kind in _WRAPPED:
-            return _encoded(kind, {_WRAPPED[kind]: value})
-        case _:
-            return _encoded(kind, value)
+    if kind in _PLAIN:
+        encoded: bytes | int = _PLAIN[kind][0](value)
+        return encoded
+    if kind in _WRAPPED:
+        return _encoded(kind, {_WRAPPED[kind]: value})
+    return _COMPOSED[kind][0](value) if kind in _COMPOSED else _encoded(kind, value)
 
 
 def _field(number: int, value: bytes | int) -> bytes:
@@ -166,31 +151,54 @@ def _message(name: str, data: bytes) -> Object:
 def _value(kind: str, value: Any) -> Any:
     if isinstance(value, int) is not (kind in {"int", "bool"}):
         raise ValueError(f"a {kind} has the wrong wire type")
-    match kind:
-        case "str":
-            return value.decode()
-        case "bytes":
-            return base64.b64encode(value).decode()
-        case "raw":
-            return value
-        case "bool":
-            return bool(value)
-        case "int":
-            return value - (1 << 64) if value >> 63 else value
-        case _ if kind in _WRAPPED:
-            default = "0" if kind == "Quantity" else []
-            return _message(kind, value).get(_WRAPPED[kind], default)
-        case "FieldsV1":
-            return json.loads(_message(kind, value).get("raw", b"{}"))
-        case "IntOrString":
-            either = _message(kind, value)
-            return either.get("strVal", "") if either.get("type") else either.get("intVal", 0)
-        case "Time":
-            seconds = _message(kind, value).get("seconds", -1)
-            moment = dt.datetime.fromtimestamp(max(0, seconds), dt.UTC)
-            return None if seconds < 0 else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-        case _:
-            return _message(kind, value)
+    if kind in _PLAIN:
+        return _PLAIN[kind][1](value)
+    fields = _message(kind, value)
+    if kind in _WRAPPED:
+        return fields.get(_WRAPPED[kind], "0" if kind == "Quantity" else [])
+    return _COMPOSED[kind][1](fields) if kind in _COMPOSED else fields
+
+
+_PLAIN: dict[str, tuple[Callable[[Any], bytes | int], Callable[[Any], Any]]] = {
+    "str": (lambda value: str(value).encode(), bytes.decode),
+    "bytes": (base64.b64decode, lambda value: base64.b64encode(value).decode()),
+    "raw": (bytes, bytes),
+    "bool": (int, bool),
+    "int": (lambda value: value & (1 << 64) - 1, lambda value: value - (value >> 63 << 64)),
+}
+"""Scalars: how they are written, and read."""
+
+
+def _either(value: int | str) -> bytes:
+    """``IntOrString``."""
+    if isinstance(value, int):
+        return _field(1, 0) + _field(2, value)
+    return _field(1, 1) + _field(3, str(value).encode())
+
+
+def _moment(value: str) -> bytes:
+    moment = dt.datetime.fromisoformat(value)
+    return _field(1, int(moment.timestamp())) + _field(2, moment.microsecond * 1000)
+
+
+def _time(fields: Object) -> str | None:
+    seconds = fields.get("seconds", -1)
+    moment = dt.datetime.fromtimestamp(max(0, seconds), dt.UTC)
+    return None if seconds < 0 else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_COMPOSED: dict[str, tuple[Callable[[Any], bytes], Callable[[Object], Any]]] = {
+    "FieldsV1": (
+        lambda value: _field(1, json.dumps(value, separators=(",", ":")).encode()),
+        lambda fields: json.loads(fields.get("raw", b"{}")),
+    ),
+    "IntOrString": (
+        _either,
+        lambda fields: fields.get("strVal", "") if fields.get("type") else fields.get("intVal", 0),
+    ),
+    "Time": (_moment, _time),
+}
+"""Messages that JSON writes in another way: from JSON, and from their fields."""
 
 
 def _read(data: bytes) -> Iterator[tuple[int, Any]]:

@@ -39,6 +39,18 @@ _SCHEME = '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How a write is carried out: as a dry run or not, admitted by whom, and who manages it."""
+
+    dry_run: bool = False
+    admit: Admission | None = None
+    writer: Writer | None = None
+
+
+_PLAINLY = How()
+
+
 @dataclass(slots=True, kw_only=True)
 class ResourceRegistry:
     """The rules of writing, over a store."""
@@ -62,12 +74,9 @@ class ResourceRegistry:
         resource: Resource,
         namespace: str,
         obj: Object,
-        *,
-        dry_run: bool = False,
-        admit: Admission | None = None,
-        writer: Writer | None = None,
+        how: How = _PLAINLY,
     ) -> Object:
-        """Store a new object, with defaults, and as ``admit`` leaves it.
+        """Store a new object, with defaults, and as it is admitted.
 
         Raises:
             StatusError: 400, 403, 404, 409 or 422.
@@ -92,18 +101,18 @@ class ResourceRegistry:
             labels = metadata.get("labels") or {}
             labels = labels | {"kubernetes.io/metadata.name": name}
             obj["metadata"]["labels"] = labels
-        writer = writer or Writer(manager=MANAGER, now=self.store.now())
+        writer = how.writer or Writer(manager=MANAGER, now=self.store.now())
         obj = recorded(resource, {}, obj, writer)
         obj = self._completed(resource, obj)
         validate(resource, obj)
         if resource == SERVICES:
             obj["spec"] = addresses.allocate(self.store, obj)
-        if admit is not None:
-            obj = admit(obj, None)
+        if how.admit is not None:
+            obj = how.admit(obj, None)
         quotas.check(self.store, resource, obj)
         if self.store.get(resource, namespace, name) is not None:
             raise status.already_exists(resource, name)
-        if dry_run:
+        if how.dry_run:
             return self.store.stamp(obj)
         created = self.store.create(resource, obj)
         if resource == CUSTOM_RESOURCE_DEFINITIONS:
@@ -161,13 +170,11 @@ class ResourceRegistry:
         namespace: str,
         name: str,
         change: Callable[[Object], Object],
+        how: How = _PLAINLY,
         *,
         subresource: str = "",
-        dry_run: bool = False,
-        admit: Admission | None = None,
-        writer: Writer | None = None,
     ) -> Object:
-        """Replace an object by ``change`` of its stored version, as ``admit`` leaves it.
+        """Replace an object by ``change`` of its stored version, as it is admitted.
 
         Raises:
             StatusError: 400, 404, 409 or 422.
@@ -189,7 +196,7 @@ class ResourceRegistry:
             obj["metadata"] = metadata
         else:
             obj = self._updated_spec(resource, stored, obj)
-        writer = writer or Writer(manager=MANAGER, now=self.store.now())
+        writer = how.writer or Writer(manager=MANAGER, now=self.store.now())
         if old.get("managedFields"):  # fieldmanager.skipNonAppliedManager
             obj = recorded(resource, stored, obj, writer)
         if subresource == "resize":
@@ -197,10 +204,11 @@ class ResourceRegistry:
         validate(resource, obj, None if subresource in _PARTS else stored)
         if resource == SERVICES and not subresource:
             obj["spec"] = addresses.allocate(self.store, obj, stored)
-        if admit is not None:
-            obj = admit(obj, stored)
-        if dry_run:
-            return _preview(obj, stored)
+        if how.admit is not None:
+            obj = how.admit(obj, stored)
+        if how.dry_run:
+            version = {"resourceVersion": stored["metadata"]["resourceVersion"]}
+            return obj | {"metadata": obj["metadata"] | version}
         if old.get("deletionTimestamp") and not metadata.get("finalizers") and resource != PODS:
             self.store.remove(resource, obj)
             return obj
@@ -267,12 +275,6 @@ class ResourceRegistry:
                 "terminated",
                 [cause],
             )
-
-
-def _preview(obj: Object, stored: Object) -> Object:
-    """What an update would have stored, for a dry run."""
-    version = {"resourceVersion": stored["metadata"]["resourceVersion"]}
-    return obj | {"metadata": obj["metadata"] | version}
 
 
 def _go(api_version: str) -> str:

@@ -60,6 +60,8 @@ class Resource:
     storage_version: str = ""
     generations: bool = False
     made_by_put: bool = False
+    shown_deleted: bool = False
+    selectable: tuple[str, ...] = ()
     singular: str = ""
     list_kind: str = ""
     custom: Custom | None = field(default=None, hash=False, compare=False)
@@ -97,6 +99,10 @@ class Resource:
         return base64.b64encode(hashlib.sha256(name.encode()).digest()[:8]).decode()
 
 
+_FLAGS = {"-": "namespaced", "#": "generations", "+": "made_by_put", "*": "shown_deleted"}
+_LISTS = {"=": "short_names", "@": "categories", "!": "verbs", "?": "selectable"}
+
+
 def _row(group: str, version: str, text: str) -> Resource:
     """Read a row, as the head of the file explains it."""
     plural, kind, *words = text.split()
@@ -104,18 +110,10 @@ def _row(group: str, version: str, text: str) -> Resource:
     subresources: dict[str, Subresource] = {}
     for word in words:
         mark, rest = word[0], word[1:]
-        if mark == "-":
-            given["namespaced"] = False
-        elif mark == "#":
-            given["generations"] = True
-        elif mark == "+":
-            given["made_by_put"] = True
-        elif mark == "=":
-            given["short_names"] = tuple(rest.split(","))
-        elif mark == "@":
-            given["categories"] = tuple(rest.split(","))
-        elif mark == "!":
-            given["verbs"] = tuple(rest.split(","))
+        if mark in _FLAGS:
+            given[_FLAGS[mark]] = mark != "-"
+        elif mark in _LISTS:
+            given[_LISTS[mark]] = tuple(rest.split(","))
         elif mark == ">":
             given["storage"], _, given["storage_version"] = rest.partition("/")
         else:

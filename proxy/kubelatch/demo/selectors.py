@@ -17,35 +17,6 @@ _TOKEN = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)")
 _SYMBOLS = frozenset({"==", "!=", *"=!(),<>"})
 _OPERATORS = ("in", "notin", "=", "==", "!=", "gt", "lt")
 
-_FIELDS: dict[str, tuple[str, ...]] = {
-    "pods": (
-        "spec.nodeName",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "status.phase",
-        "status.podIP",
-        "status.nominatedNodeName",
-    ),
-    "events": (
-        "involvedObject.kind",
-        "involvedObject.namespace",
-        "involvedObject.name",
-        "involvedObject.uid",
-        "involvedObject.apiVersion",
-        "involvedObject.resourceVersion",
-        "involvedObject.fieldPath",
-        "reason",
-        "reportingComponent",
-        "source.component",
-        "type",
-    ),
-    "namespaces": ("status.phase",),
-    "nodes": ("spec.unschedulable",),
-    "replicasets": ("status.replicas",),
-    "secrets": ("type",),
-    "services": ("spec.clusterIP", "spec.type"),
-}
 _FIELDS_OF_ALL = ("metadata.name", "metadata.namespace")
 
 
@@ -94,7 +65,7 @@ def field_predicate(text: str, resource: Resource) -> Predicate:
         if match is None:
             raise bad_request(f"invalid selector: '{part}'; can't understand '{part}'")
         path, operator, value = match.groups()
-        if path not in _FIELDS_OF_ALL and path not in _FIELDS.get(resource.plural, ()):
+        if path not in (*_FIELDS_OF_ALL, *resource.selectable):
             raise bad_request(_unsupported(resource, path))
         tests.append((path, operator != "!=", value))
     return lambda obj: all((_field(obj, path) == value) is wanted for path, wanted, value in tests)
@@ -102,7 +73,7 @@ def field_predicate(text: str, resource: Resource) -> Predicate:
 
 def _unsupported(resource: Resource, path: str) -> str:
     """Kinds with selectable fields of their own word it in another way than the others."""
-    if resource.plural in _FIELDS:
+    if resource.selectable:
         return f"field label not supported: {path}"
     known = ", ".join(f'"{name}"' for name in _FIELDS_OF_ALL)
     return f'"{path}" is not a known field selector: only {known}'

@@ -15,7 +15,7 @@ from .authentication import User
 from .certificates import Authority
 from .rbac import MASTERS
 from .resources import CERTIFICATE_SIGNING_REQUESTS as CSRS
-from .status import Object, StatusError, forbidden, invalid_fields
+from .status import Object, invalid_fields, not_admitted
 from .store import Store
 
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
@@ -84,7 +84,7 @@ def _new(user: User, obj: Object) -> Object:
     groups = request.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     if spec["signerName"] == CLIENT_SIGNER and any(row.value == MASTERS for row in groups):
         why = f"use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed"
-        raise _forbidden(name, why)
+        raise not_admitted(CSRS, name, why)
     spec |= user.as_object()
     return obj | {"spec": spec, "status": {}}
 
@@ -115,9 +115,4 @@ def _must_be_permitted(store: Store, user: User, verb: str, obj: Object) -> None
         if rbac.is_allowed(store, user, wanted):
             return
     why = f'user not permitted to {verb} requests with signerName "{signer}"'
-    raise _forbidden(obj["metadata"]["name"], why)
-
-
-def _forbidden(name: str, why: str) -> StatusError:
-    details = {"name": name, "group": CSRS.group, "kind": CSRS.plural}
-    return forbidden(f'{CSRS.qualified} "{name}" is forbidden: {why}', details)
+    raise not_admitted(CSRS, obj["metadata"]["name"], why)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from aiohttp import web
 
@@ -13,7 +12,7 @@ from .decoding import BodyDecodeError, Decoder, strict_error
 from .options import check_write, delete_options
 from .ownership import Writer
 from .reads import collection, get_response, plain_list
-from .registry import ResourceRegistry
+from .registry import How, ResourceRegistry
 from .resources import BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, JOBS, PODS, SERVICE_ACCOUNTS
 from .reviews import review
 from .scale import scale_of, through_scale
@@ -51,12 +50,7 @@ async def create(registry: ResourceRegistry, tokens: Tokens, call: Call) -> web.
         registry.bind(call.namespace, name, node, dry_run=call.dry_run)
         return json_response(call.request, status.success() | {"code": 201}, 201)
     registry.check_kind(resource, obj)
-    created = registry.create(
-        resource,
-        call.namespace,
-        decode(call, obj),
-        **_how(registry, call),
-    )
+    created = registry.create(resource, call.namespace, decode(call, obj), _how(registry, call))
     if resource == CUSTOM_RESOURCE_DEFINITIONS:
         for text in custom.warnings(created):
             warn(call.request, text)
@@ -86,12 +80,7 @@ async def update(registry: ResourceRegistry, call: Call) -> web.Response:
     obj = decode(call, obj)
     missing = registry.store.get(resource, call.namespace, target.name) is None
     if missing and resource.made_by_put and not target.subresource:
-        created = registry.create(
-            resource,
-            call.namespace,
-            obj,
-            **_how(registry, call),
-        )
+        created = registry.create(resource, call.namespace, obj, _how(registry, call))
         return get_response(call, created, 201)
     if resource.custom is not None and not obj["metadata"].get("resourceVersion"):
         text = texts.invalid(0, "must be specified for an update")
@@ -172,7 +161,7 @@ async def delete(registry: ResourceRegistry, call: Call) -> web.Response:
     if resource == JOBS and "propagationPolicy" not in options:
         warn(call.request, _ORPHANED_PODS)
     deleted, gone = _delete(registry, call, obj, options)
-    if not gone or deletion.returns_object(resource):
+    if not gone or resource.shown_deleted:
         return get_response(call, deleted)
     details: Object = {"name": target.name}
     if resource.group:
@@ -200,8 +189,8 @@ def _change(registry: ResourceRegistry, call: Call, change: Change) -> web.Respo
         call.namespace,
         target.name,
         through_scale(call.kind, change) if scaling else change,
+        _how(registry, call),
         subresource=target.subresource,
-        **_how(registry, call),
     )
     if scaling:
         return json_response(call.request, scale_of(call.kind, changed))
@@ -226,12 +215,10 @@ def _delete(
     )
 
 
-def _how(registry: ResourceRegistry, call: Call) -> dict[str, Any]:
-    """How the registry carries out a write: as a dry run or not, for whom, and by whom."""
+def _how(registry: ResourceRegistry, call: Call) -> How:
 
     def admit(obj: Object, old: Object | None) -> Object:
         target, store = call.target, registry.store
         return admission.admit(store, call.user, call.kind, obj, old, target.subresource)
 
-    writer = _writer(registry, call)
-    return {"dry_run": call.dry_run, "admit": admit, "writer": writer}
+    return How(dry_run=call.dry_run, admit=admit, writer=_writer(registry, call))

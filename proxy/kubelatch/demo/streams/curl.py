@@ -3,8 +3,10 @@
 It reaches the API server and nothing else, over TLS, and trusts what ``--cacert`` names.
 """
 
+import argparse
 import contextlib
 import ssl
+from typing import NoReturn
 
 import aiohttp
 from yarl import URL
@@ -15,19 +17,8 @@ API_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 API_ADDRESS = "10.96.0.1"
 DOMAIN = "cluster.local"
 """What the names of Services end with."""
-_AGENT = "curl/8.14.1"
-_SWITCHES = {
-    "s": "silent",
-    "S": "show-error",
-    "k": "insecure",
-    "i": "include",
-    "I": "head",
-    "f": "fail",
-    "v": "verbose",
-    "L": "location",
-}
-_VALUES = {"H": "header", "X": "request", "d": "data", "o": "output", "A": "user-agent"}
-_LONG_VALUES = frozenset({*_VALUES.values(), "cacert"})
+_SWITCHES = {"s": "silent", "S": "show-error", "k": "insecure", "i": "include", "I": "head"}
+_SWITCHES |= {"f": "fail", "v": "verbose", "L": "location"}
 _NO_ISSUER = """SSL certificate problem: unable to get local issuer certificate
 More details here: https://curl.se/docs/sslcerts.html
 
@@ -42,15 +33,35 @@ class _Failure(Exception):  # noqa: N818 - an exit code, not an error of ours
         self.code = code
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Fail as curl does."""
+        raise _Failure(2, message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="curl", add_help=False, allow_abbrev=False)
+    for letter, name in _SWITCHES.items():
+        parser.add_argument(f"-{letter}", f"--{name}", action="store_true")
+    parser.add_argument("-H", "--header", action="append", default=[])
+    parser.add_argument("-d", "--data", action="append")
+    parser.add_argument("-X", "--request")
+    parser.add_argument("-o", "--output")
+    parser.add_argument("-A", "--user-agent", default="curl/8.14.1")
+    parser.add_argument("--cacert")
+    parser.add_argument("urls", nargs="*")
+    return parser
+
+
 @command("curl")
 async def curl(process: Process) -> int:
     """``curl [-skiIf] [-H FIELD] [-X METHOD] [-d DATA] [--cacert FILE] [-o FILE] URL...``."""
-    options: dict[str, list[str]] = {}
+    options = argparse.Namespace(silent=False, show_error=False)
     try:
-        _parse(process.arguments[1:], options)
-        if "" not in options:
+        _parser().parse_intermixed_args(process.arguments[1:], options)
+        if not options.urls:
             raise _Failure(2, "no URL specified!")
-        for text in options[""]:
+        for text in options.urls:
             url = URL(text if "://" in text else f"http://{text}")
             name = (url.host or "").removesuffix(f".{DOMAIN}")
             if name not in {*API_NAMES, API_ADDRESS}:
@@ -59,7 +70,7 @@ async def curl(process: Process) -> int:
                 raise _Failure(7, f"Failed to connect to {url.host} port {url.port}")
             await _ask(process, options, url)
     except _Failure as failure:
-        if "silent" not in options or "show-error" in options:
+        if not options.silent or options.show_error:
             await process.stderr.write(f"curl: ({failure.code}) {failure}\n".encode())
         return failure.code
     except ValueError:
@@ -68,48 +79,27 @@ async def curl(process: Process) -> int:
     return 0
 
 
-def _parse(arguments: list[str], options: dict[str, list[str]]) -> None:
-    """Add the values of each option by its long name; those of the empty name are URLs."""
-    rest = iter(arguments)
-    for word in rest:
-        names, value = [""], word
-        if word.startswith("--"):
-            names, value = [word[2:]], ""
-        elif word.startswith("-"):
-            names = []
-            for place, letter in enumerate(word[1:], 2):
-                names.append(_SWITCHES.get(letter) or _VALUES.get(letter, letter))
-                if letter in _VALUES:
-                    value = word[place:]
-                    break
-        for name in names:
-            if name and name not in {*_SWITCHES.values(), *_LONG_VALUES}:
-                raise _Failure(2, f"option {word}: is unknown")
-            given = (value if not word.startswith("--") else "") or next(rest, "")
-            options.setdefault(name, []).append(given if name in _LONG_VALUES else value)
-
-
-async def _ask(process: Process, options: dict[str, list[str]], url: URL) -> None:
+async def _ask(process: Process, options: argparse.Namespace, url: URL) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if "insecure" in options:
+    if options.insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for name in options.get("cacert", []):
+    if name := options.cacert:
         try:
             context.load_verify_locations(cadata=process.files.read(process.path(name)).decode())
         except (OSError, ValueError, ssl.SSLError) as error:
             raise _Failure(77, f"error adding trust anchors from file: {name}") from error
-    headers = {"Host": url.host or "", "User-Agent": _AGENT, "Accept": "*/*"}
-    data = "&".join(options["data"]).encode() if "data" in options else None
+    headers = {"Host": url.host or "", "User-Agent": options.user_agent, "Accept": "*/*"}
+    data = "&".join(options.data).encode() if options.data else None
     if data is not None:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
-    for line in options.get("header", []):
+    for line in options.header:
         key, _, value = line.partition(":")
         headers[key.strip().title()] = value.strip()
-    method = "HEAD" if "head" in options else "GET" if data is None else "POST"
+    method = "HEAD" if options.head else "GET" if data is None else "POST"
     async with aiohttp.ClientSession(skip_auto_headers=["Accept-Encoding"]) as session:
         try:
             async with session.request(
-                options.get("request", [method])[-1],
+                options.request or method,
                 URL(f"{process.container.server}{url.raw_path_qs}", encoded=True),
                 data=data,
                 headers=headers,
@@ -125,16 +115,16 @@ async def _ask(process: Process, options: dict[str, list[str]], url: URL) -> Non
 
 
 async def _show(
-    process: Process, options: dict[str, list[str]], response: aiohttp.ClientResponse
+    process: Process, options: argparse.Namespace, response: aiohttp.ClientResponse
 ) -> None:
-    if "fail" in options and response.status >= 400:
+    if options.fail and response.status >= 400:
         raise _Failure(22, f"The requested URL returned error: {response.status}")
-    if "include" in options or "head" in options:
+    if options.include or options.head:
         lines = [f"HTTP/1.1 {response.status} {response.reason}".encode()]
         lines += [key + b": " + value for key, value in response.raw_headers]
         await process.stdout.write(b"\r\n".join([*lines, b"", b""]))
-    for name in options.get("output", []):
-        process.files.write(process.path(name), await response.read())
+    if options.output:
+        process.files.write(process.path(options.output), await response.read())
     with contextlib.suppress(aiohttp.ClientPayloadError):
         async for chunk in response.content.iter_any():
             await process.stdout.write(chunk)

@@ -5,13 +5,14 @@ aiohttp hands over only WebSockets. For any other protocol the transport is take
 """
 
 import asyncio
+import contextlib
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
 from aiohttp.web_protocol import RequestHandler
 
-_HIGH_WATER = 256 * 1024
-"""Bytes held unread before the peer is made to wait."""
+_HIGH_WATER = 128 * 1024
+"""Half of the bytes held unread before the peer is made to wait."""
 
 
 class Wire(Protocol):
@@ -28,69 +29,48 @@ class Wire(Protocol):
         """
 
 
-class TransportWire(asyncio.Protocol):
-    """A connection taken over from aiohttp, whose protocol is notified when it is lost."""
+class _Taken(asyncio.StreamReaderProtocol):
+    """asyncio's streams on a connection of aiohttp's, which is told when it is lost."""
 
-    def __init__(self, former: RequestHandler, transport: asyncio.Transport) -> None:
+    def __init__(self, reader: asyncio.StreamReader, former: RequestHandler) -> None:
+        super().__init__(reader)
         self._former = former
-        self._transport = transport
-        self._received = bytearray()
-        self._ended = False
-        self._paused = False
-        self._readable = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
-
-    def data_received(self, data: bytes) -> None:
-        """Keep what arrives; stop the peer when it is too much."""
-        self._received += data
-        self._readable.set()
-        if len(self._received) > _HIGH_WATER and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """The peer has finished sending; TLS has no half-close, so this ends the connection."""
-        self._ended = True
-        self._readable.set()
+        """TLS has no half-close, so this ends the connection."""
+        super().eof_received()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake everybody, and let aiohttp end its side."""
-        self._ended = True
-        self._readable.set()
-        self._writable.set()
+        super().connection_lost(exc)
         self._former.connection_lost(exc)
 
-    def pause_writing(self) -> None:
-        """The transport's buffer is full."""
-        self._writable.clear()
 
-    def resume_writing(self) -> None:
-        """The transport's buffer has room."""
-        self._writable.set()
+class TransportWire:
+    """A connection taken over from aiohttp."""
+
+    def __init__(self, former: RequestHandler, transport: asyncio.Transport) -> None:
+        self._reader = asyncio.StreamReader(limit=_HIGH_WATER)
+        protocol = _Taken(self._reader, former)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        loop = asyncio.get_running_loop()
+        self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
     async def read(self) -> bytes:
         """Some bytes; none at the end."""
-        while not self._received and not self._ended:
-            self._readable.clear()
-            await self._readable.wait()
-        data, self._received = bytes(self._received), bytearray()
-        if self._paused and not self._ended:
-            self._paused = False
-            self._transport.resume_reading()
-        return data
+        with contextlib.suppress(ConnectionError):
+            return await self._reader.read(2 * _HIGH_WATER)
+        return b""
 
     async def write(self, data: bytes) -> None:
         """Write, waiting for room."""
-        if self._ended:
-            raise ConnectionResetError("the connection is gone")
-        self._transport.write(data)
-        await self._writable.wait()
+        self._writer.write(data)
+        await self._writer.drain()
 
     def close(self) -> None:
         """Close once everything is written."""
-        self._transport.close()
+        self._writer.close()
 
 
 class WebSocketWire:
@@ -127,7 +107,5 @@ def take_over(request: web.BaseRequest, head: bytes) -> TransportWire:
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the connection is gone")
-    wire = TransportWire(request.protocol, transport)
     transport.write(head)
-    transport.set_protocol(wire)
-    return wire
+    return TransportWire(request.protocol, transport)

@@ -95,6 +95,8 @@ ELSEWHERE: Final = {
         "observe/access_log/request_view": "observe/access_log/test_log.py",
         "observe/observer": "observe/access_log/test_log.py",
         "observe/process_metrics": "observe/test_metrics.py",
+        "observe/context_states": "clusters/test_observing.py",
+        "observe/state_metrics": "observe/test_metrics.py",
         "observe/program_log": "observe/test_console.py",
         "observe/suggestions": "observe/test_console.py",
         "relay/record": "observe/access_log/test_log.py",

@@ -168,16 +168,7 @@ class App:
         if settings.contexts:
             from .clusters.service import Clusters  # noqa: PLC0415 -- seldom used
 
-            self.clusters = Clusters(
-                settings,
-                self._environ,
-                files,
-                parse,
-                self._config,
-                reloader,
-                self.supervisor,
-                self._registry,
-            )
+            self.clusters = Clusters(assembler, reloader, self.supervisor, self._registry)
             await self.clusters.contexts.start()
         gate = reloader.setup.gate
         for warning in (

@@ -20,7 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from kubelatch.app import App
 from kubelatch.config import settings
 from kubelatch.observe.access_log import LogWriter, RequestViews
-from kubelatch.observe.metrics import MetricsCollector, Snapshot
+from kubelatch.observe.metrics import MetricsCollector
+from kubelatch.observe.state_metrics import ContextState, Snapshot
 from tests.context.waiting import until
 from tests.observe.access_log.support import record
 from tests.support.certificates import Authority
@@ -430,7 +431,9 @@ def exposed() -> Samples:
     """One sample at least of each metric."""
     metrics = MetricsCollector(
         RequestViews(),
-        lambda: Snapshot(credential_expiry=1.0, certificate_expiry=2.0, loop="uvloop"),
+        lambda: Snapshot(
+            contexts=[ContextState(credential_expiry=1.0, certificate_expiry=2.0)], loop="uvloop"
+        ),
     )
     metrics.count(
         [

@@ -16,6 +16,7 @@ from ..errors import NotFoundError
 from ..gate import Gate, Target, parse_target
 from ..gate.settings import CLUSTERS, DEFAULT_ACCEPT_PATHS
 from ..relay.place import Content, LocalPlace, Place
+from ..relay.record import Record
 from ..relay.request import ClientRequest
 from .listing import listing
 
@@ -49,6 +50,11 @@ class ClusterRouter:
         alias = target[_SIZE:].partition("/")[0]
         place = self._contexts.find(alias) or self._contexts.find(alias.partition("?")[0])
         return place or self._local()
+
+    def gate_of(self, record: Record) -> Gate | None:
+        """The gate of a record's context; None where that is the one at the root."""
+        place = self._contexts.find(record.context) if _below(record.target) else None
+        return place.gate if place is not None else None
 
     def _local(self) -> LocalPlace:
         gate = self._chosen_gate()

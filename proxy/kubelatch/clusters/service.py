@@ -1,14 +1,10 @@
 """Puts together what ``--contexts`` adds to a proxy."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
-from ..config.settings import Settings
+from ..context.assembly import Assembler
 from ..context.contexts import Contexts
 from ..context.reload import Reloader
-from ..kubeconfig import DiskFiles
-from ..kubeconfig.merge import Parse
 from ..relay.drain import leave
 from ..relay.handler import Handler
 from ..relay.registry import Registry
@@ -21,12 +17,8 @@ class Clusters:
     """All contexts of one proxy, and the way to them.
 
     Args:
-        settings: the flags.
-        environ: the environment.
-        files: reads files.
-        parse: makes entries of kubeconfig files, for the chosen context too.
-        kubeconfig: a kubeconfig as a mapping, instead of files.
-        chosen: holds the chosen context.
+        source: makes the chosen context.
+        chosen: holds it.
         supervisor: runs what is periodical.
         registry: holds the exchanges.
 
@@ -39,30 +31,19 @@ class Clusters:
 
     def __init__(
         self,
-        settings: Settings,
-        environ: Mapping[str, str],
-        files: DiskFiles,
-        parse: Parse,
-        kubeconfig: Mapping[str, Any] | None,
+        source: Assembler,
         chosen: Reloader,
         supervisor: Supervisor,
         registry: Registry,
     ) -> None:
-        self.contexts = Contexts(
-            settings,
-            environ,
-            files,
-            parse,
-            kubeconfig,
-            chosen,
-            supervisor,
-            partial(_leave, registry, settings.drain_timeout),
-        )
+        seconds = source.settings.drain_timeout
+        self.contexts = Contexts(source, chosen, supervisor, partial(_leave, registry, seconds))
         self.router = ClusterRouter(self.contexts, lambda: chosen.setup.gate)
 
     def connect(self, handler: Handler) -> None:
         """Let *handler* send requests to all contexts."""
         handler.router = self.router
+        handler.find_gate = self.router.gate_of
         handler.context = self.contexts.chosen_alias
 
     @property

@@ -20,6 +20,7 @@ from ..kubeconfig import (
     DISK,
     Choice,
     ClientConfig,
+    DiskFiles,
     FileReader,
     TrackedFiles,
     load,
@@ -154,24 +155,27 @@ class Assembler:
         parse: makes entries of each kubeconfig file.
         beside: of a context beside the chosen one.
         addresses: the IP addresses of sockets that were handed over.
+
+    Attributes:
+        settings, environ, disk, kubeconfig, parse: the same.
     """
 
     def __init__(
         self,
         settings: Settings,
         environ: Mapping[str, str],
-        disk: FileReader,
+        disk: DiskFiles,
         kubeconfig: Mapping[str, Any] | None = None,
         *,
         parse: Parse = parse_file,
         beside: Beside | None = None,
         addresses: Sequence[str] = (),
     ) -> None:
-        self._settings = settings
-        self._environ = environ
-        self._disk = disk
-        self._kubeconfig = kubeconfig
-        self._parse = parse
+        self.settings = settings
+        self.environ = environ
+        self.disk = disk
+        self.kubeconfig = kubeconfig
+        self.parse = parse
         self._beside = beside
         self._addresses = addresses
 
@@ -181,11 +185,11 @@ class Assembler:
         Raises:
             KubelatchError: a file, an entry or a flag cannot be used.
         """
-        settings, pinned = self._settings, None
+        settings, pinned = self.settings, None
         if before is not None:
             pinned = Choice(source=before.config.source, context=before.config.context)
         config = load_configuration(
-            settings, self._environ, files, self._kubeconfig, pinned, self._parse
+            settings, self.environ, files, self.kubeconfig, pinned, self.parse
         )
         differences: tuple[str, ...] = ()
         if before is not None:
@@ -196,8 +200,8 @@ class Assembler:
             generation = build_generation(
                 config,
                 settings,
-                self._environ,
-                self._disk,
+                self.environ,
+                self.disk,
                 plugin_pause=self._beside.plugin_pause if self._beside else 1.0,
             )
         gate = make_gate(settings, generation, files, self._beside)

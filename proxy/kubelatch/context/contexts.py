@@ -8,15 +8,14 @@ in a row, as kubectl writes its file in two steps, and an empty one is seen betw
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from ..config.settings import Settings
 from ..errors import ConfigError, KubelatchError, UsageError
 from ..gate.settings import CLUSTERS
-from ..kubeconfig import DiskFiles, TrackedFiles
+from ..kubeconfig import TrackedFiles
 from ..kubeconfig.aliases import ALL, assign, parse_selection
 from ..kubeconfig.contexts import ContextEntry, contexts_of, list_contexts
-from ..kubeconfig.merge import Parse
 from ..redact import sanitize
 from ..system.supervision import Supervisor
 from ..system.threads import DaemonExecutor
@@ -43,11 +42,7 @@ class Contexts:
     """See the module.
 
     Args:
-        settings: the flags.
-        environ: the environment.
-        files: reads files.
-        parse: makes entries of kubeconfig files, for all contexts.
-        kubeconfig: a kubeconfig as a mapping, instead of files.
+        source: makes the chosen context; its settings, and how files are read, are those of all.
         chosen: holds the chosen context.
         supervisor: runs what is periodical.
         leave: ends what is under way in a context that is gone; given its alias.
@@ -55,26 +50,19 @@ class Contexts:
 
     def __init__(
         self,
-        settings: Settings,
-        environ: Mapping[str, str],
-        files: DiskFiles,
-        parse: Parse,
-        kubeconfig: Mapping[str, Any] | None,
+        source: Assembler,
         chosen: Reloader,
         supervisor: Supervisor,
         leave: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._settings = settings
-        self._environ = environ
-        self._disk = files
-        self._parse = parse
-        self._kubeconfig = kubeconfig
+        self._source = source
+        self._settings = source.settings
         self._chosen = chosen
         self._supervisor = supervisor
         self._leave = leave
-        self._selection = parse_selection(settings.contexts)
+        self._selection = parse_selection(source.settings.contexts)
         self._executor = DaemonExecutor(_THREADS, "kubelatch contexts")
-        self._files = TrackedFiles(files)
+        self._files = TrackedFiles(source.disk)
         self._places: dict[str, Place] = {}
         # Names by alias, of all that have been served.
         self._bound: dict[str, str] = {}
@@ -127,7 +115,7 @@ class Contexts:
                 hint=f"give each an alias of its own, as in --contexts={self._example()}",
             )
         self._check_writable()
-        if self._kubeconfig is None:
+        if self._source.kubeconfig is None:
             self._supervisor.every("contexts", INTERVAL, self._pass)
         self._supervisor.every("idle contexts", _REST, self._rest)
 
@@ -136,15 +124,16 @@ class Contexts:
 
     def _list(self, forced: bool = True) -> dict[str, ContextEntry] | None:
         """In the thread: the contexts by name; None if no file has changed."""
-        if self._kubeconfig is not None:
-            return contexts_of(self._kubeconfig)
+        source = self._source
+        if source.kubeconfig is not None:
+            return contexts_of(source.kubeconfig)
         if not forced and not self._files.changed():
             return None
         # Files of a pass that fails count as seen.
-        before, self._files = self._files, TrackedFiles(self._disk)
+        before, self._files = self._files, TrackedFiles(source.disk)
         self._files.follow(before)
         overrides = self._settings.overrides
-        entries, paths = list_contexts(overrides, self._environ, self._files, self._parse)
+        entries, paths = list_contexts(overrides, source.environ, self._files, source.parse)
         self._files.keep(paths)
         return entries
 
@@ -230,13 +219,14 @@ class Contexts:
         name = settings.context
         named = any(name == each for _, each in self._selection.named)
         pause = _NAMED_PAUSE if named else _UNNAMED_PAUSE
-        files = self._disk.view()
+        source = self._source
+        files = source.disk.view()
         assembler = Assembler(
             settings,
-            self._environ,
+            source.environ,
             files,
-            self._kubeconfig,
-            parse=self._parse,
+            source.kubeconfig,
+            parse=source.parse,
             beside=Beside(read_only_hint, pause),
         )
         return Reloader(
@@ -270,7 +260,7 @@ class Contexts:
 
     async def reload(self) -> None:
         """Read the files of all contexts that are in use, and which contexts there are."""
-        if self._kubeconfig is None:
+        if self._source.kubeconfig is None:
             await self._pass()
         await asyncio.gather(*(place.reload() for place in self.others))
 

@@ -6,11 +6,10 @@ named only if it is one of Kubernetes' own or the API server has responded succe
 Exchanges in flight count with the bytes that they have moved so far.
 """
 
-import platform
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -25,11 +24,11 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from .._version import __version__
 from ..relay.record import Record
 from .access_log.formats import upstream_time
 from .access_log.request_view import RequestViews, is_refusal
 from .process_metrics import ProcessMetrics
+from .state_metrics import Snapshot, families
 
 _OTHER: Final = "other"
 # A cluster with many operators has about three hundred kinds of resources.
@@ -67,39 +66,6 @@ _BUILT_IN: Final = frozenset(
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _ASK_BUCKETS: Final = (1, 5, 15, 30, 60, 120, 300, 900, 3600)
 _STREAM_BUCKETS: Final = (1, 10, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The state that gauges report, at the time of a scrape. Times are seconds since the epoch.
-
-    Attributes:
-        in_flight: the records of exchanges in flight.
-        idle: idle upstream connections.
-        http2: HTTP/2 connections, and streams on them.
-        reloads: how often a changed configuration was used.
-        reload_failures: how often a changed configuration could not be used.
-        reload_failed: the last changed configuration is not in use.
-        refreshes: how often the credential was replaced.
-        refresh_failed: the last attempt to refresh the credential failed.
-        credential_expiry: None if it does not expire, or that is unknown.
-        certificate_expiry: None without a client certificate.
-        lines_lost: lines of the request log that could not be written.
-        loop: the event loop's name.
-    """
-
-    in_flight: Collection[Record] = ()
-    idle: int = 0
-    http2: tuple[int, int] = (0, 0)
-    reloads: int = 0
-    reload_failures: int = 0
-    reload_failed: bool = False
-    refreshes: int = 0
-    refresh_failed: bool = False
-    credential_expiry: float | None = None
-    certificate_expiry: float | None = None
-    lines_lost: int = 0
-    loop: str = ""
 
 
 class _Histogram:
@@ -156,10 +122,12 @@ class _Totals:
 
 @dataclass(slots=True)
 class _Counters:
-    requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Counts by label values, of which the last one is the context."""
+
+    requests: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    refusals: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    failures: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    asked: Counter[tuple[str, ...]] = field(default_factory=Counter)
     totals: _Totals = field(default_factory=_Totals)
 
 
@@ -169,11 +137,15 @@ class MetricsCollector(Collector):
     Args:
         views: parses the requests of records.
         snapshot: returns the current state; called at each scrape.
+        contexts: several are served, which a label tells apart.
     """
 
-    def __init__(self, views: RequestViews, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, views: RequestViews, snapshot: Callable[[], Snapshot], *, contexts: bool = False
+    ) -> None:
         self._views = views
         self._snapshot = snapshot
+        self._label = ["context"] if contexts else []
         self._counters = _Counters()
         self._durations = _Histogram(_REQUEST_BUCKETS)
         self._streams = _Histogram(_STREAM_BUCKETS)
@@ -192,20 +164,21 @@ class MetricsCollector(Collector):
             view = self._views.read(record)
             info, took = view.info, record.ended - record.started - record.ask_wait
             verb = info.verb if info.verb in _VERBS else _OTHER
-            counted.requests[verb, self._resource(view.kind, record), _code(record.status)] += 1
+            context, resource = record.context, self._resource(view.kind, record)
+            counted.requests[verb, resource, _code(record.status), context] += 1
             if view.stream:
                 self._streams.observe(view.stream, took)
             else:
                 self._durations.observe(verb, took)
             if record.first_byte:
-                self._upstream.observe("", upstream_time(record))
+                self._upstream.observe(context, upstream_time(record))
             if record.asked:
-                counted.asked[record.answer, record.answered_by] += 1
+                counted.asked[record.answer, record.answered_by, context] += 1
                 self._waits.observe("", record.ask_wait)
             if is_refusal(record):
-                counted.refusals[record.rule] += 1
+                counted.refusals[record.rule, context] += 1
             if record.cause:
-                counted.failures[record.cause] += 1
+                counted.failures[record.cause, context] += 1
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """All metrics in the format that an ``Accept`` field prefers, and its media type."""
@@ -221,28 +194,16 @@ class MetricsCollector(Collector):
         snapshot = self._snapshot()
         yield from self._of_requests(snapshot)
         yield from self._of_upstream(snapshot)
-        yield from _of_state(snapshot)
+        yield from families(snapshot, self._label)
 
     def _of_requests(self, snapshot: Snapshot) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            "kubelatch_requests",
+        yield self._by(
+            "requests",
             "Requests that have ended, by Kubernetes verb, resource and HTTP status.",
-            labels=["verb", "resource", "code"],
+            ["verb", "resource", "code"],
+            self._counters.requests,
         )
-        for labels, count in self._counters.requests.items():
-            requests.add_metric(labels, count)
-        yield requests
-        kinds = Counter({"request": 0, "watch": 0, "follow": 0, "tunnel": 0})
-        waiting = 0
-        for record in snapshot.in_flight:
-            waiting += bool(record.asked and not record.answer)
-            kinds[self._views.read(record).stream or "request"] += 1
-        in_flight = GaugeMetricFamily(
-            "kubelatch_requests_in_flight", "Requests in flight, by kind.", labels=["kind"]
-        )
-        for kind, count in kinds.items():
-            in_flight.add_metric([kind], count)
-        yield in_flight
+        yield self._in_flight(snapshot)
         yield self._durations.family(
             "kubelatch_request_duration_seconds", "Duration of requests without streams.", "verb"
         )
@@ -251,23 +212,45 @@ class MetricsCollector(Collector):
             "Duration of watches, followed logs and tunnels that have ended.",
             "kind",
         )
-        yield _by("kubelatch_refusals", "Requests refused here.", "rule", self._counters.refusals)
-        yield _by(
-            "kubelatch_failures", "Requests not carried through.", "cause", self._counters.failures
+        yield self._by("refusals", "Requests refused here.", ["rule"], self._counters.refusals)
+        yield self._by(
+            "failures", "Requests not carried through.", ["cause"], self._counters.failures
         )
 
-        asked = CounterMetricFamily(
-            "kubelatch_asked",
+        yield self._by(
+            "asked",
             "Requests about which somebody was asked, by what became of them.",
-            labels=["answer", "by"],
+            ["answer", "by"],
+            self._counters.asked,
         )
-        for (answer, by), count in self._counters.asked.items():
-            asked.add_metric([answer, by], count)
-        yield asked
         yield GaugeMetricFamily(
-            "kubelatch_asked_pending", "Requests that wait for an answer.", waiting
+            "kubelatch_asked_pending",
+            "Requests that wait for an answer.",
+            sum(bool(each.asked and not each.answer) for each in snapshot.in_flight),
         )
         yield self._waits.family("kubelatch_ask_wait_seconds", "How long an answer took.")
+
+    def _in_flight(self, snapshot: Snapshot) -> Metric:
+        names = ["kind", *self._label]
+        family = GaugeMetricFamily(
+            "kubelatch_requests_in_flight", "Requests in flight, by kind.", labels=names
+        )
+        kinds = ("request", "watch", "follow", "tunnel")
+        counts = Counter({(kind, state.name): 0 for state in snapshot.contexts for kind in kinds})
+        for record in snapshot.in_flight:
+            counts[self._views.read(record).stream or "request", record.context] += 1
+        for key, count in counts.items():
+            family.add_metric(key[: len(names)], count)
+        return family
+
+    def _by(
+        self, name: str, text: str, names: list[str], counts: Counter[tuple[str, ...]]
+    ) -> Metric:
+        names = names + self._label
+        family = CounterMetricFamily(f"kubelatch_{name}", text, labels=names)
+        for key, count in counts.items():
+            family.add_metric(key[: len(names)], count)
+        return family
 
     def _of_upstream(self, snapshot: Snapshot) -> Iterator[Metric]:
         done = self._counters.totals
@@ -276,6 +259,7 @@ class MetricsCollector(Collector):
         yield self._upstream.family(
             "kubelatch_upstream_duration_seconds",
             "From sending a request upstream to the head of the response.",
+            "".join(self._label),
         )
         for name, text, value in (
             ("received_bytes", "Bytes of bodies from clients.", totals.received),
@@ -285,18 +269,6 @@ class MetricsCollector(Collector):
             ("upstream_connections_reused", "Requests on a used connection.", totals.reused),
         ):
             yield CounterMetricFamily(f"kubelatch_{name}", text, value)
-        yield GaugeMetricFamily(
-            "kubelatch_upstream_connections_idle",
-            "Upstream connections that wait for work.",
-            snapshot.idle,
-        )
-        connections, streams = snapshot.http2
-        yield GaugeMetricFamily(
-            "kubelatch_upstream_shared_connections", "Open HTTP/2 connections.", connections
-        )
-        yield GaugeMetricFamily(
-            "kubelatch_upstream_shared_streams", "Watches on HTTP/2 connections.", streams
-        )
 
     def _resource(self, name: str, record: Record) -> str:
         if not name or name in _BUILT_IN or name in self._resources:
@@ -311,63 +283,6 @@ class MetricsCollector(Collector):
             self._resources.add(name)
             return name
         return _OTHER
-
-
-def _of_state(snapshot: Snapshot) -> Iterator[Metric]:
-    yield CounterMetricFamily(
-        "kubelatch_configuration_reloads",
-        "Times that the configuration was read anew and used.",
-        snapshot.reloads,
-    )
-    yield CounterMetricFamily(
-        "kubelatch_configuration_reload_failures",
-        "Times that the configuration was read anew and could not be used.",
-        snapshot.reload_failures,
-    )
-    yield GaugeMetricFamily(
-        "kubelatch_configuration_last_reload_successful",
-        "1 if the configuration that was read last is in use.",
-        not snapshot.reload_failed,
-    )
-    yield CounterMetricFamily(
-        "kubelatch_credential_refreshes",
-        "Times that the credential was replaced by another.",
-        snapshot.refreshes,
-    )
-    yield GaugeMetricFamily(
-        "kubelatch_credential_last_refresh_successful",
-        "0 if the last attempt to get a newer credential failed.",
-        not snapshot.refresh_failed,
-    )
-    for name, text, expiry in (
-        (
-            "credential",
-            "When the credential expires, if that is known.",
-            snapshot.credential_expiry,
-        ),
-        ("client_certificate", "When the client certificate expires.", snapshot.certificate_expiry),
-    ):
-        family = GaugeMetricFamily(f"kubelatch_{name}_expiry_timestamp_seconds", text)
-        if expiry is not None:
-            family.add_metric([], expiry)
-        yield family
-    yield CounterMetricFamily(
-        "kubelatch_log_lines_lost",
-        "Lines of the request log that could not be written.",
-        snapshot.lines_lost,
-    )
-    build = GaugeMetricFamily(
-        "kubelatch_build_info", "Always 1.", labels=["version", "python", "loop"]
-    )
-    build.add_metric([__version__, platform.python_version(), snapshot.loop], 1)
-    yield build
-
-
-def _by(name: str, text: str, label: str, counts: Counter[str]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for key, count in counts.items():
-        family.add_metric([key], count)
-    return family
 
 
 def _code(status: int) -> str:

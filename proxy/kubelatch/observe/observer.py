@@ -31,16 +31,15 @@ from .access_log import (
     RequestViews,
     TextFormat,
 )
+from .context_states import ContextStates
 
 if TYPE_CHECKING:
     from ..context.contexts import Contexts
-    from ..credentials import Credential
-    from ..upstream.generation import Generation
     from .admin import Admin, Check
     from .approvals import ApprovalService
     from .inspector import InspectorService
-    from .metrics import Snapshot
     from .secret_pages import SecretPages
+    from .state_metrics import Snapshot
     from .written_rules import RulesService
 
 log = logging.getLogger(__name__)
@@ -105,9 +104,7 @@ class Observer:
         self._inspector: InspectorService | None = None
         self._approvals: ApprovalService | None = None
         self._rules: RulesService | None = None
-        self._generation: Generation | None = None
-        self._credential: Credential | None = None
-        self._refreshes = 0
+        self._states = ContextStates(reloader, contexts)
         # Patterns first: a bad one must leave neither a file nor a socket behind.
         skip = PatternList("--log-skip-paths", split_patterns(settings.log_skip_paths))
         access_log = self._make_log(settings, environ, stderr, skip, interactive=interactive)
@@ -251,7 +248,8 @@ class Observer:
         from .admin import Admin, ApiServerHealth  # noqa: PLC0415 -- seldom used
         from .metrics import MetricsCollector  # noqa: PLC0415 -- seldom used
 
-        metrics, api_server = MetricsCollector(self._views, self._snapshot), ApiServerHealth()
+        metrics = MetricsCollector(self._views, self._snapshot, contexts=self._contexts is not None)
+        api_server = ApiServerHealth()
 
         def expose(accept: str) -> tuple[bytes, str]:
             self._batches.flush()
@@ -277,55 +275,33 @@ class Observer:
                 "there in plain text",
                 self._admin.name,
             )
-        return [self._count_refreshes, api_server.update, metrics.count]
+        return [self._states.count_refreshes, api_server.update, metrics.count]
 
     async def _checks(self) -> "list[Check]":
         from .admin import Check  # noqa: PLC0415 -- seldom used
 
         draining = self._handler.registry.draining
         rejected = self._reloader.last_error
+        beside = []
+        if self._contexts is not None:
+            beside = [Check("contexts", self._states.problems, affects_readiness=False)]
         return [
             Check("listening", "draining, and accepts no more" if draining else ""),
             Check("credential", await _credential_problem(self._reloader)),
             Check("configuration", rejected.message if rejected else "", affects_readiness=False),
+            *beside,
             Check("background-tasks", self._supervisor.problem),
         ]
 
     def _snapshot(self) -> "Snapshot":
-        from .metrics import Snapshot  # noqa: PLC0415 -- seldom used
+        from .state_metrics import Snapshot  # noqa: PLC0415 -- seldom used
 
-        self._count_refreshes()
-        reloader = self._reloader
-        generation = reloader.current()
-        status = generation.credentials.describe()
         return Snapshot(
             in_flight=self._handler.registry.records,
-            idle=generation.idle,
-            http2=reloader.http2,
-            reloads=reloader.reloads,
-            reload_failures=reloader.failures,
-            reload_failed=reloader.last_error is not None,
-            refreshes=self._refreshes,
-            refresh_failed=bool(status.last_error),
-            credential_expiry=status.expires_at,
-            certificate_expiry=status.certificate.not_after if status.certificate else None,
+            contexts=self._states.now(),
             lines_lost=self._writer.lost if self._writer is not None else 0,
             loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
         )
-
-    def _count_refreshes(self, _: Sequence[Record] = ()) -> None:
-        """Count a new credential within one generation.
-
-        Called with each batch of records, it misses none: a source replaces its credential at most
-        once a second.
-        """
-        generation = self._reloader.current()
-        credential = generation.credentials.cached()
-        if credential is None or credential is self._credential:
-            return
-        if generation is self._generation and self._credential is not None:
-            self._refreshes += 1
-        self._generation, self._credential = generation, credential
 
 
 async def _credential_problem(reloader: Reloader) -> str:

@@ -71,6 +71,7 @@ class Handler:
     Attributes:
         exchange: makes each exchange with the upstream; an observer may put its own in its place.
         router: finds the place of each request; None: all go to the chosen context.
+        find_gate: finds the gate of a record's place; None is the chosen context's.
         context: the chosen context's alias for log and metrics, where there is a router.
         approvals: asks whether what a policy stops may pass; None: it is refused.
     """
@@ -99,8 +100,13 @@ class Handler:
         self._tunnel_keepalive = tunnel_keepalive
         self.exchange: Callable[..., UpstreamExchange] = UpstreamExchange
         self.router: Router | None = None
+        self.find_gate: Callable[[Record], Gate | None] = lambda _: None
         self.context = ""
         self.approvals: Approvals | None = None
+
+    def gate_of(self, record: Record) -> Gate:
+        """The gate that decides on the request of a record."""
+        return self.find_gate(record) or self.gate
 
     def judge_client(self, uid: int | None, headers: Pairs) -> Refusal | None:
         """Why a client may not ask at all; None if it may.

@@ -8,6 +8,7 @@ import shlex
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
+from ...gate.settings import CLUSTERS
 from ...redact import REDACTED
 
 _FIELDS: Final = ("accept", "content-type")
@@ -64,6 +65,9 @@ def commands(
         detail: of the exchange.
         address: of the proxy.
     """
+    below = f"{CLUSTERS}{summary.get('context', '')}"
+    if summary.get("target", "").startswith(f"{below}/"):
+        address = address._replace(prefix=below)
     request = _MadeAgain(summary, detail, address)
     problem = request.problem
     if problem:

@@ -5,6 +5,7 @@ It parses and formats, so it runs in the inspector's thread.
 
 import json
 import time
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from ...gate import Gate
 from ...gate.request_info import RequestInfo
 from ...http1.fields import Pairs
 from ...redact import printable, sanitize
+from ...relay.record import Record
 from ...system.peer_process import PeerProcess, Processes
 from ..access_log.formats import JsonFormat
 from ..access_log.redaction import redact_field
@@ -31,6 +33,9 @@ _LOOKUPS: Final = 5
 # Header fields of one head that are kept.
 _MAX_FIELDS: Final = 100
 _LONGEST_CACHED: Final = 512
+
+GateOf = Callable[[Record], Gate]
+"""Finds the gate that decides on the request of a record."""
 
 
 class KeptExchange(NamedTuple):
@@ -156,7 +161,7 @@ class EntryBuilder:
         more: dict[str, Any] = {"started": round(record.started + offset, 6)}
         if view.stream:
             more["stream"] = view.stream
-        if capture.context:
+        if capture.context and not record.context:
             more["context"] = printable(capture.context)
         if capture.events is not None:
             more["events"] = dict(capture.events.counts)

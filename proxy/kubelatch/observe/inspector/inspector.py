@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from ...gate import Gate
 from ...relay.client import ClientProtocol
 from ...relay.handler import Handler
 from ...relay.record import Record
@@ -28,7 +27,7 @@ from ...upstream.generation import Generation
 from ...upstream.request import UpstreamRequest
 from ..access_log.request_view import RequestViews
 from .capture import Capture, CapturedExchange, CapturePool
-from .entries import EntryBuilder, KeptExchange
+from .entries import EntryBuilder, GateOf, KeptExchange
 from .pending import PendingSource
 from .replaying import Replays
 from .ring import Ring
@@ -77,7 +76,7 @@ class Inspector:
         handler: its exchanges are captured.
         options: what is kept.
         context: returns the kubeconfig context in use.
-        api_prefix: where the API is mounted.
+        views: makes what parses requests.
 
     Attributes:
         not_kept: how many exchanges were not captured.
@@ -89,15 +88,15 @@ class Inspector:
         handler: Handler,
         options: InspectorOptions,
         context: Callable[[], str],
-        api_prefix: str = "/",
+        views: Callable[[], RequestViews] = RequestViews,
     ) -> None:
         self._handler = handler
         self._options = options
         self._context = context
         # Its own views: they are made in another thread.
-        self._builder = EntryBuilder(RequestViews(api_prefix), options.bodies)
+        self._builder = EntryBuilder(views(), options.bodies)
         self._ring = Ring(options.entries, options.size)
-        self._totals = ExchangeTotals(RequestViews(api_prefix), time.monotonic())
+        self._totals = ExchangeTotals(views(), time.monotonic())
         self._pool = CapturePool()
         self._executor = DaemonExecutor(1, "kubelatch inspector")
         self._live: dict[Record, Capture] = {}
@@ -213,7 +212,7 @@ class Inspector:
     def _hand_over(self) -> None:
         self._timer = None
         ended, self._ended = self._ended, []
-        build = partial(self._build, ended, self._handler.gate)
+        build = partial(self._build, ended, self._handler.gate_of)
         self.in_thread(build).add_done_callback(partial(_go_on, self._keep))
 
     def _capture_refusal(self, record: Record) -> Capture | None:
@@ -233,11 +232,11 @@ class Inspector:
         self._pending = source
         source.notify(self._notify)
 
-    def _build(self, captures: Sequence[Capture], gate: Gate) -> list[KeptExchange]:
+    def _build(self, captures: Sequence[Capture], gate_of: GateOf) -> list[KeptExchange]:
         entries = []
         for capture in captures:
             try:
-                entries.append(self._builder.ended(capture, gate))
+                entries.append(self._builder.ended(capture, gate_of(capture.record)))
             except Exception as error:  # noqa: BLE001 -- the others are kept all the same
                 log.error("internal error in the inspector (%s)", where(error))
         return entries

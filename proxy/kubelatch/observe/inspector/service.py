@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from ...config.addresses import join_host_port, reachable_host, split_host_port
@@ -13,6 +14,7 @@ from ...relay.handler import Handler
 from ...relay.limits import Limits
 from ...relay.record import Record
 from ...secret import Secret
+from ..access_log.request_view import RequestViews
 from ..secret_pages import SecretPages
 from .commands import ClientAddress
 from .inspector import Inspector, InspectorOptions
@@ -53,7 +55,10 @@ class InspectorService:
         entries, size = parse_keep(settings.inspect_keep)
         options = InspectorOptions(entries, size, parse_body_size(settings.inspect_bodies))
         self._inspector = Inspector(
-            handler, options, lambda: reloader.setup.config.context, settings.api_prefix
+            handler,
+            options,
+            lambda: reloader.setup.config.context,
+            partial(RequestViews, settings.api_prefix, clusters=bool(settings.contexts)),
         )
         self._replayer = Replayer(self._inspector, handler, Limits.of(settings))
         routes = InspectorRoutes(self._inspector, self._replayer, self._address).routes

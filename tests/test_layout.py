@@ -19,6 +19,8 @@ WHOLE: Final = {
 ELSEWHERE: Final = {
     "what a client sees of it is tested, with sockets on both sides": {
         "app": "process/test_start.py",
+        "demo_start": "process/test_start.py",
+        "places": "clusters/test_router.py",
         "clusters/listing": "clusters/test_router.py",
         "clusters/service": "clusters/test_router.py",
         "context/access": "cli/test_kubeconfig.py",

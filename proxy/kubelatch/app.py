@@ -23,13 +23,15 @@ from .context.assembly import (
 )
 from .context.client_tls import ClientTls, publish, retract
 from .context.reload import Reloader, Setup
-from .errors import ConfigError, KubelatchError
+from .demo_start import start_demo
+from .errors import KubelatchError
 from .kubeconfig import ClientConfig, DiskFiles
 from .kubeconfig.merge import ParsedFiles, parse_file
 from .observe.access_log import LogWriter
 from .observe.console import describe, greeting
 from .observe.observer import Observer
 from .observe.suggestions import example_request
+from .places import Places
 from .redact import sanitize
 from .relay.drain import accept_pending, finish, in_flight, let_nothing_look_whole
 from .relay.handler import Handler, PageContent
@@ -45,10 +47,8 @@ from .system.supervision import Supervisor
 from .system.suspend import SuspendClock
 
 if TYPE_CHECKING:
-    from .clusters.service import Clusters
     from .demo import DemoServer
     from .demo.arrivals import OnRequest
-    from .services.router import ServiceRouter
     from .static_files import StaticFiles
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class App:
         failure: the failure that ends the proxy, if any.
         on_demo_request: sees each request before the demo does; set before the start.
         supervisor: runs its background tasks.
-        clusters: the contexts of ``--contexts``; None without it.
+        places: what is served beside the chosen context; None before the start.
     """
 
     def __init__(
@@ -101,12 +101,11 @@ class App:
         self._demo: DemoServer | None = None
         self._config = kubeconfig
         self._reloader: Reloader | None = None
-        self.clusters: Clusters | None = None
+        self.places: Places | None = None
         self._listeners: list[Listener] = []
         self._acceptors: list[Acceptor] = []
         self._http: ClientServer | None = None
         self._handler: Handler | None = None
-        self._services: ServiceRouter | None = None
         self._registry = Registry(self._record, self._passed)
         self._timeouts: Timeouts | None = None
         self._suspended = SuspendClock()
@@ -154,7 +153,7 @@ class App:
         for note in settings.notes:
             log.warning("%s", note)
         if settings.demo:
-            await self._start_demo()
+            self._demo, self._config = await start_demo(settings, self.on_demo_request)
         static = self._static_files()
         files = DiskFiles()
         parse = ParsedFiles() if settings.contexts else parse_file
@@ -165,11 +164,8 @@ class App:
         reloader = Reloader(assembler, files, self._use, self.supervisor)
         await reloader.start()
         self._reloader = reloader
-        if settings.contexts:
-            from .clusters.service import Clusters  # noqa: PLC0415 -- seldom used
-
-            self.clusters = Clusters(assembler, reloader, self.supervisor, self._registry)
-            await self.clusters.contexts.start()
+        self.places = Places(assembler, reloader, self.supervisor, self._registry)
+        await self.places.start()
         gate = reloader.setup.gate
         for warning in (
             *warn_of_configuration(reloader.setup.config, settings),
@@ -192,13 +188,7 @@ class App:
             root=f"{settings.api_prefix.rstrip('/')}/",
             tunnel_keepalive=settings.keepalive or _TUNNEL_KEEPALIVE,
         )
-        if self.clusters is not None:
-            self.clusters.connect(self._handler)
-        if settings.service_hosts:
-            from .services.setup import connect  # noqa: PLC0415 -- seldom used
-
-            served = self.clusters.contexts if self.clusters is not None else None
-            self._services = connect(self._handler, settings, reloader, served)
+        self.places.connect(self._handler)
         self._observer = Observer(
             settings,
             self._environ,
@@ -206,7 +196,7 @@ class App:
             reloader,
             self.supervisor,
             self.quitting.set,
-            contexts=self.clusters.contexts if self.clusters is not None else None,
+            contexts=self.places.contexts,
             stderr=self._stderr,
             interactive=self._interactive,
         )
@@ -243,7 +233,7 @@ class App:
     @property
     def cluster_rows(self) -> list[tuple[str, str]]:
         """Rows for a person on the contexts that are served, which are not sanitized."""
-        return self.clusters.rows if self.clusters is not None else []
+        return self.places.rows if self.places is not None else []
 
     def _page(self) -> PageContent:
         if self._reloader is None:
@@ -273,7 +263,8 @@ class App:
         """How clients reach it; None while it is not running."""
         if self._reloader is None or not self._listeners:
             return None
-        places = self.clusters.contexts.places if self.clusters is not None else ()
+        contexts = self.places.contexts if self.places is not None else None
+        places = contexts.places if contexts is not None else ()
         return client_access(self._settings, self._reloader.setup, self.name, places)
 
     @property
@@ -285,8 +276,8 @@ class App:
         """Read kubeconfig and its files again; returns when that is done, or after a time-out."""
         if self._reloader is not None:
             await self._reloader.reload()
-        if self.clusters is not None:
-            await self.clusters.contexts.reload()
+        if self.places is not None:
+            await self.places.reload()
 
     def _fail(self, problem: str) -> None:
         self.failure = self.failure or KubelatchError(problem)
@@ -303,23 +294,6 @@ class App:
         if (old.warnings, old.server) != (new.warnings, new.server):
             for warning in warn_of_configuration(new, self._settings):
                 log.warning("%s", warning)
-
-    async def _start_demo(self) -> None:
-        from .demo import DemoError, DemoServer  # noqa: PLC0415 -- seldom used
-
-        settings = self._settings
-        self._demo = DemoServer(
-            on_request=self.on_demo_request, seed=settings.demo_seed, load=settings.demo_load
-        )
-        try:
-            access = await self._demo.start()
-            if settings.demo_kubeconfig:
-                from .demo.kubeconfig_file import write  # noqa: PLC0415 -- the same
-
-                write(access, settings.demo_kubeconfig)
-        except DemoError as error:
-            raise ConfigError(str(error)) from error
-        self._config = access.kubeconfig()
 
     def _static_files(self) -> "StaticFiles | None":
         settings = self._settings
@@ -346,8 +320,8 @@ class App:
         if self._suspended.was_suspended() and self._reloader is not None:
             log.info("the machine was suspended: idle connections are closed")
             self._reloader.current().on_suspend()
-            if self.clusters is not None:
-                self.clusters.contexts.on_suspend()
+            if self.places is not None:
+                self.places.on_suspend()
 
     async def drain(self) -> None:
         """Close the listeners, and let exchanges in flight finish within ``--drain-timeout``."""
@@ -372,12 +346,9 @@ class App:
             self._http = None
         while self._listeners:
             self._listeners.pop().close()
-        if self._services is not None:
-            await self._services.close()
-            self._services = None
-        if self.clusters is not None:
-            await self.clusters.contexts.stop()
-            self.clusters = None
+        if self.places is not None:
+            await self.places.stop()
+            self.places = None
         if self._reloader is not None:
             retract(self._settings, self._reloader.setup.client_tls)
             await self._reloader.stop()

@@ -244,8 +244,9 @@ async def test_contexts_with_one_alias_end_the_start_and_are_named(tmp_path: Pat
         '--contexts: contexts "a@prod" and "b@prod" have the same alias, prod'
     )
     async with proxy_in_loop(tmp_path, config, "--contexts=all,b=b@prod") as app:
-        assert app.clusters is not None
-        assert [place.name for place in app.clusters.contexts.places] == ["prod", "b"]
+        assert app.places is not None
+        assert app.places.contexts is not None
+        assert [place.name for place in app.places.contexts.places] == ["prod", "b"]
 
 
 async def test_contexts_that_are_named_are_the_only_ones(tmp_path: Path) -> None:

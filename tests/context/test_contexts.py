@@ -54,8 +54,9 @@ async def proxy(
         proxy_in_loop(directory, config, "--contexts=all", *flags) as app,
         client_of(app) as client,
     ):
-        assert app.clusters is not None
-        yield app, client, app.clusters.contexts
+        assert app.places is not None
+        assert app.places.contexts is not None
+        yield app, client, app.places.contexts
 
 
 def place(found: Contexts, alias: str) -> ServedContext:
@@ -274,8 +275,9 @@ async def test_a_failing_plugin_of_a_context_that_nobody_named_seldom_runs(
                 failed = await client.get("/clusters/there/api")
                 assert failed.status == 503
                 assert "plugin failed with exit code 3" in json.loads(failed.body)["message"]
-            assert app.clusters is not None
-            reloader = place(app.clusters.contexts, "there").reloader
+            assert app.places is not None
+            assert app.places.contexts is not None
+            reloader = place(app.places.contexts, "there").reloader
             assert reloader is not None
             source: Any = reloader.current().credentials
             assert pause - 1 < source._failing.remaining <= pause

@@ -84,6 +84,7 @@ class Gate:
         settings: the same.
         warnings: to be reported to the user at start.
         mount: the path under which clients find the API, without a trailing slash.
+        carrier: None; see :class:`Judge`.
 
     Raises:
         UsageError: a pattern is not RE2, or a prefix cannot be one.
@@ -95,6 +96,7 @@ class Gate:
         self._api_prefix, self._www_prefix = mount_points(settings)
         self._stripped = stripped_prefix(self._api_prefix)
         self.mount = self._stripped.removesuffix("/").encode()
+        self.carrier: RequestInfo | None = None
         self._bare_mounts = {
             prefix[:-1] for prefix in (self._api_prefix, self._www_prefix) if prefix
         } - {""}

@@ -5,6 +5,7 @@ from typing import Protocol
 from ..http1.fields import Fields, Pairs
 from .decision import Decision, Refusal
 from .gate import Caller
+from .request_info import RequestInfo
 
 
 class Judge(Protocol):
@@ -14,9 +15,12 @@ class Judge(Protocol):
 
     Attributes:
         mount: the path under which clients find the API, without a trailing slash.
+        carrier: what the policy is asked for in place of the requests themselves, which are an
+            application's; None: they are the API's.
     """
 
     mount: bytes
+    carrier: RequestInfo | None
 
     def decide(
         self,

@@ -63,6 +63,7 @@ class HostGate:
     """
 
     mount = b""
+    carrier: RequestInfo | None = None
 
     def __init__(self, gate: Gate, start_host: str = "") -> None:
         self._gate = gate
@@ -153,6 +154,9 @@ class ServiceGate(HostGate):
         namespace: its namespace.
         named: it is named in ``--service-hosts``, and so exempt from ``--read-only``.
         refusal: it is not served, for this reason.
+
+    Attributes:
+        carrier: the request that carries others to it, of a pod by the service's name.
     """
 
     def __init__(
@@ -168,9 +172,9 @@ class ServiceGate(HostGate):
         super().__init__(gate, start_host)
         self._named = named
         # Which pod it will be is not known yet.
-        self._info = portforward(namespace, service)
+        self.carrier = portforward(namespace, service)
         if refusal is None:
-            refusal = gate.judge_own(self._info, whole_path=False, read_only=not named)
+            refusal = gate.judge_own(self.carrier, whole_path=False, read_only=not named)
         if refusal is not None and refusal.rule == "read-only":
             hint = (
                 f"--service-hosts={namespace}/{service} lets this service be reached all the same"
@@ -197,6 +201,6 @@ class ServiceGate(HostGate):
             upgrade,
             identity.strip,
             client_authorization=True,
-            info=self._info,
+            info=self.carrier,
             authority=host.encode("latin-1"),
         )

@@ -4,6 +4,8 @@ from typing import Final
 
 from .record import Record
 
+KEPT_ERRORS: Final = frozenset({403, 404})
+"""The statuses that do not say by themselves whether a request was refused, or for what."""
 MAX_ERROR_BODY: Final = 16 * 1024
 """Bytes that are kept; a ``Status`` is below 2 KiB."""
 

@@ -229,7 +229,7 @@ class Handler:
             record.context = self.context
             return self.gate, self._generations.current()
         if not isinstance(place, LocalPlace):
-            record.context = place.name
+            record.context, record.carrier = place.name, place.gate.carrier
             generation = place.current()
             if generation is not None:
                 return place.gate, generation

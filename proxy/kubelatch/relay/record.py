@@ -7,6 +7,7 @@ nothing is computed here that an observer can still find out later.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..gate.request_info import RequestInfo
 from ..http1.fields import Pairs
 
 
@@ -45,8 +46,10 @@ class Record:
         connects: how many upstream connections were opened.
         proto: ``h2`` if it went upstream over HTTP/2.
         context: the alias of the context that it was for; empty where there is only one.
-        error_body: the beginning of the upstream's error response, as it was sent on; kept only
-            where the registry asks for it.
+        carrier: what the policy was asked for, of a request to an application: what carries it
+            there. None: the request itself.
+        error_body: the beginning of the upstream's 403 or 404, as it was sent on; kept only where
+            the registry asks for it.
         asked: the rule that stopped it, so that somebody was asked.
         answer: what became of it then, in one word; empty while it waits.
         answered_by: ``page``, ``command`` or ``interface``, if a person decided.
@@ -79,6 +82,7 @@ class Record:
     connects: int = 0
     proto: str = ""
     context: str = ""
+    carrier: RequestInfo | None = None
     error_body: bytes = b""
     asked: str = ""
     answer: str = ""

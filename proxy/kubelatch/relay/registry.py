@@ -24,7 +24,7 @@ class Registry:
 
     Attributes:
         draining: no exchange that begins now leaves its client's connection open.
-        keeps_errors: records get the beginning of error responses; an observer may ask for it.
+        keeps_errors: records get the beginning of some error responses; an observer may ask for it.
     """
 
     def __init__(self, on_end: Observer, on_begin: Observer | None = None) -> None:

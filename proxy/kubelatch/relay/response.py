@@ -18,7 +18,7 @@ from ..http1.response import BodyKind, ResponseHead
 from ..http1.watch import EventFramer, event_framer
 from ..upstream.transport import Stream
 from .attempt import Outcome
-from .error_body import ErrorBody
+from .error_body import KEPT_ERRORS, ErrorBody
 from .states import State
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ class ResponseRelay:
                 if _may_stream(target) and b"x-accel-buffering" not in names:
                     lines.append(b"X-Accel-Buffering: no")
             keeps = self._exchange.registry.keeps_errors and links is not None
-            if head.status >= 400 and keeps:
+            if head.status in KEPT_ERRORS and keeps:
                 self._reader = ErrorBody(self._record)
         elif head.status == 204:
             drop |= {b"content-length"}

@@ -14,7 +14,7 @@ from ..http1 import headers, own_origin, writer
 from ..http1.response import ResponseHead
 from ..upstream.transport import Stream
 from .attempt import Outcome
-from .error_body import MAX_ERROR_BODY
+from .error_body import KEPT_ERRORS, MAX_ERROR_BODY
 from .tunnel_end import LAST_BYTES, is_over
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Tunnel:
         """Send the API server's own response to an upgrade that it refuses."""
         self._record.status = head.status
         self._record.sent = len(self._content)
-        if self._exchange.registry.keeps_errors:
+        if head.status in KEPT_ERRORS and self._exchange.registry.keeps_errors:
             self._record.error_body = bytes(self._content[:MAX_ERROR_BODY])
         lines = [
             writer.status_line(head.status, head.reason),

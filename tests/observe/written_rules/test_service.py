@@ -7,18 +7,23 @@ from pathlib import Path
 
 import pytest
 import yaml
+from aiohttp import web
 
 from kubelatch.config import settings
 from kubelatch.demo import DemoServer
 from kubelatch.errors import UsageError
+from tests.observe.approvals.support import Asking
+from tests.observe.approvals.support import flags as ask_flags
 from tests.support.certificates import Authority
 from tests.support.client import Client
+from tests.support.cluster import application
+from tests.support.cluster import cluster as service_cluster
 from tests.support.clusters import cluster, contexts
-from tests.support.kubeconfig import write
+from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import client_of, proxy_in_loop, proxy_process, serving
 from tests.support.upstream import ScriptedUpstream, answering, ok
 
-from .support import manifests
+from .support import manifests, uncommented
 
 PODS = "/api/v1/namespaces/shop/pods"
 
@@ -163,6 +168,54 @@ async def test_of_several_contexts_the_chosen_one_is_written(
                 assert (await client.get(target)).status == 200
     assert learned(path) == {"pods": ["list"], "services": ["list"]}
     assert "# - 1 request to other contexts\n" in path.read_text()
+
+
+async def test_what_an_application_is_asked_for_is_not_what_the_api_is_asked_for(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """A path of the API, asked of a service that has a host name, needs what leads there."""
+    path = tmp_path / "rules.yaml"
+    flags = ("--service-hosts", f"--write-rules={path}", "--write-rules-names")
+
+    async def respond(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=404)
+
+    async with service_cluster(authority) as there, application(respond) as local:
+        there.serve("web", local)
+        config = kubeconfig(there.url, authority)
+        async with proxy_in_loop(tmp_path, config, *flags) as app:
+            port = app.name.rpartition(":")[2]
+            async with await Client.connect(app.name) as client:
+                host = f"web--shop--test.localhost:{port}"
+                await client.send(f"GET {PODS} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                assert (await client.answer()).status == 404
+    assert learned(path) == {}
+    [role] = manifests(uncommented(path.read_text()))
+    assert role["metadata"]["namespace"] == "shop"
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["create"]}
+    ]
+
+
+async def test_what_a_person_lets_through_counts(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    flags = ("--demo", "--port=0", "--read-only", f"--write-rules={path}", *ask_flags(tmp_path))
+    async with serving(*flags) as app:
+        proxy = Asking(app)
+        for kind, status in (("configmaps", 404), ("services", 403)):
+            async with await Client.connect(app.name) as client:
+                target = f"/api/v1/namespaces/shop/{kind}/none"
+                line = f"DELETE {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                await client.send(line.encode())
+                [shown] = await proxy.waiting()
+                if kind == "configmaps":
+                    await proxy.approve(shown)
+                else:
+                    await proxy.post(f"pending/{shown['id']}/deny", {"reason": "no"})
+                assert (await client.answer()).status == status
+    assert learned(path) == {"configmaps": ["delete"]}
+    assert "1 request.\n" in path.read_text()
+    assert "# - 1 request refused by kubelatch" in path.read_text()
 
 
 async def test_a_place_that_cannot_be_written_to_is_said_before_anything_begins(

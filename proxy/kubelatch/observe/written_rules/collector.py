@@ -77,6 +77,10 @@ class PermissionCollector:
         return RequestOutcome.COUNTED
 
     def _needed(self, record: Record, view: RequestView) -> Needed:
+        if record.carrier is not None:
+            # Which pod it leads to is not known here.
+            carrying = permission_of(record.carrier, with_name=False)
+            return None if carrying is None else (carrying,)
         if view.info.verb == "patch" or any(
             name[:11].lower() == b"impersonate" for name, _ in record.headers
         ):

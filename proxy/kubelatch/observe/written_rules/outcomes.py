@@ -41,6 +41,10 @@ _NO_SUCH_RESOURCE: Final = re.compile(
     rb"the server could not find the requested resource|\A\s*404 page not found"
 )
 _STATUS: Final = b"Status"
+# What became of requests about which somebody was asked (``--ask``).
+_NOT_SENT: Final = frozenset({"denied", "timeout", "withdrawn", "drained", "refused"})
+# Seconds.
+_REFUSED_WITHIN: Final = 2.0
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _NAMESPACE: Final = re.compile(_LABEL)
 # RFC 1123 subdomains, as most kinds are named (apimachinery/pkg/util/validation).
@@ -58,12 +62,15 @@ def outcome_of(record: Record, view: RequestView) -> RequestOutcome:
     """
     status, info = record.status, view.info
     if not record.first_byte or not status:
-        if record.rule or not record.method:
+        if record.rule or not record.method or record.answer in _NOT_SENT:
             return RequestOutcome.REFUSED_HERE
-        if view.stream and record.cause == "client-gone" and not status:
+        if view.stream == "follow" and record.cause == "client-gone" and not status:
             # A log of which nothing came. Refusals come at once.
-            return RequestOutcome.COUNTED
+            waited = record.ended - record.started >= _REFUSED_WITHIN
+            return RequestOutcome.COUNTED if waited else RequestOutcome.NO_RESPONSE
         return RequestOutcome.NO_RESPONSE
+    if record.carrier is not None:
+        return RequestOutcome.COUNTED
     if info.is_resource and info.namespace and not _NAMESPACE.fullmatch(info.namespace):
         return RequestOutcome.UNKNOWN
     if status < 400:

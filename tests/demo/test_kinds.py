@@ -301,3 +301,47 @@ async def test_tables_of_services_and_scalers_show_what_kubectl_prints(kubectl: 
     jsonpath = "jsonpath={.subsets[0].addresses[4].ip}"
     await kubectl.ok("wait", "-n", "shop", f"--for={jsonpath}", "endpoints/web")
     assert " + 2 more..." in await kubectl.ok("get", "endpoints", "web", "-n", "shop")
+
+
+async def test_pods_that_are_refused_stop_no_controller(http: Http, kubectl: Kubectl) -> None:
+    await kubectl.ok("create", "quota", "q", "--hard=pods=8", "-n", "shop")
+    await kubectl.ok("create", "deployment", "d", "--image=i", "-n", "shop")
+    await kubectl.ok("create", "deployment", "elsewhere", "--image=i")
+    available = "--for=condition=Available"
+    await kubectl.ok("wait", available, "deployment/elsewhere", "--timeout=10s")
+    events = (await http("GET", f"{SHOP}/events?fieldSelector=reason=FailedCreate")).json["items"]
+    (message,) = [row["message"] for row in events]
+    assert message.startswith('Error creating: pods "d-')
+    assert "exceeded quota: q" in message
+    assert events[0]["type"] == "Warning"
+
+
+async def test_a_stateful_set_has_claims_and_numbered_pods(http: Http, kubectl: Kubectl) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    templates = [{"metadata": {"name": "data"}, "spec": claim}]
+    body = workload("StatefulSet", replicas=2, serviceName="x", volumeClaimTemplates=templates)
+    container = body["spec"]["template"]["spec"]["containers"][0]
+    del container["command"]
+    container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    await http("POST", "/apis/apps/v1/namespaces/shop/statefulsets", body)
+    await kubectl.ok("rollout", "status", "statefulset/x", "-n", "shop", "--timeout=10s")
+    claims = (await kubectl.ok("get", "pvc", "-n", "shop", "-o", "name")).split()
+    assert [row.rpartition("/")[2] for row in claims] == ["data-x-0", "data-x-1"]
+    await kubectl.ok("scale", "statefulset/x", "-n", "shop", "--replicas=1")
+    await kubectl.ok("wait", "--for=delete", "pod/x-1", "-n", "shop", "--timeout=10s")
+    assert (await http("GET", f"{SHOP}/pods/x-0")).status == 200
+
+
+async def test_a_container_has_the_environment_that_it_asks_for(kubectl: Kubectl) -> None:
+    name = {"valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app.example/part']"}}}
+    key = {"valueFrom": {"secretKeyRef": {"name": "db", "key": "username"}}}
+    env = [{"name": "PART"} | name, {"name": "WHO"} | key, {"name": "PLAIN", "value": "p"}]
+    container = {"name": "c", "image": "i", "env": env, "command": ["env"]}
+    container["envFrom"] = [{"configMapRef": {"name": "settings"}, "prefix": "SHOP_"}]
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    metadata = {"name": "e", "namespace": "shop", "labels": {"app.example/part": "x"}}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+    await kubectl.ok("apply", "-f", "-", stdin=json.dumps(body).encode())
+    await kubectl.ok("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/e", "-n", "shop")
+    shown = (await kubectl.ok("logs", "e", "-n", "shop")).splitlines()
+    assert {"PART=x", "WHO=shop", "PLAIN=p", "SHOP_theme=light"} <= set(shown)

@@ -14,6 +14,7 @@ import pytest
 from kubelatch.demo import DemoServer
 from kubelatch.demo.arrivals import Arrival, HookResponse
 
+from . import commands  # noqa: F401 - fills the table of commands
 from .conftest import Run
 from .support import SPDY, Kubectl
 

@@ -14,8 +14,17 @@ _UNKNOWN = "<unknown>"
 
 
 def reader(text: str) -> Cell:
-    """The cell of a column: ``.a.path``, a function of the object here, or one with a path."""
+    """The cell of a column.
+
+    ``.a.path`` (with ``[]`` after a list: its items, joined), a text in quotes with paths and their
+    defaults in braces, a function of the object here, or one with a path.
+    """
     name, _, argument = text.partition(" ")
+    if name.startswith('"'):
+        parts = re.split(r"\{([^}|]*)\|?([^}]*)\}", text.strip('"'))
+        reads = [at(*row) for row in zip(parts[1::3], parts[2::3], strict=True)]
+        form = "{}".join(parts[::3])
+        return lambda obj: form.format(*(read(obj) for read in reads))
     if name.startswith("."):
         return at(name)
     function = globals()[f"_{name}"]
@@ -24,21 +33,32 @@ def reader(text: str) -> Cell:
         return cell
     if name == "subjects":
         return lambda obj: _subjects(obj, argument)
+    if name == "first":
+        return lambda obj: _first([str(value) for value in _values(obj, argument)], "<unset>")
     read = at(argument, None)
     return lambda obj: function(read(obj))
 
 
 def at(path: str, default: Any = _NONE) -> Cell:
-    """A cell that reads one field."""
-    steps = path[1:].split(".")
+    """A cell that reads one field, or joins those of a list's items."""
 
     def read(obj: Object) -> Any:
-        value: Any = obj
-        for step in steps:
-            value = value.get(step) if isinstance(value, dict) else None
-        return default if value is None or value == "" else value
+        found = [value for value in _values(obj, path) if value != ""]
+        if "[]" in path:
+            return ",".join(map(str, found)) or default
+        return found[0] if found else default
 
     return read
+
+
+def _values(obj: Object, path: str) -> list[Any]:
+    """What is at a path."""
+    found: list[Any] = [obj]
+    for step in path[1:].split("."):
+        name = step.removesuffix("[]")
+        rows = [row[name] for row in found if isinstance(row, dict) and row.get(name) is not None]
+        found = [item for row in rows for item in row] if step.endswith("[]") else rows
+    return found
 
 
 def age(since: str | None) -> str:
@@ -103,14 +123,6 @@ def _labels(value: Any) -> str:
     return ",".join(f"{key}={text}" for key, text in sorted((value or {}).items())) or _NONE
 
 
-def _names(template: Any) -> str:
-    return ",".join(row["name"] for row in template["spec"]["containers"])
-
-
-def _images(template: Any) -> str:
-    return ",".join(row["image"] for row in template["spec"]["containers"])
-
-
 def _statuses(pod: Object) -> list[Object]:
     return pod["status"].get("containerStatuses") or []
 
@@ -162,11 +174,6 @@ def _service_ports(service: Object) -> str:
     return ",".join(shown) or _NONE
 
 
-def _workload_ready(obj: Object) -> str:
-    ready = (obj.get("status") or {}).get("readyReplicas", 0)
-    return f"{ready}/{obj['spec']['replicas']}"
-
-
 def _job_status(job: Object) -> str:
     conditions = (job.get("status") or {}).get("conditions") or []
     held = [row["type"] for row in conditions if row["status"] == "True"]
@@ -174,11 +181,6 @@ def _job_status(job: Object) -> str:
         if kind in held:
             return kind
     return "Terminating" if job["metadata"].get("deletionTimestamp") else "Running"
-
-
-def _job_completions(job: Object) -> str:
-    done = (job.get("status") or {}).get("succeeded", 0)
-    return f"{done}/{job['spec'].get('completions', 1)}"
 
 
 def _event_object(event: Object) -> str:
@@ -202,15 +204,6 @@ def _endpoints(obj: Object) -> str:
     return _first(found, _NONE)
 
 
-def _slice_ports(obj: Object) -> str:
-    return _first([str(port.get("port")) for port in obj.get("ports") or []], "<unset>")
-
-
-def _slice_addresses(obj: Object) -> str:
-    rows = obj.get("endpoints") or []
-    return _first([address for row in rows for address in row["addresses"]], "<unset>")
-
-
 def _external_ip(service: Object) -> str:
     spec, kind = service["spec"], service["spec"].get("type")
     if kind == "ExternalName":
@@ -220,11 +213,6 @@ def _external_ip(service: Object) -> str:
     return ",".join([*found, *(spec.get("externalIPs") or [])]) or (
         "<pending>" if kind == "LoadBalancer" else _NONE
     )
-
-
-def _scaled(scaler: Object) -> str:
-    target = scaler["spec"]["scaleTargetRef"]
-    return f"{target['kind']}/{target['name']}"
 
 
 def _targets(scaler: Object) -> str:
@@ -250,10 +238,6 @@ def _request_condition(obj: Object) -> str:
     words = ["Denied" if "Denied" in types else "Approved" if "Approved" in types else "Pending"]
     words += ["Failed"] if "Failed" in types else []
     return ",".join([*words, *(["Issued"] if status.get("certificate") else [])])
-
-
-def _role(binding: Object) -> str:
-    return f"{binding['roleRef']['kind']}/{binding['roleRef']['name']}"
 
 
 def _subjects(binding: Object, kind: str) -> str:

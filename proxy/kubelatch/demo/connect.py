@@ -135,7 +135,7 @@ class Connector:
             "HOME": "/root",
             "PWD": "/",
         }
-        environment |= self._volumes.environment(spec)
+        environment |= self._volumes.environment(pod, spec)
         return Container(
             hostname=metadata["name"],
             environment=environment,

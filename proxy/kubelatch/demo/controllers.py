@@ -7,6 +7,7 @@ should be, until a pass changes nothing; then it sleeps until the next change or
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from . import custom, disruption, quotas, services
 from .accounts import Accounts
@@ -28,7 +29,7 @@ from .sets import Sets
 from .signing import sign_approved
 from .status import Object
 from .store import Store
-from .workloads import Workloads
+from .workloads import PodMaker, Workloads
 
 _BUNDLE = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "
@@ -65,8 +66,9 @@ class Controllers:
         self.recorder = Recorder(registry.store)
         self._registry = registry
         self._store: Store = registry.store
-        self._workloads = Workloads(registry, self.recorder)
-        self._sets = Sets(registry, self.recorder)
+        maker = PodMaker(registry, self.recorder)
+        self._workloads = Workloads(registry, self.recorder, maker)
+        self._sets = Sets(registry, maker)
         self.mains = Mains(log_interval)
         self._kubelet = Kubelet(registry.store, self.recorder, self.mains, start_delay=start_delay)
         self._clients = clients
@@ -86,10 +88,7 @@ class Controllers:
                 self._kubelet.renew_leases()
                 lease_at = loop.time() + _LEASE_INTERVAL
             await self._accounts.fill_secrets(self._ca_pem)
-            try:
-                self.settle(loop.time())
-            except Exception:  # noqa: BLE001 - one odd object must not stop all controllers
-                _log.exception("a controller of the demo failed")
+            self.settle(loop.time())
             deadline = min(lease_at, self._kubelet.deadline or lease_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
@@ -97,20 +96,29 @@ class Controllers:
 
     def settle(self, now: float | None) -> None:
         """Step until nothing changes; ``None`` means that every delay is over."""
+        store, registry = self._store, self._registry
+        steps: list[Callable[[], None]] = [
+            lambda: self._namespaces(now),
+            lambda: aggregate(store),
+            lambda: sign_approved(store, self._clients),
+            lambda: custom.settle(store),
+            lambda: collect(registry),
+            self._workloads.settle,
+            self._sets.settle,
+            lambda: self._kubelet.settle(now),
+            lambda: services.settle(store),
+            lambda: quotas.settle(store, registry.catalog),
+            lambda: disruption.settle(registry),
+        ]
         before = None
-        while before != self._store.revision:
-            before = self._store.revision
-            self._namespaces(now)
-            aggregate(self._store)
-            sign_approved(self._store, self._clients)
-            custom.settle(self._store)
-            collect(self._registry)
-            self._workloads.settle()
-            self._sets.settle()
-            self._kubelet.settle(now)
-            services.settle(self._store)
-            quotas.settle(self._store, self._registry.catalog)
-            disruption.settle(self._registry)
+        while steps and before != store.revision:
+            before = store.revision
+            for step in list(steps):
+                try:
+                    step()
+                except Exception:  # noqa: BLE001 - one odd object must not stop all controllers
+                    _log.exception("a controller of the demo failed")
+                    steps.remove(step)
 
     def _namespaces(self, now: float | None) -> None:
         for namespace in self._store.list(NAMESPACES):

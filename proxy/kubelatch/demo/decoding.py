@@ -61,7 +61,6 @@ class Decoder:
     ``problems`` lists unknown and repeated fields in their order, e.g. ``unknown field "nope"``.
     """
 
-    keep_unknown: bool = False
     problems: list[str] = field(default_factory=list)
 
     def decode(self, schema: Schema, value: Any) -> Object:

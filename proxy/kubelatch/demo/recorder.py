@@ -23,6 +23,7 @@ class Recorder:
         *,
         component: str,
         host: str = "",
+        kind: str = "Normal",
     ) -> None:
         """Record that ``reason`` happened to ``about``."""
         metadata, now = about["metadata"], self._store.now()
@@ -45,7 +46,7 @@ class Recorder:
                 "firstTimestamp": now,
                 "lastTimestamp": now,
                 "count": 1,
-                "type": "Normal",
+                "type": kind,
                 "eventTime": None,
                 "reportingComponent": component,
                 "reportingInstance": host,

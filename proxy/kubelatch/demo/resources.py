@@ -82,11 +82,6 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
-    def qualified_kind(self) -> str:
-        """``Pod`` or ``Deployment.apps``, as messages of validation name it."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
-
-    @property
     def stored(self) -> bool:
         """Whether objects of it are kept; reviews are not."""
         return "delete" in self.verbs
@@ -157,7 +152,7 @@ BINDINGS, COMPONENT_STATUSES, CONFIG_MAPS = _named("bindings componentstatuses c
 ENDPOINTS, EVENTS, LIMIT_RANGES = _named("endpoints events limitranges")
 NAMESPACES, NODES, PODS = _named("namespaces nodes pods")
 RESOURCE_QUOTAS, SECRETS, SERVICE_ACCOUNTS = _named("resourcequotas secrets serviceaccounts")
-(SERVICES,) = _named("services")
+SERVICES, CLAIMS = _named("services persistentvolumeclaims")
 DAEMON_SETS, DEPLOYMENTS, REPLICA_SETS = _named("daemonsets deployments replicasets", "apps")
 (STATEFUL_SETS,) = _named("statefulsets", "apps")
 (JOBS,) = _named("jobs", "batch")

@@ -1,22 +1,22 @@
 """Stateful sets, daemon sets and jobs: the controllers that own pods without replica sets."""
 
+from .deletion import delete
 from .ownership import MANAGER
-from .recorder import Recorder
 from .registry import ResourceRegistry
-from .resources import DAEMON_SETS, JOBS, NODES, PODS, STATEFUL_SETS, Resource
+from .resources import CLAIMS, DAEMON_SETS, JOBS, NODES, PODS, STATEFUL_SETS
 from .status import Object
-from .workloads import is_active, is_ready, owned_by, owner_reference
+from .workloads import PodMaker, is_active, is_ready, owned_by
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 
 class Sets:
-    """Makes the pods that these want; scaling down is left to deployments."""
+    """Makes the pods that these want; a new template is for new pods only."""
 
-    def __init__(self, registry: ResourceRegistry, recorder: Recorder) -> None:
+    def __init__(self, registry: ResourceRegistry, maker: PodMaker) -> None:
         self._registry = registry
         self._store = registry.store
-        self._recorder = recorder
+        self._maker = maker
 
     def settle(self) -> None:
         """Take one step for every set and job."""
@@ -31,10 +31,14 @@ class Sets:
                     self._store.replace(resource, changed, by=MANAGER, through="status")
 
     def _stateful(self, obj: Object, pods: list[Object]) -> Object:
-        name, spec = obj["metadata"]["name"], obj["spec"]
+        name, namespace, spec = obj["metadata"]["name"], obj["metadata"]["namespace"], obj["spec"]
         ready = sum(map(is_ready, pods))
-        if ready == len(pods) < spec["replicas"]:
-            self._create(STATEFUL_SETS, obj, {"name": f"{name}-{len(pods)}"}, {})
+        names = [f"{name}-{index}" for index in range(spec["replicas"])]
+        missing = (row for row in names if self._store.get(PODS, namespace, row) is None)
+        if ready == len(pods) and (pod_name := next(missing, None)):
+            self._maker.make(STATEFUL_SETS, obj, pod_name, self._claimed(obj, pod_name))
+        for pod in [pod for pod in pods if pod["metadata"]["name"] not in names][-1:]:
+            delete(self._registry, PODS, pod)
         counts = ("replicas", "currentReplicas", "updatedReplicas")
         done = {"readyReplicas": ready, "availableReplicas": ready}
         generation = {"observedGeneration": obj["metadata"]["generation"]}
@@ -43,8 +47,7 @@ class Sets:
     def _daemon(self, obj: Object, pods: list[Object]) -> Object:
         nodes = {node["metadata"]["name"] for node in self._store.list(NODES)}
         for node in sorted(nodes - {pod["spec"].get("nodeName") for pod in pods}):
-            generate = {"generateName": f"{obj['metadata']['name']}-"}
-            self._create(DAEMON_SETS, obj, generate, {"nodeName": node})
+            self._maker.make(DAEMON_SETS, obj, more={"nodeName": node})
         ready = sum(map(is_ready, pods))
         scheduled = ("desiredNumberScheduled", "currentNumberScheduled", "updatedNumberScheduled")
         return dict.fromkeys(scheduled, len(nodes)) | {
@@ -65,7 +68,7 @@ class Sets:
         failed = len(pods) - succeeded - active
         for _ in range(min(spec["parallelism"], wanted - succeeded) - active):
             if failed <= spec["backoffLimit"]:
-                self._create(JOBS, obj, {"generateName": f"{obj['metadata']['name']}-"}, {})
+                self._maker.make(JOBS, obj)
         counts: Object = {"startTime": started, "active": active or None, "failed": failed or None}
         counts |= {"succeeded": succeeded or None, "terminating": 0, "ready": 0}
         counts["uncountedTerminatedPods"] = {}
@@ -77,12 +80,16 @@ class Sets:
         conditions = [{"type": kind} | end for kind in ("SuccessCriteriaMet", "Complete")]
         return counts | {"conditions": conditions, "completionTime": now}
 
-    def _create(self, resource: Resource, owner: Object, names: Object, more: Object) -> None:
-        template = owner["spec"]["template"]
-        metadata = (template.get("metadata") or {}) | names
-        metadata |= {"ownerReferences": [owner_reference(resource, owner)]}
-        body = {"metadata": metadata, "spec": template["spec"] | more}
-        pod = self._registry.create(PODS, owner["metadata"]["namespace"], body)
-        text = f"Created pod: {pod['metadata']['name']}"
-        component = f"{resource.kind.lower()}-controller"
-        self._recorder.record(resource, owner, "SuccessfulCreate", text, component=component)
+    def _claimed(self, obj: Object, pod_name: str) -> Object:
+        """The volumes of a stateful set's pod, once the claims that they are of are there."""
+        namespace, spec = obj["metadata"]["namespace"], obj["spec"]
+        volumes = list(spec["template"]["spec"].get("volumes") or [])
+        for template in spec.get("volumeClaimTemplates") or []:
+            metadata = template.get("metadata") or {}
+            claim = f"{metadata.get('name')}-{pod_name}"
+            if self._store.get(CLAIMS, namespace, claim) is None:
+                body = {"metadata": metadata | {"name": claim}, "spec": template["spec"]}
+                self._registry.create(CLAIMS, namespace, body)
+            source = {"persistentVolumeClaim": {"claimName": claim}}
+            volumes.append({"name": metadata.get("name")} | source)
+        return {"volumes": volumes} if volumes else {}

@@ -38,11 +38,6 @@ class Signer:
                 )
                 self._key_id = _encode(hashlib.sha256(public).digest())
 
-    @property
-    def is_prepared(self) -> bool:
-        """Whether it can sign."""
-        return self._key is not None
-
     def sign(self, claims: Claims) -> str:
         """A token.
 

@@ -12,7 +12,7 @@ from .ownership import MANAGER
 from .recorder import Recorder
 from .registry import ResourceRegistry
 from .resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
-from .status import Object
+from .status import Object, StatusError
 from .store import Store
 
 _HASH = "pod-template-hash"
@@ -22,10 +22,11 @@ _REVISION = "deployment.kubernetes.io/revision"
 class Workloads:
     """Keeps replica sets as deployments want them, and pods as replica sets do."""
 
-    def __init__(self, registry: ResourceRegistry, recorder: Recorder) -> None:
+    def __init__(self, registry: ResourceRegistry, recorder: Recorder, maker: "PodMaker") -> None:
         self._registry = registry
         self._store: Store = registry.store
         self._recorder = recorder
+        self._maker = maker
 
     def settle(self) -> None:
         """Take one step for every workload."""
@@ -178,26 +179,8 @@ class Workloads:
         metadata, spec = replica_set["metadata"], replica_set["spec"]
         pods = [pod for pod in owned_by(self._store, PODS, replica_set) if is_active(pod)]
         for _ in range(spec["replicas"] - len(pods)):
-            template = spec["template"]
-            pod = self._registry.create(
-                PODS,
-                metadata["namespace"],
-                {
-                    "metadata": template["metadata"]
-                    | {
-                        "generateName": f"{metadata['name']}-",
-                        "ownerReferences": [owner_reference(REPLICA_SETS, replica_set)],
-                    },
-                    "spec": template["spec"],
-                },
-            )
-            self._recorder.record(
-                REPLICA_SETS,
-                replica_set,
-                "SuccessfulCreate",
-                f"Created pod: {pod['metadata']['name']}",
-                component="replicaset-controller",
-            )
+            if not self._maker.make(REPLICA_SETS, replica_set):
+                break
         pods.sort(key=lambda pod: (is_ready(pod), pod["metadata"]["creationTimestamp"]))
         for pod in pods[: max(0, len(pods) - spec["replicas"])]:
             delete(self._registry, PODS, pod)
@@ -210,6 +193,41 @@ class Workloads:
             status |= {"readyReplicas": ready, "availableReplicas": ready}
         changed = replica_set | {"status": status}
         self._store.replace(REPLICA_SETS, changed, by=MANAGER, through="status")
+
+
+class PodMaker:
+    """Makes pods from the templates of what owns them, and reports what comes of it."""
+
+    def __init__(self, registry: ResourceRegistry, recorder: Recorder) -> None:
+        self._registry = registry
+        self._recorder = recorder
+        self._reported: set[tuple[str, str]] = set()
+
+    def make(
+        self, resource: Resource, owner: Object, name: str = "", more: Object | None = None
+    ) -> bool:
+        """Make a pod with ``more`` in its spec, and say whether that was allowed.
+
+        A refusal is an event of the owner's, once for each reason.
+        """
+        template, metadata = owner["spec"]["template"], owner["metadata"]
+        names: Object = {"name": name} if name else {"generateName": f"{metadata['name']}-"}
+        names["ownerReferences"] = [owner_reference(resource, owner)]
+        body = {"metadata": (template.get("metadata") or {}) | names}
+        body["spec"] = template["spec"] | (more or {})
+        reason, kind = "SuccessfulCreate", "Normal"
+        try:
+            pod = self._registry.create(PODS, metadata["namespace"], body)
+            text = f"Created pod: {pod['metadata']['name']}"
+        except StatusError as error:
+            reason, kind, text = "FailedCreate", "Warning", f"Error creating: {error.message}"
+            why = (metadata["uid"], error.message.split(": ", 1)[-1])
+            if why in self._reported:
+                return False
+            self._reported.add(why)
+        component = f"{resource.kind.lower()}-controller"
+        self._recorder.record(resource, owner, reason, text, component=component, kind=kind)
+        return kind == "Normal"
 
 
 def owned_by(store: Store, resource: Resource, owner: Object) -> list[Object]:

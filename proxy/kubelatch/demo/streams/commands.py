@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import hashlib
 import operator
 import posixpath
 import stat
@@ -130,14 +129,6 @@ async def sleep(process: Process) -> int:
     return 0
 
 
-@command("yes")
-async def yes(process: Process) -> int:
-    """``yes``, for ever."""
-    while True:
-        await process.stdout.write(b"y\n" * (CHUNK // 2))
-        await asyncio.sleep(0)
-
-
 @command("head")
 async def head(process: Process) -> int:
     """``head [-c BYTES | -n LINES] [FILE]``."""
@@ -154,29 +145,6 @@ async def head(process: Process) -> int:
         await process.stdout.write(part)
         if left <= 0:
             break
-    return 0
-
-
-@command("wc")
-async def wc(process: Process) -> int:
-    """``wc -c|-l [FILE]``: bytes or lines."""
-    lines = "-l" in process.arguments
-    count = 0
-    names = [word for word in process.arguments[1:] if not word.startswith("-")]
-    async for data in read_input(process, names[0] if names else "-"):
-        count += data.count(b"\n") if lines else len(data)
-    await process.stdout.write(f"{count}\n".encode())
-    return 0
-
-
-@command("sha256sum")
-async def sha256sum(process: Process) -> int:
-    """``sha256sum [FILE]``."""
-    name = process.arguments[1] if len(process.arguments) > 1 else "-"
-    digest = hashlib.sha256()
-    async for data in read_input(process, name):
-        digest.update(data)
-    await process.stdout.write(f"{digest.hexdigest()}  {name}\n".encode())
     return 0
 
 

@@ -72,8 +72,15 @@ const HOME = location.origin, PROXY = '%s';
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("flags", [(), ("--disable-filter",)], ids=["defaults", "no filter"])
-@pytest.mark.parametrize("page_host", ["127.0.0.1", "evil.test"])
+@pytest.mark.parametrize(
+    ("page_host", "flags"),
+    [
+        pytest.param(host, flags, id=f"{host}-{name}")
+        for host in ("127.0.0.1", "evil.test")
+        for name, flags in (("defaults", ()), ("no filter", ("--disable-filter",)))
+    ]
+    + [pytest.param("127.0.0.1", ("--tls=auto",), id="https")],
+)
 async def test_a_foreign_page_reaches_nothing(
     tmp_path: Path, authority: Authority, page_host: str, flags: tuple[str, ...]
 ) -> None:
@@ -81,13 +88,42 @@ async def test_a_foreign_page_reaches_nothing(
         config = kubeconfig(upstream.url, authority, identity=authority.client())
         pages: dict[str, str] = {}
         async with proxy_in_loop(tmp_path, config, *flags) as app, site(pages) as evil:
-            pages["/"] = _ATTACK % (_REPORT, f"http://{app.name}")
+            assert app.access is not None
+            pages["/"] = _ATTACK % (_REPORT, app.access.url)
             url = f"http://{page_host}:{evil.address[1]}/"
-            async with browser_at(url, evil_test="127.0.0.1"):
+            async with browser_at(url, "--ignore-certificate-errors", evil_test="127.0.0.1"):
                 seen = await asyncio.wait_for(evil.reports.get(), 90)
         assert upstream.requests == [], seen
     assert seen["socket"] == "refused"
     assert seen["fetch"].startswith("failed")
+
+
+@pytest.mark.timeout(120)
+async def test_our_own_page_over_https_reaches_the_api(
+    tmp_path: Path, authority: Authority
+) -> None:
+    (tmp_path / "www").mkdir()
+    async with (
+        ScriptedUpstream(answering(ok()), authority) as upstream,
+        proxy_in_loop(
+            tmp_path, kubeconfig(upstream.url, authority), "--tls=auto", f"--www={tmp_path}/www"
+        ) as app,
+        site({}) as home,
+    ):
+        (tmp_path / "www/page.html").write_text(
+            f"""<body><script>{_REPORT}
+            const HOME = 'http://127.0.0.1:{home.address[1]}';
+            (async () => {{
+              await attempt('get', async () => (await fetch('/api')).status);
+              await attempt('post', async () => (await fetch('/api', {{method: 'POST'}})).status);
+              await report();
+            }})();
+            </script></body>"""
+        )
+        url = f"https://{app.name}/static/page.html"
+        async with browser_at(url, "--ignore-certificate-errors"):
+            seen = await asyncio.wait_for(home.reports.get(), 90)
+    assert seen == {"get": 200, "post": 200}
 
 
 _REBOUND = """<body><script>%s

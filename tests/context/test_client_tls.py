@@ -1,5 +1,6 @@
 """``--tls`` and ``--tls-ca-file``: which certificate clients see, and where its authority is."""
 
+import asyncio
 import os
 import ssl
 import stat
@@ -23,8 +24,11 @@ from kubelatch.credentials.tls import is_own_authority, make_certificate
 from kubelatch.errors import ConfigError, UsageError
 from kubelatch.kubeconfig import DISK
 from tests.support.certificates import Authority, Identity
+from tests.support.client import Client
+from tests.support.clusters import cluster, contexts
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import proxy_in_loop, serving
+from tests.support.upstream import ScriptedUpstream, answering, ok
 
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
 
@@ -74,6 +78,7 @@ def test_addresses_of_sockets_that_were_handed_over() -> None:
         (("--tls=,key",), "must be auto, or two files"),
         (("--tls=auto", "--unix-socket=/s"), "--tls has no use on a unix socket"),
         (("--tls-ca-file=f",), "has no effect without --tls"),
+        (("--tls=auto", "--service-hosts=on"), "--service-hosts are http alone"),
     ],
 )
 def test_flags_that_cannot_be_used(flags: tuple[str, ...], words: str) -> None:
@@ -267,3 +272,27 @@ def test_a_made_certificate() -> None:
     assert leaf.public_key() != ca.public_key()
     assert made.key.reveal().count("PRIVATE KEY") == 2
     assert "PRIVATE" not in repr(made)
+
+
+async def test_contexts_beside_the_chosen_one_have_no_certificate_of_their_own(
+    tmp_path: Path,
+) -> None:
+    async with (
+        ScriptedUpstream(answering(ok())) as first,
+        ScriptedUpstream(answering(ok())) as other,
+    ):
+        config = contexts({"here": cluster(first), "there": cluster(other)})
+        flags = ("--contexts=all", "--tls=auto")
+        async with proxy_in_loop(tmp_path, config, *flags) as app:
+            assert app.access is not None
+            context = ssl.create_default_context(cadata=(app.access.ca or b"").decode())
+            host, _, port = app.name.rpartition(":")
+            pair = await asyncio.open_connection(host, int(port), ssl=context)
+            async with Client(*pair) as client:
+                assert (await client.get("/clusters/there/api")).status == 200
+            assert app.places is not None
+            assert app.places.contexts is not None
+            [place] = app.places.contexts.others
+            assert place.reloader is not None
+            assert place.reloader.setup.client_tls is None
+            assert place.gate.settings.tls

@@ -205,12 +205,28 @@ async def test_a_handshake_takes_no_longer_than_a_head(tmp_path: Path, data: byt
             assert record["cause"] == "client-tls"
 
 
+async def test_a_handshake_in_time_leaves_no_deadline(tmp_path: Path) -> None:
+    late = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await late.wait()
+        await connection.send(ok(b"x"))
+
+    async with secured(tmp_path, "--head-timeout=50ms", script=script) as b, b.client() as client:
+        await client.send(GET)
+        asyncio.get_running_loop().call_later(0.1, late.set)
+        assert (await client.answer()).body == b"x"
+
+
 async def test_a_client_hello_has_16_kib(tmp_path: Path) -> None:
     async with secured(tmp_path) as bench, bench.raw() as client:
-        await client.send(LONG_HELLO)
+        header, rest = b"\x16\x03\x01\x04\x00", b"x" * 1020
+        # Of the whole ClientHello, a third.
         with contextlib.suppress(ConnectionError):
+            await client.send(header + b"\x01\x01\x86\xa0" + rest)
             for _ in range(32):
-                await client.send(b"x" * 1024)
+                await client.send(header + b"xxxx" + rest)
         await client.to_end()
         [record] = await bench.logged()
         assert record["cause"] == "client-tls"
@@ -438,6 +454,35 @@ async def echo_head(connection: Connection) -> None:
     await connection.send(
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
     )
+
+
+@pytest.mark.parametrize("how", ["clean", "cut"])
+async def test_a_tunnel_is_half_closed_by_close_notify_alone(tmp_path: Path, how: str) -> None:
+    """An end of the connection without it is a cut, and so it is for the upstream."""
+    ends: list[str] = []
+
+    async def script(connection: Connection) -> None:
+        await echo_head(connection)
+        try:
+            while await connection.reader.read(2**16):
+                pass
+            ends.append("clean")
+            await connection.send(b"more")
+        except ConnectionError:
+            ends.append("cut")
+            raise
+
+    async with secured(tmp_path, script=script) as bench, openssl(bench, "-tls1_3") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(TUNNEL.replace(b"\r\n", b"\n"))
+        await process.stdout.readuntil(b" 101 Switching Protocols")
+        if how == "clean":
+            process.stdin.write_eof()
+        else:
+            process.kill()
+        await eventually(lambda: ends)
+    assert ends == [how]
 
 
 async def test_a_client_that_does_not_read_holds_the_upstream_up(tmp_path: Path) -> None:

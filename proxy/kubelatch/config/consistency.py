@@ -30,6 +30,9 @@ def check_consistency(values: Mapping[str, Any]) -> None:
     if values["tls"] and values["unix_socket"]:
         msg = "--tls has no use on a unix socket: its file mode says who may connect"
         raise UsageError(msg, hint="leave one of --tls and --unix-socket out")
+    if values["tls"] and values["service_hosts"]:
+        msg = "--service-hosts are http alone: no certificate can be for all names below localhost"
+        raise UsageError(msg, hint="leave one of --tls and --service-hosts out")
     if values["tls_ca_file"] and not values["tls"]:
         msg = "--tls-ca-file has no effect without --tls"
         raise UsageError(msg, hint="say --tls=auto too, or leave it out")

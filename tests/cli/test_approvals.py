@@ -143,6 +143,38 @@ async def test_the_reason_of_a_no_is_what_kubectl_prints(tmp_path: Path) -> None
         assert demo.writes == []
 
 
+async def test_what_would_change_is_shown_and_approved_as_shown(tmp_path: Path) -> None:
+    async with asking(tmp_path) as demo:
+        scale = await demo.kubectl("scale", "deployment", "web", "--replicas=5")
+        shown = await demo.waiting()
+        code, out, _ = await demo.run("pending", shown["id"], "--diff")
+        assert (code, "-  replicas: 3\n+  replicas: 5\n" in out) == (0, True)
+        assert scale.returncode is None
+        ident = out.strip().rpartition(" ")[2]
+        assert ident.startswith(f"{shown['id']}@")
+        code, out, _ = await demo.run("approve", f"{shown['id']}@1")
+        assert (code, "the object is not the one that was shown" in out) == (1, True)
+        assert (await demo.run("approve", ident))[0] == 0
+        assert (await finish(scale))[0] == 0
+        # The dry run, and the write.
+        assert demo.writes == [SCALE, SCALE]
+
+
+async def test_a_body_that_is_not_read_is_seen_in_what_would_change(tmp_path: Path) -> None:
+    """kubectl creates with protobuf."""
+    async with asking(tmp_path) as demo:
+        create = await demo.kubectl("create", "deployment", "tool", "--image=evil:1")
+        shown = await demo.waiting()
+        assert "nothing is known of it" in shown["risks"][0]["value"]
+        code, out, _ = await demo.run("pending", shown["id"], "--diff")
+        assert (code, "risky       spec.template.spec.containers[0].image: evil:1" in out) == (
+            0, True,
+        )  # fmt: skip
+        assert "+      - image: evil:1" in out
+        assert (await demo.run("deny", shown["id"]))[0] == 0
+        assert (await finish(create))[0] == 1
+
+
 async def test_without_an_answer_kubectl_is_refused(tmp_path: Path) -> None:
     async with asking(tmp_path, "--ask-timeout=100ms") as demo:
         delete = await demo.kubectl("delete", "deployment", "web")
@@ -190,6 +222,7 @@ async def test_an_exec_is_held_and_then_works(tmp_path: Path) -> None:
         (("deny",), "needs the id"),
         (("deny", "1-00000000", "two", "texts"), "unknown argument"),
         (("pending", "-o", "yaml"), "neither text nor json"),
+        (("pending", "--diff"), "needs the id"),
         (("pending", "--inspect-secret-file=/nonexistent"), "cannot read the inspector's secret"),
         (("pending", "--inspect-secret-file="), "need the inspector's secret"),
         (("pending", "--admin-address=127.0.0.1:1"), "no proxy answers at 127.0.0.1:1"),

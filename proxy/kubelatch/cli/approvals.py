@@ -112,6 +112,9 @@ def _pending(interface: _Interface, values: Mapping[str, Any], words: Sequence[s
         msg = f"--output={values['output']}: neither text nor json"
         raise UsageError(msg, hint="see 'kubelatch pending --help' for usage")
     if not words:
+        if values["diff"]:
+            msg = "--diff needs the id of a request"
+            raise UsageError(msg, hint="kubelatch pending lists them")
         found = interface.ask("GET", "pending")
         if values["output"] == "json":
             return json.dumps(found, indent=2)
@@ -119,14 +122,36 @@ def _pending(interface: _Interface, values: Mapping[str, Any], words: Sequence[s
         return "\n\n".join(blocks) or "nothing waits for an answer"
     reject_arguments("pending", words[1:])
     ident = words[0].partition("@")[0]
-    found = interface.ask("GET", f"pending/{quote(ident, safe='')}")
+    path = f"pending/{quote(ident, safe='')}"
+    found = interface.ask("GET", path)
+    if values["diff"]:
+        found["change"] = interface.ask("POST", f"{path}/diff", {})
     if values["output"] == "json":
         return json.dumps(found, indent=2)
     lines = list(_lines(found))
     body = found.get("body", {})
-    if "value" in body:
+    if "change" in found:
+        lines += ["", *_change(found["change"])]
+    elif "value" in body:
         lines += ["", json.dumps(body["value"], indent=2)]
     return "\n".join(lines)
+
+
+def _change(change: Mapping[str, Any]) -> Iterator[str]:
+    """What would change, and how to approve that."""
+    if change.get("refused"):
+        yield f"the API server would refuse it: {printable(change['refused'])}"
+    elif change["diff"]:
+        for risk in change.get("risks", ()):
+            yield f"  {'risky':<{_WIDTH}}{printable(risk['field'])}: {printable(risk['value'])}"
+        yield from map(printable, change["diff"].split("\n"))
+        if change["lines_left"]:
+            yield f"...({change['lines_left']} lines more)"
+    else:
+        yield "nothing would change"
+    if change.get("resourceVersion"):
+        ident = f"{change['id']}@{printable(change['resourceVersion'])}"
+        yield f"to approve this and nothing else: kubelatch approve {ident}"
 
 
 def _approve(interface: _Interface, words: Sequence[str]) -> tuple[str, int]:

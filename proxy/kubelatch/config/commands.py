@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import UsageError
-from .goflags import FILE, Flag, parse_limit, quote, similar_names
+from .goflags import FILE, Flag, parse_bool, parse_limit, quote, similar_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,10 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
     "man": Subcommand(help="Print the manual page."),
     "pending": Subcommand(
         help="List the requests that wait for an answer, or show one.",
-        usage=("[flags] [ID]",),
+        usage=("[flags] [ID [--diff]]",),
         flags=(
+            Flag(name="diff", field="diff", default=False, parse=parse_bool, bare=True, env=False,
+                 help="With ID: also ask the API server what would change, by a dry run."),
             Flag(name="output", field="output", shorthand="o", default="text", env=False,
                  completion=("text", "json"), help="How to print it."),
         ),

@@ -50,6 +50,10 @@ _BUILT_IN: Final = {
 }
 
 
+BUILT_IN_GROUPS: Final = frozenset(_BUILT_IN)
+"""Those that every API server has itself."""
+
+
 def _names() -> dict[str, _ResourceKind]:
     """The built-in resources by plural, singular and short name."""
     names: dict[str, _ResourceKind] = {}

@@ -23,7 +23,14 @@ class FetchedResponse:
 
 
 async def fetch(
-    generation: Generation, method: str, target: str, body: bytes = b"", *, timeout: float = 10.0
+    generation: Generation,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    *,
+    content_type: bytes = b"application/json",
+    max_body: int = _MAX_BODY,
+    timeout: float = 10.0,
 ) -> FetchedResponse:
     """Send one request with the generation's credential, on a connection of its own.
 
@@ -31,20 +38,22 @@ async def fetch(
         generation: the API server and the credential.
         method: HTTP method.
         target: path and query.
-        body: JSON, or empty.
+        body: may be empty.
+        content_type: its media type.
+        max_body: bytes that the response's body may have.
         timeout: seconds in total.
 
     Raises:
         CredentialError: there is no credential.
         UpstreamError: there is no complete response.
     """
-    receiver = Collector()
+    receiver = Collector(max_body)
     try:
         async with asyncio.timeout(timeout):
             credential = await generation.credential()
             stream = await generation.transport(credential).open()
             try:
-                request = own_request(generation, method, target, body)
+                request = own_request(generation, method, target, body, content_type=content_type)
                 stream.start(request, generation.authorization(credential), receiver, body)
                 return await receiver.response
             finally:
@@ -55,7 +64,13 @@ async def fetch(
 
 
 def own_request(
-    generation: Generation, method: str, target: str, body: bytes = b"", *, path_prefix: bytes = b""
+    generation: Generation,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    *,
+    path_prefix: bytes = b"",
+    content_type: bytes = b"application/json",
 ) -> UpstreamRequest:
     """A request of the proxy's own; for the arguments see :func:`fetch`.
 
@@ -63,7 +78,7 @@ def own_request(
         path_prefix: before *target*.
     """
     fields = ClientFields(
-        kept=[(b"Accept", b"application/json"), (b"Content-Type", b"application/json")],
+        kept=[(b"Accept", b"application/json"), (b"Content-Type", content_type)],
         content_length=b"%d" % len(body),
         user_agent=True,
     )

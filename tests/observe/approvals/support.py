@@ -11,7 +11,7 @@ from tests.observe.inspector.support import SECRET, Inspected
 from tests.support.certificates import Authority
 from tests.support.client import Answer, Client
 from tests.support.kubeconfig import kubeconfig
-from tests.support.proxies import proxy_in_loop
+from tests.support.proxies import proxy_in_loop, serving
 from tests.support.upstream import Script, ScriptedUpstream
 
 PODS = "/api/v1/namespaces/shop/pods"
@@ -70,3 +70,18 @@ async def asking(
         config = kubeconfig(upstream.url, authority, user={"token": "t"})
         async with proxy_in_loop(directory, config, *flags(directory), *policy, *more) as app:
             yield Asking(app), upstream
+
+
+def sending(
+    proxy: Asking, method: str, target: str, body: bytes, *fields: str
+) -> "asyncio.Task[Answer]":
+    """A request that is on its way."""
+    return asyncio.create_task(proxy.send(target, *fields, method=method, body=body))
+
+
+@asynccontextmanager
+async def demo_asking(directory: Path, *more: str) -> AsyncIterator[Asking]:
+    """A proxy that asks, before the demo."""
+    given = ("--demo", "--port=0", "--read-only=with-secrets", *flags(directory), *more)
+    async with serving(*given) as app:
+        yield Asking(app)

@@ -2,14 +2,23 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import StreamReader, web
 
+from ...errors import KubelatchError
 from ..admin_exchange import Response, text_response
 from ..secret_pages import InterfaceCall, Routes, json_response
+from .body import ReadBody, redacted
+from .compare import TooLongError, difference
+from .dry_run import Change, DryRun, NoDryRunError, ask_for_change, current_version, dry_run_of
 from .queue import ApprovalQueue, ChangedRequestError, UnknownRequestError, WaitingRequest
+from .risks import risks_of_body
+
+log = logging.getLogger(__name__)
 
 # Of a request's body, in bytes; and how long it may take to come, in seconds.
 _MAX_BODY: Final = 64 * 1024
@@ -50,6 +59,7 @@ class ApprovalRoutes:
             "pending": {"GET": self._list},
             "pending/ID": {"GET": self._detail},
             "pending/approve": {"POST": _answering(self._approve_several)},
+            "pending/ID/diff": {"POST": _answering(self._diff)},
             "pending/ID/approve": {"POST": _answering(self._approve)},
             "pending/ID/deny": {"POST": _answering(self._deny)},
         }
@@ -105,13 +115,56 @@ class ApprovalRoutes:
         digest = given.get("digest")
         if not isinstance(digest, str):
             raise AnswerError(400, "digest must be that of the request that was shown")
+        version = given.get("resourceVersion")
+        if version is not None and not isinstance(version, str):
+            raise AnswerError(400, "resourceVersion must be a text")
         try:
-            self._queue.approve(self._queue.find(ident), digest, by)
+            request = self._queue.find(ident)
+            if version is not None:
+                await self._check_version(request, version)
+            self._queue.approve(request, digest, by)
         except UnknownRequestError:
             raise AnswerError(404, _UNKNOWN) from None
         except ChangedRequestError:
             raise AnswerError(409, _CHANGED) from None
         return {"id": ident, "answer": "approved"}
+
+    async def _check_version(self, request: WaitingRequest, shown: str) -> None:
+        """Refuse an answer to an object that is another one now."""
+        exchange = request.exchange
+        try:
+            run = await self._queue.in_thread(partial(dry_run_of, exchange))
+            version = await current_version(exchange.generation, run)
+        except NoDryRunError as error:
+            raise AnswerError(409, f"the object cannot be looked at again: {error}") from None
+        except KubelatchError as error:
+            raise AnswerError(502, f"the object cannot be looked at again: {error}") from None
+        if version != shown:
+            raise AnswerError(409, "the object is not the one that was shown: look at it again")
+
+    async def _diff(self, call: InterfaceCall) -> Response:
+        try:
+            request = self._queue.find(call.ident)
+        except UnknownRequestError:
+            raise AnswerError(404, _UNKNOWN) from None
+        exchange, digest = request.exchange, request.digest
+        shown: dict[str, Any] = {"id": request.ident, "digest": digest}
+        try:
+            run: DryRun = await self._queue.in_thread(partial(dry_run_of, exchange))
+            log.info("a dry run of what waits as %s is asked for", request.ident)
+            change = await ask_for_change(exchange.generation, run)
+            shown["resourceVersion"] = change.version
+            if change.refused:
+                shown["refused"] = change.refused
+            else:
+                shown |= await self._queue.in_thread(partial(_describe_change, run, change))
+        except NoDryRunError as error:
+            raise AnswerError(409, f"no difference can be shown: {error}") from None
+        except TooLongError:
+            raise AnswerError(409, "no difference can be shown: the object is too long") from None
+        except KubelatchError as error:
+            raise AnswerError(502, str(error)) from None
+        return json_response(shown)
 
     async def _deny(self, call: InterfaceCall) -> Response:
         given = await _read(call.body)
@@ -123,6 +176,19 @@ class ApprovalRoutes:
         except UnknownRequestError:
             raise AnswerError(404, _UNKNOWN) from None
         return json_response({"id": call.ident, "answer": "denied"})
+
+
+def _describe_change(run: DryRun, change: Change) -> dict[str, Any]:
+    """In the thread: the difference, and what is risky about the object as it would be, of which
+    the request's own body need not tell."""
+    lines, left = difference(change.before, change.after, run.info)
+    shown: dict[str, Any] = {"diff": "\n".join(lines), "lines_left": left}
+    if change.after is not None:
+        body = ReadBody(size=0, shown=redacted(change.after, run.info))
+        risks, risks_left = risks_of_body(body)
+        shown["risks"] = [{"field": risk.field, "value": risk.value} for risk in risks]
+        shown["risks_left"] = risks_left
+    return shown
 
 
 _UNKNOWN: Final = "no such request waits: it has been answered, is gone, or has changed"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import socket
 import ssl
 from asyncio.subprocess import PIPE, STDOUT
@@ -25,6 +26,7 @@ from tests.support.proxies import proxy_in_loop
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, Script, ScriptedUpstream, answering, ok
 
+OPENSSL = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 GET = b"GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n"
 ALERT = b"\x15\x03"
 # A record of a handshake that announces a ClientHello of 100,000 bytes.
@@ -314,6 +316,7 @@ async def command(process: asyncio.subprocess.Process, letter: str, response: by
     await process.stdout.readuntil(response)
 
 
+@OPENSSL
 async def test_renegotiation_is_refused(tmp_path: Path) -> None:
     async with secured(tmp_path) as bench:
         async with openssl(bench, "-tls1_2") as process:
@@ -323,6 +326,7 @@ async def test_renegotiation_is_refused(tmp_path: Path) -> None:
         await bench.serves()
 
 
+@OPENSSL
 async def test_key_updates_change_nothing(tmp_path: Path) -> None:
     async with secured(tmp_path) as bench:
         async with openssl(bench, "-tls1_3") as process:
@@ -363,6 +367,7 @@ def ending(data: bytes, *, reset: bool = False) -> Script:
     return script
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize(
     ("version", "data", "reset"),
     [
@@ -456,6 +461,7 @@ async def echo_head(connection: Connection) -> None:
     )
 
 
+@OPENSSL
 @pytest.mark.parametrize("how", ["clean", "cut"])
 async def test_a_tunnel_is_half_closed_by_close_notify_alone(tmp_path: Path, how: str) -> None:
     """An end of the connection without it is a cut, and so it is for the upstream."""

@@ -69,6 +69,7 @@ ELSEWHERE: Final = {
         "http1/own_origin": "services/test_place.py",
         "services/api": "services/test_resolve.py",
         "services/dial": "services/test_place.py",
+        "services/directory": "services/test_start_page.py",
         "services/errors": "services/test_resolve.py",
         "services/router": "services/test_policy.py",
         "services/setup": "services/test_place.py",

@@ -25,6 +25,11 @@ class Setting:
         self.cluster = there
         self.port = int(app.name.rpartition(":")[2])
 
+    async def end(self) -> None:
+        """Stop the proxy: its log is whole then."""
+        await self.app.drain()
+        await self.app.stop()
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         async with await Client.connect(self.app.name) as client:

@@ -117,3 +117,4 @@ async def test_a_client_that_leaves_a_websocket_is_noticed_by_the_application(
             assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
             client.writer.write_eof()
             await asyncio.wait_for(left.wait(), 10)
+            assert await client.to_end() == (b"", True)

@@ -21,7 +21,7 @@ from .identity import Identity
 from .patterns import PatternList
 from .request_info import RequestInfo
 
-_ORIGINS: Final = OriginRule(PatternList("--accept-origins", (), whole=True))
+_NO_ORIGINS: Final = PatternList("--accept-origins", (), whole=True)
 _PORT: Final = re.compile(r":[0-9]*\Z")
 # Loaded again by the page itself, the address is one of its own origin, and so is what it redirects
 # to: a browser's request keeps the site that it began at through all redirects (Fetch Metadata
@@ -69,6 +69,7 @@ class HostGate:
         self._gate = gate
         self._token = gate.settings.client_token
         self._start_host = start_host
+        self._origins = OriginRule(_NO_ORIGINS, tls=gate.settings.tls)
 
     def decide(
         self,
@@ -93,7 +94,7 @@ class HostGate:
             found,
             version,
             None,
-            _ORIGINS.judge_page(found, host_of(found)),
+            self._origins.judge_page(found, host_of(found)),
             None if token is None else judge_token(found, token),
             judge_connection(found) or Identity(self._not_forwarded(found)),
         )
@@ -181,6 +182,11 @@ class ServiceGate(HostGate):
             )
             refusal = replace(refusal, hint=f"{refusal.hint}; {hint}")
         self._refusal = refusal
+
+    @property
+    def permits(self) -> bool:
+        """Whether clients may reach the service, as far as that does not depend on the pod."""
+        return self._refusal is None
 
     def judge_pod(self, namespace: str, pod: str) -> Refusal | None:
         """Apply the policy to the port-forward to *pod*."""

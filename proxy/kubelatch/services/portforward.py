@@ -92,6 +92,8 @@ class PortForward(asyncio.Transport):
         self._head: ResponseHead | None = None
         self._refusal = b""
         self._closing = False
+        # The other direction's end is to be reported.
+        self._ends = False
         self._lost = False
         self._paused = False
         self._congested = False
@@ -292,8 +294,9 @@ class PortForward(asyncio.Transport):
             self._stream.write(self._socket.send(BytesMessage(data=piece)))
 
     def write_eof(self) -> None:
-        """Close: the protocol has no half-closed channel, and an application that waits for its
-        client's end would wait for ever."""
+        """Close, which is the end of the other direction as well: the protocol has no half-closed
+        channel, and an application that waits for its client's end would wait for ever."""
+        self._ends = not self._closing
         self.close()
 
     def can_write_eof(self) -> bool:
@@ -371,6 +374,8 @@ class PortForward(asyncio.Transport):
             return
         self._lost = True
         if self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None:
+            if self._ends:
+                self._protocol.eof_received()
             self._protocol.connection_lost(error)
 
 

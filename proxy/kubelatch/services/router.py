@@ -12,6 +12,7 @@ from ..gate import Gate
 from ..gate.service import HostGate, ServiceGate
 from ..relay.place import Content, LocalPlace, Place
 from ..relay.request import ClientRequest
+from .directory import Directory
 from .errors import NoSuchServiceError
 from .hosts import (
     START_LABEL,
@@ -22,6 +23,7 @@ from .hosts import (
     parse_label,
 )
 from .place import ContextPlace, ServicePlace, refuse_unnamed
+from .start_page import StartPage
 
 _START_HOST: Final = f"{START_LABEL}.localhost"
 # Services in use at once. A further one takes the place of the one used longest ago, whose
@@ -79,6 +81,34 @@ def parse_services(items: Sequence[str]) -> ServiceSelection:
     return ServiceSelection("all" in items, frozenset(named))
 
 
+class _LookUp:
+    """The place of a request whose host is a hash that has not been listed yet: it is, and then the
+    request is routed again.
+
+    Args:
+        gate: judges the client.
+        directory: lists services.
+        label: the hash.
+        contexts: may have its service.
+    """
+
+    def __init__(
+        self, gate: HostGate, directory: Directory, label: str, contexts: Sequence[ContextPlace]
+    ) -> None:
+        self.gate = gate
+        self.name = ""
+        self._directory = directory
+        self._label = label
+        self._contexts = contexts
+
+    def current(self) -> None:
+        """Never any."""
+
+    async def prepare(self) -> None:
+        """See :class:`Place`."""
+        await self._directory.look_up(self._label, self._contexts)
+
+
 class ServiceRouter:
     """Finds the place of a request by its host; see :class:`Router`.
 
@@ -103,6 +133,8 @@ class ServiceRouter:
         self._user_agent = user_agent
         self._places: OrderedDict[str, ServicePlace] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
+        self._directory = Directory()
+        self._start_page = StartPage(self._directory, lambda: contexts.places, self._permits)
 
     def route(self, message: RawRequestMessage) -> Place | LocalPlace | None:
         """See :class:`Router`."""
@@ -126,16 +158,22 @@ class ServiceRouter:
         return asyncio.gather(*places, *self._closing)
 
     def _find(self, label: str) -> Place | LocalPlace:
+        if label == START_LABEL:
+            return LocalPlace(HostGate(self._chosen()), self._start_page.respond, "start-page")
         name = parse_label(label)
-        if isinstance(name, Hashed) or label == START_LABEL:
-            msg = f"no service has the name {label}.localhost"
-            raise NoSuchServiceError(msg)
+        if isinstance(name, Hashed):
+            listed = self._directory.known(label)
+            if listed is None:
+                contexts = self._contexts.places
+                return _LookUp(HostGate(self._chosen()), self._directory, label, contexts)
+            name = listed
         context = self._contexts.find(name.context)
         if context is None:
             served = [each.name for each in self._contexts.places]
+            more = f" and {len(served) - _SHOWN} more" if len(served) > _SHOWN else ""
             raise NoSuchServiceError(
                 f"there is no context {name.context}",
-                hint=f"there are: {', '.join(served[:_SHOWN])}",
+                hint=f"there are: {', '.join(served[:_SHOWN])}{more}",
             )
         place = ServicePlace(context, name, self._gate, user_agent=self._user_agent)
         former = self._places.pop(label, None)
@@ -145,6 +183,9 @@ class ServiceRouter:
         if len(self._places) > _MAX_PLACES:
             self._end(self._places.popitem(last=False)[1])
         return place
+
+    def _permits(self, context: ContextPlace, name: ServiceName) -> bool:
+        return self._gate(context.gate, name).permits
 
     def _end(self, place: ServicePlace) -> None:
         task = asyncio.get_running_loop().create_task(place.close(), name="kubelatch service end")

@@ -75,6 +75,8 @@ class RequestViews:
 
     def read(self, record: Record) -> RequestView:
         """The view of a record's request; one that asks for an upgrade is a tunnel."""
+        if record.carrier is not None:
+            return _of_application(record, record.carrier)
         target = record.target
         find = self._cached if len(target) <= _LONGEST_CACHED else self._read
         return find(record.method, target, bool(record.protocol))
@@ -114,6 +116,20 @@ class RequestViews:
         if not path.startswith(CLUSTERS):
             return self._prefix
         return path[: path.find("/", len(CLUSTERS)) + 1] or path
+
+
+def _of_application(record: Record, carrier: RequestInfo) -> RequestView:
+    """The view of a request to a service by its host name: what it asks of Kubernetes is to be
+    carried there, and what it asks of the application is not known."""
+    name = carrier.path.rsplit("/", 2)[1]
+    info = carrier._replace(resource="services", name=name, path=record.target)
+    return RequestView(
+        info=info,
+        kind=_kind(info),
+        method=printable(record.method),
+        target=visible_target(record.target),
+        stream="tunnel" if record.protocol else "",
+    )
 
 
 def _stream(info: RequestInfo, query: str) -> StreamKind:

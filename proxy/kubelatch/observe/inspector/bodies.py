@@ -62,7 +62,7 @@ def why_exempt(info: RequestInfo) -> str:
     """Why no body of such a request is kept; empty if they are."""
     if not info.is_resource:
         return "" if info.path else "its target is not understood"
-    if info.verb == "proxy" or info.subresource == "proxy":
+    if info.verb == "proxy" or info.subresource in {"proxy", "portforward"}:
         return "it is an application's"
     if info.subresource == "token":
         return "it holds a token"

@@ -110,7 +110,15 @@ class _MadeAgain:
         return ""
 
     @property
+    def _of_service(self) -> bool:
+        """It went to a service's host name, which curl resolves, and others may not."""
+        summary = self._summary
+        return (summary.get("resource"), summary.get("subresource")) == ("services", "portforward")
+
+    @property
     def _url(self) -> str:
+        if self._of_service:
+            return f"{self._address.url.partition('://')[0]}://{self._host}{self.target}"
         return f"{self._address.url}{self.target}"
 
     def curl(self) -> str:
@@ -145,6 +153,8 @@ class _MadeAgain:
         address = self._address
         if address.socket or address.token_file or address.url.startswith("https:"):
             return ""
+        if self._of_service:
+            return ""
         text = _PYTHON.format(
             url=repr(self._url),
             method=repr(self.method),
@@ -171,7 +181,7 @@ class _MadeAgain:
     def kubectl(self) -> str:
         """A command of kubectl."""
         address = self._address
-        if address.socket or address.token_file or self.method == "HEAD":
+        if address.socket or address.token_file or self.method == "HEAD" or self._of_service:
             return ""
         words = ["kubectl", f"--server={address.url}{address.prefix}"]
         if address.ca_file:

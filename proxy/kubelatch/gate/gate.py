@@ -6,7 +6,6 @@ First the request must be unambiguous (framing, method, target), then its client
 every request. The gate has no state but small caches, and does no I/O.
 """
 
-import re
 from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -27,7 +26,15 @@ from .decision import (
     forbidden,
     malformed,
 )
-from .head import Found, check_framing, requested_upgrade, sort_fields
+from .head import (
+    COMMON_METHODS,
+    Found,
+    check_framing,
+    host_of,
+    judge_method,
+    requested_upgrade,
+    sort_fields,
+)
 from .hosts import HostRule
 from .identity import Identity, judge_identity
 from .pages import is_navigation, judge_page
@@ -44,8 +51,6 @@ from .settings import (
 )
 
 _DEFAULT_REJECT_PATHS: Final = DEFAULT_REJECT_PATHS.split(",")
-COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Go parses a query of more than 10,000 parameters as empty (net/url, urlmaxqueryparams), so that a
 # dry run would be a write. Real requests have far fewer.
 _MAX_PARAMETERS: Final = 1000
@@ -365,30 +370,6 @@ class Gate:
             f"the path {path!r} matches no pattern of --accept-paths",
             "start the proxy with an --accept-paths list that has a pattern for it",
         )
-
-
-def judge_method(method: str) -> Refusal | None:
-    """Refuse TRACE, CONNECT, and invalid methods.
-
-    TRACE would return the credential that the proxy adds to the client; CONNECT is for forward
-    proxies (RFC 9110 sections 9.3.6 and 9.3.8).
-    """
-    if method.upper() in {"TRACE", "CONNECT"}:
-        return Refusal(
-            status=405,
-            reason="MethodNotAllowed",
-            message=f"this proxy does not forward {method}",
-            rule="method",
-            close=True,
-        )
-    if not _TOKEN.fullmatch(method):
-        return malformed("method", "the request's method is not a token", close=True)
-    return None
-
-
-def host_of(found: Found) -> str:
-    """The value of ``Host``; empty without one."""
-    return found["host"][0][1].decode("latin-1") if "host" in found else ""
 
 
 def _redirect(location: str) -> LocalResponse:

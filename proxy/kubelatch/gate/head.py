@@ -17,6 +17,8 @@ Found: TypeAlias = dict[str, list[tuple[bytes, bytes]]]
 _CONTROL: Final = bytes([*range(9), *range(10, 32), 127])
 # No longer: a reader with 64 signed bits must take it for the same number (Go refuses 2^63).
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VERSIONS: Final = frozenset({(1, 0), (1, 1)})
 
 _EXACT: Final = frozenset(
@@ -100,6 +102,30 @@ def check_framing(found: Found, version: tuple[int, int]) -> Refusal | None:
         if len(encodings) > 1 or encodings[0][1].strip().lower() != b"chunked":
             return _broken("the request has a Transfer-Encoding other than chunked")
     return None
+
+
+def judge_method(method: str) -> Refusal | None:
+    """Refuse TRACE, CONNECT, and invalid methods.
+
+    TRACE would return the credential that the proxy adds to the client; CONNECT is for forward
+    proxies (RFC 9110 sections 9.3.6 and 9.3.8).
+    """
+    if method.upper() in {"TRACE", "CONNECT"}:
+        return Refusal(
+            status=405,
+            reason="MethodNotAllowed",
+            message=f"this proxy does not forward {method}",
+            rule="method",
+            close=True,
+        )
+    if not _METHOD.fullmatch(method):
+        return malformed("method", "the request's method is not a token", close=True)
+    return None
+
+
+def host_of(found: Found) -> str:
+    """The value of ``Host``; empty without one."""
+    return found["host"][0][1].decode("latin-1") if "host" in found else ""
 
 
 def has_body(found: Found) -> bool:

@@ -15,8 +15,16 @@ from .browser import OriginRule, is_link, referring_origin
 from .clients import judge_token
 from .connection import judge_connection
 from .decision import Allowed, Decision, LocalResponse, Refusal, malformed
-from .gate import COMMON_METHODS, Caller, Gate, host_of, judge_method
-from .head import Found, check_framing, requested_upgrade, sort_fields
+from .gate import Caller, Gate
+from .head import (
+    COMMON_METHODS,
+    Found,
+    check_framing,
+    host_of,
+    judge_method,
+    requested_upgrade,
+    sort_fields,
+)
 from .identity import Identity
 from .patterns import PatternList
 from .request_info import RequestInfo

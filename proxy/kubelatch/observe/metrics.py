@@ -8,7 +8,7 @@ Exchanges in flight count with the bytes that they have moved so far.
 
 import re
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -43,7 +43,7 @@ _VERBS: Final = frozenset(
     head post put options
     """.split()  # noqa: SIM905 -- lines that can be read at a glance
 )
-_CODES: Final = frozenset(map(int, HTTPStatus))
+_CODES: Final = {status.value: str(status.value) for status in HTTPStatus}
 _BUILT_IN: Final = frozenset(
     """
     bindings componentstatuses configmaps endpoints events limitranges namespaces nodes
@@ -73,27 +73,27 @@ class _Histogram:
 
     def __init__(self, buckets: Sequence[float]) -> None:
         self._bounds = buckets
-        self._counts: dict[str, list[int]] = {}
-        self._sums: defaultdict[str, float] = defaultdict(float)
+        # Behind the counts stands the sum.
+        self._counts: dict[str, list[float]] = {}
 
     def observe(self, label: str, value: float) -> None:
         counts = self._counts.get(label)
         if counts is None:
-            counts = self._counts[label] = [0] * (len(self._bounds) + 1)
+            counts = self._counts[label] = [0] * (len(self._bounds) + 2)
         counts[bisect_left(self._bounds, value)] += 1
-        self._sums[label] += value
+        counts[-1] += value
 
     def family(self, name: str, text: str, label: str = "") -> Metric:
         """The metric family; with an empty *label*, of the one histogram without labels."""
         family = HistogramMetricFamily(name, text, labels=[label] if label else [])
         if not label:
-            self._counts.setdefault("", [0] * (len(self._bounds) + 1))
-        for key, counts in self._counts.items():
-            total, buckets = 0, []
+            self._counts.setdefault("", [0] * (len(self._bounds) + 2))
+        for key, (*counts, sum_) in self._counts.items():
+            total, buckets = 0.0, []
             for bound, count in zip((*self._bounds, float("inf")), counts, strict=True):
                 total += count
-                buckets.append((_bound(bound), float(total)))
-            family.add_metric([key] if label else [], buckets, self._sums[key])
+                buckets.append((_bound(bound), total))
+            family.add_metric([key] if label else [], buckets, sum_)
         return family
 
 
@@ -112,12 +112,17 @@ class _Totals:
     retries: int = 0
 
     def add(self, records: Iterable[Record]) -> None:
+        sent = reused = 0
         for record in records:
-            self.received += record.received
-            self.sent += record.sent
-            self.opened += record.connects
-            self.reused += record.reused
-            self.retries += record.retries
+            sent += record.sent
+            reused += record.reused
+            # Most have none of these.
+            if record.received or record.connects or record.retries:
+                self.received += record.received
+                self.opened += record.connects
+                self.retries += record.retries
+        self.sent += sent
+        self.reused += reused
 
 
 @dataclass(slots=True)
@@ -151,7 +156,8 @@ class MetricsCollector(Collector):
         self._streams = _Histogram(_STREAM_BUCKETS)
         self._upstream = _Histogram(_REQUEST_BUCKETS)
         self._waits = _Histogram(_ASK_BUCKETS)
-        self._resources: set[str] = set()
+        # Those that are named; from the start, the built-in ones and none at all.
+        self._resources = {"", *_BUILT_IN}
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._registry.register(ProcessMetrics())
@@ -160,12 +166,17 @@ class MetricsCollector(Collector):
         """Count exchanges that have ended."""
         counted = self._counters
         counted.totals.add(records)
+        read, known, requests = self._views.read, self._resources, counted.requests
         for record in records:
-            view = self._views.read(record)
-            info, took = view.info, record.ended - record.started - record.ask_wait
-            verb = info.verb if info.verb in _VERBS else _OTHER
-            context, resource = record.context, self._resource(view.kind, record)
-            counted.requests[verb, resource, _code(record.status), context] += 1
+            view = read(record)
+            verb, resource, status = view.info.verb, view.kind, record.status
+            if verb not in _VERBS:
+                verb = _OTHER
+            if resource not in known:
+                resource = self._resource(resource, record)
+            context = record.context
+            requests[verb, resource, _CODES.get(status) or _code(status), context] += 1
+            took = record.ended - record.started - record.ask_wait
             if view.stream:
                 self._streams.observe(view.stream, took)
             else:
@@ -175,7 +186,7 @@ class MetricsCollector(Collector):
             if record.asked:
                 counted.asked[record.answer, record.answered_by, context] += 1
                 self._waits.observe("", record.ask_wait)
-            if is_refusal(record):
+            if record.rule and is_refusal(record):
                 counted.refusals[record.rule, context] += 1
             if record.cause:
                 counted.failures[record.cause, context] += 1
@@ -271,12 +282,11 @@ class MetricsCollector(Collector):
             yield CounterMetricFamily(f"kubelatch_{name}", text, value)
 
     def _resource(self, name: str, record: Record) -> str:
-        if not name or name in _BUILT_IN or name in self._resources:
-            return name
+        """The label value of a resource that is not named yet; it may be from now on."""
         if (
             record.first_byte
             and (200 <= record.status < 300 or record.status == 101)
-            and len(self._resources) < _MAX_RESOURCES
+            and len(self._resources) <= _MAX_RESOURCES + len(_BUILT_IN)
             and len(name) <= _MAX_RESOURCE_LENGTH
             and _RESOURCE.fullmatch(name)
         ):
@@ -289,4 +299,4 @@ def _code(status: int) -> str:
     """The status as a label value; ``none`` if the client got no response."""
     if not status:
         return "none"
-    return str(status) if status in _CODES else _OTHER
+    return _CODES.get(status, _OTHER)

@@ -164,3 +164,34 @@ def test_gzip_is_read_up_to_the_limit() -> None:
 )
 def test_whole_bodies_that_are_secret_are_exempt(method: str, path: str, exempt: bool) -> None:
     assert bool(bodies.why_exempt(request_info(method, path))) is exempt
+
+
+@pytest.mark.parametrize("key", sorted(bodies._SECRET_KEYS))
+def test_every_key_that_means_a_secret_is_noticed(key: str) -> None:
+    for spelled in (key, key.upper(), f"{key[0]}-{key[1:]}", f"{key[:-1]}_{key[-1]}"):
+        assert VALUE not in json.dumps(parse({"spec": {spelled: VALUE}})), spelled
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "access-token",
+        "SECRET_NAME",
+        "passwd",
+        "passphrase",
+        "PWD",
+        "credentials",
+        "bearer",
+        "Authorization",
+        "Cookie",
+        "jwt",
+        "api_key",
+        "apikey",
+        "ACCESS-KEY",
+        "private_key",
+        "DSN",
+        "connection-string",
+    ],
+)
+def test_every_name_that_means_a_secret_is_noticed(name: str) -> None:
+    assert VALUE not in json.dumps(parse({"env": [{"name": name, "value": VALUE}]}))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kubelatch.observe.inspector import inspector
+from kubelatch.observe.inspector import sampler
 from kubelatch.observe.inspector.entries import KeptExchange
 from kubelatch.observe.inspector.ring import Ring
 from tests.support.certificates import Authority
@@ -201,7 +201,7 @@ async def test_a_body_in_pieces_is_kept_whole(tmp_path: Path, authority: Authori
 async def test_what_comes_too_fast_is_counted(
     tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspector, "_RATE", 5.0)
+    monkeypatch.setattr(sampler, "RATE", 25.0)
     async with inspected(tmp_path, authority, answering(ok())) as (proxy, _):
 
         async def send(count: int) -> None:

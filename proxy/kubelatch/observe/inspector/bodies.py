@@ -45,6 +45,11 @@ _ESCAPE: Final = b"\\u"
 _MARKS: Final = (
     _ESCAPE, b"eyj", b"@", b"bearer", b"basic", b"private key", b"ls0tls1crudjti", b"secret",
 )  # fmt: skip
+# All of _SECRET_KEYS and _SECRET_NAMES have one of these, without dashes and underscores.
+_SECRET_MARKS: Final = re.compile(
+    rb"token|secret|passw|passphrase|pwd|credential|bearer|authorization|cookie|jwt|apikey"
+    rb"|accesskey|privatekey|clientkeydata|dsn|connectionstring"
+)
 _JSON_IN_TEXT: Final = re.compile(r"\s*[{\[]")
 
 _EXEMPT: Final = {
@@ -135,11 +140,14 @@ def _parse_json(data: bytes) -> Any:
 
 
 def _load(data: bytes | str) -> Any:
-    return json.loads(data, parse_constant=_refuse_constant)
+    return _DECODER.decode(data if isinstance(data, str) else data.decode())
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _parse_yaml(data: bytes) -> Any:
@@ -161,6 +169,13 @@ def redact(value: Any, data: bytes = _ESCAPE, *, secret: bool = False) -> Any:
     """
     lower = data.lower()
     texts = any(mark in lower for mark in _MARKS)
+    if (
+        not (texts or secret)
+        and data.count(b"{") + data.count(b"[") <= _MAX_DEPTH
+        and not _SECRET_MARKS.search(lower.translate(None, b"-_"))
+    ):
+        # As most small bodies.
+        return value
     return _Redaction(texts=texts).redact(value, 0, secret=secret)
 
 

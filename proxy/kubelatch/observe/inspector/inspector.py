@@ -1,8 +1,8 @@
 """The inspector: captures exchanges, keeps the last of them, and tells who listens.
 
 The event loop hands captures of exchanges that have ended, in batches, to one thread, which parses,
-redacts and formats; what comes back is bytes. At most 200 exchanges a second are captured. The rest
-takes the ordinary path, and is counted.
+redacts and formats; what comes back is bytes. At most 200 exchanges a second are captured
+(``sampler``). The rest takes the ordinary path, and is counted.
 """
 
 import asyncio
@@ -31,17 +31,13 @@ from .entries import EntryBuilder, GateOf, KeptExchange
 from .pending import PendingSource
 from .replaying import Replays
 from .ring import Ring
+from .sampler import Sampler
 from .totals import ExchangeTotals
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Exchanges a second that are captured; where more than so many come, fewer: what it takes is then
-# taken from the others, and they tell nothing new.
-_RATE: Final = 200.0
-_BUSY: Final = 2000
-_BUSY_RATE: Final = 50.0
 # Captured exchanges under way. Streams are captured at any rate.
 _MAX_RUNNING: Final = 2000
 # How often those under way are looked at, in seconds, and how old they are then.
@@ -103,10 +99,7 @@ class Inspector:
         self._ended: list[Capture] = []
         self._timer: asyncio.TimerHandle | None = None
         self._last = 0
-        self._tokens = self._rate = _RATE
-        # Exchanges since a second before.
-        self._seen, self._second = 0, time.monotonic() + 1
-        self._refilled = time.monotonic()
+        self._sampler = Sampler(time.monotonic())
         # Distinguishes the events of this process from those of an earlier one.
         self._run = secrets.token_hex(4)
         self._listeners: set[asyncio.Event] = set()
@@ -138,18 +131,10 @@ class Inspector:
         tunnel_keepalive: float,
     ) -> UpstreamExchange:
         """Make an exchange with the upstream; one that is captured, as far as the rate allows."""
-        # One that was held began long ago.
-        now = time.monotonic() if record.asked else record.started
-        self._seen += 1
-        if now >= self._second:
-            busy = self._seen > _BUSY * (now - self._second + 1)
-            self._rate = _BUSY_RATE if busy else _RATE
-            self._seen, self._second = 0, now + 1
-        self._tokens = tokens = min(_RATE, self._tokens + (now - self._refilled) * self._rate)
-        self._refilled = now
-        if (tokens < 1 and not self._must_capture(record, upstream)) or (
-            len(self._live) >= _MAX_RUNNING
-        ):
+        if (
+            not self._sampler.takes(client, record.started)
+            and not self._must_capture(record, upstream)
+        ) or len(self._live) >= _MAX_RUNNING:
             return UpstreamExchange(
                 client,
                 request,
@@ -160,7 +145,6 @@ class Inspector:
                 generation,
                 tunnel_keepalive=tunnel_keepalive,
             )
-        self._tokens -= 1
         capture = self._capture(record)
         replaying = self.replays.take(record) if record.asked else self.replays.current
         if replaying is not None:
@@ -182,7 +166,7 @@ class Inspector:
         )
 
     def _must_capture(self, record: Record, upstream: UpstreamRequest) -> bool:
-        """Whether the rate does not count: for streams and replays."""
+        """Whether the rate does not count: for streams, replays and what was held."""
         target = record.target
         stream = upstream.upgrade or "watch" in target or "follow" in target
         return bool(stream) or bool(record.asked) or self.replays.current is not None
@@ -196,15 +180,17 @@ class Inspector:
     def take(self, records: Sequence[Record]) -> None:
         """Take exchanges that have ended, and requests that became none."""
         self._totals.add(records)
+        self._sampler.ended(len(records))
         live, ended = self._live, self._ended
+        before = len(ended)
         for record in records:
-            capture = live.pop(record, None)
-            if capture is None and (record.rule or record.asked or not record.method):
+            if record in live:
+                ended.append(live.pop(record))
+            elif record.rule or record.asked or not record.method:
                 capture = self._capture_refusal(record)
-            if capture is not None:
-                ended.append(capture)
-            else:
-                self.not_kept += 1
+                if capture is not None:
+                    ended.append(capture)
+        self.not_kept += len(records) - (len(ended) - before)
         if ended and self._timer is None:
             # Handing over at each batch would cost more than what is handed over.
             self._timer = asyncio.get_running_loop().call_later(_DELAY, self._hand_over)
@@ -217,10 +203,8 @@ class Inspector:
 
     def _capture_refusal(self, record: Record) -> Capture | None:
         replaying = self.replays.take(record)
-        if replaying is None:
-            if self._tokens < 1 and not record.asked:
-                return None
-            self._tokens -= 1
+        if replaying is None and not record.asked and not self._sampler.takes(None, record.ended):
+            return None
         capture = self._capture(record)
         if replaying is not None:
             replaying.number = capture.number

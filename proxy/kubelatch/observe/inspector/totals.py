@@ -15,6 +15,7 @@ from ..access_log.request_view import RequestViews, user_agent
 # Clients and resources that are counted by themselves; the rest is one.
 MAX_NAMES: Final = 200
 _OTHER: Final = "others"
+_MAX_PAIRS: Final = 1000
 # Of these, the busiest are shown.
 _SHOWN: Final = 50
 # Seconds over which a rate is smoothed.
@@ -36,6 +37,13 @@ class _Total:
         self.count = self.bytes = self.errors = self._seen = 0
         self.rate = 0.0
         self.buckets: dict[int, int] = {}
+
+    def add(self, other: "_Total") -> None:
+        self.count += other.count
+        self.bytes += other.bytes
+        self.errors += other.errors
+        for bucket, count in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
 
     def smooth(self, seconds: float) -> None:
         share = 1 - math.exp(-seconds / _SMOOTH)
@@ -92,34 +100,41 @@ class ExchangeTotals:
 
     def __init__(self, views: RequestViews, now: float) -> None:
         self._views = views
+        # By client and resource, since they were added to both sums last.
+        self._pairs: dict[tuple[str, int | None, str, str], _Total] = {}
         self._clients: dict[_ClientKey, _Total] = {}
         self._resources: dict[str, _Total] = {}
         self._smoothed = now
 
     def add(self, records: Sequence[Record]) -> None:
         """Count exchanges that have ended."""
-        read, clients, resources = self._views.read, self._clients, self._resources
+        read, pairs = self._views.read, self._pairs
         for record in records:
             view = read(record)
-            key = record.client, record.uid, user_agent(record)
-            client = clients.get(key)
-            if client is None:
-                client = self._new(clients, key, (_OTHER, None, ""))
-            name = view.kind or "(none)"
-            resource = resources.get(name)
-            if resource is None:
-                resource = self._new(resources, name, _OTHER)
-            client.count += 1
-            resource.count += 1
-            client.bytes += record.sent
-            resource.bytes += record.sent
+            key = record.client, record.uid, user_agent(record), view.kind
+            total = pairs.get(key)
+            if total is None:
+                if len(pairs) >= _MAX_PAIRS:
+                    self._sum_up()
+                total = pairs[key] = _Total()
+            total.count += 1
+            total.bytes += record.sent
             if record.status >= 400 or not record.status:
-                client.errors += 1
-                resource.errors += 1
+                total.errors += 1
             if not view.stream:
                 bucket = _bucket(record.ended - record.started)
-                client.buckets[bucket] = client.buckets.get(bucket, 0) + 1
-                resource.buckets[bucket] = resource.buckets.get(bucket, 0) + 1
+                total.buckets[bucket] = total.buckets.get(bucket, 0) + 1
+
+    def _sum_up(self) -> None:
+        """Add what has been counted since the last time to both sums."""
+        for (client, uid, agent, kind), counted in self._pairs.items():
+            key, name = (client, uid, agent), kind or "(none)"
+            for total in (
+                self._clients.get(key) or self._new(self._clients, key, (_OTHER, None, "")),
+                self._resources.get(name) or self._new(self._resources, name, _OTHER),
+            ):
+                total.add(counted)
+        self._pairs.clear()
 
     @staticmethod
     def _new(totals: dict[Any, _Total], key: Any, other: Any) -> _Total:
@@ -129,6 +144,7 @@ class ExchangeTotals:
 
     def clear(self) -> None:
         """Count from zero."""
+        self._pairs.clear()
         self._clients.clear()
         self._resources.clear()
 
@@ -138,6 +154,7 @@ class ExchangeTotals:
         Args:
             now: the time on the clock of records.
         """
+        self._sum_up()
         seconds = now - self._smoothed
         if seconds >= 0.5:
             self._smoothed = now

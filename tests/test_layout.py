@@ -90,6 +90,7 @@ ELSEWHERE: Final = {
     "what waits is asked about, and answered": {
         "cli/connection": "cli/test_wait.py",
         "observe/approvals/body": "observe/approvals/test_risks.py",
+        "observe/approvals/compare": "observe/approvals/test_dry_run.py",
         "observe/approvals/describe": "observe/approvals/test_routes.py",
         "observe/approvals/digest": "observe/approvals/test_routes.py",
         "observe/approvals/service": "observe/approvals/test_routes.py",

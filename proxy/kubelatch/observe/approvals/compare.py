@@ -27,7 +27,7 @@ class TooLongError(Exception):
     """The objects are too long, or nested too deeply, to be compared."""
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _DiffDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
@@ -38,7 +38,7 @@ def _represent_text(dumper: Any, text: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Dumper.add_representer(str, _represent_text)
+_DiffDumper.add_representer(str, _represent_text)
 
 
 def difference(
@@ -85,7 +85,7 @@ def _lines(value: dict[str, Any] | None, info: RequestInfo, seen: dict[str, int]
     except NotKept:
         raise TooLongError from None
     # ASCII: what could reorder or hide text is escaped.
-    text = yaml.dump(shown, Dumper=_Dumper, sort_keys=True, allow_unicode=False, width=2**30)
+    text = yaml.dump(shown, Dumper=_DiffDumper, sort_keys=True, allow_unicode=False, width=2**30)
     lines = text.splitlines()
     if len(lines) > _MOST_LINES:
         raise TooLongError

@@ -56,7 +56,7 @@ class DryRun:
     object_target: str
 
 
-class Change(NamedTuple):
+class ObjectChange(NamedTuple):
     """What a request would change.
 
     Attributes:
@@ -129,7 +129,7 @@ def _delete_options(exchange: HeldExchange, info: RequestInfo) -> bytes:
     return json.dumps({**options, "dryRun": ["All"]}).encode()
 
 
-async def ask_for_change(generation: Generation, run: DryRun) -> Change:
+async def ask_for_change(generation: Generation, run: DryRun) -> ObjectChange:
     """Ask the API server what a request would change.
 
     Raises:
@@ -149,13 +149,13 @@ async def ask_for_change(generation: Generation, run: DryRun) -> Change:
         timeout=_SECONDS,
     )
     if not 200 <= response.status < 300:
-        return Change(version, _message(response), before, None)
+        return ObjectChange(version, _message(response), before, None)
     after = None if run.info.verb == "delete" else _parse(response)
-    return Change(version, "", before, after)
+    return ObjectChange(version, "", before, after)
 
 
 async def current_version(generation: Generation, run: DryRun) -> str | None:
-    """The version of the object as it is now; see :class:`Change`.
+    """The version of the object as it is now; see :class:`ObjectChange`.
 
     Raises:
         NoDryRunError: it cannot be read.

@@ -14,7 +14,14 @@ from ..admin_exchange import Response, text_response
 from ..secret_pages import InterfaceCall, Routes, json_response
 from .body import ReadBody, redacted
 from .compare import TooLongError, difference
-from .dry_run import Change, DryRun, NoDryRunError, ask_for_change, current_version, dry_run_of
+from .dry_run import (
+    DryRun,
+    NoDryRunError,
+    ObjectChange,
+    ask_for_change,
+    current_version,
+    dry_run_of,
+)
 from .queue import ApprovalQueue, ChangedRequestError, UnknownRequestError, WaitingRequest
 from .risks import risks_of_body
 
@@ -178,7 +185,7 @@ class ApprovalRoutes:
         return json_response({"id": call.ident, "answer": "denied"})
 
 
-def _describe_change(run: DryRun, change: Change) -> dict[str, Any]:
+def _describe_change(run: DryRun, change: ObjectChange) -> dict[str, Any]:
     """In the thread: the difference, and what is risky about the object as it would be, of which
     the request's own body need not tell."""
     lines, left = difference(change.before, change.after, run.info)

@@ -124,7 +124,7 @@ async def test_requests_are_found_by_filters_and_keys(tmp_path: Path, authority:
 
 
 async def test_a_watch_is_shown_live(tmp_path: Path, authority: Authority) -> None:
-    go_on = asyncio.Event()
+    more, go_on = asyncio.Event(), asyncio.Event()
 
     async def script(connection: Connection) -> None:
         await connection.request()
@@ -133,6 +133,8 @@ async def test_a_watch_is_shown_live(tmp_path: Path, authority: Authority) -> No
         event = b'{"type":"ADDED","object":{}}\n'
         for _ in range(3):
             await connection.send(b"%x\r\n%b\r\n" % (len(event), event))
+        await more.wait()
+        await connection.send(b"%x\r\n%b\r\n" % (len(event), event))
         await go_on.wait()
         await connection.send(b"0\r\n\r\n")
 
@@ -146,10 +148,20 @@ async def test_a_watch_is_shown_live(tmp_path: Path, authority: Authority) -> No
         assert await page.js(f"{ROWS}[0].className") == "row running"
         await page.js(f"{ROWS}[0].click()")
         await page.until("document.querySelector('#detail').innerText.includes('3 ADDED')")
+        # What is unfolded stays so while events come.
+        curl = "document.querySelector('#detail details.command')"
+        await page.js(f"{curl}.open = true")
+        more.set()
+        await page.until("document.querySelector('#detail').innerText.includes('4 ADDED')")
+        assert await page.js(f"{curl}.open")
+        lasted = await page.js(f"{ROWS}[0].querySelector('.duration').innerText")
+        await page.until(f"{ROWS}[0].querySelector('.duration').innerText !== '{lasted}'")
         go_on.set()
         await watch
         await page.until(f"{ROWS}[0].className.trim() === 'row'")
         await page.until("document.querySelector('#detail').innerText.includes('Response')")
+        await page.until("!document.querySelector('#detail').innerText.includes('under way')")
+        assert await page.js(f"{curl}.open")
 
 
 async def test_a_hot_loop_is_found_among_three_clients(

@@ -74,13 +74,15 @@ async def test_commands_work_when_run(
             assert out.strip()
         out = await run("sh", "-c", made["kubectl"], home=tmp_path)
         assert out.strip()
-        listed = await proxy.requests(4)
-        paths = [
-            each["target"].partition("?")[0]
-            for each in listed
-            if "kubectl" in each.get("user_agent", "")
-        ]
-        assert target.partition("?")[0] in paths
+        # kubectl asks for the discovery first.
+        paths: list[str] = []
+        async with asyncio.timeout(10):
+            while target.partition("?")[0] not in paths:
+                paths = [
+                    each["target"].partition("?")[0]
+                    for each in await proxy.requests(4)
+                    if "kubectl" in each.get("user_agent", "")
+                ]
 
 
 async def test_logs_are_kubectl_logs(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from kubelatch.observe.inspector.entries import KeptExchange
 from kubelatch.observe.inspector.ring import Ring
 from tests.support.certificates import Authority
 from tests.support.client import Client
-from tests.support.proxies import client_of
-from tests.support.upstream import Connection, answering, ok
+from tests.support.http2_server import Alpn
+from tests.support.kubeconfig import kubeconfig
+from tests.support.proxies import client_of, proxy_in_loop
+from tests.support.upstream import Connection, answering, ok, server_context
 
-from .support import SECRET, Inspected, inspected, inspected_demo
+from .support import SECRET, Inspected, flags, inspected, inspected_demo
 
 JSON = "Content-Type: application/json"
 
@@ -128,6 +130,39 @@ async def test_a_watch_is_shown_while_it_runs(tmp_path: Path, authority: Authori
         assert b"HIDDEN" not in answer.body
         body = json.loads(answer.body)["response"]["body"]
         assert [each["type"] for each in body["value"]] == ["ADDED", "MODIFIED"]
+
+
+async def test_a_watch_over_http2_is_shown_while_it_runs(
+    tmp_path: Path, authority: Authority
+) -> None:
+    context = server_context(authority)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    event = b'{"type":"ADDED","object":{}}\n'
+    async with Alpn().serving(context) as server:
+        config = kubeconfig(f"https://127.0.0.1:{server.port}", authority, user={"token": "t"})
+        async with (
+            proxy_in_loop(tmp_path, config, *flags(tmp_path)) as app,
+            events_of(Inspected(app)) as events,
+            client_of(app) as client,
+        ):
+            answer = asyncio.create_task(client.get("/api/v1/pods?watch=true"))
+            watch = await server.exchanges.get()
+            await watch.head((b"content-type", b"application/json"), (b"audit-id", b"1"))
+            running: dict[str, Any] = {}
+            for count in (1, 2):
+                await watch.send(event)
+                while running.get("events") != {"ADDED": count}:
+                    running = await events.next()
+                assert (running["event"], running["proto"]) == ("begin", "h2")
+            await watch.end()
+            assert (await answer).body == event * 2
+            ended = await events.next()
+            while ended["event"] != "end":
+                ended = await events.next()
+            assert (ended["id"], ended["proto"]) == (running["id"], "h2")
+            detail = await Inspected(app).json(f"requests/{ended['id']}")
+            assert ["audit-id", "1"] in detail["response"]["headers"]
+            assert len(detail["response"]["body"]["value"]) == 2
 
 
 async def test_a_stream_arrives_byte_for_byte_before_it_is_captured(

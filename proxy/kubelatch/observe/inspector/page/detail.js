@@ -16,6 +16,16 @@ const PARTS = [
 ];
 
 export function showDetail(panel, item, actions) {
+  const same = panel.dataset.id === item.id && !panel.hidden;
+  if (same && item.event === "begin") {
+    // The rest stays, with what is selected and unfolded there.
+    panel.querySelector(".facts").replaceWith(facts(item));
+    panel.querySelector(".times").replaceWith(timing(item));
+    return;
+  }
+  const unfolded = same ? namesOf(panel, "details.command[open] > summary") : [];
+  const at = same ? panel.scrollTop : 0;
+  panel.dataset.id = item.id;
   const title = [item.method, resourceOf(item) || item.target].filter(Boolean).join(" ");
   const replayable = ["GET", "HEAD"].includes(item.method) && !item.stream;
   panel.replaceChildren(
@@ -26,8 +36,25 @@ export function showDetail(panel, item, actions) {
       element("button", { onclick: actions.close, "aria-label": "Close details",
         "aria-keyshortcuts": "Escape" }, "✕")),
     facts(item), forbidden(item, actions), timing(item), commands(item, actions),
-    message("Request", item.request), message("Response", item.response));
+    message("Request", item.request, "It could not be read."),
+    message("Response", item.response, item.status
+      ? `This proxy responded itself: ${item.status}, ${size(item.sent_bytes)} bytes.`
+      : "None has come."));
+  for (const summary of panel.querySelectorAll("details.command > summary")) {
+    summary.parentNode.open = unfolded.includes(summary.textContent);
+  }
   panel.hidden = false;
+  panel.scrollTop = at;
+}
+
+function namesOf(panel, selector) {
+  return [...panel.querySelectorAll(selector)].map((node) => node.textContent);
+}
+
+function connectionOf(item) {
+  if (item.reused === undefined) return "";
+  if (item.proto === "h2") return item.reused ? "HTTP/2, shared" : "HTTP/2, new";
+  return item.reused ? "reused" : "new";
 }
 
 function facts(item) {
@@ -41,7 +68,7 @@ function facts(item) {
     ["Process", process && `${process} (as it claims)`], ["Context", item.context],
     ["Credential", item.credential], ["Protocol", item.protocol], ["Rule", item.rule],
     ["Cause", item.cause], ["Error", item.error], ["Retries", item.retries],
-    ["Connection", item.reused === undefined ? "" : item.reused ? "reused" : "new"],
+    ["Connection", connectionOf(item)],
     ["Audit id", item.audit_id], ["Replay of", item.replayed],
   ];
   const list = element("dl", { class: "facts" });
@@ -76,7 +103,7 @@ function forbidden(item, actions) {
 function timing(item) {
   const parts = PARTS.map(([name, title, of]) => [name, title, of(item) || 0])
     .filter(([, , ms]) => ms > 0);
-  if (!parts.length) return "";
+  if (!parts.length) return element("section", { class: "times" });
   const bar = element("div", { class: "timing", role: "img",
     "aria-label": parts.map(([, title, ms]) => `${title} ${duration(ms)}`).join(", ") });
   const legend = element("ul", { class: "legend" });
@@ -87,7 +114,7 @@ function timing(item) {
     legend.append(element("li", {}, element("span", { class: `mark ${name}` }),
       `${title} ${duration(ms)}`));
   }
-  return element("section", {}, element("h3", {}, "Timing"), bar, legend);
+  return element("section", { class: "times" }, element("h3", {}, "Timing"), bar, legend);
 }
 
 function commands(item, actions) {
@@ -109,7 +136,7 @@ function copyable(name, text, actions) {
     element("pre", { tabindex: 0, "aria-label": name }, cleanLines(text)));
 }
 
-function message(title, part) {
+function message(title, part, empty) {
   if (!part) return "";
   const section = element("section", {}, element("h3", {}, title));
   if (part.headers?.length) {
@@ -121,6 +148,7 @@ function message(title, part) {
     section.append(table);
   }
   const body = part.body;
+  if (!part.headers?.length && !body?.size) section.append(element("p", {}, empty));
   if (body && body.size) {
     section.append(element("h4", {}, `Body, ${size(body.size)} bytes`));
     if (body.not_kept) section.append(element("p", {}, `Not kept: ${clean(body.not_kept)}.`));

@@ -1,7 +1,7 @@
 // The list of requests: only the rows that are in sight are elements, and they are reused.
 
 import {
-  activity, activityAloud, clean, clientOf, duration, element, objectOf, processOf, resourceOf,
+  CAME, activity, activityAloud, clean, clientOf, duration, element, objectOf, processOf, resourceOf,
   size, time,
 } from "./text.js";
 
@@ -103,13 +103,15 @@ export class List {
       row.isSelected = selected;
       row.setAttribute("aria-selected", selected);
     }
-    if (row.item === item) return;
+    if (row.item === item) {
+      if (item.event === "begin") setText(row.cells[2], lasting(item));
+      return;
+    }
     row.item = item;
     row.id = `request-${item.id}`;
     const texts = textsOf(item);
     texts.forEach((text, at) => {
-      const cell = row.cells[at];
-      if (cell.textContent !== text) cell.textContent = text;
+      setText(row.cells[at], text);
     });
     row.cells[5].title = texts[5];
     row.cells[6].setAttribute("aria-label", activityAloud(item));
@@ -119,12 +121,22 @@ export class List {
   }
 }
 
+function setText(cell, text) {
+  if (cell.textContent !== text) cell.textContent = text;
+}
+
+// How long it has lasted, or lasts by now.
+function lasting(item) {
+  const since = item.event === "begin" ? performance.now() - item[CAME] : 0;
+  return duration(item.duration_ms === undefined ? undefined : item.duration_ms + since);
+}
+
 function textsOf(item) {
   const running = item.event === "begin";
   const process = processOf(item);
   const status = item.status ? String(item.status) : running ? "…" : "none";
   return [
-    time(item.started), running ? `${status} ▸` : status, duration(item.duration_ms),
+    time(item.started), running ? `${status} ▸` : status, lasting(item),
     item.verb, resourceOf(item), objectOf(item), activity(item),
     process ? `${process} · ${agentOf(item)}` : agentOf(item), item.context || "",
   ].map((text) => clean(text || ""));

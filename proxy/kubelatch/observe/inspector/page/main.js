@@ -3,13 +3,13 @@
 import { Refused, ask, findSecret, follow, keepSecret } from "./api.js";
 import { showDetail } from "./detail.js";
 import { List } from "./list.js";
-import { clean, clientOf, element, resourceOf } from "./text.js";
+import { CAME, clean, clientOf, element, resourceOf } from "./text.js";
 import { Totals } from "./totals.js";
 
 const MOST = 1000;
 const SELECTS = {
   verb: ["All verbs", (item) => item.verb],
-  resource: ["All resources", resourceOf],
+  resource: ["All resources", (item) => resourceOf(item) || "(none)"],
   namespace: ["All namespaces", (item) => item.namespace || ""],
   status: ["All statuses", statusOf],
   client: ["All clients", clientOf],
@@ -29,7 +29,7 @@ const values = Object.fromEntries(Object.keys(SELECTS).map((name) => [name, new 
 const list = new List($("list"), $("head"), $("rows"), open);
 const clients = new Totals($("clients"), "Client", clientOf, (row) => pick("client", clientOf(row)));
 const resources = new Totals($("resources"), "Resource", (row) => row.resource, (row) =>
-  pick("resource", row.resource === "(none)" ? "" : row.resource));
+  pick("resource", row.resource));
 
 function statusOf(item) {
   if (item.event === "begin") return "running";
@@ -53,6 +53,7 @@ function take(item) {
       addOption(name, value);
     }
   }
+  item[CAME] = performance.now();
   items.set(item.id, item);
   changed = true;
   list.draw();
@@ -98,6 +99,9 @@ function on(type, data) {
     if (paused) showState();
   }
 }
+
+// What is under way lasts longer.
+setInterval(() => list.draw(), 1000);
 
 let connection = "connecting…";
 function showState(state = connection) {

@@ -86,6 +86,9 @@ export function processOf(item) {
   return item.process ? `${item.process.name}[${item.process.pid}]` : "";
 }
 
+// When the page got to know of a request; no part of what is searched.
+export const CAME = Symbol("came");
+
 const SIGNS = { ADDED: "+", MODIFIED: "~", DELETED: "−", BOOKMARK: "b", ERROR: "!" };
 
 // What a stream has carried, in a few characters.

@@ -312,13 +312,15 @@ async def test_help_version_and_bad_usage_load_nothing_heavy(arguments: list[str
     assert ended.out.splitlines()[-1] == "LOADED"
 
 
-async def test_serving_without_need_of_it_does_not_load_cryptography(config: str) -> None:
-    # 190 ms, for a kubeconfig that holds nothing but a token.
+async def test_serving_without_need_of_it_loads_no_cryptography_nor_all_of_aiohttp(
+    config: str,
+) -> None:
+    # 190 ms, for a kubeconfig that holds nothing but a token; and aiohttp's applications, 10.
     script = (
         "import os, sys, signal\n"
         "from kubelatch.cli import main as cli\n"
         "def announce(name):\n"
-        "    print('LOADED', *[n for n in ('cryptography', 'kubelatch.demo.boot')"
+        "    print('LOADED', *[n for n in ('aiohttp.web', 'cryptography', 'kubelatch.demo.boot')"
         " if n in sys.modules], flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "cli._announce = announce\n"

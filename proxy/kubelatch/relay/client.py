@@ -16,7 +16,7 @@ from ..upstream.http1 import linger_zero
 from .callbacks import ClientExchange, ClientTunnel
 from .deadline import Deadline
 from .local import error_response
-from .reading import Reading
+from .reading import BODY_FULL, PENDING_FULL, TUNNEL_STALLED, Reading
 from .request_reader import Request, RequestReader
 from .states import TRANSITIONS, Event, State
 
@@ -32,11 +32,6 @@ _PENDING_HIGH: Final = 64 * 1024
 _REFUSED_LINGER: Final = 2.0
 # How long the rest of a request is read and dropped after its response, in seconds; aiohttp's.
 _BODY_LINGER: Final = 10.0
-
-# Why the transport is not read from; one bit each.
-_BODY_FULL: Final = 1
-_PENDING_FULL: Final = 2
-_TUNNEL_STALLED: Final = 4
 
 _EXCESS: Final = State.EXCESS
 _IDLE: Final = State.IDLE
@@ -178,9 +173,7 @@ class ClientProtocol(asyncio.Protocol):
         while start < size:
             state = self.state
             if state is _IDLE or state is _BODY or state is _HEAD:
-                if self._reading.paused & _BODY_FULL or (
-                    self.writing_paused and state is not _BODY
-                ):
+                if self._reading.paused & BODY_FULL or (self.writing_paused and state is not _BODY):
                     # A client that pipelines and does not read gets no further.
                     self._keep(data[start:])
                     break
@@ -263,17 +256,17 @@ class ClientProtocol(asyncio.Protocol):
         """What the parser is not ready for waits, and the client after it."""
         self._backlog = data
         if len(data) > _PENDING_HIGH:
-            self._reading.pause(_PENDING_FULL)
+            self._reading.pause(PENDING_FULL)
 
     def _feed_backlog(self) -> None:
         if self._backlog and self.state in (_IDLE, _BODY):
-            self._reading.resume(_PENDING_FULL)
+            self._reading.resume(PENDING_FULL)
             self._feed_all(self._backlog)
 
     def take_early(self) -> bytes:
         """Return the bytes that came after an upgrade request, and forget them."""
         early, self._backlog = self._backlog, b""
-        self._reading.resume(_PENDING_FULL)
+        self._reading.resume(PENDING_FULL)
         return early
 
     def ignore_upgrade(self) -> None:
@@ -324,7 +317,7 @@ class ClientProtocol(asyncio.Protocol):
         connection and lose the response (RFC 9112 section 9.6)."""
         self._reader.forget()
         self._backlog = b""
-        self._reading.resume(_BODY_FULL | _PENDING_FULL)
+        self._reading.resume(BODY_FULL | PENDING_FULL)
         self._deadline.set(seconds)
         self.end_writing()
 
@@ -357,25 +350,25 @@ class ClientProtocol(asyncio.Protocol):
     def pause_reading(self) -> None:
         """Pause: the request's body comes faster than it is taken. Called by aiohttp's reader."""
         self._reader.pause()
-        self._reading.pause(_BODY_FULL)
+        self._reading.pause(BODY_FULL)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The body is taken again; *resume_parser*: the parser has put something aside."""
-        self._reading.resume(_BODY_FULL)
+        self._reading.resume(BODY_FULL)
         if resume_parser and self._reader.body is not None:
             self._reader.feed_paused()
             if self.state is _BODY:
                 self._note_body()
-            if not self._reading.paused & _BODY_FULL and self._backlog:
+            if not self._reading.paused & BODY_FULL and self._backlog:
                 self._feed_backlog()
 
     def stall_tunnel(self) -> None:
         """Read no more for a tunnel, until :meth:`resume_tunnel`; a reset is still noticed."""
-        self._reading.pause(_TUNNEL_STALLED)
+        self._reading.pause(TUNNEL_STALLED)
 
     def resume_tunnel(self) -> None:
         """Undo :meth:`stall_tunnel`."""
-        self._reading.resume(_TUNNEL_STALLED)
+        self._reading.resume(TUNNEL_STALLED)
 
     def pause_writing(self) -> None:
         self.writing_paused = True
@@ -396,7 +389,7 @@ class ClientProtocol(asyncio.Protocol):
             self._refuse(self._limits.too_many_connections())
         elif self.state is not _BODY or self.exchange is None:
             self.close()
-        elif self._reading.paused & _BODY_FULL:
+        elif self._reading.paused & BODY_FULL:
             # It is the upstream that does not take it.
             self._deadline.set(self._limits.body_seconds)
         else:

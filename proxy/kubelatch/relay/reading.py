@@ -12,6 +12,11 @@ from ..system.peer import has_disconnected
 # How often a client that is not read from is checked, in seconds.
 _INTERVAL: Final = 0.5
 
+# Why a transport is not read from; one bit each.
+BODY_FULL: Final = 1
+PENDING_FULL: Final = 2
+TUNNEL_STALLED: Final = 4
+
 
 class Reading:
     """Pauses and resumes the transport of one client.

@@ -158,7 +158,11 @@ def field(pairs: Pairs, name: bytes) -> bytes:
 
 def user_agent(record: Record) -> str:
     """The client's ``User-Agent``, redacted and escaped; cached, since clients repeat it."""
-    value = field(record.headers, b"user-agent")
+    # Nearly all clients spell it in one of two ways; the parser refuses a second one.
+    values = dict(record.headers)
+    value = values.get(b"User-Agent") or values.get(b"user-agent")
+    if value is None:
+        value = field(record.headers, b"user-agent")
     if len(value) > _LONGEST_CACHED:
         return visible(value)
     return _visible_cached(value) if value else ""

@@ -3,11 +3,13 @@
 import asyncio
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from kubelatch.demo import DemoAccess, DemoServer
 
@@ -585,3 +587,19 @@ async def test_a_url_may_have_utf_8_as_it_is(demo: DemoAccess) -> None:
         message = json.loads(await reader.readexactly(length))["message"]
         assert message == 'configmaps "größe" not found'
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [(b"FOO /api/v1/pods HTTP/1.1", 405), (b"GET /api HTTP/1.1\r\nno header", 400)],
+)
+async def test_a_request_that_is_none_shows_nothing_of_python(
+    demo: DemoAccess, line: bytes, status: int
+) -> None:
+    url = URL(demo.server)
+    reader, writer = await asyncio.open_connection(url.host, url.port, ssl=client_context(demo))
+    writer.write(line + b"\r\nHost: x\r\n\r\n")
+    response = (await reader.read()).decode()
+    writer.close()
+    assert f" {status} " in response.partition("\r\n")[0]
+    assert not re.search("python|aiohttp|b'", response, re.IGNORECASE), response

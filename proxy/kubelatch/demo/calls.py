@@ -31,6 +31,7 @@ _TYPE_META = (
 )
 _SUMMARY = 30
 """Bytes of a body that cannot be read which the message quotes."""
+SERVER = "kubelatch-demo"
 _WARNINGS = web.RequestKey("warnings", list[str])
 LONG_RUNNING = web.RequestKey("long_running", bool)
 """Set on requests that priority and fairness does not handle."""
@@ -180,7 +181,7 @@ def response_headers(request: web.BaseRequest) -> dict[str, str]:
     headers = {
         "Audit-Id": audit_id,
         "Cache-Control": "no-cache, private",
-        "Server": "kubelatch-demo",
+        "Server": SERVER,
     }
     if warnings := request.get(_WARNINGS):
         headers["Warning"] = ", ".join(f"299 - {json.dumps(text)}" for text in warnings)

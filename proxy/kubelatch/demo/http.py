@@ -7,17 +7,19 @@ them end.
 import asyncio
 import contextlib
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from .api import Api
 from .arrivals import BODY_LIMIT, Arrival, HookResponse, OnRequest, abort
-from .calls import error_response
+from .calls import SERVER, error_response
 from .status import StatusError, internal
 
 _FIELD_LIMIT = 64 * 1024
@@ -44,6 +46,22 @@ class _Connection(RequestHandler):
         if not line.isascii() and line.endswith((b" HTTP/1.1", b" HTTP/1.0")):
             line = line.decode("latin-1").translate(_ESCAPES).encode()
         super().data_received(line + end + rest)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What Go's server says of a request that is none; any word may be a method there."""
+        if request.writer.output_size:
+            raise ConnectionError("a response has begun")
+        code = 405 if isinstance(exc, BadHttpMethod) else status
+        text, headers = f"{code} {HTTPStatus(code).phrase}", {"Server": SERVER}
+        response = web.Response(status=code, text=text, headers=headers)
+        response.force_close()
+        return response
 
 
 class HttpServer(web.Server):

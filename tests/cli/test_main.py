@@ -117,7 +117,6 @@ def test_what_stands_behind_two_dashes_is_no_command(tmp_path: Path) -> None:
         (["proxy"], "Leave the word out: without a command it serves."),
         (["nonsense"], "See 'kubelatch --help' for usage; without a command it serves."),
         (["help", "chekc"], "Did you mean kubelatch check?"),
-        (["check", "prod"], 'unknown argument "prod" for kubelatch check. --context=NAME'),
         (["wait", "prod"], 'unknown argument "prod" for kubelatch wait.'),
         (["man", "check"], 'unknown argument "check" for kubelatch man.'),
         (["completion", "bash", "zsh"], 'unknown argument "zsh" for kubelatch completion.'),

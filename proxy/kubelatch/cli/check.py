@@ -1,8 +1,8 @@
 """``kubelatch check``: report the cluster, the user and whether requests work, without secrets.
 
 It shows the files that were read, the chosen cluster and user, how the proxy authenticates, what
-expires when, whether the API server responds, and whom it authenticates. With ``--can-i`` it
-evaluates ``--allow-rules`` instead.
+expires when, whether the API server responds, and whom it authenticates, for one context or for
+several. With ``--can-i`` it evaluates ``--allow-rules`` instead.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ..config.commands import COMMANDS, reject_arguments
-from ..config.settings import complete, flag_set, from_values
+from ..config.commands import COMMANDS
+from ..config.settings import Settings, complete, flag_set, from_values
 from ..context.assembly import build_generation, load_configuration
 from ..credentials import CredentialSource, expiry_warnings
 from ..credentials.tls import certificate_info
@@ -47,11 +47,12 @@ class Report:
     problem: str = ""
     exit_code: int = 0
 
-    def as_json(self) -> str:
-        """As one JSON object."""
+    def as_json(self) -> dict[str, Any]:
+        """As a JSON object."""
         facts = {**self.facts, "ok": not self.problem, "problem": self.problem}
         # JSON escapes control characters itself.
-        return json.dumps(_each_text(facts, redact), indent=2)
+        redacted: dict[str, Any] = _each_text(facts, redact)
+        return redacted
 
     def as_text(self) -> str:
         """As lines of text."""
@@ -84,19 +85,43 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, in
         raise UsageError(msg, hint="see 'kubelatch check --help' for usage")
     if values["can_i"]:
         return _can_i(values, positional)
-    reject_arguments("check", positional, hint="--context=NAME checks another context")
     if values["demo"]:
         msg = "check looks at a cluster of yours, and --demo brings its own"
         raise UsageError(msg, hint="say kubelatch run --demo -- kubelatch check")
     settings = from_values(values)
     if not settings.allow_core_dumps:
         forbid_core_dumps()
+    several = bool(settings.contexts) or len(positional) > 1
+    reports = (
+        _several(settings, positional, environ)
+        if several
+        else [_one(settings, positional, environ)]
+    )
+    reports[0].facts["warnings"] = [*reports[0].facts.get("warnings", ()), *settings.notes]
+    if values["output"] == "json":
+        found: Any = [report.as_json() for report in reports]
+        text = json.dumps(found if several else found[0], indent=2)
+    else:
+        text = "\n\n".join(report.as_text() for report in reports)
+    return text, max(report.exit_code for report in reports)
+
+
+def _one(settings: Settings, positional: Sequence[str], environ: Mapping[str, str]) -> Report:
+    if positional:
+        from .check_several import choose_one  # noqa: PLC0415 -- seldom used
+
+        settings = choose_one(settings, positional[0])
     config = load_configuration(settings, environ)
+    generation = build_generation(config, settings, environ)
     with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
-        report = loop.run(_try(config, build_generation(config, settings, environ), environ))
-    report.facts["warnings"] = [*report.facts.get("warnings", ()), *settings.notes]
-    text = report.as_json() if values["output"] == "json" else report.as_text()
-    return text, report.exit_code
+        return loop.run(try_requests(config, generation, environ))
+
+
+def _several(settings: Settings, names: Sequence[str], environ: Mapping[str, str]) -> list[Report]:
+    from .check_several import check_contexts  # noqa: PLC0415 -- seldom used
+
+    with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as loop:
+        return loop.run(check_contexts(settings, names, environ))
 
 
 def _can_i(values: Mapping[str, Any], positional: Sequence[str]) -> tuple[str, int]:
@@ -116,7 +141,9 @@ def _can_i(values: Mapping[str, Any], positional: Sequence[str]) -> tuple[str, i
     return str(found), 0 if found.allowed else 1
 
 
-async def _try(config: ClientConfig, generation: Generation, environ: Mapping[str, str]) -> Report:
+async def try_requests(
+    config: ClientConfig, generation: Generation, environ: Mapping[str, str]
+) -> Report:
     """Describe the configuration, then send requests to the API server."""
     report = Report()
     try:

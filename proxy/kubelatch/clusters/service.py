@@ -37,13 +37,20 @@ class Clusters:
         registry: Registry,
     ) -> None:
         seconds = source.settings.drain_timeout
-        self.contexts = Contexts(source, chosen, supervisor, partial(_leave, registry, seconds))
+        self.contexts = Contexts(
+            source,
+            chosen,
+            supervisor,
+            partial(_leave, registry, seconds),
+            lambda: {record.context for record in registry.records},
+        )
         self.router = ClusterRouter(self.contexts, lambda: chosen.setup.gate)
 
     def connect(self, handler: Handler) -> None:
         """Let *handler* send requests to all contexts."""
         handler.router = self.router
         handler.find_gate = self.router.gate_of
+        self.contexts.on_change = handler.judge_held_again
         handler.context = self.contexts.chosen_alias
 
     @property

@@ -33,7 +33,10 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
     ),
     "check": Subcommand(
         help="Say which cluster, as whom, and whether it works.",
-        usage=("[flags]", "--allow-rules=FILE --can-i=VERB RESOURCE[/NAME]|/URL [-n NAMESPACE]"),
+        usage=(
+            "[flags] [CONTEXT...]",
+            "--allow-rules=FILE --can-i=VERB RESOURCE[/NAME]|/URL [-n NAMESPACE]",
+        ),
         flags=(
             Flag(name="output", field="output", shorthand="o", default="text", env=False,
                  completion=("text", "json"), help="How to print it."),

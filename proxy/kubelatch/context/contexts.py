@@ -7,7 +7,7 @@ in a row, as kubectl writes its file in two steps, and an empty one is seen betw
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 from ..config.settings import Settings
@@ -46,6 +46,10 @@ class Contexts:
         chosen: holds the chosen context.
         supervisor: runs what is periodical.
         leave: ends what is under way in a context that is gone; given its alias.
+        busy: returns the aliases of contexts in which something is under way.
+
+    Attributes:
+        on_change: called after each reload of a context beside the chosen one.
     """
 
     def __init__(
@@ -54,12 +58,15 @@ class Contexts:
         chosen: Reloader,
         supervisor: Supervisor,
         leave: Callable[[str], Awaitable[None]],
+        busy: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._source = source
         self._settings = source.settings
         self._chosen = chosen
         self._supervisor = supervisor
         self._leave = leave
+        self._busy = busy
+        self.on_change: Callable[[], None] = lambda: None
         self._selection = parse_selection(source.settings.contexts)
         self._executor = DaemonExecutor(_THREADS, "kubelatch contexts")
         self._files = TrackedFiles(source.disk)
@@ -232,7 +239,7 @@ class Contexts:
         return Reloader(
             assembler,
             files,
-            lambda *_: None,
+            lambda *_: self.on_change(),
             self._supervisor,
             context=name,
             executor=self._executor,
@@ -254,8 +261,9 @@ class Contexts:
             await place.stop()
 
     def _rest(self) -> None:
+        busy = self._busy()
         for place in self._places.values():
-            if isinstance(place, ServedContext):
+            if isinstance(place, ServedContext) and place.name not in busy:
                 place.rest()
 
     async def reload(self) -> None:

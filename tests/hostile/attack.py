@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,6 +13,8 @@ from .permitted import permitted
 from .policies import PODS, SENTINEL, Fence
 
 NAMED = "User-Agent: t", "Accept-Encoding: identity"
+# A path, or a URL before its path.
+_TARGET = re.compile(rb"(?=/)|http://[^/?#\\ ]*(?=[/?# ])", re.IGNORECASE)
 START = "Host: localhost\r\nUser-Agent: t\r\nAccept-Encoding: identity\r\n"
 
 
@@ -153,16 +156,17 @@ NO_RULE = forbidden("allow-rules")
 
 async def attack(fence: Fence, case: Case) -> None:
     """Send a case's bytes, and check all of what comes of them."""
-    outcome = case.outcomes[fence.name]
+    outcome, raw = case.outcomes[fence.name], below(fence.prefix, case.raw)
+    location = fence.prefix + outcome.location if outcome.location else ""
     assert fence.take() == ([], b"", 0), "left over by the request before"
     async with asyncio.timeout(10), await Client.connect(fence.address) as client:
-        await client.send(case.raw)
-        await _check_answers(client, outcome, case.raw)
+        await client.send(raw)
+        await _check_answers(client, outcome, raw, location)
         if outcome.tunnelled is not None:
             await _use_tunnel(client, outcome.tunnelled)
             sentinels = 0
         else:
-            sentinels = await _check_end(client, outcome)
+            sentinels = await _check_end(client, outcome, fence.prefix)
     if not sentinels:
         # Whatever else was on its way upstream has got there when this has.
         await _ask_sentinel(fence)
@@ -180,13 +184,26 @@ async def attack(fence: Fence, case: Case) -> None:
         assert all(permitted(message) for message in whole)
 
 
-async def _check_answers(client: Client, outcome: Outcome, raw: bytes) -> None:
+def below(prefix: str, raw: bytes) -> bytes:
+    """A request whose target, if it is a path or a URL, is below *prefix*."""
+    line, end, rest = raw.partition(b"\r\n")
+    method, space, target = line.partition(b" ")
+    match = _TARGET.match(target) if prefix and space else None
+    if match is None:
+        return raw
+    path = target[match.end() :]
+    slash = b"" if path.startswith(b"/") else b"/"
+    target = match[0] + prefix.encode() + slash + path
+    return method + space + target + end + rest
+
+
+async def _check_answers(client: Client, outcome: Outcome, raw: bytes, location: str) -> None:
     for index, (status, cause) in enumerate(outcome.answers, start=1):
         answer = await client.answer(head_only=raw.startswith(b"HEAD"))
         assert answer.status == status, answer
         assert answer.whole
-        if outcome.location:
-            assert answer.values("location") == [outcome.location]
+        if location:
+            assert answer.values("location") == [location]
         if status >= 400 and not raw.startswith(b"HEAD"):
             told = json.loads(answer.body)
             assert (told["kind"], told["code"]) == ("Status", status)
@@ -196,14 +213,14 @@ async def _check_answers(client: Client, outcome: Outcome, raw: bytes) -> None:
             assert (answer.values("connection") == ["close"]) == (index == len(outcome.answers))
 
 
-async def _check_end(client: Client, outcome: Outcome) -> int:
+async def _check_end(client: Client, outcome: Outcome, prefix: str) -> int:
     """Closed, or in step; returns how many sentinels were answered."""
     if outcome.closed:
         rest, _ = await client.to_end()
         assert rest == b""
         return 0
     try:
-        await client.send(request(SENTINEL))
+        await client.send(request(prefix + SENTINEL))
         answer = await client.answer()
     except (asyncio.IncompleteReadError, ConnectionError):
         assert outcome.closed is None
@@ -220,5 +237,5 @@ async def _use_tunnel(client: Client, early: bytes) -> None:
 
 async def _ask_sentinel(fence: Fence) -> None:
     async with await Client.connect(fence.address) as client:
-        await client.send(request(SENTINEL))
+        await client.send(request(fence.prefix + SENTINEL))
         assert (await client.answer()).status == 200

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.certificates import Authority
-from tests.support.kubeconfig import kubeconfig, write
+from tests.support.clusters import Cluster, cluster, contexts
+from tests.support.kubeconfig import write
 from tests.support.proxies import proxy_process
 from tests.support.upstream import Connection, ScriptedUpstream
 
@@ -36,6 +37,7 @@ class Fence:
 
     Attributes:
         name: of its set of flags.
+        prefix: below which its API is.
         address: where it listens.
         upstream: its upstream's authority, as in ``Host``.
         whole: requests that arrived.
@@ -43,8 +45,9 @@ class Fence:
         faults: what arrived and is no HTTP.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, prefix: str = "") -> None:
         self.name = name
+        self.prefix = prefix
         self.address = ""
         self.upstream = ""
         self.whole: list[Message] = []
@@ -96,15 +99,25 @@ class Fence:
 
 @asynccontextmanager
 async def running(
-    name: str, authority: Authority, directory: Path, *flags: str
+    name: str, authority: Authority, directory: Path, *flags: str, elsewhere: str = ""
 ) -> AsyncIterator[Fence]:
-    """A fence, its proxy a process of its own."""
-    fence = Fence(name)
+    """A fence, its proxy a process of its own.
+
+    Args:
+        name: of its set of flags.
+        authority: of its upstream.
+        directory: for files.
+        flags: of the proxy.
+        elsewhere: the server at the root; the fence's own is a context below a prefix then.
+    """
+    fence = Fence(name, "/clusters/fenced" if elsewhere else "")
     rules = directory / "role.yaml"
     rules.write_text(ROLE)
     async with ScriptedUpstream(fence.record, authority) as upstream:
         fence.upstream = f"127.0.0.1:{upstream.port}"
-        config = kubeconfig(upstream.url, authority, user={"token": "ours"})
+        own = cluster(upstream, authority, user={"token": "ours"})
+        root = Cluster(elsewhere, authority, user={"token": "of the root"})
+        config = contexts({"root": root, "fenced": own} if elsewhere else {"fenced": own})
         path = write(directory / "kubeconfig", config)
         flags = tuple(flag.format(rules=rules) for flag in flags)
         async with proxy_process(f"--kubeconfig={path}", "--port=0", *flags) as proxy:

@@ -116,11 +116,7 @@ class Gate:
         self._navigations = NavigationRule(
             PatternList("--accept-navigation", settings.accept_navigation), origins
         )
-        self._needs_info = (
-            settings.read_only != "off"
-            or settings.allow_rules is not None
-            or settings.shares_origin
-        )
+        self._needs_info = settings.read_only != "off" or settings.allow_rules is not None
 
     def decide(
         self,
@@ -281,7 +277,7 @@ class Gate:
             return identity
         info: RequestInfo | None = None
         stopped: Refusal | None = None
-        if self._needs_info:
+        if self._needs_info or caller.navigation:
             # Before it is read, as that takes its time.
             if target.query.count("&") >= _MAX_PARAMETERS:
                 return malformed("query", f"the query has more than {_MAX_PARAMETERS} parameters")

@@ -25,6 +25,7 @@ ELSEWHERE: Final = {
         "clusters/service": "clusters/test_router.py",
         "context/access": "cli/test_kubeconfig.py",
         "context/assembly": "context/test_reload.py",
+        "context/listening": "process/test_listeners.py",
         "context/served": "context/test_contexts.py",
         "credentials/tls/pair": "context/test_client_tls.py",
         "credentials/tls/serving": "context/test_client_tls.py",

@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .config.settings import Settings
 from .context.access import ClientAccess, client_access
-from .context.assembly import (
-    Assembler,
-    allowed_clients,
-    open_listeners,
-    user_agent,
-    warn_of_configuration,
-    warn_of_listeners,
-)
+from .context.assembly import Assembler, user_agent, warn_of_configuration
 from .context.client_tls import ClientTls, publish, retract
+from .context.listening import allowed_clients, open_listeners, warn_of_listeners
 from .context.reload import Reloader, Setup
 from .demo_start import start_demo
 from .errors import KubelatchError

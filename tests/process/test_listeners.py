@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from kubelatch.config.settings import from_values, parse
-from kubelatch.context.assembly import allowed_clients
+from kubelatch.context.listening import allowed_clients
 from kubelatch.errors import ListenError
 from kubelatch.system.listeners import adopt, closed_to_others, listen_unix
 from tests.support.client import Client

@@ -1,12 +1,11 @@
-"""Builds configuration, generation, gate and listeners from settings and files.
+"""Builds configuration, generation and gate from settings and files.
 
 The other packages do not know each other's types; the conversions are here. Nothing here serves or
 waits.
 """
 
 import platform
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from .._version import __version__
 from ..config.settings import Settings
 from ..credentials import impersonation_headers, source_for
 from ..credentials.tls import ClientCertificate, client_context, explain
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError
 from ..gate import Gate, GateSettings, split_patterns
 from ..kubeconfig import (
     DISK,
@@ -31,10 +30,8 @@ from ..kubeconfig.changes import changes
 from ..kubeconfig.files import explain_os_error
 from ..kubeconfig.merge import Parse, parse_file
 from ..secret import Secret
-from ..system import peer
-from ..system.listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
 from ..upstream.generation import Generation, Upstream
-from .client_tls import ClientTls, client_tls, warn_of_key
+from .client_tls import ClientTls, client_tls
 from .reload import Setup
 
 
@@ -240,94 +237,6 @@ def user_agent() -> bytes:
     """The proxy's ``User-Agent``, in the form of kubectl's."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return f"kubelatch/{__version__} ({platform.system().lower()}/{machine})".encode()
-
-
-def allowed_clients(
-    settings: Settings, listeners: Sequence[Listener] = ()
-) -> frozenset[int] | None:
-    """The user ids whose processes may connect; None for all.
-
-    Raises:
-        UsageError: this system does not report the user of a connection.
-    """
-    wanted = settings.clients
-    if wanted == "auto":
-        wanted = "same-user" if any(listener.abstract for listener in listeners) else "any"
-    if wanted == "any":
-        return None
-    if not all(peer.can_identify_users(unix_socket=listener.unix) for listener in listeners):
-        msg = f"--clients={settings.clients}: this system does not say whose a connection is"
-        raise UsageError(msg, hint="listen on a --unix-socket, whose file mode says who may")
-    return wanted if wanted != "same-user" else frozenset({peer.own_uid()})
-
-
-def may_be_own_user(settings: Settings, listeners: Sequence[Listener]) -> bool:
-    """Whether a client may be a process of the proxy's own user."""
-    users = allowed_clients(settings, listeners)
-    return users is None or peer.own_uid() in users
-
-
-def open_listeners(settings: Settings, sockets: Sequence[socket.socket] = ()) -> list[Listener]:
-    """Listen on the settings' address, or adopt *sockets*.
-
-    Raises:
-        UsageError: ``--unix-socket-group`` does not exist.
-        ListenError: the address cannot be listened on.
-    """
-    if sockets:
-        return [adopt(sock) for sock in sockets]
-    if not settings.unix_socket:
-        return [listen_tcp(settings.address, settings.port)]
-    gid = _group(settings.unix_socket_group)
-    mode = settings.unix_socket_mode
-    if mode is None:
-        # kubectl's mode, made under umask 0077; with a group, that group may connect.
-        mode = 0o700 if gid is None else 0o660
-    return [listen_unix(settings.unix_socket, mode=mode, gid=gid)]
-
-
-def _group(name: str) -> int | None:
-    """The group id of ``--unix-socket-group``; None without one."""
-    if not name:
-        return None
-    import grp  # noqa: PLC0415 -- seldom used
-
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        if name.isascii() and name.isdigit():
-            return int(name)
-    raise UsageError(f"--unix-socket-group={name}: there is no such group")
-
-
-def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iterator[str]:
-    """Warnings about who can connect, and so act as the user, and who cannot."""
-    if settings.unix_socket_mode is not None or settings.unix_socket_group:
-        own = [listener for listener in listeners if listener.path]
-        if not own:
-            yield (
-                "--unix-socket-mode and --unix-socket-group have no effect: they are for the "
-                "socket of --unix-socket; one of systemd's has SocketMode= and SocketGroup="
-            )
-        for listener in own:
-            if why := closed_to_others(listener.path):
-                yield f"Those whom the mode of {listener.name} lets in cannot connect: {why}"
-    yield from warn_of_key(settings)
-    if settings.tls and all(listener.unix for listener in listeners):
-        yield "--tls has no effect: it is for TCP, and all of these are unix sockets"
-    if settings.ask and may_be_own_user(settings, listeners):
-        yield (
-            "--ask: clients of this same user can read its files and act without asking, so it is "
-            "advice and no boundary; one is another user (--clients), a container, or a socket "
-            "mounted alone"
-        )
-    if settings.clients not in {"auto", "any"} or settings.client_token_file:
-        return
-    for listener in listeners:
-        if not listener.local:
-            yield f"{listener.name} is open to other machines: clients there act as you"
-        elif listener.abstract and settings.clients == "any":
-            yield f"{listener.name} is open to every user of this machine, who can act as you"
 
 
 def client_token(path: str, files: FileReader = DISK) -> Secret | None:

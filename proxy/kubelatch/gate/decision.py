@@ -4,7 +4,7 @@ The two that most requests get are named tuples, since a frozen dataclass takes 
 to create.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from ..http1.target import Target
@@ -111,3 +111,16 @@ def malformed(rule: str, message: str, hint: str = "", *, close: bool = False) -
 def forbidden(rule: str, message: str, hint: str = "", info: RequestInfo | None = None) -> Refusal:
     """403: the request is not allowed."""
     return Refusal(status=403, reason="Forbidden", message=message, hint=hint, rule=rule, info=info)
+
+
+def with_headers(decision: Decision, headers: ResponseHeaders) -> Decision:
+    """The decision with more header fields for the response."""
+    if isinstance(decision, Allowed):
+        return decision._replace(response_headers=headers)
+    if isinstance(decision, Held):
+        allowed = decision.allowed._replace(response_headers=headers)
+        refusal = replace(decision.refusal, headers=decision.refusal.headers + headers)
+        return Held(allowed, refusal)
+    if isinstance(decision, Refusal):
+        return replace(decision, headers=decision.headers + headers)
+    return decision

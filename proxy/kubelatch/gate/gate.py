@@ -21,10 +21,10 @@ from .decision import (
     Held,
     LocalResponse,
     Refusal,
-    ResponseHeaders,
     Static,
     forbidden,
     malformed,
+    with_headers,
 )
 from .head import (
     COMMON_METHODS,
@@ -218,7 +218,7 @@ class Gate:
             origin = None
         if caller.token is not None and (origin is None or not is_preflight(method, caller.found)):
             refusal = caller.token
-            return refusal if origin is None else _with_headers(refusal, cors_headers(origin))
+            return refusal if origin is None else with_headers(refusal, cors_headers(origin))
 
         if isinstance(parsed, Moved):
             return _redirect(parsed.location)
@@ -226,7 +226,7 @@ class Gate:
         response_headers = (
             self._origins.headers_without_origin if origin is None else cors_headers(origin)
         )
-        return _with_headers(decision, response_headers) if response_headers else decision
+        return with_headers(decision, response_headers) if response_headers else decision
 
     def _admits_navigation(self, method: str, parsed: Target | Moved, caller: Caller) -> bool:
         if isinstance(parsed, Moved):
@@ -372,15 +372,3 @@ def _redirect(location: str) -> LocalResponse:
     """307, which keeps method and body, as Go's ServeMux since 1.26."""
     safe = quote(location, safe="!#$%&'()*+,/:;<=>?@[]^_`{|}~-.\"", errors="surrogateescape")
     return LocalResponse(status=307, headers=(("Location", safe),), rule="redirect")
-
-
-def _with_headers(decision: Decision, headers: ResponseHeaders) -> Decision:
-    if isinstance(decision, Allowed):
-        return decision._replace(response_headers=headers)
-    if isinstance(decision, Held):
-        allowed = decision.allowed._replace(response_headers=headers)
-        refusal = replace(decision.refusal, headers=decision.refusal.headers + headers)
-        return Held(allowed, refusal)
-    if isinstance(decision, Refusal):
-        return replace(decision, headers=decision.headers + headers)
-    return decision

@@ -272,8 +272,8 @@ class ResponseRelay:
                     self._reader = event_framer(head.get(b"content-type"))
                 if _may_stream(target) and b"x-accel-buffering" not in names:
                     lines.append(b"X-Accel-Buffering: no")
-            keeps = self._exchange.registry.keeps_errors and links is not None
-            if head.status in KEPT_ERRORS and keeps:
+            registry = self._exchange.registry
+            if head.status in KEPT_ERRORS and registry.keeps_errors and links is not None:
                 self._reader = ErrorBody(self._record)
         elif head.status == 204:
             drop |= {b"content-length"}

@@ -1,5 +1,10 @@
 """The file as it is read: by people, by --allow-rules, by kubectl."""
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubelatch.gate.manifests import parse_rules
+
 from .support import collect, manifests, request, uncommented, written
 
 NS = "/api/v1/namespaces/shop"
@@ -62,6 +67,48 @@ rules:
   #  verbs: [get]
 """
     )
+
+
+_ODD = "/%?&=*\"'\\#:{}[]-\u2028\x85\ufeff\udcff"
+_CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from(_ODD)
+_TEXT = st.text(_CHARACTERS, max_size=12)
+_PREFIXES = ("/", "/api/v1/", "/apis/", "/api/v1/namespaces/a/", "/apis/g/v1/namespaces/a/r/")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["GET", "POST", "PATCH", "DELETE", "X"]),
+                  st.sampled_from(_PREFIXES), _TEXT, st.sampled_from([200, 404, 500]), _TEXT),
+        max_size=6,
+    ),
+    st.booleans(),
+)  # fmt: skip
+def test_whatever_clients_send_the_file_can_be_read(
+    sent: list[tuple[str, str, str, int, str]], names: bool
+) -> None:
+    records = []
+    for method, prefix, text, status, user in sent:
+        record = request(method, prefix + text, status=status, body='{"kind":"Status"}')
+        record.headers = [(b"Impersonate-User", user.encode("utf-8", "surrogatepass"))]
+        records.append(record)
+    collector = collect(records, names=names)
+    assert sum(collector.outcomes.values()) == len(records)
+    text = uncommented(written(collector, names=names))
+    text.encode()
+    rules = parse_rules(text, "rules.yaml")
+    covered = {
+        (rule.namespace or "", group, resource, verb, name)
+        for rule in rules
+        for group in rule.groups
+        for resource in rule.resources
+        for verb in rule.verbs
+        for name in rule.names or [""]
+    } | {("", "", url, verb, "") for rule in rules for url in rule.urls for verb in rule.verbs}
+    for each in collector.counts:
+        one = (each.namespace, each.group, each.resource or each.path, each.verb, each.name)
+        assert one in covered or any(wider in collector.counts for wider in each.wider())
+    assert len(covered) <= len(collector.counts)
 
 
 def test_nothing_passed() -> None:

@@ -17,7 +17,7 @@ from kubelatch.demo import DemoAccess, DemoServer
 from kubelatch.demo.arrivals import Arrival
 from kubelatch.observe.written_rules.permissions import Permission
 from kubelatch.relay.record import Record
-from tests.demo.support import Http, client_context
+from tests.demo.support import Http, Kubectl, client_context
 from tests.support.client import Client
 from tests.support.kubeconfig import write
 from tests.support.proxies import serving
@@ -99,15 +99,17 @@ async def work(directory: Path, config: Mapping[str, Any], *command: str) -> lis
     return out.decode().splitlines()
 
 
-async def bind(http: Http, documents: list[Manifest]) -> str:
-    """Make a service account with these roles and none of the API server's own; its token."""
+async def bind(http: Http, directory: Path, text: str) -> str:
+    """Make a service account with the roles of a file and none of the API server's own; its
+    token."""
+    applied = await Kubectl(http.access, directory).ok("apply", "-f", "-", stdin=text.encode())
+    documents = manifests(text)
+    assert applied.count(" created\n") == len(documents)
     for name in ("basic-user", "discovery", "public-info-viewer"):
         await http("DELETE", f"{_RBAC}/clusterrolebindings/system:{name}")
     await http("POST", "/api/v1/namespaces/shop/serviceaccounts", {"metadata": {"name": "robot"}})
     for document in documents:
         kind, name = document["kind"], document["metadata"]["name"]
-        made = await http("POST", _place(document), document)
-        assert made.status == 201, made
         binding = {
             "metadata": {"name": name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
@@ -206,8 +208,9 @@ async def test_the_api_servers_own_rbac_agrees(
     async with learning(cluster, tmp_path, f"--write-rules-names={names}") as (config, path):
         before = await work(tmp_path / "before", config, *command)
     traffic = list(cluster.arrived)
-    documents = manifests(uncommented(path.read_text()))
-    token = await bind(cluster.http, documents)
+    text = uncommented(path.read_text())
+    documents = manifests(text)
+    token = await bind(cluster.http, tmp_path, text)
     [entry] = cluster.access.kubeconfig()["clusters"]
     direct = kubeconfig(entry["cluster"], {"token": token})
     assert await work(tmp_path / "after", direct, *command) == before

@@ -22,7 +22,8 @@ from .test_reading import leave
 from .warm_connection import CHUNKED, GET, Begun, echo, mute, primed, request, unfinished, watch
 
 
-@pytest.mark.parametrize("count", [2, 50, 5000])
+# The last is more than may wait in one direction or the other.
+@pytest.mark.parametrize("count", [2, 50, 2000])
 async def test_a_pipeline_is_answered_in_order_and_whole(count: int, begun: Begun) -> None:
     targets = [f"/{number}" for number in range(count)]
     async with primed(echo) as (relay, client, _):

@@ -15,15 +15,18 @@ import yaml
 from ..config.addresses import join_host_port
 from ..config.commands import COMMANDS, reject_arguments
 from ..config.settings import Settings, complete, flag_set, from_values
-from ..context.access import DEMO_CONTEXTS, ClientAccess, client_url, served_clusters
+from ..context.access import ClientAccess, client_url
 from ..context.assembly import client_token, load_configuration
 from ..context.client_tls import published_authority, write_whole
 from ..errors import UsageError
 from ..gate.settings import CLUSTERS
+from ..kubeconfig import DISK
 from ..kubeconfig.client_file import ProxyContext, client_kubeconfig, is_client_kubeconfig
 
 # The name of a context that has none, as that of a pod's service account.
 _UNNAMED: Final = "kubelatch"
+# Of the demo's kubeconfig, the current one first.
+_DEMO_CONTEXTS: Final = ("demo", "demo-token", "demo-viewer", "demo-anonymous")
 
 
 def kubeconfig(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, bool]:
@@ -104,7 +107,7 @@ def _url(settings: Settings, given: str) -> str:
 
 
 def _access(settings: Settings, environ: Mapping[str, str], url: str) -> ClientAccess:
-    context, namespace = settings.context or DEMO_CONTEXTS[0], ""
+    context, namespace = settings.context or _DEMO_CONTEXTS[0], ""
     if not settings.demo:
         config = load_configuration(settings, environ)
         context, namespace = config.context, config.namespace
@@ -115,5 +118,29 @@ def _access(settings: Settings, environ: Mapping[str, str], url: str) -> ClientA
         token=client_token(settings.client_token_file),
         context=context,
         namespace=namespace,
-        clusters=served_clusters(settings, environ, context),
+        clusters=_served_clusters(settings, environ, context),
     )
+
+
+def _served_clusters(settings: Settings, environ: Mapping[str, str], chosen: str) -> dict[str, str]:
+    """What a proxy with these flags serves for ``--contexts``, as in :attr:`ClientAccess.clusters`.
+    Blocks.
+
+    Raises:
+        UsageError: contexts have the same alias.
+        ConfigError: a file cannot be used.
+    """
+    if not settings.contexts:
+        return {}
+    from ..kubeconfig.aliases import assign, parse_selection  # noqa: PLC0415 -- seldom used
+    from ..kubeconfig.contexts import ContextEntry, list_contexts  # noqa: PLC0415 -- the same
+    from ..kubeconfig.merge import parse_file  # noqa: PLC0415 -- the same
+
+    if settings.demo:
+        entries = {name: ContextEntry(name, "demo", "", name) for name in _DEMO_CONTEXTS}
+    else:
+        entries, _ = list_contexts(settings.overrides, environ, DISK, parse_file)
+    assigned, problems = assign(parse_selection(settings.contexts), entries, chosen, {})
+    if problems:
+        raise UsageError(f"--contexts: {'; '.join(problems[:3])}", hint="as the proxy says")
+    return {alias: entries[assigned[alias]].namespace for alias in sorted(assigned)}

@@ -2,21 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING
 
 from ..config.addresses import join_host_port, reachable_host, split_host_port
 from ..config.settings import Settings
-from ..errors import UsageError
-from ..kubeconfig import DISK
-from ..kubeconfig.aliases import assign, parse_selection
-from ..kubeconfig.contexts import ContextEntry, list_contexts
-from ..kubeconfig.merge import parse_file
 from ..secret import Secret
-from .contexts import Place
-from .reload import Setup
 
-DEMO_CONTEXTS: Final = ("demo", "demo-token", "demo-viewer", "demo-anonymous")
-"""Of the demo's kubeconfig, the current one first."""
+if TYPE_CHECKING:
+    from .contexts import Place
+    from .reload import Setup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +37,7 @@ class ClientAccess:
 
 
 def client_access(
-    settings: Settings, setup: Setup, name: str, places: Sequence[Place]
+    settings: Settings, setup: "Setup", name: str, places: "Sequence[Place]"
 ) -> ClientAccess:
     """How clients reach a proxy that runs.
 
@@ -63,26 +57,6 @@ def client_access(
         namespace=setup.config.namespace,
         clusters={place.name: place.entry.namespace for place in places},
     )
-
-
-def served_clusters(settings: Settings, environ: Mapping[str, str], chosen: str) -> dict[str, str]:
-    """What a proxy with these flags serves for ``--contexts``, as in :attr:`ClientAccess.clusters`.
-    Blocks.
-
-    Raises:
-        UsageError: contexts have the same alias.
-        ConfigError: a file cannot be used.
-    """
-    if not settings.contexts:
-        return {}
-    if settings.demo:
-        entries = {name: ContextEntry(name, "demo", "", name) for name in DEMO_CONTEXTS}
-    else:
-        entries, _ = list_contexts(settings.overrides, environ, DISK, parse_file)
-    assigned, problems = assign(parse_selection(settings.contexts), entries, chosen, {})
-    if problems:
-        raise UsageError(f"--contexts: {'; '.join(problems[:3])}", hint="as the proxy says")
-    return {alias: entries[assigned[alias]].namespace for alias in sorted(assigned)}
 
 
 def client_url(name: str, *, tls: bool) -> str:

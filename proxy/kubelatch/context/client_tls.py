@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +180,8 @@ def write_whole(
     Raises:
         ConfigError: it cannot be written.
     """
+    import tempfile  # noqa: PLC0415 -- with --tls only
+
     hint = "choose a file in a directory of yours"
     try:
         found = path.lstat() if path.is_symlink() or path.exists() else None

@@ -345,3 +345,12 @@ async def test_a_container_has_the_environment_that_it_asks_for(kubectl: Kubectl
     await kubectl.ok("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/e", "-n", "shop")
     shown = (await kubectl.ok("logs", "e", "-n", "shop")).splitlines()
     assert {"PART=x", "WHO=shop", "PLAIN=p", "SHOP_theme=light"} <= set(shown)
+
+
+async def test_a_rollout_that_cannot_end_leaves_the_last_one_that_did(kubectl: Kubectl) -> None:
+    for account in ("default", "nobody-1", "nobody-2"):
+        change = ("set", "serviceaccount", "deployment/web", account, "-n", "shop")
+        await kubectl.ok(*change)
+    await kubectl.ok("wait", "-n", "shop", "--for=jsonpath={.status.replicas}=3", "deployment/web")
+    ready = await kubectl.ok("get", "deployment", "web", "-n", "shop", "--no-headers")
+    assert ready.split()[:4] == ["web", "3/3", "0", "3"]

@@ -1,7 +1,8 @@
 """Deployments and replica sets: the two controllers that own pods.
 
-A rollout surges fully: the new replica set starts whole, and the old one goes when the new one is
-ready. Nothing here waits; :class:`.controllers.Controllers` calls again until all is settled.
+A rollout surges fully: the new replica set starts whole, and the last one that is ready goes when
+the new one is. Nothing here waits; :class:`.controllers.Controllers` calls again until all is
+settled.
 """
 
 import hashlib
@@ -49,9 +50,13 @@ class Workloads:
         current = self._promote(deployment, current, last)
         owned = [rs for rs in owned if rs not in found]
         self._scale(deployment, current, spec["replicas"])
-        ready = (current.get("status") or {}).get("readyReplicas", 0)
-        if ready >= spec["replicas"]:
-            for old in owned:
+        standing = [
+            rs
+            for rs in (current, *sorted(owned, key=_revision, reverse=True))
+            if (rs.get("status") or {}).get("readyReplicas", 0) >= spec["replicas"]
+        ]
+        for old in owned if standing else ():
+            if old is not standing[0]:
                 self._scale(deployment, old, 0)
         self._deployment_status(deployment, [*owned, current], current)
 

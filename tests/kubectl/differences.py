@@ -71,6 +71,7 @@ DIFFERENCES: Final = _rows(
     ("static-symlink", "static files", "followed anywhere", "followed inside the tree"),
     ("socket-taken", "unix socket of a running proxy", "taken over", "refused, exit 1"),
     ("abstract-socket", "abstract unix socket", "let through", "403, but for --clients"),
+    ("service-hosts", "services by host name", "there are none", "--service-hosts"),
     ("client-tls", "https for clients", "there is none", "--tls"),
     ("host-malformed", "", "judged by the patterns", "400 if it is no host and port"),
     ("userinfo", "", "http://user@host/ is accepted", "400"),

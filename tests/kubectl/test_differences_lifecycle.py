@@ -596,6 +596,18 @@ def test_a_refused_request_is_logged(start: Start, config: Path) -> None:
         assert proxy.stderr.count(path) == lines
 
 
+@proves("service-hosts")
+def test_services_by_host_name(start: Start, tmp_path: Path) -> None:
+    code, _, err = fails("kubectl", "--port=0", "--service-hosts", home=tmp_path)
+    assert code == 1
+    assert "unknown flag: --service-hosts" in err
+    address = start("kubelatch", "--demo", "--port=0", "--service-hosts").address
+    host = {"Host": f"web--shop--demo.localhost:{address.rpartition(':')[2]}"}
+    request = urllib.request.Request(f"http://{address}/hello", headers=host)
+    with urllib.request.urlopen(request, timeout=20) as response:
+        assert b"GET /hello" in response.read()
+
+
 @proves("client-tls")
 def test_https_for_clients(start: Start, config: Path, tmp_path: Path) -> None:
     ca = tmp_path / "ca.crt"

@@ -11,7 +11,7 @@ from tests.support.certificates import Authority
 from tests.support.cluster import Pod, application
 from tests.support.upstream import server_context
 
-from .conftest import Setting, Start
+from .conftest import HOST, Setting, Start
 
 TLS_HOST = "https--80--web--shop--test.localhost"
 
@@ -20,8 +20,8 @@ async def hello(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(text=f"hello {request.headers['Host']} {request.secure}")
 
 
-async def message(setting: Setting, host: str = "") -> tuple[int, str]:
-    answer = await setting.get(**({"host": host} if host else {}))
+async def message(setting: Setting, host: str = HOST) -> tuple[int, str]:
+    answer = await setting.get(host=host)
     return answer.status, json.loads(answer.body)["message"] if answer.status > 200 else ""
 
 

@@ -132,3 +132,9 @@ async def test_requests_to_services_are_logged_by_their_service(
         "/api/v1/namespaces/kube-system/secrets",
         "fetch-site",
     )
+
+
+async def test_the_greeting_says_where_services_are_found(start: Start) -> None:
+    setting = await start("--service-hosts=shop/web")
+    line = next(each for each in setting.app.greeting().splitlines() if "apps.localhost" in each)
+    assert "shop/web" in line

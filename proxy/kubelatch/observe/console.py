@@ -102,12 +102,16 @@ def describe(
     settings: Settings, config: ClientConfig, status: SourceStatus
 ) -> list[tuple[str, str]]:
     """What is served, as whom, and what is refused: names and texts, which are not sanitized."""
-    return [
+    rows = [
         ("context", f"{config.context or 'none'} ({_source(config)})"),
         ("server", config.server.url),
         ("user", describe_user(config, status)),
         ("filter", describe_filter(settings)),
     ]
+    if settings.service_hosts:
+        which = ", ".join(settings.service_hosts)
+        rows.append(("services", f"{which}, by name; a browser finds them at apps.localhost"))
+    return rows
 
 
 def describe_user(config: ClientConfig, status: SourceStatus) -> str:

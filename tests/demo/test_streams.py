@@ -21,7 +21,13 @@ from .support import SPDY, Kubectl
 BULK = 64 * 1024 * 1024
 
 
-@pytest.fixture(params=["websocket", "spdy/3.1"])
+# Each loop and each protocol, but not each with each: neither knows of the other.
+PAIRED = pytest.mark.parametrize(
+    ("run", "protocol"), [("asyncio", "websocket"), ("uvloop", "spdy/3.1")], indirect=True
+)
+
+
+@pytest.fixture
 def protocol(request: pytest.FixtureRequest) -> str:
     """What kubectl is made to upgrade to."""
     return str(request.param)
@@ -41,6 +47,7 @@ async def connected(protocol: str, home: Path) -> AsyncIterator[Kubectl]:
     assert upgrades == {protocol}
 
 
+@PAIRED
 def test_exec_carries_output_errors_and_exit_code(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with connected(protocol, tmp_path) as kubectl:
@@ -73,6 +80,7 @@ async def test_the_shell_knows_enough(kubectl: Kubectl, text: str, expected: str
     assert result.out == expected
 
 
+@PAIRED
 def test_the_end_of_stdin_reaches_the_command(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with connected(protocol, tmp_path) as kubectl:
@@ -82,6 +90,7 @@ def test_the_end_of_stdin_reaches_the_command(run: Run, protocol: str, tmp_path:
     run(scenario())
 
 
+@PAIRED
 def test_bulk_input_arrives_whole(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         data = os.urandom(BULK // 4) * 4
@@ -92,6 +101,7 @@ def test_bulk_input_arrives_whole(run: Run, protocol: str, tmp_path: Path) -> No
     run(scenario())
 
 
+@PAIRED
 def test_bulk_output_arrives_whole(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with connected(protocol, tmp_path) as kubectl:
@@ -101,6 +111,7 @@ def test_bulk_output_arrives_whole(run: Run, protocol: str, tmp_path: Path) -> N
     run(scenario())
 
 
+@PAIRED
 def test_a_command_that_is_not_there_is_an_error(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with connected(protocol, tmp_path) as kubectl:
@@ -111,6 +122,7 @@ def test_a_command_that_is_not_there_is_an_error(run: Run, protocol: str, tmp_pa
     run(scenario())
 
 
+@PAIRED
 def test_a_shell_reads_its_script_from_stdin(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with connected(protocol, tmp_path) as kubectl:
@@ -122,6 +134,7 @@ def test_a_shell_reads_its_script_from_stdin(run: Run, protocol: str, tmp_path: 
     run(scenario())
 
 
+@PAIRED
 def test_a_terminal_echoes_edits_and_interrupts(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with (
@@ -187,6 +200,7 @@ async def on_terminal(
         terminal.close()
 
 
+@PAIRED
 def test_attach_shows_what_the_container_writes(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with (
@@ -200,6 +214,7 @@ def test_attach_shows_what_the_container_writes(run: Run, protocol: str, tmp_pat
     run(scenario())
 
 
+@PAIRED
 def test_copy_there_and_back_keeps_every_byte(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         source, target = tmp_path / "source", tmp_path / "target"
@@ -250,6 +265,7 @@ async def forwarded_port(process: asyncio.subprocess.Process) -> int:
     return int(found.group(1))
 
 
+@PAIRED
 def test_port_forward_reaches_the_page_time_and_again(
     run: Run, protocol: str, tmp_path: Path
 ) -> None:
@@ -271,6 +287,7 @@ def test_port_forward_reaches_the_page_time_and_again(
     run(scenario())
 
 
+@PAIRED
 def test_port_forward_echoes_in_bulk_on_many_connections(
     run: Run, protocol: str, tmp_path: Path
 ) -> None:
@@ -296,6 +313,7 @@ def test_port_forward_echoes_in_bulk_on_many_connections(
     run(scenario())
 
 
+@PAIRED
 def test_a_port_that_nobody_listens_on_refuses(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with (
@@ -313,6 +331,7 @@ def test_a_port_that_nobody_listens_on_refuses(run: Run, protocol: str, tmp_path
     run(scenario())
 
 
+@PAIRED
 def test_stopping_ends_open_streams_at_once(run: Run, protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         server = DemoServer()

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from kubelatch.cli.run import parse_run
 from kubelatch.config.settings import FLAGS
+from kubelatch.errors import UsageError
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
 from tests.support.terminal import Terminal
@@ -242,10 +244,15 @@ async def test_a_command_that_cannot_be_run(
         ),
     ],
 )
-async def test_bad_usage(arguments: tuple[str, ...], words: str) -> None:
-    code, out, err = await kubelatch("run", *arguments)
-    assert (code, out) == (2, "")
-    assert words in err
+def test_bad_usage(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_run(arguments, {})
+
+
+async def test_bad_usage_is_one_line_and_exit_code_2() -> None:
+    code, out, err = await kubelatch("run", "true")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "after two dashes" in err
 
 
 async def test_what_follows_the_dashes_is_the_commands(

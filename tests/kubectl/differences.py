@@ -167,6 +167,7 @@ DIFFERENCES: Final = _rows(
         "ended",
     ),
     ("silent-server", "API server that takes a request and never answers", "waits", "504"),
+    ("contexts", "more than one context", "one for each process", "--contexts"),
     ("kubeconfig-edited", "kubeconfig edited", "not noticed", "followed"),
     ("kubeconfig-missing", "missing kubeconfig", "serves, all requests fail", "exit 2"),
     ("no-credentials", "kubeconfig without credentials", "asks for a user name", "anonymous"),

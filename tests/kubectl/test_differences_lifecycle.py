@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -619,3 +620,16 @@ def test_https_for_clients(start: Start, config: Path, tmp_path: Path) -> None:
     context = ssl.create_default_context(cafile=str(ca))
     with urllib.request.urlopen(url, context=context, timeout=20) as response:
         assert response.status == 200
+
+
+@proves("contexts")
+def test_more_than_one_context(start: Start, config: Path, tmp_path: Path) -> None:
+    flags = (f"--kubeconfig={config}", "--port=0", "--contexts=all")
+    code, _, err = fails("kubectl", *flags, home=tmp_path)
+    assert code == 1
+    assert "unknown flag: --contexts" in err
+    proxy = start("kubelatch", *flags)
+    listed = json.loads(send(proxy.address, ask("GET", "/clusters/")).body)["clusters"]
+    for each in listed:
+        assert send(proxy.address, ask("GET", f"{each['path']}api")).status == 200
+    assert listed

@@ -629,7 +629,9 @@ def test_more_than_one_context(start: Start, config: Path, tmp_path: Path) -> No
     assert code == 1
     assert "unknown flag: --contexts" in err
     proxy = start("kubelatch", *flags)
-    listed = json.loads(send(proxy.address, ask("GET", "/clusters/")).body)["clusters"]
-    for each in listed:
-        assert send(proxy.address, ask("GET", f"{each['path']}api")).status == 200
-    assert listed
+    reply = send(proxy.address, ask("GET", "/clusters/"))
+    assert reply is not None
+    [listed] = json.loads(reply.body)["clusters"]
+    reply = send(proxy.address, ask("GET", f"{listed['path']}api"))
+    assert reply is not None
+    assert reply.status == 200

@@ -42,9 +42,9 @@ async def test_services_are_listed_with_their_addresses(start: Start) -> None:
     assert answer.status == 200
     port = setting.port
     assert links(answer) == [
+        f"//{label_of(ServiceName('c--d', 'other', 'test'))}.localhost:{port}/",
         f"//80--api--shop--test.localhost:{port}/",
         f"//https--8443--api--shop--test.localhost:{port}/",
-        f"//{label_of(ServiceName('c--d', 'other', 'test'))}.localhost:{port}/",
         f"//web--shop--test.localhost:{port}/",
     ]
     assert setting.cluster.seen == ["GET /api/v1/services"]

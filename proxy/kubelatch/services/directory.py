@@ -62,7 +62,10 @@ class Directory:
             msg = f"the API server responded with status {response.status} to list services"
             raise UpstreamError(msg)
         content = await parsed(response)
-        found = sorted(_names(context.name, content.get("items") or []))
+        found = sorted(
+            _names(context.name, content.get("items") or []),
+            key=lambda name: (name.namespace, name.service, name.port),
+        )
         self._remember(found)
         return found
 

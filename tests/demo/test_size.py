@@ -4,8 +4,9 @@ from pathlib import Path
 
 import kubelatch.demo
 
-# The aim is 9,000. What is over it carries recorded exchanges beyond the 480 that are asked for:
-# whoever adds to the demo cuts first, and lowers this.
+# The aim is 9,000; about 9,500 of these lines are code, the others documentation and blank. Over it
+# are streams into pods (2,100), accounts and their rights (1,600), and what carries the exchanges
+# beyond the 480 that are asked for: whoever adds to the demo cuts first, and lowers this.
 MOST_LINES = 12_810
 
 

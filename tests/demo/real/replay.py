@@ -88,7 +88,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
 async def replay(certificates: Path) -> dict[str, Any]:
     """The demo's responses by the ids of the steps; without those that it has no user for."""
-    async with DemoServer(log_interval=5.0, start_delay=0.1) as access, AsyncExitStack() as stack:
+    async with DemoServer(log_interval=5.0, start_delay=0.5) as access, AsyncExitStack() as stack:
         player = _Player(access, stack, certificates)
         await player.send("admin", "DELETE", _SHOP, {}, None)
         await player.step({"request": {"method": "GET", "path": _SHOP}, "until": 404})

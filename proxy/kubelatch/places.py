@@ -80,6 +80,8 @@ class Places:
 
     def on_suspend(self) -> None:
         """The machine was suspended, and connections may be dead."""
+        if self._services is not None:
+            self._services.on_suspend()
         if self._clusters is not None:
             self._clusters.contexts.on_suspend()
 

@@ -118,3 +118,34 @@ async def test_a_client_that_leaves_a_websocket_is_noticed_by_the_application(
             client.writer.write_eof()
             await asyncio.wait_for(left.wait(), 10)
             assert await client.to_end() == (b"", True)
+
+
+async def test_names_that_a_page_makes_up_push_no_service_out(start: Start) -> None:
+    setting = await start()
+    async with application(echo) as port:
+        setting.cluster.serve("web", port)
+        assert (await setting.get()).status == 200
+        async with setting.client() as client:
+            for number in range(300):
+                await client.send(
+                    f"GET / HTTP/1.1\r\nHost: x{number}--shop--test.localhost\r\n"
+                    "Sec-Fetch-Site: cross-site\r\n\r\n".encode()
+                )
+                assert (await client.answer()).status == 403
+        assert (await setting.get()).status == 200
+    assert setting.cluster.forwards == 1
+    assert setting.app.places is not None
+    router = setting.app.places._services
+    assert router is not None
+    assert len(router._places) <= 256
+
+
+async def test_idle_connections_are_not_used_after_the_machine_slept(start: Start) -> None:
+    setting = await start()
+    async with application(echo) as port:
+        setting.cluster.serve("web", port)
+        assert (await setting.get()).status == 200
+        assert setting.app.places is not None
+        setting.app.places.on_suspend()
+        assert (await setting.get()).status == 200
+    assert setting.cluster.forwards == 2

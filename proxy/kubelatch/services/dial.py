@@ -44,12 +44,17 @@ class ServiceDialer:
         name: the service and its port.
         judge_pod: applies the policy to a namespace and pod.
         user_agent: our own name.
+
+    Attributes:
+        address: the service, for people.
+        asked: a connection has been asked for.
     """
 
     def __init__(
         self, api: Api, name: ServiceName, judge_pod: JudgePod, *, user_agent: bytes
     ) -> None:
         self.address: object = str(name)
+        self.asked = False
         self._api = api
         self._name = name
         self._judge_pod = judge_pod
@@ -68,6 +73,7 @@ class ServiceDialer:
         Raises:
             KubelatchError: none can be opened.
         """
+        self.asked = True
         endpoint = await self._resolver.endpoint()
         try:
             return await self._dial(endpoint, keepalive)

@@ -124,9 +124,19 @@ class ServicePlace:
             self._generation = self._connect(api, gate)
         return self._generation
 
+    @property
+    def connected(self) -> bool:
+        """Whether a request that was let in has asked for a connection."""
+        return self._dialer is not None and self._dialer.asked
+
     async def prepare(self) -> None:
         """See :class:`Place`."""
         await self.context.prepare()
+
+    def on_suspend(self) -> None:
+        """The machine was suspended, and connections may be dead."""
+        if self._generation is not None:
+            self._generation.on_suspend()
 
     def retire(self) -> None:
         """Close what is idle now, and the rest when it is no longer in use."""

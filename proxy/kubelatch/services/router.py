@@ -26,8 +26,8 @@ from .place import ContextPlace, ServicePlace, refuse_unnamed
 from .start_page import StartPage
 
 _START_HOST: Final = f"{START_LABEL}.localhost"
-# Services in use at once. A further one takes the place of the one used longest ago, whose
-# exchanges go on.
+# Services at once. A further one takes the place of the one used longest ago, whose exchanges go
+# on.
 _MAX_PLACES: Final = 256
 _SHOWN: Final = 20
 
@@ -151,6 +151,11 @@ class ServiceRouter:
         except KubelatchError as error:
             return self._local(_raising(error))
 
+    def on_suspend(self) -> None:
+        """The machine was suspended, and connections may be dead."""
+        for place in self._places.values():
+            place.on_suspend()
+
     def close(self) -> Awaitable[object]:
         """Close all connections to services."""
         places = [place.close() for place in self._places.values()]
@@ -181,7 +186,10 @@ class ServiceRouter:
         if former is not None:
             self._end(former)
         if len(self._places) > _MAX_PLACES:
-            self._end(self._places.popitem(last=False)[1])
+            # Names of which nothing was let in first: any page can make up names.
+            idle = (each for each, known in self._places.items() if not known.connected)
+            last = next(idle)
+            self._end(self._places.pop(last if last != label else next(iter(self._places))))
         return place
 
     def _permits(self, context: ContextPlace, name: ServiceName) -> bool:

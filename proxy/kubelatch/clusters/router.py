@@ -4,6 +4,7 @@ The alias is compared byte for byte, as the gate of each context compares its pr
 be read as another alias, by decoding or by cleaning, is none.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -18,7 +19,7 @@ from ..gate.settings import CLUSTERS, DEFAULT_ACCEPT_PATHS
 from ..relay.place import Content, LocalPlace, Place
 from ..relay.record import Record
 from ..relay.request import ClientRequest
-from .listing import listing
+from .listing import listing, look_at
 
 _SIZE: Final = len(CLUSTERS)
 _NAME: Final = CLUSTERS.strip("/")
@@ -70,7 +71,8 @@ class ClusterRouter:
         if request.method not in _METHODS:
             msg = f"the list of clusters cannot be changed with {request.method}"
             raise NotFoundError(msg)
-        return listing(self._contexts.places, page=request.wants_page)
+        known = look_at(self._contexts.places)
+        return await asyncio.to_thread(listing, known, page=request.wants_page)
 
     def _unknown(self, alias: str) -> NotFoundError:
         known = [place.name for place in self._contexts.places]

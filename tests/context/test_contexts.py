@@ -65,7 +65,10 @@ def place(found: Contexts, alias: str) -> ServedContext:
     return place
 
 
-async def test_a_context_is_made_at_its_first_request(tmp_path: Path) -> None:
+async def test_a_context_is_made_at_its_first_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with named("here") as here, named("there") as there:
         clusters = {"here": cluster(here), "there": cluster(there)}
         async with proxy(tmp_path, clusters) as (_, client, found):
@@ -74,6 +77,8 @@ async def test_a_context_is_made_at_its_first_request(tmp_path: Path) -> None:
             assert place(found, "there").reloader is None
             assert (await client.get("/clusters/there/api")).body == b"there"
             assert place(found, "there").state == "ready"
+    # What is served from the start on is no news.
+    assert "is served at" not in caplog.text
 
 
 async def test_a_broken_context_fails_by_itself_and_is_used_when_it_is_mended(

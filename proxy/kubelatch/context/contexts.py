@@ -75,6 +75,7 @@ class Contexts:
         self._bound: dict[str, str] = {}
         self._missing: set[str] = set()
         self._reported: set[str] = set()
+        self._started = False
         self._leaving: set[asyncio.Task[None]] = set()
 
     def find(self, alias: str) -> Place | None:
@@ -122,6 +123,7 @@ class Contexts:
                 hint=f"give each an alias of its own, as in --contexts={self._example()}",
             )
         self._check_writable()
+        self._started = True
         if self._source.kubeconfig is None:
             self._supervisor.every("contexts", INTERVAL, self._pass)
         self._supervisor.every("idle contexts", _REST, self._rest)
@@ -195,7 +197,6 @@ class Contexts:
         return problems
 
     def _add(self, alias: str, name: str, entry: ContextEntry | None) -> None:
-        late = bool(self._bound)
         self._bound[alias] = name
         config = self._chosen.setup.config
         if name == config.context:
@@ -218,7 +219,7 @@ class Contexts:
             self._make,
             lambda: self._chosen.setup.gate,
         )
-        if late:
+        if self._started:
             log.info('context "%s" is served at %s%s/', sanitize(name), CLUSTERS, alias)
 
     def _make(self, settings: Settings, read_only_hint: str) -> Reloader:

@@ -42,5 +42,6 @@ def judge_page(info: RequestInfo) -> Refusal | None:
         "page",
         "a page of a proxied application is not shown below /clusters/: the API server writes its "
         "own paths into its links, and they would lead to the cluster at the root",
-        "open it through a proxy for this context alone: kubelatch --context=NAME",
+        "--service-hosts gives services names of their own; or open it through a proxy for this "
+        "context alone, with --context",
     )

@@ -6,6 +6,7 @@ the one role; the last tables are what handlers behind the authorizer ask for as
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -51,8 +52,20 @@ def _rule(line: str) -> dict[str, list[str]]:
 def decide(rules: RuleSet, request: str, *fields: tuple[bytes, bytes]) -> Decision:
     """What the gate says of a request, given as ``METHOD target``."""
     method, target = request.split(" ", 1)
-    gate = Gate(GateSettings(allow_rules=rules, reject_paths=()))
-    return gate.decide(method, target, [HOST, *fields])
+    settings = GateSettings(allow_rules=rules, reject_paths=())
+    decision = Gate(settings).decide(method, target, [HOST, *fields])
+    below = Gate(replace(settings, api_prefix="/clusters/x/", shares_origin=True))
+    assert _kind(below.decide(method, f"/clusters/x{target}", [HOST, *fields])) == _kind(decision)
+    return decision
+
+
+def _kind(decision: Decision) -> tuple[object, ...]:
+    """What a decision is about, whatever prefix there is."""
+    if isinstance(decision, Refusal):
+        return Refusal, decision.rule, decision.status, decision.message
+    if isinstance(decision, Allowed):
+        return Allowed, decision.target, decision.upgrade, decision.info
+    return (type(decision),)
 
 
 def check(decision: Decision, *, allowed: bool) -> None:

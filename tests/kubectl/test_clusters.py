@@ -59,6 +59,7 @@ def test_kubectl_works_below_a_prefix(
         ("demo-viewer", "get secrets -n shop", "Secrets cannot be read"),
         ("demo-viewer", f"exec {WEB} -- echo hello", "--write-contexts=demo-viewer"),
         ("reader", "get --raw /api/v1/namespaces/shop/pods", 'User "system:anonymous" cannot'),
+        ("nosuch", "get pods", "no context is served under the alias"),
         ("nosuch", "get --raw /api", 'no context is served under the alias "nosuch"'),
     ],
 )

@@ -76,6 +76,8 @@ class Contexts:
         self._missing: set[str] = set()
         self._reported: set[str] = set()
         self._started = False
+        # End what is periodical.
+        self._ends: list[Callable[[], None]] = []
         self._leaving: set[asyncio.Task[None]] = set()
 
     def find(self, alias: str) -> Place | None:
@@ -124,9 +126,10 @@ class Contexts:
             )
         self._check_writable()
         self._started = True
+        every = self._supervisor.every
+        self._ends.append(every("idle contexts", _REST, self._rest))
         if self._source.kubeconfig is None:
-            self._supervisor.every("contexts", INTERVAL, self._pass)
-        self._supervisor.every("idle contexts", _REST, self._rest)
+            self._ends.append(every("contexts", INTERVAL, self._pass))
 
     def _example(self) -> str:
         return f"{ALL},ALIAS=NAME" if self._selection.all else "ALIAS=NAME"
@@ -281,6 +284,8 @@ class Contexts:
 
     async def stop(self) -> None:
         """Close everything. May be repeated."""
+        for end in self._ends:
+            end()
         for task in self._leaving:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)

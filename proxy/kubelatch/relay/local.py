@@ -94,7 +94,7 @@ def _failure(
     last: bool,
 ) -> bool:
     if request.ignores_status:
-        code = min(code, 500)
+        code = 500 if code == 404 else min(code, 500)
         content = sentence(message, hint).encode()
         content_type = "text/plain; charset=utf-8"
     elif request.prefers_text:

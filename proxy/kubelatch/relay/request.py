@@ -210,6 +210,6 @@ class ClientRequest:
     @property
     def ignores_status(self) -> bool:
         """It is the discovery of client-go, with which most commands of kubectl begin. That shows
-        a text and nothing of a ``Status`` (rest/request.go, Result.Raw), and of 503 and 504 a
+        a text and nothing of a ``Status`` (rest/request.go, Result.Raw), and of 404, 503 and 504 a
         message of its own (apimachinery api/errors, NewGenericServerResponse)."""
         return "as=APIGroupDiscoveryList" in self.message.headers.get("Accept", "")

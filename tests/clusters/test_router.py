@@ -110,6 +110,8 @@ async def test_an_unknown_alias_is_told_which_there_are(tmp_path: Path) -> None:
             assert status["kind"], status["reason"] == ("Status", "NotFound")
             assert "here, dev, prod" in status["message"]
             assert PROD not in status["message"]
+        long = await client.get(f"/clusters/{'a' * 5000}/api")
+    assert f'"{"a" * 63}..."' in json.loads(long.body)["message"]
 
 
 @pytest.mark.parametrize("target", ["/clusters/", "/clusters/nosuch/", "/clusters/prod/api"])
@@ -171,7 +173,7 @@ async def test_the_list_of_contexts(tmp_path: Path) -> None:
         "policy": "reading only, anything but secrets; no paths ^/clusters",
     }
     assert response.values("content-type") == ["application/json"]
-    assert (head.status, head.body, changed.status) == (200, b"", 404)
+    assert (head.status, head.body, changed.status) == (200, b"", 405)
 
 
 async def test_the_list_is_a_page_for_a_browser(tmp_path: Path) -> None:

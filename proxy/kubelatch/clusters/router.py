@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from aiohttp.http import RawRequestMessage
 
 from ..context.contexts import Contexts
-from ..errors import NotFoundError
+from ..errors import ClientRequestError, NotFoundError
 from ..gate import Gate, Target, parse_target
 from ..gate.settings import CLUSTERS, DEFAULT_ACCEPT_PATHS
 from ..relay.place import Content, LocalPlace, Place
@@ -25,7 +25,17 @@ _SIZE: Final = len(CLUSTERS)
 _NAME: Final = CLUSTERS.strip("/")
 # Aliases that a response names.
 _SHOWN: Final = 20
+# Characters of an unknown one that it names.
+_LONGEST: Final = 63
 _METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+class ListMethodError(ClientRequestError):
+    """The list of contexts is asked for with another method than GET and HEAD."""
+
+    status = 405
+    reason = "MethodNotAllowed"
+    default_cause = "method"
 
 
 class ClusterRouter:
@@ -69,16 +79,17 @@ class ClusterRouter:
         if path != CLUSTERS:
             raise self._unknown(path[_SIZE:].partition("/")[0])
         if request.method not in _METHODS:
-            msg = f"the list of clusters cannot be changed with {request.method}"
-            raise NotFoundError(msg)
+            msg = f"the list of clusters can be read, and nothing else: not {request.method}"
+            raise ListMethodError(msg)
         known = look_at(self._contexts.places)
         return await asyncio.to_thread(listing, known, page=request.wants_page)
 
     def _unknown(self, alias: str) -> NotFoundError:
         known = [place.name for place in self._contexts.places]
         more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+        shown = alias if len(alias) <= _LONGEST else f"{alias[:_LONGEST]}..."
         return NotFoundError(
-            f'no context is served under the alias "{alias}"',
+            f'no context is served under the alias "{shown}"',
             hint=f"there are: {', '.join(known[:_SHOWN])}{more}; GET {CLUSTERS} lists them",
         )
 

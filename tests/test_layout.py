@@ -92,7 +92,6 @@ ELSEWHERE: Final = {
         "cli/connection": "cli/test_wait.py",
         "observe/approvals/body": "observe/approvals/test_risks.py",
         "observe/approvals/compare": "observe/approvals/test_dry_run.py",
-        "observe/approvals/describe": "observe/approvals/test_routes.py",
         "observe/approvals/digest": "observe/approvals/test_routes.py",
         "observe/approvals/service": "observe/approvals/test_routes.py",
     },

@@ -75,7 +75,9 @@ def _why_unread(size: int, info: RequestInfo, content_type: bytes, encoding: byt
         return ""
     if content_type.endswith(b"+json"):
         return ""
-    return "protobuf is not read" if b"protobuf" in content_type else "its format is not read"
+    if b"protobuf" in content_type:
+        return "protobuf is not read; what it would change (--diff) shows its object"
+    return "its format is not read"
 
 
 def _parse(data: bytes, content_type: bytes, doubles: list[str]) -> Any:

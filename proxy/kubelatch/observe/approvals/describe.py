@@ -141,7 +141,8 @@ class Describer:
 
 def summary(info: RequestInfo) -> str:
     """What a request asks for, in one line."""
-    return describe(info)
+    # The API server takes a Namespace to be in the namespace of its own name.
+    return describe(info._replace(namespace="") if info.resource == "namespaces" else info)
 
 
 def _shown_body(body: ReadBody) -> dict[str, Any]:

@@ -27,9 +27,9 @@ export function keepSecret(text) {
 
 export class Refused extends Error {}
 
-export async function ask(path, method = "GET", headers = {}, signal = undefined) {
+export async function ask(path, method = "GET", headers = {}, signal = undefined, body = undefined) {
   const all = { ...headers, Authorization: `Bearer ${secret}` };
-  const response = await fetch(path, { method, headers: all, cache: "no-store", signal });
+  const response = await fetch(path, { method, headers: all, cache: "no-store", signal, body });
   if (response.status === 401) throw new Refused("the secret is another one");
   if (!response.ok) throw new Error((await response.text()).trim() || String(response.status));
   return response;

@@ -3,6 +3,7 @@
 import { Refused, ask, findSecret, follow, keepSecret } from "./api.js";
 import { showDetail } from "./detail.js";
 import { List } from "./list.js";
+import { Pending } from "./pending.js";
 import { CAME, clean, clientOf, element, resourceOf } from "./text.js";
 import { Totals } from "./totals.js";
 
@@ -30,6 +31,8 @@ const list = new List($("list"), $("head"), $("rows"), open);
 const clients = new Totals($("clients"), "Client", clientOf, (row) => pick("client", clientOf(row)));
 const resources = new Totals($("resources"), "Resource", (row) => row.resource, (row) =>
   pick("resource", row.resource));
+
+const pending = new Pending($("pending"), attempt, toast, () => $("list").focus());
 
 function statusOf(item) {
   if (item.event === "begin") return "running";
@@ -91,6 +94,8 @@ function on(type, data) {
     resources.show(data.resources);
     const lost = data.not_kept ? `, ${data.not_kept} too fast to keep` : "";
     $("counts").textContent = `${data.kept} kept${lost}`;
+  } else if (type === "pending") {
+    pending.show(data.pending);
   } else if (type === "clear") {
     forget();
   } else if (type === "exchange") {
@@ -261,6 +266,10 @@ const KEYS = {
   r: () => list.current && replay(list.current.id),
   x: clear,
   p: pause,
+  n: () => pending.next(),
+  a: () => pending.current?.approve(),
+  d: () => pending.current?.reason.focus(),
+  f: () => pending.current?.showChange(),
   "?": () => $("help").showModal(),
 };
 
@@ -271,6 +280,7 @@ document.addEventListener("keydown", async (event) => {
   const inField = event.target.matches("input, select, textarea");
   if (event.key === "Escape") {
     if (inField) event.target.blur();
+    else if (pending.current) pending.current.fold();
     else if (opened) close();
     return;
   }

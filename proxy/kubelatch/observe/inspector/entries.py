@@ -27,9 +27,11 @@ from .forbidden import explain_denial, explain_refusal
 
 # Of bodies that are parsed, bytes in a second: what that takes, requests have to wait for.
 _MAX_RATE: Final = 4 * 1024 * 1024
-# Connections whose process is remembered, and new ones that are looked up in a second.
+# Connections whose process is remembered.
 _MAX_CONNECTIONS: Final = 1024
-_LOOKUPS: Final = 5
+# After a look-up, so many times as long none is made: where there are many processes and sockets,
+# one takes as long as hundreds of requests.
+_REST: Final = 100
 # Header fields of one head that are kept.
 _MAX_FIELDS: Final = 100
 _LONGEST_CACHED: Final = 512
@@ -95,7 +97,7 @@ class EntryBuilder:
         self._limit = limit
         self._format = JsonFormat()
         self._bytes = _Rate(_MAX_RATE)
-        self._lookups = _Rate(_LOOKUPS)
+        self._next_lookup = 0.0
         self._processes = Processes()
         self._known: dict[int, PeerProcess | None] = {}
 
@@ -178,11 +180,14 @@ class EntryBuilder:
         if connection is None:
             return None
         if connection.inode not in self._known:
-            if not self._lookups.take():
+            if time.monotonic() < self._next_lookup:
                 return None
             if len(self._known) >= _MAX_CONNECTIONS:
                 del self._known[next(iter(self._known))]
+            began = time.thread_time()
             self._known[connection.inode] = self._processes.find(connection)
+            took = time.thread_time() - began
+            self._next_lookup = time.monotonic() + _REST * took
         return self._known[connection.inode]
 
     def _body(

@@ -69,7 +69,6 @@ ELSEWHERE: Final = {
     "a service is asked by its name, with a real program in its pod": {
         "http1/own_origin": "services/test_place.py",
         "services/api": "services/test_resolve.py",
-        "services/dial": "services/test_place.py",
         "services/directory": "services/test_start_page.py",
         "services/errors": "services/test_resolve.py",
         "services/router": "services/test_policy.py",

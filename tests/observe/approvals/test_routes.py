@@ -204,3 +204,26 @@ async def test_the_proxys_own_user_may_answer_for_clients_of_another(
     async with asking(tmp_path, authority, answering(ok()), flag) as (proxy, _):
         assert (await start(proxy)).status == 403
         assert await proxy.waiting(0) == []
+
+
+@pytest.mark.parametrize("answer", ["approve", "deny"])
+async def test_a_replay_that_is_held_ends_with_its_answer(
+    tmp_path: Path, authority: Authority, answer: str
+) -> None:
+    secret = "/api/v1/namespaces/shop/secrets/s"
+    async with asking(tmp_path, authority, answering(ok()), "--inspect") as (proxy, upstream):
+        sent = asyncio.create_task(proxy.send(secret))
+        (shown,) = await proxy.waiting()
+        assert (await proxy.approve(shown)).status == 200
+        assert (await sent).status == 200
+        (kept,) = await proxy.requests()
+        replay = asyncio.create_task(proxy.ask(f"requests/{kept['id']}/replay", method="POST"))
+        (shown,) = await proxy.waiting()
+        value = {"digest": shown["digest"]}
+        assert (await proxy.post(f"pending/{shown['id']}/{answer}", value)).status == 200
+        async with asyncio.timeout(10):
+            result = json.loads((await replay).body)
+        assert result["status"] == (200 if answer == "approve" else 403)
+        assert len(upstream.requests) == (2 if answer == "approve" else 1)
+        detail = await proxy.detail(replayed=kept["id"])
+        assert (detail["id"], detail["asked"]) == (result["id"], "read-only")

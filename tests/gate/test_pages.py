@@ -42,7 +42,7 @@ def test_a_page_of_an_application_is_refused(
 ) -> None:
     decision = gate.decide(method, path, (HOST, *fields))
     assert isinstance(decision, Refusal)
-    assert (decision.status, decision.rule) == (403, "page")
+    assert (decision.status, decision.rule) == (403, "proxied-page")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def judge_page(info: RequestInfo) -> Refusal | None:
     if info.verb != "proxy" and info.subresource != "proxy":
         return None
     return forbidden(
-        "page",
+        "proxied-page",
         "a page of a proxied application is not shown below /clusters/: the API server writes its "
         "own paths into its links, and they would lead to the cluster at the root",
         "--service-hosts gives services names of their own; or open it through a proxy for this "

@@ -138,3 +138,12 @@ def test_what_is_not_known_whole_has_no_commands(
     made = commands(known, {"request": sent}, ClientAddress("http://h"))
     assert made.keys() == {"missing"}
     assert missing in made["missing"]
+
+
+def test_a_request_to_a_service_is_made_again_by_its_name() -> None:
+    summary = {
+        "method": "GET", "target": "/x", "resource": "services", "subresource": "portforward",
+    }  # fmt: skip
+    detail = {"request": {"headers": [["Host", "web--shop--test.localhost:1"]]}}
+    made = commands(summary, detail, ClientAddress("http://127.0.0.1:1"))
+    assert made == {"curl": "curl -sS http://web--shop--test.localhost:1/x"}

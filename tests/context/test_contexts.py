@@ -231,7 +231,25 @@ async def test_a_context_that_rests_looks_at_its_files_before_the_next_request(
             assert (await client.get("/clusters/there/api", second)).body == b"new"
 
 
-async def test_three_thousand_contexts_are_parsed_once_and_cost_nothing_while_idle(
+async def test_a_context_with_a_watch_does_not_rest(tmp_path: Path) -> None:
+    async with named("here") as here, named("there") as there:
+        clusters = {"here": cluster(here), "there": cluster(there)}
+        async with proxy(tmp_path, clusters) as (app, _, found):
+            async with client_of(app) as watcher:
+                await watcher.send(
+                    f"GET /clusters/there{WATCH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+                )
+                await watcher.reader.readuntil(EVENT + b"\r\n")
+                for _ in range(3):
+                    found._rest()
+                assert place(found, "there").current() is not None
+            await until(lambda: not app.in_flight)
+            for _ in range(3):
+                found._rest()
+            assert place(found, "there").current() is None
+
+
+async def test_many_contexts_are_parsed_once_and_cost_nothing_while_idle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[str] = []

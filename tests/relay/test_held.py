@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 from kubelatch.gate import Gate, GateSettings
 from kubelatch.relay import held
 from kubelatch.relay.held import HeldExchange, TooManyHeldError
+from kubelatch.relay.place import Content, LocalPlace
 from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, eventually, generation_for, relaying
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
@@ -349,3 +351,61 @@ async def test_without_anybody_to_ask_it_is_refused() -> None:
         relay.handler.approvals = None
         assert (await client.get(f"{PODS}/p", method="DELETE")).status == 403
         assert relay.records[0].rule == "read-only"
+
+
+async def test_responses_of_our_own_are_not_asked_about() -> None:
+    """There is nothing to carry out: what a place of ours refuses stays refused."""
+
+    async def respond(_: object) -> Content:
+        raise AssertionError
+
+    class Elsewhere:
+        def route(self, _: object) -> LocalPlace:
+            return LocalPlace(Gate(ASK), respond, "elsewhere")
+
+    async with asking() as (relay, asked, client):
+        relay.handler.router = Elsewhere()
+        assert (await client.get(f"{PODS}/p", method="DELETE")).status == 403
+        assert (asked.admitted, relay.upstream.connections) == (0, [])
+
+
+ENDS = ("approved", "denied", "timeout", "withdrawn", "drained", "allowed")
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_comes_first_decides_and_nothing_after_it(seed: int) -> None:
+    order = random.Random(seed).sample(ENDS, len(ENDS))
+    first = ENDS[seed % len(ENDS)]
+    order.remove(first)
+    async with asking() as (relay, asked, client):
+        await client.send(post(b"{}", "Content-Length: 2"))
+        exchange = await asked.next()
+
+        def happen(end: str) -> None:
+            if end == "approved":
+                exchange.approve("page")
+            elif end == "denied":
+                exchange.deny("page", "")
+            elif end == "timeout":
+                exchange._time_out(1.0)
+            elif end == "withdrawn":
+                exchange.cancel()
+            elif end == "drained":
+                exchange.drain()
+            else:
+                relay.handler.gate = Gate(replace(ASK, read_only="off"))
+                exchange.judge_again()
+
+        # All within one turn of the event loop, as far as it can tell.
+        for end in (first, *order, first):
+            happen(end)
+        sent = first in {"approved", "allowed"}
+        if first == "withdrawn":
+            client.close()
+        else:
+            statuses = {"approved": 200, "allowed": 200, "drained": 503}
+            assert (await client.answer()).status == statuses.get(first, 403)
+        await eventually(lambda: relay.records)
+        assert [record.answer for record in relay.records] == [first]
+        assert len(relay.upstream.requests) == sent
+        assert asked.waiting == []

@@ -255,28 +255,34 @@ class HeldExchange(Exchange):
             self.cancel()
 
     def approve(self, by: str) -> None:
-        """Let it pass. Only while it waits.
+        """Let it pass, if it waits.
 
         Args:
             by: ``page``, ``command`` or ``interface``.
         """
+        if not self.waits:
+            return
         self.record.answered_by = by
         self._answered("approved")
         self._proceed(self.plan, self.generation)
 
     def deny(self, by: str, reason: str) -> None:
-        """Refuse it. Only while it waits.
+        """Refuse it, if it waits.
 
         Args:
             by: as for :meth:`approve`.
             reason: what the client is sent; may be empty.
         """
+        if not self.waits:
+            return
         self.record.answered_by = by
         self._answered("denied")
         said = f": {printable(reason)[:MAX_REASON]}" if reason else ""
         self._refuse_with(f"Somebody was asked, and said no{said}")
 
     def _time_out(self, seconds: float) -> None:
+        if not self.waits:
+            return
         self._answered("timeout")
         hint = "--ask-timeout allows more time; to ask again, repeat the request"
         self._refuse_with(f"Somebody was asked, and did not answer within {seconds:g} s", hint)

@@ -6,7 +6,7 @@ from typing import Final
 # taken from the others, and they tell nothing new.
 RATE: Final = 200.0
 _BUSY: Final = 1000
-_BUSY_RATE: Final = 50.0
+_BUSY_RATE: Final = 25.0
 # Of these, kept for connections of which nothing has been captured within a second: one client in
 # a loop would hide all others.
 _RESERVE: Final = 20.0

@@ -158,7 +158,7 @@ def test_help_of_a_command_is_about_that_command(
     assert text.startswith(COMMANDS[name].help)
     assert f"\n  kubelatch {name}" in text
     for flag in COMMANDS[name].flags:
-        assert f"--{flag.name}=" in text
+        assert f"--{flag.name}{' ' if flag.bare else '='}" in text
     assert "--accept-paths" not in text
     assert f"\n  {name} " in help_text()
 

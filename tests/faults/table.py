@@ -18,7 +18,25 @@ SECTIONS: Final = {
 }
 CASES: Final = tuple(case for cases in SECTIONS.values() for case in cases)
 # Causes that take a machine of their own to bring about, and what they mean.
-WORDS: Final = ("connect", "tls", "oidc", "exec", "exec-policy", "credential", "timeout")
+WORDS: Final = (
+    "connect",
+    "tls",
+    "oidc",
+    "exec",
+    "exec-policy",
+    "credential",
+    "timeout",
+    "body-too-large",
+    "too-many-held",
+    "context",
+    "not-found",
+    "service",
+    "service-host",
+    "service-list",
+    "service-rbac",
+    "no-pod",
+    "port-forward",
+)
 _HEAD: Final = "| fault | the client gets | the log says | the metrics say |\n|---|---|---|---|\n"
 
 

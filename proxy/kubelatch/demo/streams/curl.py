@@ -33,14 +33,14 @@ class _Failure(Exception):  # noqa: N818 - an exit code, not an error of ours
         self.code = code
 
 
-class _Parser(argparse.ArgumentParser):
+class _OptionParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Fail as curl does."""
         raise _Failure(2, message)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="curl", add_help=False, allow_abbrev=False)
+    parser = _OptionParser(prog="curl", add_help=False, allow_abbrev=False)
     for letter, name in _SWITCHES.items():
         parser.add_argument(f"-{letter}", f"--{name}", action="store_true")
     parser.add_argument("-H", "--header", action="append", default=[])

@@ -52,6 +52,15 @@ async def test_services_are_listed_with_their_addresses(start: Start) -> None:
     assert "default-src 'none'" in answer.values("content-security-policy")[0]
 
 
+async def test_links_have_no_port_where_the_pages_address_has_none(start: Start) -> None:
+    setting = await start()
+    setting.cluster.serve("web", 1)
+    async with setting.client() as client:
+        await client.send(f"GET / HTTP/1.1\r\nHost: apps.localhost\r\n{HTML}\r\n\r\n".encode())
+        answer = await client.answer()
+    assert links(answer) == ["//web--shop--test.localhost/"]
+
+
 @pytest.mark.parametrize(
     ("flags", "count", "note"),
     [

@@ -66,6 +66,21 @@ async def parsed(response: FetchedResponse) -> dict[str, Any]:
     return value
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """The object at a place where Kubernetes has one; empty for everything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; empty for everything else."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def port_number(value: Any) -> int | None:
+    """A TCP port's number; None for everything else."""
+    return value if type(value) is int and 0 < value < 2**16 else None
+
+
 def message_of(body: bytes) -> str:
     """The message of a ``Status``; empty if there is none."""
     try:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from ..errors import KubelatchError, UpstreamError
 from ..gate.request_info import RequestInfo, request_info
-from .api import message_of, parsed, read
+from .api import mapping, mappings, message_of, parsed, port_number, read
 from .errors import MissingPermissionError, NoSuchServiceError
 from .hosts import ServiceName, is_hashed, is_valid, label_of
 from .place import ContextPlace
@@ -63,7 +63,7 @@ class Directory:
             raise UpstreamError(msg)
         content = await parsed(response)
         found = sorted(
-            _names(context.name, content.get("items") or []),
+            _names(context.name, mappings(content.get("items"))),
             key=lambda name: (name.namespace, name.service, name.port),
         )
         self._remember(found)
@@ -112,13 +112,13 @@ def _listing() -> RequestInfo:
 def _names(context: str, items: Sequence[Object]) -> Iterator[ServiceName]:
     """A name for each port: without the port where there is but one and it speaks plain HTTP."""
     for item in items:
-        metadata, spec = item.get("metadata") or {}, item.get("spec") or {}
+        metadata, spec = mapping(item.get("metadata")), mapping(item.get("spec"))
         service, namespace = metadata.get("name"), metadata.get("namespace")
         if not isinstance(service, str) or not isinstance(namespace, str):
             continue
         if spec.get("type") == "ExternalName":
             continue
-        ports = list(_ports(spec.get("ports") or []))
+        ports = list(_ports(mappings(spec.get("ports"))))
         for port in ports:
             alone = len(ports) == 1 and not port.https
             name = ServiceName(
@@ -130,8 +130,8 @@ def _names(context: str, items: Sequence[Object]) -> Iterator[ServiceName]:
 
 def _ports(rows: Sequence[Object]) -> Iterator[_Port]:
     for row in rows:
-        number, name = row.get("port"), row.get("name") or ""
-        if not isinstance(number, int) or row.get("protocol", "TCP") != "TCP":
+        number, name = port_number(row.get("port")), str(row.get("name") or "")
+        if number is None or row.get("protocol", "TCP") != "TCP":
             continue
         said = str(row.get("appProtocol") or "").rpartition("/")[2]
         https = said in {"https", "wss"} or (

@@ -100,7 +100,7 @@ def parse_label(label: str) -> ServiceName | Hashed:
         return Hashed(label)
     if len(label) > _LONGEST:
         msg = f"the name {label}{_DOMAIN} is too long: a label has up to {_LONGEST} characters"
-        raise HostError(msg, hint=f"http://{START_LABEL}{_DOMAIN} lists a shorter one")
+        raise HostError(msg, hint=f"a shorter one is listed at {START_LABEL}{_DOMAIN}")
     parts = label.split(_SEPARATOR)
     name = _assemble(parts) if len(parts) >= 3 else None
     if name is None or label_of(name) != label:

@@ -6,13 +6,14 @@ applications with sessions in memory stay themselves, as with ``kubectl port-for
 """
 
 import asyncio
+import re
 import time
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from ..errors import UpstreamError
 from ..upstream.fetch import FetchedResponse
-from .api import Api, message_of, parsed, read
+from .api import Api, mapping, mappings, message_of, parsed, port_number, read
 from .errors import (
     LostCredentialError,
     MissingPermissionError,
@@ -24,6 +25,8 @@ from .hosts import ServiceName, host_of
 
 # Seconds. A pod that goes is noticed by its connections; one that comes can wait.
 _KEPT: Final = 10.0
+# RFC 1123 subdomains, as names of pods (apimachinery, NameIsDNSSubdomain).
+_POD_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 Object = dict[str, Any]
 
 
@@ -144,14 +147,14 @@ def _port_name(name: ServiceName, service: Object) -> str | int:
         UnsuitableServiceError: none can be reached, or it is not clear which is meant.
         NoSuchServiceError: it has no such port.
     """
-    spec = service.get("spec") or {}
+    spec = mapping(service.get("spec"))
     if spec.get("type") == "ExternalName":
         raise UnsuitableServiceError(
             f"the service {name} is of type ExternalName: it leads to "
             f"{spec.get('externalName')}, where port-forward does not",
             hint="open that name instead",
         )
-    rows = spec.get("ports") or []
+    rows = mappings(spec.get("ports"))
     if not rows and name.port.isdigit():
         return int(name.port)
     ports = [row for row in rows if row.get("protocol", "TCP") == "TCP"]
@@ -167,8 +170,7 @@ def _port_name(name: ServiceName, service: Object) -> str | int:
         raise UnsuitableServiceError(
             f"the service {name} has several ports", hint=_choices(name, rows)
         )
-    found: str = ports[0].get("name") or ""
-    return found
+    return str(ports[0].get("name") or "")
 
 
 def _choices(name: ServiceName, rows: list[Object]) -> str:
@@ -184,21 +186,22 @@ def _ready(name: ServiceName, port: str | int, slices: Object) -> list[PodPort]:
     """
     ready: list[PodPort] = []
     others = strangers = 0
-    for row in slices.get("items") or []:
-        number = port if isinstance(port, int) else _number(port, row)
+    for row in mappings(slices.get("items")):
+        number = port_number(port) if isinstance(port, int) else _number(port, row)
         if number is None:
             continue
-        for endpoint in row.get("endpoints") or []:
-            target = endpoint.get("targetRef") or {}
+        for endpoint in mappings(row.get("endpoints")):
+            target = mapping(endpoint.get("targetRef"))
             # Those who may write EndpointSlices must not lead into another namespace.
             here = target.get("namespace", name.namespace) == name.namespace
-            if target.get("kind") != "Pod" or not target.get("name") or not here:
+            pod = target.get("name") if target.get("kind") == "Pod" else None
+            if not isinstance(pod, str) or not _POD_NAME.fullmatch(pod) or not here:
                 strangers += 1
             # None means ready (discovery/v1 EndpointConditions).
-            elif (endpoint.get("conditions") or {}).get("ready") is False:
+            elif mapping(endpoint.get("conditions")).get("ready") is False:
                 others += 1
             else:
-                ready.append(PodPort(name.namespace, target["name"], number))
+                ready.append(PodPort(name.namespace, pod, number))
     if ready:
         return ready
     if strangers:
@@ -214,8 +217,8 @@ def _ready(name: ServiceName, port: str | int, slices: Object) -> list[PodPort]:
 
 
 def _number(name: str, row: Object) -> int | None:
-    for port in row.get("ports") or []:
-        number = port.get("port")
-        if (port.get("name") or "") == name and isinstance(number, int):
+    for port in mappings(row.get("ports")):
+        number = port_number(port.get("port"))
+        if (port.get("name") or "") == name and number is not None:
             return number if port.get("protocol", "TCP") == "TCP" else None
     return None

@@ -62,7 +62,7 @@ class StartPage:
         if context is None:
             msg = f"there is no context {wanted}"
             raise NotFoundError(msg)
-        _, colon, port = request.message.headers.get("Host", "").rpartition(":")
+        _, colon, port = request.message.headers.get("Host", "").partition(":")
         listed = await self._list(context, colon + port)
         body = f"{_others(contexts, context)}{listed}"
         return Content(

@@ -282,3 +282,23 @@ async def test_an_application_reaches_no_other_and_neither_api_nor_admin_address
         tmp_path, authority, {"web": shop, "evil": evil}, use, "--admin-address=127.0.0.1:0"
     )
     assert shop.seen == []
+
+
+async def test_an_application_whose_name_is_typed_gets_no_page_with_the_origin_of_the_api(
+    tmp_path: Path, authority: Authority
+) -> None:
+    lead_to = ""
+
+    async def evil(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": lead_to})
+
+    async def use(app: Any, there: Cluster, page: Page) -> None:
+        nonlocal lead_to
+        port = app.name.rpartition(":")[2]
+        lead_to = f"http://localhost:{port}/api/v1/namespaces/shop/services/evil/proxy/"
+        await page.call("Page.navigate", url=f"http://evil--shop--test.localhost:{port}/")
+        await page.until("document.body && document.body.innerText.includes('its own name')")
+        assert await page.js("location.href") == lead_to
+        assert not any("services/evil/proxy" in line for line in there.seen)
+
+    await serve(tmp_path, authority, {"evil": evil}, use)

@@ -1,4 +1,5 @@
-"""Where several clusters share an origin, no browser is shown a proxied application's page."""
+"""Where an origin is shared with other clusters, or applications by name may lead a browser to it,
+no browser is shown a proxied application's page."""
 
 import pytest
 
@@ -8,6 +9,7 @@ PAGE = "/clusters/a/api/v1/namespaces/shop/services/web:80/proxy/"
 HOST = (b"Host", b"localhost")
 NAVIGATE = (b"Sec-Fetch-Mode", b"navigate")
 SAME = (b"Sec-Fetch-Site", b"same-origin")
+NONE = (b"Sec-Fetch-Site", b"none")
 HTML = (b"Accept", b"text/html,application/xhtml+xml,*/*;q=0.8")
 
 
@@ -63,6 +65,39 @@ def test_with_one_cluster_pages_pass() -> None:
     gate = Gate(GateSettings())
     path = PAGE.removeprefix("/clusters/a")
     assert isinstance(gate.decide("GET", path, (HOST, NAVIGATE, SAME, HTML)), Allowed)
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags", "passes"),
+    [
+        pytest.param([NAVIGATE, NONE], {}, False, id="typed, or redirected from there"),
+        pytest.param([NAVIGATE, NONE, (b"Sec-Fetch-Dest", b"iframe")], {}, False, id="in a frame"),
+        pytest.param([HTML], {}, False, id="a browser that does not say"),
+        pytest.param([NAVIGATE, SAME], {}, True, id="a link of this origin's own page"),
+        pytest.param([NAVIGATE, NONE, SAME], {}, False, id="both"),
+        pytest.param([(b"Sec-Fetch-Mode", b"cors"), NONE], {}, True, id="no page"),
+        pytest.param([], {}, True, id="curl"),
+        pytest.param(
+            [NAVIGATE, NONE],
+            {"accept_navigation": ("^/api/v1/namespaces/shop/services/web:80/proxy/",)},
+            True,
+            id="a path that any page may link to",
+        ),
+        pytest.param([NAVIGATE, NONE], {"accept_navigation": ("/other/",)}, False, id="another"),
+    ],
+)
+def test_an_application_by_name_leads_to_no_page_with_the_origin_of_the_api(
+    fields: list[tuple[bytes, bytes]], flags: dict[str, tuple[str, ...]], passes: bool
+) -> None:
+    gate = Gate(GateSettings(serves_applications=True, **flags))  # type: ignore[arg-type]
+    path = PAGE.removeprefix("/clusters/a")
+    decision = gate.decide("GET", path, (HOST, *fields))
+    assert isinstance(decision, Allowed if passes else Refusal)
+    if isinstance(decision, Refusal):
+        assert decision.rule == "proxied-page"
+        assert "--service-hosts" in decision.message
+    typed = gate.decide("GET", "/api/v1/namespaces/shop/pods", (HOST, *fields))
+    assert isinstance(typed, Allowed)
 
 
 def test_a_context_that_can_only_be_read_says_what_lets_it_be_changed() -> None:

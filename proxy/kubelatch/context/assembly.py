@@ -296,6 +296,7 @@ def make_gate(
             www_prefix=settings.www_prefix if settings.www else None,
             unix_socket=bool(settings.unix_socket),
             shares_origin=beside is not None,
+            serves_applications=bool(settings.service_hosts),
             read_only_hint=beside.read_only_hint if beside is not None else "",
             tls=bool(settings.tls),
         )

@@ -124,6 +124,10 @@ class NavigationRule:
         self._paths = paths
         self._origins = origins
 
+    def accepts(self, path: str) -> bool:
+        """Whether any page may link to this path."""
+        return self._paths.first_match(path) is not None
+
     def admits(self, method: str, path: str, found: Found) -> bool:
         """Whether a page of another site may navigate to this path.
 
@@ -136,7 +140,7 @@ class NavigationRule:
         """
         if not is_link(method, found):
             return False
-        if self._paths.first_match(path) is not None:
+        if self.accepts(path):
             return True
         referer = referring_origin(found)
         return referer is not None and self._origins.first_match(referer) is not None

@@ -37,7 +37,7 @@ from .head import (
 )
 from .hosts import HostRule
 from .identity import Identity, judge_identity
-from .pages import is_navigation, judge_page
+from .pages import is_from_elsewhere, is_navigation, judge_page
 from .patterns import PatternList
 from .readonly import judge_read_only
 from .request_info import RequestInfo, request_info
@@ -66,8 +66,8 @@ class Caller(NamedTuple):
         origin: the result for the page's origin, unless the target has an authority of its own.
         token: the refusal for want of the client token, or None.
         identity: which identity headers pass, or a refusal of them or of ``Connection``.
-        navigation: the response is going to be a page of a browser; not determined where pages
-            of applications may be shown.
+        navigation: the response is going to be a page of a browser; false where pages of
+            applications may be shown.
     """
 
     found: Found
@@ -164,8 +164,13 @@ class Gate:
                 client_auth="replace" if token is not None else settings.client_auth,
                 impersonation_configured=settings.impersonation_configured,
             ),
-            settings.shares_origin and is_navigation(found, fields),
+            self._may_be_led_to(found) and is_navigation(found, fields),
         )
+
+    def _may_be_led_to(self, found: Found) -> bool:
+        """Whether a page of an application, shown here, could act on what is not its own."""
+        settings = self.settings
+        return settings.shares_origin or (settings.serves_applications and is_from_elsewhere(found))
 
     @property
     def requires_token(self) -> bool:
@@ -283,7 +288,7 @@ class Gate:
                 return malformed("query", f"the query has more than {_MAX_PARAMETERS} parameters")
             for path in path_variants(target.path):
                 read = request_info(method, path, target.query)
-                refusal = judge_page(read) if caller.navigation else None
+                refusal = self._judge_page(read) if caller.navigation else None
                 if refusal is None:
                     refusal = self._judge_info(read, found, method, target.query, upgrade)
                 if refusal is not None:
@@ -297,6 +302,13 @@ class Gate:
         )
         allowed = Allowed(target, upgrade, identity.strip, clients, (), info)
         return allowed if stopped is None else Held(allowed, stopped)
+
+    def _judge_page(self, info: RequestInfo) -> Refusal | None:
+        """Refuse a page of a proxied application; ``--accept-navigation`` may let it be shown."""
+        shared = self.settings.shares_origin
+        if not shared and self._navigations.accepts(info.path):
+            return None
+        return judge_page(info, shared=shared)
 
     def _judge_info(
         self,

@@ -1,8 +1,14 @@
-"""Pages of proxied applications, where several clusters share one origin.
+"""Pages of proxied applications, where they would have an origin that is not theirs alone.
 
-The API server writes its own paths into the links of HTML that comes through a ``proxy``
-subresource (``apimachinery/pkg/util/proxy/transport.go``), and knows nothing of a prefix here: the
-page of one cluster's application would act on the cluster at the root.
+Where applications have names of their own (``--service-hosts``), each is an attacker to the others
+and to the API. One whose name was typed can redirect to its own page behind ``services/proxy``. To
+the browser that is the user's doing still (``Sec-Fetch-Site: none``, Fetch Metadata section 2.3),
+and the page's scripts would act on the API as the user.
+
+Where several clusters share one origin, there is another reason: the API server writes its own
+paths into the links of HTML that comes through a ``proxy`` subresource
+(``apimachinery/pkg/util/proxy/transport.go``), and knows nothing of a prefix here: the page of one
+cluster's application would act on the cluster at the root.
 """
 
 from typing import Final
@@ -30,14 +36,28 @@ def is_navigation(found: Found, fields: Fields) -> bool:
     )
 
 
-def judge_page(info: RequestInfo) -> Refusal | None:
+def is_from_elsewhere(found: Found) -> bool:
+    """Whether a request may have begun at another origin, or at the address bar."""
+    return [value for _, value in found.get("sec-fetch-site", ())] != [b"same-origin"]
+
+
+def judge_page(info: RequestInfo, *, shared: bool = True) -> Refusal | None:
     """Refuse a page of a proxied application.
 
     Args:
         info: the request as the API server resolves it.
+        shared: several clusters share the origin; otherwise applications have names of their own.
     """
     if info.verb != "proxy" and info.subresource != "proxy":
         return None
+    if not shared:
+        return forbidden(
+            "proxied-page",
+            "with --service-hosts, pages of proxied applications are not opened here: they would "
+            "have the API's origin, and any application could lead to its own",
+            "open the service by its own name, which http://apps.localhost lists; "
+            "--accept-navigation lets pages of a path be opened here",
+        )
     return forbidden(
         "proxied-page",
         "a page of a proxied application is not shown below /clusters/: the API server writes its "

@@ -55,6 +55,8 @@ class GateSettings:
         www_prefix: where static files are mounted; None when there are none.
         unix_socket: the proxy listens on a unix socket, which a browser cannot reach.
         shares_origin: the API of another context is at the root of the same origin.
+        serves_applications: applications have names of their own (``--service-hosts``), and one
+            whose name is typed into the address bar may lead the browser here.
         read_only_hint: how ``read_only`` came to be set, if not by its flag.
         tls: the proxy's own pages are https.
     """
@@ -76,6 +78,7 @@ class GateSettings:
     www_prefix: str | None = None
     unix_socket: bool = False
     shares_origin: bool = False
+    serves_applications: bool = False
     read_only_hint: str = ""
     tls: bool = False
 

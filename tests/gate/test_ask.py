@@ -61,6 +61,7 @@ FIELDS = st.lists(
             ("Content-Length", "3"),
             ("Transfer-Encoding", "chunked"),
             ("Connection", "authorization"),
+            ("Accept", "text/html"),
         ]
     ),
     max_size=4,
@@ -77,6 +78,7 @@ SETTINGS = st.fixed_dictionaries(
         "impersonation_configured": st.just(True),
         "accept_origins": st.just(("http://good.example",)),
         "www_prefix": st.just("/static/"),
+        "shares_origin": st.just(True),
     },
 )
 POLICIES = st.sampled_from(
@@ -141,6 +143,13 @@ def test_what_is_held(method: str, target: str, settings: dict[str, Any]) -> Non
     held = decide(method, target, **settings, ask=True)
     assert isinstance(held, Held)
     assert held.allowed.target.raw == target
+
+
+def test_a_proxied_page_below_a_context_is_refused_and_not_asked_about() -> None:
+    target = "/api/v1/namespaces/x/services/s/proxy/a"
+    page = ("Accept", "text/html")
+    decision = decide("GET", target, page, read_only="on", ask=True, shares_origin=True)
+    refused(decision, "proxied-page")
 
 
 def test_what_can_be_read_in_two_ways_is_not_held() -> None:

@@ -14,6 +14,7 @@ from kubelatch.gate import Gate, GateSettings
 from kubelatch.relay import held
 from kubelatch.relay.held import HeldExchange, TooManyHeldError
 from kubelatch.relay.place import Content, LocalPlace
+from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, eventually, generation_for, relaying
 from tests.support.upstream import Connection, ScriptedUpstream, answering, ok
@@ -320,18 +321,21 @@ async def test_a_tunnel_is_held_with_what_its_client_has_sent_already() -> None:
             assert await client.reader.readexactly(5) == b"early"
 
 
-async def test_a_post_on_a_connection_that_dies_is_not_sent_again() -> None:
-    """The upstream may have carried it out: once or not at all."""
+PROXIED = "/api/v1/namespaces/shop/services/web/proxy/act"
+
+
+@pytest.mark.parametrize("target", [f"POST {PODS}", f"GET {PROXIED}"])
+async def test_what_was_approved_does_not_go_on_a_connection_that_may_have_died(
+    target: str,
+) -> None:
+    """It has waited for minutes: the person should not have to be asked again."""
 
     async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(ok())
         if connection.number == 0:
             await connection.request()
-            await connection.send(ok())
-            await connection.request()
             connection.abort()
-        else:
-            await connection.request()
-            await connection.send(ok())
 
     async with relaying(script) as relay:
         asked = Asked()
@@ -339,11 +343,59 @@ async def test_a_post_on_a_connection_that_dies_is_not_sent_again() -> None:
         relay.handler.approvals = asked
         async with relay.client() as client:
             assert (await client.get("/version")).status == 200
-            await client.send(post(b"{}", "Content-Length: 2"))
+            await client.send(f"{target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            (await asked.next()).approve("page")
+            assert (await client.answer()).status == 200
+            lines = [each.line for each in relay.upstream.requests]
+            assert lines == ["GET /version HTTP/1.1", f"{target} HTTP/1.1"]
+
+
+@pytest.mark.parametrize("target", [f"POST {PODS}", f"DELETE {PODS}/p", f"GET {PROXIED}"])
+async def test_what_was_approved_is_not_sent_again_if_its_connection_dies(target: str) -> None:
+    """The upstream may have carried it out: once or not at all."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        connection.abort()
+
+    async with relaying(script) as relay:
+        asked = Asked()
+        relay.handler.gate = Gate(ASK)
+        relay.handler.approvals = asked
+        async with relay.client() as client:
+            await client.send(f"{target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             (await asked.next()).approve("page")
             assert (await client.answer()).status == 502
-            posts = [each for each in relay.upstream.requests if each.line.startswith("POST")]
-            assert len(posts) == 1
+            assert len(relay.upstream.requests) == 1
+
+
+UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "sent"),
+    [
+        pytest.param(f"POST {PODS}", 200, 2, id="refused by the API server"),
+        pytest.param(f"POST {PROXIED}", 401, 1, id="perhaps carried out by an application"),
+        pytest.param(f"GET {PROXIED}", 401, 1, id="a GET may change something there"),
+    ],
+)
+async def test_a_401_of_an_application_does_not_have_it_act_twice(
+    authority: Authority, target: str, status: int, sent: int
+) -> None:
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(ok() if connection.number else UNAUTHORIZED)
+
+    async with relaying(script, authority, Tokens("old", "new")) as relay:
+        asked = Asked()
+        relay.handler.gate = Gate(ASK)
+        relay.handler.approvals = asked
+        async with relay.client() as client:
+            await client.send(f"{target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            (await asked.next()).approve("page")
+            assert (await client.answer()).status == status
+            assert len(relay.upstream.requests) == sent
 
 
 async def test_without_anybody_to_ask_it_is_refused() -> None:

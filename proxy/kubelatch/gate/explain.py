@@ -4,6 +4,7 @@ No cluster is queried: where kubectl would look a resource up, the table below i
 resource that is not in it is taken as it is written.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -123,7 +124,8 @@ def explain(
 
 
 def describe(info: RequestInfo) -> str:
-    """A request as text, such as ``get pods/log "web-0" in namespace "dev"``."""
+    """A request as text, such as ``get pods/log "web-0" in namespace "dev"``. Names are quoted so
+    that none can be taken for more than a name: those of RBAC may contain quotes."""
     if not info.is_resource:
         return f"{info.verb} {info.path}"
     text = f"{info.verb} {info.resource}"
@@ -132,8 +134,8 @@ def describe(info: RequestInfo) -> str:
     if info.subresource:
         text += f"/{info.subresource}"
     if info.name:
-        text += f' "{info.name}"'
-    return f'{text} in namespace "{info.namespace}"' if info.namespace else text
+        text += f" {json.dumps(info.name)}"
+    return f"{text} in namespace {json.dumps(info.namespace)}" if info.namespace else text
 
 
 def _request(verb: str, what: str, namespace: str, subresource: str) -> RequestInfo:

@@ -288,9 +288,9 @@ class Gate:
                 return malformed("query", f"the query has more than {_MAX_PARAMETERS} parameters")
             for path in path_variants(target.path):
                 read = request_info(method, path, target.query)
-                refusal = self._judge_page(read) if caller.navigation else None
-                if refusal is None:
-                    refusal = self._judge_info(read, found, method, target.query, upgrade)
+                if caller.navigation and (page := self._judge_page(read)) is not None:
+                    return page
+                refusal = self._judge_info(read, found, method, target.query, upgrade)
                 if refusal is not None:
                     # Of a path that can be read in two ways, only one would be shown.
                     if not self.settings.ask or "//" in target.path:

@@ -25,9 +25,10 @@ def is_replayable(method: str, body: bytes | None, record: Record) -> bool:
     Args:
         method: of the request.
         body: all of its body; None if that is not known.
-        record: how often it was sent before.
+        record: how often it was sent before, and whether somebody was asked about it: that is
+            carried out once or not at all.
     """
-    return method in _IDEMPOTENT and body is not None and not record.retries
+    return method in _IDEMPOTENT and body is not None and not (record.retries or record.asked)
 
 
 def may_repeat(

@@ -14,6 +14,8 @@ from ..errors import KubelatchError
 from ..gate.request_info import RequestInfo
 from ..upstream.transport import Stream
 from .attempt import Outcome
+from .record import Record
+from .request import Plan
 from .response import ResponseRelay
 
 # Seconds that the second attempt has, from the dial on. What takes longer is slow, not dead.
@@ -30,6 +32,15 @@ def may_be_sent_twice(method: str, info: RequestInfo | None) -> bool:
     if info.is_resource:
         return info.verb != "proxy" and info.subresource not in _PROGRAMS
     return not info.long_running
+
+
+def may_be_renewed(record: Record, plan: Plan) -> bool:
+    """Whether a 401 says that nothing was carried out, so that the request may be sent again with
+    another credential. That of an application may come after it has acted, which what somebody was
+    asked about must not do twice."""
+    if not record.asked or plan.info is None:
+        return True
+    return plan.info.verb != "proxy" and plan.info.subresource != "proxy"
 
 
 class RepeatableExchange(Protocol):

@@ -30,7 +30,7 @@ from .registry import Registry
 from .request import ClientRequest, Plan
 from .response import ResponseRelay
 from .routes import is_replayable, may_repeat, may_share, open_stream
-from .second_attempt import SecondAttempt, may_be_sent_twice
+from .second_attempt import SecondAttempt, may_be_renewed, may_be_sent_twice
 from .tunnel import Tunnel
 from .upload import Upload, whole_body
 
@@ -85,7 +85,7 @@ class UpstreamExchange(Exchange):
         self._generation = generation
         self._tunnel_keepalive = tunnel_keepalive
         # A 401 is worth another attempt, with another credential.
-        self._renewable = upstream.own_credential
+        self._renewable = upstream.own_credential and may_be_renewed(record, plan)
         # The whole body, if it had come when the first attempt began.
         self._body: bytes | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -163,9 +163,9 @@ class UpstreamExchange(Exchange):
             return
         self._credential, self.transport = credential, transport
         self.record.credential = credential.kind
-        # A second attempt takes no chances with a connection that may have died while idle, and a
-        # tunnel's connection is its own.
-        fresh = self.record.retries or self._upstream.upgrade
+        # A second attempt, and what was asked about, take no chances with a connection that may
+        # have died while idle, and a tunnel's connection is its own.
+        fresh = self.record.retries or self.record.asked or self._upstream.upgrade
         stream = None if fresh else transport.take()
         if stream is not None:
             self._send(stream)

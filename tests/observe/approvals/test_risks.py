@@ -57,6 +57,38 @@ def test_a_json_patch_names_its_fields_in_paths() -> None:
     assert risks == {"/spec/containers/0/image": "replace evil"}
 
 
+@pytest.mark.parametrize("operation", ["move", "copy"])
+def test_a_value_that_a_json_patch_takes_from_elsewhere_is_a_risk(operation: str) -> None:
+    patch = [{"op": operation, "from": "/metadata/annotations/a", "path": "/spec/x"}]
+    risks = found(patch, kind=b"application/json-patch+json")
+    assert risks == {"/spec/x": f"{operation} from /metadata/annotations/a"}
+
+
+@pytest.mark.parametrize(
+    ("patch", "field", "value"),
+    [
+        ({"metadata": {"finalizers": None}}, "metadata.finalizers", "null"),
+        ({"metadata": {"finalizers": []}}, "metadata.finalizers", "[]"),
+        ({"spec": {"securityContext": None}}, "spec.securityContext", "null"),
+        ({"spec": {"$patch": "replace"}}, "spec.$patch", "replace"),
+        ({"spec": {"$retainKeys": ["a"]}}, "spec.$retainKeys", '["a"]'),
+        (
+            {"metadata": {"$deleteFromPrimitiveList/finalizers": ["f"]}},
+            "metadata.$deleteFromPrimitiveList/finalizers",
+            '["f"]',
+        ),
+    ],
+)
+def test_what_a_patch_takes_away_is_a_risk(patch: Any, field: str, value: str) -> None:
+    assert found(patch, kind=b"application/strategic-merge-patch+json") == {field: value}
+
+
+def test_a_secret_that_becomes_a_token_is_a_risk() -> None:
+    assert found({"type": "kubernetes.io/service-account-token"}) == {
+        "type": "kubernetes.io/service-account-token"
+    }
+
+
 @pytest.mark.parametrize(
     ("method", "target", "field"),
     [
@@ -83,6 +115,7 @@ def test_what_a_target_shows(method: str, target: str, field: str) -> None:
         (b"k8s\0...", b"application/vnd.kubernetes.protobuf", "protobuf"),
         (b"{", b"application/json", "parsed"),
         (b'{"a":NaN}', b"application/json", "parsed"),
+        (b'{"a":1e999}', b"application/json", "parsed"),
         (b"[" * 100_000, b"application/json", "parsed"),
         (b"[" * 500 + b"]" * 500, b"application/json", "deeply"),
         (b'"' + b"x" * MAX_READ + b'"', b"application/json", "longer"),

@@ -57,6 +57,8 @@ def read_body(data: bytes, info: RequestInfo, headers: Pairs) -> ReadBody:
     try:
         value = _parse(data, content_type, doubles)
         shown = redacted(value, info, content_type)
+        # Of a number without an end, neither we nor Go can make JSON.
+        json.dumps(shown, allow_nan=False)
     except (ValueError, RecursionError):
         return ReadBody(size=size, problem="it cannot be parsed")
     except bodies.NotKept as reason:

@@ -24,23 +24,31 @@ _FIELDS: Final = frozenset(
     nodeName capabilities externalIPs externalName loadBalancerSourceRanges clientConfig webhooks
     automountServiceAccountToken procMount seLinuxOptions seccompProfile sysctls secretName
     secretRef secretKeyRef secret csi finalizers ownerReferences
-    signerName usages taints unschedulable
+    signerName usages taints unschedulable hostPort ephemeralContainers
     """.split()  # noqa: SIM905 -- lines that can be read at a glance
 )
 # Fields that are shown if they are true.
 _SWITCHES: Final = frozenset(
     """
-    privileged allowPrivilegeEscalation hostNetwork hostPID hostIPC orphanDependents
+    privileged allowPrivilegeEscalation hostNetwork hostPID hostIPC hostProcess
+    shareProcessNamespace orphanDependents
     """.split()  # noqa: SIM905 -- as above
 )
 # Fields that are shown if they are zero, or name root.
 _ZERO: Final = frozenset({"runAsUser", "runAsGroup", "fsGroup", "gracePeriodSeconds"})
 # Fields that are shown if they have one of these values.
 _VALUES: Final = {
-    "type": frozenset({"LoadBalancer", "NodePort", "ExternalName"}),
+    "type": frozenset(
+        {"LoadBalancer", "NodePort", "ExternalName", "kubernetes.io/service-account-token"}
+    ),
     "propagationPolicy": frozenset({"Orphan"}),
 }
-_NAMED: Final = _FIELDS | _SWITCHES | _ZERO | _VALUES.keys()
+# Directives of a strategic merge patch: what is said nothing of is deleted
+# (apimachinery/pkg/util/strategicpatch/patch.go).
+_DIRECTIVES: Final = ("$patch", "$retainKeys", "$deleteFromPrimitiveList/")
+# A patch takes restrictions away with a null.
+_REMOVED: Final = frozenset({"securityContext", "runAsNonRoot"})
+_NAMED: Final = _FIELDS | _SWITCHES | _ZERO | _REMOVED | _VALUES.keys()
 
 _CONNECTS: Final = {
     "exec": "runs a command in a container",
@@ -122,7 +130,7 @@ def _walk(value: Any, path: str) -> Iterator[Risk]:
         yield from _of_operation(value, operation)
     for key, item in value.items():
         where = f"{path}.{printable(key)}" if path else printable(key)
-        if key in _NAMED and _matters(key, item):
+        if (key in _NAMED and _matters(key, item)) or key.startswith(_DIRECTIVES):
             yield Risk(_short(where), _short(item))
         yield from _walk(item, where)
 
@@ -130,18 +138,25 @@ def _walk(value: Any, path: str) -> Iterator[Risk]:
 def _of_operation(operation: dict[str, Any], path: str) -> Iterator[Risk]:
     """One operation of a JSON patch (RFC 6902): its path names the field."""
     names = {name for name in path.split("/") if not name.isdigit()}
-    if names & _NAMED:
+    source = operation.get("from")
+    if isinstance(source, str):
+        # A copy or move: what it brings is in the object, and not in the patch.
+        yield Risk(_short(path), f"{_short(operation['op'])} from {_short(source)}")
+    elif names & _NAMED:
         yield Risk(_short(path), f"{_short(operation['op'])} {_short(operation.get('value'))}")
 
 
 def _matters(key: str, value: Any) -> bool:
+    if key in _REMOVED:
+        return value in (None, False)
     if key in _SWITCHES:
         return value not in (False, None)
     if key in _ZERO:
         return bool(value == 0)
     if key in _VALUES:
         return isinstance(value, str) and value in _VALUES[key]
-    return value not in (None, "", [], {})
+    # In a patch, a null or an empty list takes away what is there, such as finalizers.
+    return value not in ("", {})
 
 
 def _short(value: Any) -> str:

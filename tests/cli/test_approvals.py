@@ -241,7 +241,10 @@ async def test_what_cannot_be_asked_says_why(
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (("--ask", "--inspect"), "--ask has no effect without --read-only or --allow-rules"),
+        (
+            ("--ask", "--inspect"),
+            "--ask has no effect without --read-only, --allow-rules or --contexts",
+        ),
         (("--ask", "--read-only"), "with --ask alone nobody could answer"),
         (("--ask", "--read-only", "--admin-address=@a"), "with --ask alone nobody could answer"),
         (("--ask-timeout=1m",), "--ask-timeout has no effect without --ask"),

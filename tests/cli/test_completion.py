@@ -86,6 +86,15 @@ def environ(home: Path) -> dict[str, str]:
         ),
         pytest.param(["--context=p"], ["prod"], 4, id="context-behind-equals"),
         pytest.param(["--context", "arn:aws"], [ARN], 4, id="context-as-next-word"),
+        pytest.param(["--contexts=a"], ["all", ARN], 4, id="contexts"),
+        pytest.param(["--contexts=prod,w"], ["prod,with space"], 4, id="contexts-after-a-comma"),
+        pytest.param(["--contexts=prod,p"], [], 4, id="contexts-given-already"),
+        pytest.param(["--contexts", "e"], [], 4, id="contexts-that-need-quotes"),
+        pytest.param(["--write-contexts="], ["all"], 4, id="write-contexts"),
+        pytest.param(["--service-hosts="], ["all"], 4, id="service-hosts"),
+        pytest.param(["check", "p"], ["prod"], 4, id="context-of-check"),
+        pytest.param(["check", "prod", "p"], [], 4, id="context-given-to-check"),
+        pytest.param(["check", "--can-i", "list", "p"], [], 4, id="no-context-of-can-i"),
         pytest.param(["--cluster="], ["c1"], 4, id="cluster"),
         pytest.param(["--user", ""], ["u1"], 4, id="user"),
         pytest.param(["--loop=u"], ["uvloop"], 4, id="choices"),
@@ -129,7 +138,7 @@ def test_what_completion_knows_of_flags_is_true() -> None:
         for word in flag.choices:
             flag.parse(word)
         assert flag.choices or flag.completion in {"", FILE, DIRECTORY, NAMES}, flag
-        assert flag.completion != NAMES or flag.name in {"context", "cluster", "user"}
+        assert flag.completion != NAMES or flag.name in {"context", "contexts", "cluster", "user"}
 
 
 def test_there_is_no_script_for_other_shells() -> None:

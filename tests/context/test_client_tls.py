@@ -78,7 +78,7 @@ def test_addresses_of_sockets_that_were_handed_over() -> None:
         (("--tls=,key",), "must be auto, or two files"),
         (("--tls=auto", "--unix-socket=/s"), "--tls has no use on a unix socket"),
         (("--tls-ca-file=f",), "has no effect without --tls"),
-        (("--tls=auto", "--service-hosts=on"), "--service-hosts are http alone"),
+        (("--tls=auto", "--service-hosts=on"), "--service-hosts is for plain http"),
     ],
 )
 def test_flags_that_cannot_be_used(flags: tuple[str, ...], words: str) -> None:

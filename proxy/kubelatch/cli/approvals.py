@@ -42,7 +42,9 @@ class _Interface:
         file = values["inspect_secret_file"]
         if not file:
             msg = "answers need the inspector's secret"
-            raise UsageError(msg, hint="say --inspect-secret-file=FILE, as the proxy was told")
+            raise UsageError(
+                msg, hint="say --inspect-secret-file=FILE, the file that the proxy has"
+            )
         self._address = parse_admin_address(values["admin_address"] or INSPECT_ADDRESS)
         self._secret: Secret = load_secret(file)
 
@@ -97,10 +99,10 @@ def approvals(name: str, arguments: Sequence[str], environ: Mapping[str, str]) -
         return _pending(interface, values, words), 0
     if not words:
         msg = f"kubelatch {name} needs the id of a request"
-        raise UsageError(msg, hint="kubelatch pending lists them")
+        raise UsageError(msg, hint="'kubelatch pending' lists them")
     if name == "approve":
         return _approve(interface, words)
-    reject_arguments(name, words[2:], hint="say kubelatch deny ID 'a few words'")
+    reject_arguments(name, words[2:], hint="say kubelatch deny ID 'the reason'")
     ident = words[0].partition("@")[0]
     reason = words[1] if len(words) > 1 else ""
     interface.ask("POST", f"pending/{quote(ident, safe='')}/deny", {"reason": reason})
@@ -114,7 +116,7 @@ def _pending(interface: _Interface, values: Mapping[str, Any], words: Sequence[s
     if not words:
         if values["diff"]:
             msg = "--diff needs the id of a request"
-            raise UsageError(msg, hint="kubelatch pending lists them")
+            raise UsageError(msg, hint="'kubelatch pending' lists them")
         found = interface.ask("GET", "pending")
         if values["output"] == "json":
             return json.dumps(found, indent=2)

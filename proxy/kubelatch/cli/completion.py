@@ -82,6 +82,11 @@ def complete(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
     if not commands or commands == ["help"]:
         offered = (f"{name}\t{_first_sentence(c.help)}" for name, c in COMMANDS.items())
         return _matching(offered, current), _NO_FILES
+    if commands[:1] == ["check"] and not any(word.startswith("--can-i") for word in before):
+        given = before[before.index("check") + 1 :]
+        names = _names("context", before, environ)
+        left = (name for name in names if name.partition("\t")[0] not in given)
+        return _matching(left, current), _NO_FILES
     return [], _NO_FILES
 
 
@@ -128,10 +133,25 @@ def _values(
         return [], _FILES
     if flag.completion == DIRECTORY:
         return [], _DIRECTORIES
+    if flag.name == "contexts":
+        return _several_contexts(part, before, environ), _NO_FILES
     if flag.completion == NAMES:
         return _matching(_names(flag.name, before, environ), part), _NO_FILES
     words = flag.choices or (("true", "false") if flag.bare is not None else ())
     return _matching(words, part), _NO_FILES
+
+
+def _several_contexts(part: str, before: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Candidates for ``--contexts``: the names before the last comma stay, and another follows.
+
+    Names that need an alias or quotes there are left out.
+    """
+    head, comma, last = part.rpartition(",")
+    given = head.split(",")
+    names = _names("context", before, environ)
+    plain = (name for name in names if not set(',="') & set(name.partition("\t")[0]))
+    left = (name for name in ("all", *plain) if name.partition("\t")[0] not in given)
+    return [f"{head}{comma}{name}" for name in _matching(left, last)]
 
 
 def _names(kind: str, before: Sequence[str], environ: Mapping[str, str]) -> list[str]:

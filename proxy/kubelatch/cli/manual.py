@@ -56,7 +56,7 @@ def help_text(width: int = 80) -> str:
     parts += ["  kubelatch [flags]", "  kubelatch COMMAND [flags]", "", "Commands:"]
     for name, command in COMMANDS.items():
         parts += _row(f"  {name}", command.help, width)
-    parts += ["", "What a command takes besides: kubelatch COMMAND --help", "", "Examples:"]
+    parts += ["", "Flags of a command: kubelatch COMMAND --help", "", "Examples:"]
     for title, commands in _EXAMPLES:
         parts += [f"  # {title}", *(f"  {command}" for command in commands), ""]
     for group, flags in _groups().items():
@@ -89,7 +89,7 @@ def command_help(name: str, width: int = 80) -> str:
         for flag in command.flags:
             parts += _row(f"  {_spelling(flag)}", _explanation(flag), width)
     if any("[flags]" in line for line in command.usage):
-        parts += ["", "It takes the proxy's flags too: kubelatch --help"]
+        parts += ["", "The proxy's flags, which it takes too: kubelatch --help"]
     return "\n".join(parts)
 
 
@@ -162,7 +162,7 @@ def _spelling(flag: Flag) -> str:
 
 def _placeholder(flag: Flag) -> str:
     if flag.value_name:
-        return f"={flag.value_name}"
+        return f"[={flag.value_name}]" if flag.bare is not None else f"={flag.value_name}"
     if flag.bare is not None:
         return f"[={'|'.join(flag.choices)}]" if flag.choices else ""
     if flag.choices:
@@ -192,7 +192,7 @@ def _default(flag: Flag) -> str:
 def _environment() -> str:
     return (
         "Each of these flags but --help and --version can be set by an environment variable: "
-        "KUBELATCH_PORT=8002 stands for --port=8002. A flag goes before its variable."
+        "KUBELATCH_PORT=8002 stands for --port=8002. A flag takes precedence over its variable."
     )
 
 

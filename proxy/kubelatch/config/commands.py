@@ -28,11 +28,11 @@ class Subcommand:
 
 COMMANDS: Final[Mapping[str, Subcommand]] = {
     "approve": Subcommand(
-        help="Let requests pass that wait for an answer (--ask).",
-        usage=("[flags] ID...",),
+        help="Approve requests that wait for an answer (--ask).",
+        usage=("--inspect-secret-file=FILE [flags] ID[@VERSION]...",),
     ),
     "check": Subcommand(
-        help="Say which cluster, as whom, and whether it works.",
+        help="Show which cluster it is, as whom, and whether it works.",
         usage=(
             "[flags] [CONTEXT...]",
             "--allow-rules=FILE --can-i=VERB RESOURCE[/NAME]|/URL [-n NAMESPACE]",
@@ -50,8 +50,8 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
         help="Print the completion script of a shell.", usage=("bash|fish|zsh",)
     ),
     "deny": Subcommand(
-        help="Refuse a request that waits for an answer, and say why.",
-        usage=("[flags] ID ['A FEW WORDS']",),
+        help="Deny a request that waits for an answer, with a reason.",
+        usage=("--inspect-secret-file=FILE [flags] ID [REASON]",),
     ),
     "help": Subcommand(help="Print the help, or that of a command.", usage=("[COMMAND]",)),
     "kubeconfig": Subcommand(
@@ -68,7 +68,7 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
     "man": Subcommand(help="Print the manual page."),
     "pending": Subcommand(
         help="List the requests that wait for an answer, or show one.",
-        usage=("[flags] [ID [--diff]]",),
+        usage=("--inspect-secret-file=FILE [flags] [ID [--diff]]",),
         flags=(
             Flag(name="diff", field="diff", default=False, parse=parse_bool, bare=True, env=False,
                  help="With ID: also ask the API server what would change, by a dry run."),

@@ -31,7 +31,9 @@ def check_consistency(values: Mapping[str, Any]) -> None:
         msg = "--tls has no use on a unix socket: its file mode says who may connect"
         raise UsageError(msg, hint="leave one of --tls and --unix-socket out")
     if values["tls"] and values["service_hosts"]:
-        msg = "--service-hosts are http alone: no certificate can be for all names below localhost"
+        msg = (
+            "--service-hosts is for plain http: no certificate can be for all names below localhost"
+        )
         raise UsageError(msg, hint="leave one of --tls and --service-hosts out")
     if values["tls_ca_file"] and not values["tls"]:
         msg = "--tls-ca-file has no effect without --tls"
@@ -79,7 +81,7 @@ def _check_ask(values: Mapping[str, Any]) -> None:
     # Contexts beside the chosen one can only be read.
     policies = values["read_only"] != "off", values["allow_rules"], values["contexts"]
     if not any(policies):
-        msg = "--ask has no effect without --read-only or --allow-rules: nothing would be asked"
+        msg = "--ask has no effect without --read-only, --allow-rules or --contexts"
         raise UsageError(msg, hint="say one of them too, or leave it out")
     if values["inspect"]:
         return

@@ -8,11 +8,12 @@ from .flag_values import one_of
 from .goflags import parse_bool
 
 SERVING: Final = "Serving"
-FILTER: Final = "Filter"
+FILTER: Final = "Filter and policies"
 CLUSTER: Final = "Cluster and credentials"
 LIMITS: Final = "Limits for clients"
 SEEN: Final = "Log, health and metrics"
-OWN: Final = "Beyond kubectl"
+DEMO: Final = "Demo"
+PROCESS: Final = "Process"
 IGNORED: Final = "Accepted for kubectl's sake, without effect"
 
 

@@ -19,6 +19,7 @@ class ProxyOptions(TypedDict, total=False):
     api_prefix: str
     www: str
     www_prefix: str
+    www_symlinks: bool
     append_server_path: bool
     service_hosts: str
     keepalive: float
@@ -86,6 +87,5 @@ class ProxyOptions(TypedDict, total=False):
     demo_kubeconfig: str
     demo_load: tuple[str, ...]
     demo_seed: str
-    www_symlinks: bool
     drain_timeout: float
     loop: Literal["auto", "uvloop", "asyncio"]

@@ -15,7 +15,19 @@ from typing import Any, Final, Literal
 
 from ..secret import Secret
 from .consistency import ASK_TIMEOUT, LOOPS, check_consistency
-from .fields import CLUSTER, FILTER, IGNORED, LIMITS, OWN, SEEN, SERVING, choice, flag, switch
+from .fields import (
+    CLUSTER,
+    DEMO,
+    FILTER,
+    IGNORED,
+    LIMITS,
+    PROCESS,
+    SEEN,
+    SERVING,
+    choice,
+    flag,
+    switch,
+)
 from .flag_values import (
     at_least,
     checked,
@@ -80,12 +92,14 @@ class Settings:
         completion=DIRECTORY, group=SERVING)
     www_prefix: str = flag("/static/", str, "Serve the static files under this prefix.",
         shorthand="P", group=SERVING)
+    www_symlinks: bool = switch("Follow symbolic links out of the --www directory.",
+        group=SERVING)
     append_server_path: bool = switch("Put the path of the cluster's server before each "
         "request's.", group=SERVING)
     service_hosts: tuple[str, ...] = flag((), parse_items, "Also serve the cluster's services, "
-        "each at http://SERVICE--NAMESPACE--CONTEXT.localhost, by port-forward; those that are "
-        "named alone, and with --read-only too. docs/services.md.", bare=("all",),
-        value_name="NAMESPACE/SERVICE,...", group=SERVING)
+        "each at http://SERVICE--NAMESPACE--CONTEXT.localhost, by port-forward: all, or those that "
+        "are named, which --read-only then does not refuse; docs/services.md.", bare=("all",),
+        value_name="all|NAMESPACE/SERVICE,...", completion=("all",), group=SERVING)
     keepalive: float = flag(0.0, parse_duration, "Silence after which TCP probes the upstream of "
         "a tunnel, e.g. 30s; 0 is the default of 15s, a negative value switches it off.",
         group=SERVING)
@@ -115,13 +129,13 @@ class Settings:
     write_rules_names: bool = switch("With --write-rules, allow each verb for the objects alone "
         "that were named.", group=FILTER)
     write_contexts: tuple[str, ...] = flag((), parse_items, "Let these of --contexts be changed "
-        "too, by alias, with commas; or all.", value_name="ALIAS,...|all", repeat=True,
+        "too, by alias, with commas; or all.", value_name="all|ALIAS,...", repeat=True,
+        completion=("all",), group=FILTER)
+    ask: bool = switch("Hold what --read-only or --allow-rules refuse, and ask a person instead: "
+        "in the inspector, or with kubelatch pending, approve and deny; docs/approvals.md.",
         group=FILTER)
-    ask: bool = switch("Hold what --read-only or --allow-rules refuse, and ask, instead of "
-        "refusing it; the inspector answers, or kubelatch approve and deny; docs/approvals.md.",
-        group=FILTER)
-    ask_timeout: float = flag(ASK_TIMEOUT, parse_limit, "How long an answer may take before it "
-        "is taken for a no; 0 is for ever.", group=FILTER)
+    ask_timeout: float = flag(ASK_TIMEOUT, parse_limit, "How long a request waits for approval "
+        "before it is refused; 0 is for ever.", group=FILTER)
     client_auth: Literal["pass", "replace", "refuse"] = choice("pass",
         ("pass", "replace", "refuse"), "What becomes of a client's own Authorization: pass, "
         "replace or refuse.", group=FILTER)
@@ -137,7 +151,8 @@ class Settings:
     context: str = flag("", str, "The kubeconfig context to use.", completion=NAMES, group=CLUSTER)
     contexts: tuple[str, ...] = flag((), parse_items, "Also serve these contexts, each under "
         "/clusters/ALIAS/: all, or names, with commas; docs/contexts.md. Those beside the chosen "
-        "one can only be read.", value_name="all|[ALIAS=]NAME,...", repeat=True, group=CLUSTER)
+        "one can only be read.", value_name="all|[ALIAS=]NAME,...", repeat=True,
+        completion=NAMES, group=CLUSTER)
     cluster: str = flag("", str, "The kubeconfig cluster to use.", completion=NAMES, group=CLUSTER)
     user: str = flag("", str, "The kubeconfig user to use.", completion=NAMES, group=CLUSTER)
     server: str = flag("", str, "The API server's address and port.", shorthand="s", group=CLUSTER)
@@ -241,29 +256,29 @@ class Settings:
         group=SEEN)
     quiet: bool = switch("Print the start line and what goes wrong, and no more.", library=False,
         group=SEEN)
-    verbosity: int = flag(0, parse_level, "How much to tell: 0 warnings, 1 reloads, 2 streams as "
-        "they begin, 3 decisions of the filter, 4 details, 5 tracebacks of faults of its own, 6 "
-        "timing, 7 request and 8 response headers, redacted.", name="v", shorthand="v",
+    verbosity: int = flag(0, parse_level, "How much to log: 0 warnings and reloads, 1 more "
+        "about each request at a terminal, 2 streams as they begin, 3 decisions of the filter, 4 "
+        "details, 5 tracebacks of faults of its own, 6 timing, 7 request and 8 response headers, "
+        "redacted.", name="v", shorthand="v",
         library=False, group=SEEN)
-    demo: bool = switch("Start an API server of our own with a small demo cluster, and serve "
-        "that.", group=OWN)
+    demo: bool = switch("Start an API server with a small demo cluster inside the proxy, and serve "
+        "that.", group=DEMO)
     demo_kubeconfig: str = flag("", str, "Write a kubeconfig for the demo's own TLS port here, and "
         "its certificate authority beside it, as FILE with the suffix .ca.crt.", completion=FILE,
-        group=OWN)
+        group=DEMO)
     demo_load: tuple[str, ...] = flag((), parse_item, "A file with objects for the demo to begin "
-        "with, as YAML or JSON; may be repeated.", repeat=True, completion=FILE, group=OWN)
+        "with, as YAML or JSON; may be repeated.", repeat=True, completion=FILE, group=DEMO)
     demo_seed: int | None = flag(None, parse_int, "Make names and uids in the demo the same in "
-        "each run, by this number.", value_name="N", group=OWN)
-    www_symlinks: bool = switch("Follow symbolic links out of the --www directory.", group=OWN)
+        "each run, by this number.", value_name="N", group=DEMO)
     drain_timeout: float = flag(25.0, parse_limit, "How long requests in flight may take to "
-        "finish after SIGTERM; 0 cuts them at once.", group=OWN)
+        "finish after SIGTERM; 0 cuts them at once.", group=PROCESS)
     allow_core_dumps: bool = switch("Let core files be written, which hold keys and tokens, and "
-        "let debuggers of this user attach.", library=False, group=OWN)
+        "let debuggers of this user attach.", library=False, group=PROCESS)
     loop: str = flag("auto", str, "The event loop: uvloop, asyncio, or auto for uvloop where it "
-        "exists.", completion=LOOPS, group=OWN)
-    version: bool = switch("Print the version, and exit.", env=False, library=False, group=OWN)
+        "exists.", completion=LOOPS, group=PROCESS)
+    version: bool = switch("Print the version, and exit.", env=False, library=False, group=PROCESS)
     help: bool = switch("Print this help, and exit.", shorthand="h", env=False, library=False,
-        group=OWN)
+        group=PROCESS)
     namespace: str = flag("", str, "The namespace scope of kubectl's other commands.",
         shorthand="n", ignored="requests name their namespace themselves", group=IGNORED)
     cache_dir: str = flag("", str, "kubectl's discovery cache.", completion=DIRECTORY,

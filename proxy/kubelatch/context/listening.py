@@ -85,9 +85,9 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
         yield "--tls has no effect: it is for TCP, and all of these are unix sockets"
     if settings.ask and may_be_own_user(settings, listeners):
         yield (
-            "--ask: clients of this same user can read its files and act without asking, so it is "
-            "advice and no boundary; one is another user (--clients), a container, or a socket "
-            "mounted alone"
+            "--ask is advice and no boundary for clients of this same user: they can read its "
+            "files and act without asking. Run clients as another user (--clients), or in a "
+            "container that reaches the proxy alone"
         )
     if settings.clients not in {"auto", "any"} or settings.client_token_file:
         return

@@ -96,7 +96,7 @@ DIFFERENCES: Final = _rows(
     ("line-ends", "ambiguous framing", "bare LF ends a line", "400"),
     ("folded", "ambiguous framing", "a folded line is joined", "400"),
     # Correctness
-    ("early-bytes", "bytes sent right behind an upgrade", "lost", "delivered"),
+    ("early-bytes", "bytes sent right after an upgrade", "lost", "delivered"),
     ("half-close", "one side of a tunnel closes", "both sides close", "the other goes on"),
     ("close-notify", "stream cut without TLS close_notify", "looks complete", "cut"),
     ("host-spelling", "`Host: [::1]:8001`", "403", "accepted"),
@@ -158,7 +158,12 @@ DIFFERENCES: Final = _rows(
         "HTTP/2 for everything",
         "HTTP/2 for watches, HTTP/1.1 for the rest",
     ),
-    ("unknown-word", "a word that is no flag", "ignored", "exit 2 where a command could stand"),
+    (
+        "unknown-word",
+        "an argument that is no flag",
+        "ignored",
+        "exit 2 where a command could stand",
+    ),
     ("watch-at-stop", "a watch when the proxy is stopped", "cut", "ended between two events"),
     (
         "silent-client",
@@ -166,7 +171,7 @@ DIFFERENCES: Final = _rows(
         "waits",
         "ended",
     ),
-    ("silent-server", "API server that takes a request and never answers", "waits", "504"),
+    ("silent-server", "API server that takes a request and never responds", "waits", "504"),
     ("contexts", "more than one context", "one for each process", "--contexts"),
     ("kubeconfig-edited", "kubeconfig edited", "not noticed", "followed"),
     ("kubeconfig-missing", "missing kubeconfig", "serves, all requests fail", "exit 2"),

@@ -221,6 +221,7 @@ class App:
                 self._settings, self.name, self._handler.gate, unix=self._listeners[0].unix
             ),
             admin=self.admin_name,
+            interactive=self._interactive,
             more=self.cluster_rows,
         )
 

@@ -40,6 +40,13 @@ async def test_without_a_terminal_no_stream_has_the_secret(tmp_path: Path) -> No
     assert secret.encode() not in proxy.stdout + proxy.stderr
 
 
+async def test_an_inspector_whose_secret_nobody_sees_is_warned_of(tmp_path: Path) -> None:
+    for flags, warned in (((), True), ((f"--inspect-secret-file={tmp_path}/secret",), False)):
+        async with proxy_process(*FLAGS, *flags) as proxy:
+            pass
+        assert (b"--inspect: nobody can look" in proxy.stderr) is warned
+
+
 async def test_the_browser_is_started_without_the_secret(tmp_path: Path) -> None:
     """What it is started with is seen by everybody; what it asks for is a secret."""
     file, asked, environ = tmp_path / "secret", tmp_path / "asked", tmp_path / "environ"

@@ -237,6 +237,7 @@ async def test_a_job_in_the_background_does_not_write_over_the_shell(
     async with ScriptedUpstream(answering(ok()), authority) as upstream:
         _, shown = await at_terminal(config(upstream), until="reject-paths", background=True)
     assert "/api\n" not in shown
+    assert "  log      requests that are refused or fail, here" in shown
 
 
 async def test_elsewhere_only_what_goes_wrong_is_said(

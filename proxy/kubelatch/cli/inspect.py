@@ -5,7 +5,6 @@ lead to a file or a log. A browser gets a code for it instead, as its arguments 
 everybody.
 """
 
-import contextlib
 import logging
 import os
 import shlex
@@ -30,8 +29,16 @@ def show_inspector(app: App, settings: Settings, environ: Mapping[str, str]) -> 
         environ: the environment, for the browser.
     """
     url = app.inspector_url
-    if url is not None and not settings.quiet:
-        _write_to_terminal(f"  {'inspect':<8} {url.reveal()}\n")
+    shown = (
+        url is not None
+        and not settings.quiet
+        and _write_to_terminal(f"  {'inspect':<8} {url.reveal()}\n")
+    )
+    if settings.inspect and not (shown or settings.inspect_secret_file or settings.open_browser):
+        log.warning(
+            "--inspect: nobody can look, since its secret is shown at a terminal in the foreground "
+            "alone. Say --inspect-secret-file=FILE for a file with the secret"
+        )
     if not settings.open_browser:
         return
     if url is None:
@@ -49,19 +56,23 @@ def show_inspector(app: App, settings: Settings, environ: Mapping[str, str]) -> 
     thread.start()
 
 
-def _write_to_terminal(text: str) -> None:
-    """Write to the terminal that this process is in the foreground of, if any; never wait."""
+def _write_to_terminal(text: str) -> bool:
+    """Write to the terminal that this process is in the foreground of, and return whether there is
+    one; never wait."""
     flags = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         terminal = os.open("/dev/tty", flags)
     except OSError:
-        return
+        return False
     try:
-        with contextlib.suppress(OSError):
-            if os.tcgetpgrp(terminal) == os.getpgrp():
-                os.write(terminal, text.encode())
+        if os.tcgetpgrp(terminal) != os.getpgrp():
+            return False
+        os.write(terminal, text.encode())
+    except OSError:
+        return False
     finally:
         os.close(terminal)
+    return True
 
 
 def _browser(environ: Mapping[str, str]) -> list[str]:

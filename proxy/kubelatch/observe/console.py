@@ -69,6 +69,7 @@ def greeting(
     *,
     admin: str,
     example: str,
+    interactive: bool = True,
     more: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The start block: what a person at a terminal is shown once the proxy serves.
@@ -79,9 +80,11 @@ def greeting(
         status: of the credential.
         admin: the address of the admin listener, or empty.
         example: a command that gets a response through the proxy, or empty.
+        interactive: the proxy is in the foreground of its terminal.
         more: rows on what else is served.
     """
-    rows = [*describe(settings, config, status), *more, ("log", _describe_log(settings))]
+    log_row = ("log", _describe_log(settings, interactive=interactive))
+    rows = [*describe(settings, config, status), *more, log_row]
     if settings.demo_kubeconfig:
         authority = PurePath(settings.demo_kubeconfig).with_suffix(".ca.crt")
         rows.append(("demo", f"kubeconfig {settings.demo_kubeconfig}, authority {authority}"))
@@ -140,7 +143,7 @@ def describe_filter(settings: Settings) -> str:
     if settings.allow_rules:
         parts.append(f"only what {', '.join(settings.allow_rules)} allow")
     if settings.ask:
-        parts.append("what that stops is asked")
+        parts.append("what that stops waits for approval")
     if settings.disable_filter:
         parts.append("paths, methods and hosts not filtered (--disable-filter)")
         return "; ".join(parts)
@@ -161,10 +164,12 @@ def _source(config: ClientConfig) -> str:
     return ", ".join(config.files) if config.source == "kubeconfig" else "built in"
 
 
-def _describe_log(settings: Settings) -> str:
+def _describe_log(settings: Settings, *, interactive: bool) -> str:
     where = settings.log_requests
     if where == "off":
         return "off"
+    if where == "auto" and not interactive:
+        return "requests that are refused or fail, here; --log-requests=- logs each"
     if where in {"auto", "-"}:
         return "each request, here; --log-requests=FILE keeps them, off hides them"
     return f"each request, in {where}"

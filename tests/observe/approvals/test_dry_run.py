@@ -11,9 +11,11 @@ from kubelatch.gate.request_info import RequestInfo, request_info
 from kubelatch.observe.approvals.compare import difference
 from tests.support.certificates import Authority
 from tests.support.client import Answer
-from tests.support.upstream import Connection, Request, Script, ok
+from tests.support.kubeconfig import kubeconfig
+from tests.support.proxies import proxy_in_loop
+from tests.support.upstream import Connection, Request, Script, ScriptedUpstream, ok
 
-from .support import PODS, Asking, asking, demo_asking, sending
+from .support import PODS, Asking, asking, demo_asking, flags, sending
 
 NAME = "/api/v1/namespaces/shop/configmaps/greeting"
 MAPS = "/api/v1/namespaces/shop/configmaps"
@@ -221,6 +223,25 @@ async def test_a_dry_run_is_one_whatever_the_query_says(
         assert (await proxy.approve(waiting)).status == 200
         assert (await sent).status == 200
         assert upstream.requests[-1].line == f"POST /apis/crd.example/v1/things?{query} HTTP/1.1"
+
+
+async def test_whose_a_group_is_says_the_api_server_that_would_be_written_to(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """Its URL may have the path of another one's API in it, which passes requests on."""
+    prefix = "/apis/cluster.example/v1/clusters/member/proxy"
+    async with ScriptedUpstream(upstream_with({"spec": {}}), authority) as upstream:
+        file = kubeconfig(upstream.url + prefix, authority, user={"token": "t"})
+        async with proxy_in_loop(tmp_path, file, *flags(tmp_path), "--read-only") as app:
+            proxy = Asking(app)
+            sent = sending(proxy, "POST", "/apis/crd.example/v1/things", b"{}", JSON)
+            (waiting,) = await proxy.waiting()
+            await shown(proxy, waiting["id"])
+            assert [each.line.split()[1].removeprefix(prefix) for each in upstream.requests] == [
+                "/apis/apiregistration.k8s.io/v1/apiservices/v1.crd.example",
+                "/apis/crd.example/v1/things?dryRun=All",
+            ]
+            await deny(proxy, waiting, sent)
 
 
 async def test_the_options_of_a_delete_say_that_it_is_a_dry_run(

@@ -1,11 +1,13 @@
 """The bounds of what is held."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
 
 from kubelatch.observe.approvals import queue
+from kubelatch.observe.approvals.queue import ApprovalQueue
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.relay import eventually
@@ -67,3 +69,23 @@ async def test_a_description_that_fails_leaves_a_request_to_be_answered(
         assert (await proxy.approve(shown)).status == 200
         assert (await sent).status == 200
         assert len(upstream.requests) == 1
+
+
+async def test_what_is_kept_of_a_body_is_no_larger_than_it(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """Parsed, a mebibyte of empty lists would take thirty."""
+    body = b"[" + b"[]," * 100_000 + b"[]]"
+    async with asking(tmp_path, authority, answering(ok())) as (proxy, _):
+        sent = asyncio.create_task(
+            proxy.send(PODS, "Content-Type: application/json", method="POST", body=body)
+        )
+        (shown,) = await proxy.waiting()
+        whole = await proxy.json(f"pending/{shown['id']}")
+        assert len(whole["body"]["value"]) == 100_001
+        gc.collect()
+        lists = [each for each in gc.get_objects() if isinstance(each, ApprovalQueue)]
+        (queued,) = [each for queue_ in lists for each in queue_.waiting()]
+        assert len(repr(queued.description)) < 4096
+        await proxy.post(f"pending/{shown['id']}/deny")
+        assert (await sent).status == 403

@@ -169,8 +169,7 @@ async def _check_local(generation: Generation, run: DryRun) -> None:
     info = run.info
     if not info.group:
         return
-    # Where the server's URL has a path, it is before both.
-    prefix = run.target.partition("/apis/")[0]
+    prefix = generation.upstream.path_prefix.decode("ascii")
     name = quote(f"{info.version}.{info.group}", safe="")
     target = f"{prefix}/apis/apiregistration.k8s.io/v1/apiservices/{name}"
     response = await fetch(generation, "GET", target, max_body=_LONGEST, timeout=_SECONDS)

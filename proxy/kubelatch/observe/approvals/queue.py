@@ -28,6 +28,8 @@ MAX_WAITING: Final = 256
 """Requests of all clients."""
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of all bodies that are held."""
+UNKNOWN: Final = "nothing is known of it: an internal error"
+"""What is shown of a body that could not be described."""
 
 
 class UnknownRequestError(Exception):
@@ -173,11 +175,10 @@ class ApprovalQueue:
             description = self._describer.describe(question)
         except Exception as error:  # noqa: BLE001 -- it can still be answered
             log.error("internal error in a description (%s)", where(error))
-            unknown = "nothing is known of it: an internal error"
             description = {
                 **self._describer.least(question),
-                "risks": [{"field": "body", "value": unknown}],
-                "body": {"size": len(question.body), "not_shown": unknown},
+                "risks": [{"field": "body", "value": UNKNOWN}],
+                "body": {"size": len(question.body)},
             }
         return hashlib.sha256(question.body).digest(), description
 

@@ -10,10 +10,12 @@ from typing import Any, Final
 from aiohttp import StreamReader, web
 
 from ...errors import KubelatchError
+from ...system.supervision import where
 from ..admin_exchange import Response, text_response
-from ..secret_pages import InterfaceCall, Routes, json_response
+from ..secret_pages import JSON, InterfaceCall, Routes, json_response
 from .body import ReadBody, redacted
 from .compare import TooLongError, difference
+from .describe import body_as_json
 from .dry_run import (
     DryRun,
     NoDryRunError,
@@ -22,7 +24,7 @@ from .dry_run import (
     current_version,
     dry_run_of,
 )
-from .queue import ApprovalQueue, ChangedRequestError, UnknownRequestError, WaitingRequest
+from .queue import UNKNOWN, ApprovalQueue, ChangedRequestError, UnknownRequestError, WaitingRequest
 from .risks import risks_of_body
 
 log = logging.getLogger(__name__)
@@ -95,8 +97,13 @@ class ApprovalRoutes:
             request = self._queue.find(call.ident)
         except UnknownRequestError:
             return text_response(_UNKNOWN, 404)
-        body = request.description.get("body", {})
-        return json_response({**self._summary(request), "body": body})
+        shown = json.dumps(self._summary(request))
+        try:
+            body = await self._queue.in_thread(partial(body_as_json, request.exchange))
+        except Exception as error:  # noqa: BLE001 -- it can still be answered
+            log.error("internal error in a description (%s)", where(error))
+            body = json.dumps({"size": request.size, "not_shown": UNKNOWN})
+        return Response(f'{shown[:-1]}, "body": {body}}}'.encode(), 200, JSON)
 
     async def _approve(self, call: InterfaceCall) -> Response:
         given = await _read(call.body)

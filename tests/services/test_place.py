@@ -3,9 +3,11 @@
 import asyncio
 import json
 
+import pytest
 from aiohttp import web
 
 from tests.support.cluster import application
+from tests.support.relay import eventually
 
 from .conftest import HOST, Start
 
@@ -149,3 +151,30 @@ async def test_idle_connections_are_not_used_after_the_machine_slept(start: Star
         setting.app.places.on_suspend()
         assert (await setting.get()).status == 200
     assert setting.cluster.forwards == 2
+
+
+async def test_a_service_that_is_pushed_out_while_its_pod_is_looked_for_responds(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubelatch.services.router._MAX_PLACES", 1)
+    setting = await start()
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+    respond = setting.cluster._respond
+
+    async def slowly(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.endswith("/services/slow"):
+            asked.set()
+            await goes_on.wait()
+        return await respond(request)
+
+    assert setting.cluster._runner is not None
+    monkeypatch.setattr(setting.cluster._runner.server, "request_handler", slowly)
+    async with application(echo) as port:
+        setting.cluster.serve("slow", port)
+        setting.cluster.serve("web", port)
+        slow = asyncio.create_task(setting.get(host="slow--shop--test.localhost"))
+        await asked.wait()
+        assert (await setting.get()).status == 200
+        goes_on.set()
+        assert (await asyncio.wait_for(slow, 20)).status == 200
+        await eventually(lambda: not setting.cluster.open["slow-0"])

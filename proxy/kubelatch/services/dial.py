@@ -88,6 +88,10 @@ class ServiceDialer:
             self._resolver.forget(endpoint)
             raise self._explain(error) from None
 
+    async def looked_up(self) -> None:
+        """Wait until no pod is looked for."""
+        await self._resolver.looked_up()
+
     def close(self) -> None:
         """Cancel what runs."""
         self._resolver.close()

@@ -147,8 +147,19 @@ class ServicePlace:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
+    async def leave(self) -> None:
+        """Close everything when what is under way is over; if cancelled, now."""
+        try:
+            self.retire()
+            await asyncio.gather(*self._retiring, return_exceptions=True)
+            if self._dialer is not None:
+                await self._dialer.looked_up()
+        finally:
+            if self._dialer is not None:
+                self._dialer.close()
+
     async def close(self) -> None:
-        """Close everything."""
+        """Close everything now."""
         self.retire()
         if self._dialer is not None:
             self._dialer.close()

@@ -71,7 +71,7 @@ class Resolver:
         if self._task is None:
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._look_up(), name="kubelatch service")
-            self._task.add_done_callback(self._looked_up)
+            self._task.add_done_callback(self._end)
         # Others may wait for it, too.
         return await asyncio.shield(self._task)
 
@@ -81,12 +81,17 @@ class Resolver:
             self._found = None
             self._avoided = endpoint
 
+    async def looked_up(self) -> None:
+        """Wait until nothing runs."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
     def close(self) -> None:
         """Cancel what runs."""
         if self._task is not None:
             self._task.cancel()
 
-    def _looked_up(self, task: asyncio.Task[PodPort]) -> None:
+    def _end(self, task: asyncio.Task[PodPort]) -> None:
         self._task = None
         if not task.cancelled():
             # Retrieved: all who waited may be gone.

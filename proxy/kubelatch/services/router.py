@@ -158,9 +158,11 @@ class ServiceRouter:
 
     def close(self) -> Awaitable[object]:
         """Close all connections to services."""
+        for task in self._closing:
+            task.cancel()
         places = [place.close() for place in self._places.values()]
         self._places.clear()
-        return asyncio.gather(*places, *self._closing)
+        return asyncio.gather(*places, *self._closing, return_exceptions=True)
 
     def _find(self, label: str) -> Place | LocalPlace:
         if label == START_LABEL:
@@ -196,7 +198,7 @@ class ServiceRouter:
         return self._gate(context.gate, name).permits
 
     def _end(self, place: ServicePlace) -> None:
-        task = asyncio.get_running_loop().create_task(place.close(), name="kubelatch service end")
+        task = asyncio.get_running_loop().create_task(place.leave(), name="kubelatch service end")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -116,7 +116,10 @@ async def test_pages_of_others_are_refused(
     async with application(hello) as port:
         setting.cluster.serve("web", port)
         sent = [field.format(host=HOST, port=setting.port) for field in fields]
-        assert (await setting.get("/", *sent)).status == status
+        answer = await setting.get("/", *sent)
+    assert answer.status == status
+    # Flags that let pages use the API let none in here.
+    assert b"--accept-" not in answer.body
     assert setting.cluster.forwards == (status == 200)
 
 

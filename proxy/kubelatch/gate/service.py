@@ -47,6 +47,13 @@ _AGAIN: Final = LocalResponse(
 )
 
 
+# No flag lets others in: --accept-origins and --accept-navigation are about the API.
+_HINT: Final = (
+    "pages of an application are reached by those of no other; open it from http://apps.localhost, "
+    "or copy its address into the address bar"
+)
+
+
 def portforward(namespace: str, pod: str) -> RequestInfo:
     """The request that carries others to a pod."""
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
@@ -98,11 +105,14 @@ class HostGate:
         if refusal is not None:
             return refusal
         token = self._token
+        page = self._origins.judge_page(found, host_of(found))
+        if isinstance(page, Refusal):
+            page = replace(page, hint=_HINT)
         return Caller(
             found,
             version,
             None,
-            self._origins.judge_page(found, host_of(found)),
+            page,
             None if token is None else judge_token(found, token),
             judge_connection(found) or Identity(self._not_forwarded(found)),
         )

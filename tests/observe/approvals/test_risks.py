@@ -57,6 +57,12 @@ def test_a_json_patch_names_its_fields_in_paths() -> None:
     assert risks == {"/spec/containers/0/image": "replace evil"}
 
 
+def test_what_kubectl_always_says_is_no_risk() -> None:
+    query = "fieldManager=kubectl&force=false"
+    info = request_info("PATCH", "/api/v1/namespaces/x/configmaps/c", query)
+    assert list(risks_of_request(info, query)) == []
+
+
 @pytest.mark.parametrize("operation", ["move", "copy"])
 def test_a_value_that_a_json_patch_takes_from_elsewhere_is_a_risk(operation: str) -> None:
     patch = [{"op": operation, "from": "/metadata/annotations/a", "path": "/spec/x"}]

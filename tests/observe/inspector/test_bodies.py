@@ -48,6 +48,11 @@ def annotated(text: str) -> dict[str, Any]:
         pytest.param(annotated(json.dumps(SECRET)), id="last-applied"),
         pytest.param(annotated(json.dumps(annotated(json.dumps(SECRET)))), id="applied twice"),
         pytest.param(annotated('{"kind":"Secret","data":{"p":"' + VALUE), id="cut last-applied"),
+        pytest.param(annotated(json.dumps({"password": VALUE})), id="a password, applied"),
+        pytest.param(
+            annotated(json.dumps({"env": [{"name": "DB_PASSWORD", "value": VALUE}]})),
+            id="a variable, applied",
+        ),
         pytest.param({**SECRET, "data": VALUE}, id="data that is no map"),
         pytest.param({"data": {"p": VALUE}, "kind": "Secret"}, id="the kind comes last"),
         pytest.param({"status": {"token": VALUE}}, id="a token"),

@@ -96,7 +96,9 @@ def risks_of_request(info: RequestInfo, query: str) -> Iterator[Risk]:
         yield Risk("impersonate", "acts as another user")
     for name, values in query_values(query, _QUERY).items():
         for value in values:
-            yield Risk(f"?{name}", _short(value))
+            # As kubectl sends it where nobody said --force-conflicts.
+            if value != "false":
+                yield Risk(f"?{name}", _short(value))
 
 
 def risks_of_body(body: ReadBody) -> tuple[list[Risk], int]:

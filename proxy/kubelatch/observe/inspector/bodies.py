@@ -50,6 +50,8 @@ _SECRET_MARKS: Final = re.compile(
     rb"token|secret|passw|passphrase|pwd|credential|bearer|authorization|cookie|jwt|apikey"
     rb"|accesskey|privatekey|clientkeydata|dsn|connectionstring"
 )
+# A text within a body has JSON in it.
+_QUOTED: Final = b'\\"'
 _JSON_IN_TEXT: Final = re.compile(r"\s*[{\[]")
 
 _EXEMPT: Final = {
@@ -168,12 +170,9 @@ def redact(value: Any, data: bytes = _ESCAPE, *, secret: bool = False) -> Any:
         NotKept: it is nested too deeply.
     """
     lower = data.lower()
-    texts = any(mark in lower for mark in _MARKS)
-    if (
-        not (texts or secret)
-        and data.count(b"{") + data.count(b"[") <= _MAX_DEPTH
-        and not _SECRET_MARKS.search(lower.translate(None, b"-_"))
-    ):
+    named = _has_secret_name(lower)
+    texts = any(mark in lower for mark in _MARKS) or (named and _QUOTED in data)
+    if not (texts or secret or named) and data.count(b"{") + data.count(b"[") <= _MAX_DEPTH:
         # As most small bodies.
         return value
     return _Redaction(texts=texts).redact(value, 0, secret=secret)
@@ -235,13 +234,22 @@ def _without_values(item: Any) -> Any:
     return dict.fromkeys(item, REDACTED) if isinstance(item, dict) else REDACTED
 
 
+def _has_secret_name(lower: bytes) -> bool:
+    """Whether something in a body may be secret by its name."""
+    return bool(_SECRET_MARKS.search(lower.translate(None, b"-_")))
+
+
 def _redact_text(text: str, depth: int) -> str:
-    if "Secret" in text and _JSON_IN_TEXT.match(text):
+    if _JSON_IN_TEXT.match(text) and _has_secret_name(text.lower().encode("utf-8", "replace")):
         # An object as text: kubectl.kubernetes.io/last-applied-configuration and its like.
         try:
-            return json.dumps(_Redaction(texts=True).redact(_load(text), depth + 1))
+            value = _load(text)
+            redacted = _Redaction(texts=True).redact(value, depth + 1)
         except (ValueError, RecursionError):
-            return REDACTED
+            if "Secret" in text:
+                return REDACTED
+        else:
+            return text if redacted == value else json.dumps(redacted)
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(REDACTED, text)
     if "LS0tLS1CRUdJTi" in text:

@@ -289,19 +289,19 @@ CLIENTS = (
         client=among_a_thousand,
     ),
     Case(
-        fault="it reads a large answer slowly, or not at all for now",
+        fault="it reads a large response slowly, or not at all for now",
         outcome=Unharmed("the API server is paused; less than 1 MB waits here"),
         upstream=serving(large_answer),
         client=read_late,
     ),
     Case(
-        fault="it sends thousands of requests before it reads an answer",
+        fault="it sends thousands of requests before it reads a response",
         outcome=Unharmed("in order; no more are read than are answered"),
         upstream=serving(answering(ok(b"x" * 10_000))),
         client=pipeline,
     ),
     Case(
-        fault="it leaves a watch, or any answer that has begun",
+        fault="it leaves a watch, or any response that has begun",
         outcome=Gone("the upstream connection is closed within a second", status=200),
         upstream=serving(sending(CHUNKED + b"2\r\nab\r\n", end="stay")),
         client=leave_a_watch,
@@ -398,7 +398,7 @@ OWN = (
         flags=("--drain-timeout=100ms",),
     ),
     Case(
-        fault="it is stopped, and an answer is not over within `--drain-timeout`",
+        fault="it is stopped, and a response is not over within `--drain-timeout`",
         outcome=Cut("draining", "the length is not reached"),
         upstream=serving(sending(HEAD + b"Content-Length: 9\r\n\r\nabc", end="stay")),
         client=while_it_is_stopped,

@@ -189,7 +189,7 @@ ON_THE_WAY = (
         upstream=nowhere("255.255.255.255"),
     ),
     Case(
-        fault="nobody answers to the connection",
+        fault="nothing responds to the connection",
         outcome=Told(
             504,
             "connect-timeout",
@@ -307,7 +307,7 @@ TLS = (
         client=post,
     ),
     Case(
-        fault="it does not answer the handshake",
+        fault="it does not respond to the handshake",
         outcome=Told(504, "tls-timeout", "--tls-timeout sets the limit."),
         upstream=without_tls(silent),
         flags=("--tls-timeout=100ms",),

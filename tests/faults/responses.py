@@ -229,7 +229,7 @@ async def stage_quiet(client: Client) -> None:
 
 BEFORE = (
     Case(
-        fault="it closes or resets the connection instead of answering",
+        fault="it closes or resets the connection instead of responding",
         outcome=Told(502, "reset", RESET),
         upstream=serving(sending(end="reset")),
     ),
@@ -272,30 +272,30 @@ BEFORE = (
         client=upload,
     ),
     Case(
-        fault="it answers in the middle of an upload, and reads no more",
+        fault="it responds in the middle of an upload, and reads no more",
         outcome=Unharmed("then both connections end", status=413),
         upstream=serving(answers_in_the_upload),
         client=upload,
     ),
     Case(
-        fault="it ends within the answer's head",
+        fault="it ends within the response's head",
         outcome=Told(502, "truncated", REPEAT),
         upstream=serving(sending(HEAD + b"Content-Le")),
     ),
     Case(
-        fault="what it answers is not HTTP",
+        fault="what it sends is not HTTP",
         outcome=Told(502, "bad-answer", IMPOSTOR),
         upstream=serving(sending(b"SSH-2.0-OpenSSH_9.6\r\n", end="stay")),
     ),
     Case(
-        fault="the answer's end is ambiguous: two lengths, a length and chunks, folded lines",
+        fault="the response's end is ambiguous: two lengths, a length and chunks, folded lines",
         outcome=Told(502, "bad-answer", IMPOSTOR),
         upstream=serving(
             sending(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc", end="stay")
         ),
     ),
     Case(
-        fault="the answer's head is over 1 MiB",
+        fault="the response's head is over 1 MiB",
         outcome=Told(502, "bad-answer", IMPOSTOR, "over 1 MiB"),
         upstream=serving(sending(HEAD + b"X: " + b"y" * 1_200_000, end="stay")),
     ),
@@ -337,7 +337,7 @@ BEFORE = (
         client=leave_after_a_while,
     ),
     Case(
-        fault="it sends interim answers (1xx) first",
+        fault="it sends interim responses (1xx) first",
         outcome=Unharmed("they are relayed"),
         upstream=serving(sending(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", ok())),
     ),
@@ -394,7 +394,7 @@ WITHIN = (
         flags=("--request-timeout=300ms",),
     ),
     Case(
-        fault="bytes follow a whole answer",
+        fault="bytes follow a whole response",
         outcome=Unharmed("they are dropped, and the connection is not used again"),
         upstream=serving(sending(ok(b"abc") + b"more", end="stay")),
     ),
@@ -415,7 +415,7 @@ WITHIN = (
 
 TUNNELS = (
     Case(
-        fault="it answers an upgrade with another protocol, a redirect or 200",
+        fault="it responds to an upgrade with another protocol, a redirect or 200",
         outcome=Told(502, "bad-answer", IMPOSTOR, "the upgrade with status 200"),
         upstream=serving(sending(ok(), end="stay")),
         client=asking(UPGRADE),

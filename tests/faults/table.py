@@ -10,8 +10,8 @@ from .stage import Case
 SECTIONS: Final = {
     "On the way to the API server": ON_THE_WAY,
     "TLS": TLS,
-    "Before the API server's answer": BEFORE,
-    "Within its answer, and behind it": WITHIN,
+    "Before the API server's response": BEFORE,
+    "Within its response, and after it": WITHIN,
     "Tunnels": TUNNELS,
     "Clients": CLIENTS,
     "The proxy itself": OWN,

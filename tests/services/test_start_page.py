@@ -2,12 +2,16 @@
 
 import json
 import re
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
-from kubelatch.services.hosts import ServiceName, label_of
+from kubelatch.services import directory, start_page
+from kubelatch.services.hosts import ServiceName, is_hashed, label_of
 from tests.support.client import Answer
 from tests.support.cluster import Service, application
 
@@ -147,3 +151,25 @@ async def test_the_greeting_says_where_services_are_found(start: Start) -> None:
     setting = await start("--service-hosts=shop/web")
     line = next(each for each in setting.app.greeting().splitlines() if "apps.localhost" in each)
     assert "shop/web" in line
+
+
+async def test_a_list_of_thousands_does_not_hold_other_requests_up(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set()
+
+    def noting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any) -> Any:
+            threads.add(threading.current_thread())
+            return function(*arguments)
+
+        return noted
+
+    for place in (directory, start_page):
+        monkeypatch.setattr(place, "is_hashed", noting(is_hashed))
+    monkeypatch.setattr(directory, "_names", noting(directory._names))
+    setting = await start()
+    setting.cluster.serve("web", 1)
+    assert len(links(await page(setting))) == 1
+    assert threads
+    assert threading.main_thread() not in threads

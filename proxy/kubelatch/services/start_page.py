@@ -4,6 +4,7 @@ A browser gets it at ``http://apps.localhost:PORT/``; API clients never do. It h
 links say where they come from, by which they are let in (``gate.service``).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Final
@@ -74,6 +75,10 @@ class StartPage:
             names = await self._directory.list(context)
         except KubelatchError as error:
             return _unlisted(context, port, error)
+        # The policy on thousands takes half a second.
+        return await asyncio.to_thread(self._table, context, port, names)
+
+    def _table(self, context: ContextPlace, port: str, names: Sequence[ServiceName]) -> str:
         reachable = [name for name in names if self._permits(context, name)]
         shown = "".join(_row(name, port) for name in reachable[:_MAX_ROWS])
         notes = []

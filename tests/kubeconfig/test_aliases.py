@@ -85,7 +85,7 @@ def test_names_may_be_given_with_aliases(items: tuple[str, ...], selection: Sele
     [
         (("X=a",), "an alias has a-z, 0-9 and dashes within"),
         (("-x=a",), "an alias has a-z, 0-9 and dashes within"),
-        (("all=a",), "an alias has a-z, 0-9 and dashes within"),
+        (("all=a",), 'an alias has a-z, 0-9 and dashes within, is not "all"'),
         (("x=",), "an alias has a-z, 0-9 and dashes within"),
         (("a=b=c", "a=d"), 'the alias "a" is given twice'),
         (("x=a", "y=a"), 'the context "a" is given twice'),

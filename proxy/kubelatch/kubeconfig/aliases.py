@@ -80,7 +80,8 @@ def parse_selection(items: Iterable[str]) -> Selection:
             named.append((alias, name))
         elif separator:
             raise UsageError(
-                f"--contexts={item}: an alias has a-z, 0-9 and dashes within, and a name follows",
+                f'--contexts={item}: an alias has a-z, 0-9 and dashes within, is not "all", '
+                "and a name follows",
                 hint="say ALIAS=NAME, also for a name with an equals sign in it",
             )
         else:

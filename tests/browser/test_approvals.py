@@ -87,7 +87,7 @@ async def test_what_waits_is_answered_by_keys_and_clicks(
         for key in ("n", "o", "Enter"):
             await page.press(key)
         denied = await done(page, second)
-        assert (denied.status, b"said no: no" in denied.body) == (403, True)
+        assert (denied.status, b"denied: no" in denied.body) == (403, True)
         await cards(page, 2)
         await settled(page)
         for at in range(2):

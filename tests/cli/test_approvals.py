@@ -139,7 +139,7 @@ async def test_the_reason_of_a_no_is_what_kubectl_prints(tmp_path: Path) -> None
         code, _, err = await finish(create)
         assert code == 1
         assert "Forbidden" in err
-        assert "said no: not on the host network" in err
+        assert "denied: not on the host network" in err
         assert demo.writes == []
 
 
@@ -179,7 +179,7 @@ async def test_without_an_answer_kubectl_is_refused(tmp_path: Path) -> None:
     async with asking(tmp_path, "--ask-timeout=100ms") as demo:
         delete = await demo.kubectl("delete", "deployment", "web")
         code, _, err = await finish(delete)
-        assert (code, "did not answer within 0.1 s" in err) == (1, True)
+        assert (code, "not given within 0.1 s" in err) == (1, True)
         assert demo.writes == []
 
 

@@ -144,7 +144,7 @@ async def test_a_denied_request_gets_the_reason_and_the_connection_goes_on() -> 
         (await asked.next()).deny("command", "use \x1b[31mstaging\u202e")
         answer = await client.answer()
         assert answer.status == 403
-        assert b"said no: use \\\\x1b[31mstaging\\\\u202e" in answer.body
+        assert b"denied: use \\\\x1b[31mstaging\\\\u202e" in answer.body
         assert b"may change something" in answer.body
         assert (await client.get("/version")).status == 200
         assert [request.line for request in relay.upstream.requests] == ["GET /version HTTP/1.1"]
@@ -156,7 +156,7 @@ async def test_a_request_without_an_answer_is_refused() -> None:
     async with asking(timeout=0.05) as (relay, asked, client):
         answer = await client.get(f"{PODS}/p", method="DELETE")
         assert answer.status == 403
-        assert b"did not answer within 0.05 s" in answer.body
+        assert b"not given within 0.05 s" in answer.body
         assert relay.upstream.connections == []
         assert relay.records[0].answer == "timeout"
         assert asked.waiting == []

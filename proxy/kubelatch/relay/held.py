@@ -277,15 +277,15 @@ class HeldExchange(Exchange):
             return
         self.record.answered_by = by
         self._answered("denied")
-        said = f": {printable(reason)[:MAX_REASON]}" if reason else ""
-        self._refuse_with(f"Somebody was asked, and said no{said}")
+        why = f": {printable(reason)[:MAX_REASON]}" if reason else ""
+        self._refuse_with(f"Approval was asked for, and denied{why}")
 
     def _time_out(self, seconds: float) -> None:
         if not self.waits:
             return
         self._answered("timeout")
         hint = "--ask-timeout allows more time; to ask again, repeat the request"
-        self._refuse_with(f"Somebody was asked, and did not answer within {seconds:g} s", hint)
+        self._refuse_with(f"Approval was asked for, and not given within {seconds:g} s", hint)
 
     def _refuse_with(self, text: str, hint: str = "") -> None:
         stopped = self.refusal

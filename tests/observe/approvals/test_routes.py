@@ -78,7 +78,7 @@ async def test_a_request_is_described(tmp_path: Path, authority: Authority) -> N
         whole = await proxy.json(f"pending/{shown['id']}")
         assert whole["body"]["value"] == json.loads(body)
         assert (await proxy.post(f"pending/{shown['id']}/deny", {"reason": "no"})).status == 200
-        assert b"said no: no" in (await sent).body
+        assert b"denied: no" in (await sent).body
 
 
 async def test_the_second_of_two_answers_finds_nothing(

@@ -189,6 +189,9 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     gc.disable()
     import asyncio  # noqa: PLC0415
 
+    from . import deferred_aiohttp  # noqa: PLC0415
+
+    deferred_aiohttp.import_server()
     from ..observe.access_log import STDERR, LogWriter  # noqa: PLC0415
     from ..observe.console import TRACEBACKS_FROM, set_up_logging  # noqa: PLC0415
     from ..observe.observer import is_interactive  # noqa: PLC0415

@@ -53,7 +53,8 @@ class IssuerHttp:
     ) -> tuple[int, str, Any]:
         """Status, ``Location`` and decoded JSON."""
         _check_url(url)
-        import aiohttp  # noqa: PLC0415  # costs a quarter of a second, for few users
+        await asyncio.to_thread(_import_client)
+        import aiohttp  # noqa: PLC0415 -- few users need it
 
         try:
             # Reading the issuer's CA blocks.
@@ -93,6 +94,11 @@ class IssuerHttp:
                 hint="Name the issuer in NO_PROXY, or use an http proxy for it.",
             )
         return proxy.url()
+
+
+def _import_client() -> None:
+    """Import aiohttp's client. Takes too long for the event loop."""
+    from aiohttp import ClientSession  # noqa: F401, PLC0415
 
 
 def _check_url(url: str) -> None:

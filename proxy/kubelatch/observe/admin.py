@@ -22,8 +22,8 @@ from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
 
 import aiohttp
-from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from .._version import __version__
 from ..errors import KubelatchError, UsageError

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from ..gate import Refusal
 from ..http1 import writer

@@ -11,8 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from ..gate import Refusal
 from ..gate.browser import OriginRule

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from ..errors import ClientRequestError, KubelatchError
 from ..gate import Allowed, Gate, Held, Judge, LocalResponse, Refusal, Static

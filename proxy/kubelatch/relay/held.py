@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 
 from ..errors import (
     ClientRequestError,
@@ -188,7 +188,7 @@ class HeldExchange(Exchange):
                 self.record.received += len(piece)
                 self._take(len(piece))
                 pieces.append(piece)
-        except web.RequestPayloadError as exc:
+        except RequestPayloadError as exc:
             raise ClientRequestError(f"the request's body cannot be read: {exc}") from None
         return b"".join(pieces)
 

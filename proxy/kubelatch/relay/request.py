@@ -6,8 +6,8 @@ same few things: what the gate decides, and what goes upstream, is worked out on
 
 from typing import Final
 
-from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from ..gate import Allowed, Caller, Decision, Held, Judge, Refusal
 from ..gate.request_info import RequestInfo, request_info

@@ -8,9 +8,9 @@ or an error, is the connection's business.
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from aiohttp import StreamReader
 from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from ..http1.request_line import RequestLine

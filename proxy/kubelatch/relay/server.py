@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from aiohttp import StreamReader
 from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_server import Server
 

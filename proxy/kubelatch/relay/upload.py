@@ -2,7 +2,7 @@
 
 import asyncio
 
-from aiohttp import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestPayloadError
 
 from ..errors import ClientRequestError

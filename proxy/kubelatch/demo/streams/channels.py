@@ -7,16 +7,16 @@ that it names (KEP-4006), which is how stdin ends.
 import contextlib
 import json
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from .pipe import CHUNK, StreamPipe
 from .sessions import Session, Streams, race
+from .wire import LEFT
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
 _MESSAGE_LIMIT = 16 * 1024 * 1024
 """Bytes of one message from a client; kubectl's are of 32 KiB."""
-_LEFT = {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}
 
 
 class HandshakeError(Exception):
@@ -74,8 +74,8 @@ async def serve(request: web.BaseRequest, session: Session, *, stdin: bool) -> w
 async def read_channel(socket: web.WebSocketResponse, number: int, pipe: StreamPipe) -> None:
     """Feed *pipe* with what comes on one channel, until the client leaves."""
     with contextlib.suppress(BrokenPipeError):
-        while (message := await socket.receive()).type not in _LEFT:
-            if message.type is WSMsgType.BINARY and message.data[:1] == bytes([number]):
+        while (message := await socket.receive()).type not in LEFT:
+            if message.type is web.WSMsgType.BINARY and message.data[:1] == bytes([number]):
                 await pipe.write(message.data[1:])
     pipe.end()
 
@@ -84,9 +84,9 @@ async def _read(socket: web.WebSocketResponse, typed: StreamPipe) -> None:
     """Feed stdin until the client leaves; terminal sizes are taken and not used."""
     while True:
         message = await socket.receive()
-        if message.type in _LEFT:
+        if message.type in LEFT:
             return
-        data: bytes = message.data if message.type is WSMsgType.BINARY else message.data.encode()
+        data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
         if not data:
             continue
         if data[0] == _STDIN:

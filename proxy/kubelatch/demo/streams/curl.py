@@ -4,6 +4,7 @@ It reaches the API server and nothing else, over TLS, and trusts what ``--cacert
 """
 
 import argparse
+import asyncio
 import contextlib
 import ssl
 from typing import NoReturn
@@ -96,7 +97,9 @@ async def _ask(process: Process, options: argparse.Namespace, url: URL) -> None:
         key, _, value = line.partition(":")
         headers[key.strip().title()] = value.strip()
     method = "HEAD" if options.head else "GET" if data is None else "POST"
-    async with aiohttp.ClientSession(skip_auto_headers=["Accept-Encoding"]) as session:
+    # The first time, this may import the client, which takes too long for the event loop.
+    client_session = await asyncio.to_thread(getattr, aiohttp, "ClientSession")
+    async with client_session(skip_auto_headers=["Accept-Encoding"]) as session:
         try:
             async with session.request(
                 options.request or method,
@@ -115,7 +118,7 @@ async def _ask(process: Process, options: argparse.Namespace, url: URL) -> None:
 
 
 async def _show(
-    process: Process, options: argparse.Namespace, response: aiohttp.ClientResponse
+    process: Process, options: argparse.Namespace, response: "aiohttp.ClientResponse"
 ) -> None:
     if options.fail and response.status >= 400:
         raise _Failure(22, f"The requested URL returned error: {response.status}")

@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 from typing import Protocol
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+LEFT = {web.WSMsgType.CLOSE, web.WSMsgType.CLOSING, web.WSMsgType.CLOSED, web.WSMsgType.ERROR}
 _HIGH_WATER = 128 * 1024
 """Half of the bytes held unread before the peer is made to wait."""
 
@@ -83,14 +84,9 @@ class WebSocketWire:
         """Some bytes; none at the end."""
         while True:
             message = await self._socket.receive()
-            if message.type is WSMsgType.BINARY and message.data:
+            if message.type is web.WSMsgType.BINARY and message.data:
                 return bytes(message.data)
-            if message.type in {
-                WSMsgType.CLOSE,
-                WSMsgType.CLOSING,
-                WSMsgType.CLOSED,
-                WSMsgType.ERROR,
-            }:
+            if message.type in LEFT:
                 return b""
 
     async def write(self, data: bytes) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-from aiohttp import StreamReader, web
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestPayloadError
 
 from ...errors import KubelatchError
 from ...system.supervision import where
@@ -232,7 +233,7 @@ async def _read(body: StreamReader) -> dict[str, Any]:
                     raise AnswerError(413, f"the body is over {_MAX_BODY} bytes")
     except TimeoutError:
         raise AnswerError(408, "the body did not come in time") from None
-    except web.RequestPayloadError:
+    except RequestPayloadError:
         raise AnswerError(400, "the body cannot be read") from None
     try:
         value = json.loads(data) if data else {}

@@ -9,8 +9,8 @@ import json
 import socket
 from typing import Any, Final
 
-from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from ..._version import __version__
 from ...errors import KubelatchError

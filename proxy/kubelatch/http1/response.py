@@ -57,7 +57,8 @@ class ResponseHead:
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field *name* (lower case), or None."""
-        return self.fields.get(name)
+        positions = self.fields.names.positions.get(name)
+        return None if positions is None else self.fields.pairs[positions[0]][1]
 
 
 class Receiver(Protocol):

@@ -8,10 +8,12 @@ and never looks whole. Nothing here knows how or why the request was made.
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ..errors import KubelatchError, UpstreamError
 from ..http1 import headers, own_origin, writer
+from ..http1.fields import FieldNames
 from ..http1.gunzip import CorruptError, Gunzip
 from ..http1.links import FIELDS, LinkRewriter
 from ..http1.response import BodyKind, ResponseHead
@@ -247,13 +249,36 @@ class ResponseRelay:
 
     def _make_head(self, head: ResponseHead) -> None:
         self._status = head.status
-        if self._exchange.registry.draining or self._client.state is not State.RESPONSE:
+        exchange = self._exchange
+        registry = exchange.registry
+        if registry.draining or self._client.state is not State.RESPONSE:
             # Before a request is whole, where the next one begins is not certain.
-            self._exchange.keep_alive = False
+            exchange.keep_alive = False
+        if (
+            head.status in KEPT_ERRORS
+            and registry.keeps_errors
+            and self._links is not None
+            and head.body is not BodyKind.NONE
+        ):
+            self._reader = ErrorBody(self._record)
+        fields = head.fields
+        unchanged = (
+            head.body is BodyKind.LENGTH
+            and exchange.keep_alive
+            and self._links is not None
+            and not (self._http10 or self._extra)
+            and _passes_unchanged(fields.names)
+        )
+        line = writer.status_line(head.status, head.reason, minor=0 if self._http10 else 1)
+        self._head_bytes = writer.head(
+            [line, *(map(b": ".join, fields.pairs) if unchanged else self._lines(head))]
+        )
+
+    def _lines(self, head: ResponseHead) -> list[bytes]:
+        """The lines of the fields that the client gets, and those that the proxy adds."""
+        lines: list[bytes] = []
         fields = head.fields
         names = fields.names.positions
-        minor = 0 if self._http10 else 1
-        lines = [writer.status_line(head.status, head.reason, minor=minor)]
         links = self._links
         drop = _DROP if links is not None else own_origin.DROP
         if head.body is not BodyKind.NONE:
@@ -261,20 +286,7 @@ class ResponseRelay:
                 self._gunzip = Gunzip()
                 drop = _DROP_DECODED
             if self._gunzip is not None or head.body is not BodyKind.LENGTH:
-                if self._http10:
-                    self._until_close = True
-                    self._exchange.keep_alive = False
-                else:
-                    self._chunked = True
-                    lines.append(b"Transfer-Encoding: chunked")
-                target = self._record.target if links is not None else ""
-                if head.status == 200 and "watch" in target:
-                    self._reader = event_framer(head.get(b"content-type"))
-                if _may_stream(target) and b"x-accel-buffering" not in names:
-                    lines.append(b"X-Accel-Buffering: no")
-            registry = self._exchange.registry
-            if head.status in KEPT_ERRORS and registry.keeps_errors and links is not None:
-                self._reader = ErrorBody(self._record)
+                lines += self._frame(head)
         elif head.status == 204:
             drop |= {b"content-length"}
         if self._extra:
@@ -294,7 +306,24 @@ class ResponseRelay:
             # RFC 9110 section 6.6.1: a recipient with a clock adds a missing one.
             lines.append(writer.date_field())
         lines += writer.connection_field(keep_alive=self._exchange.keep_alive, http10=self._http10)
-        self._head_bytes = writer.head(lines)
+        return lines
+
+    def _frame(self, head: ResponseHead) -> list[bytes]:
+        """Decide how the end of a body is shown whose length is not known, and return the lines
+        that say so."""
+        lines = []
+        if self._http10:
+            self._until_close = True
+            self._exchange.keep_alive = False
+        else:
+            self._chunked = True
+            lines.append(b"Transfer-Encoding: chunked")
+        target = self._record.target if self._links is not None else ""
+        if head.status == 200 and "watch" in target:
+            self._reader = event_framer(head.get(b"content-type"))
+        if _may_stream(target) and b"x-accel-buffering" not in head.fields.names.positions:
+            lines.append(b"X-Accel-Buffering: no")
+        return lines
 
     def _release_held(self) -> None:
         held, self._held = self._held, None
@@ -362,6 +391,14 @@ class ResponseRelay:
             # Not writelines: that of asyncio never pauses us before Python 3.12.9 and 3.13.2
             # (python/cpython#127655).
             transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+
+@lru_cache(256)
+def _passes_unchanged(names: FieldNames) -> bool:
+    """Whether nothing is dropped of fields with these names, nor read, rewritten or added to."""
+    return b"date" in names.positions and _DROP_DECODED.isdisjoint(
+        names.positions.keys() - {b"content-length"}
+    )
 
 
 def _may_stream(target: str) -> bool:

@@ -180,22 +180,38 @@ class Handler:
             gate, generation = found
         cache = self._header_cache(client, message, gate, generation)
         plan = cache.plan(message.method, message.path)
-        decision = plan.decision
-        if isinstance(decision, Held) and self.approvals is None:
-            decision = decision.refusal
-        if isinstance(decision, Refusal):
-            keep_alive = local.refuse(client, request, decision, record, last=last)
-            self._end(client, record, keep_alive)
+        upstream = plan.upstream
+        if upstream is None or not isinstance(plan.decision, Allowed):
+            self._keep_here(client, request, record, plan, generation)
             return
-        if client.state is State.UPGRADE and not (plan.upstream and plan.upstream.upgrade):
+        if client.state is State.UPGRADE and not upstream.upgrade:
             # The client offers a protocol that is none of ours, such as h2c.
             client.ignore_upgrade()
         is_root = message.path == self._root and gate is self.gate
         if is_root and self._send_page(client, request, record, cache):
             return
-        if isinstance(decision, Allowed) and plan.upstream is not None:
-            self._forward(client, request, record, plan, plan.upstream, generation)
-        elif isinstance(decision, Held) and self.approvals is not None:
+        self._forward(client, request, record, plan, upstream, generation)
+
+    def _keep_here(
+        self,
+        client: ClientProtocol,
+        request: ClientRequest,
+        record: Record,
+        plan: Plan,
+        generation: Generation,
+    ) -> None:
+        """Begin the exchange of a request that does not go upstream, or not yet."""
+        decision = plan.decision
+        if isinstance(decision, Held) and self.approvals is None:
+            decision = decision.refusal
+        if isinstance(decision, Refusal):
+            last = self.registry.draining
+            keep_alive = local.refuse(client, request, decision, record, last=last)
+            self._end(client, record, keep_alive)
+            return
+        if client.state is State.UPGRADE and not (plan.upstream and plan.upstream.upgrade):
+            client.ignore_upgrade()
+        if isinstance(decision, Held) and self.approvals is not None:
             from .held import HeldExchange  # noqa: PLC0415 -- with --ask
 
             HeldExchange(
@@ -205,7 +221,7 @@ class Handler:
                 self.registry,
                 plan,
                 generation,
-                judge=partial(self._judge, client, message),
+                judge=partial(self._judge, client, request.message),
                 pass_on=partial(self._pass_on, client, request, record),
                 approvals=self.approvals,
             ).begin()

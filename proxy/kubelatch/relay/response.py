@@ -359,15 +359,17 @@ class ResponseRelay:
         if self.outcome is not None:
             return
         parts = []
+        record = self._record
         if self._head_bytes:
             self._begun = True
-            self._record.status = self._status
+            record.status = self._status
             parts.append(self._head_bytes)
             self._head_bytes = b""
-        if self._body:
-            body, self._body = self._body, []
+        body = self._body
+        if body:
+            self._body = []
             size = sum(map(len, body))
-            self._record.sent += size
+            record.sent += size
             if self._reader is not None:
                 for piece in body:
                     self._reader.feed(piece)

@@ -163,17 +163,19 @@ class Http1Connection(asyncio.Protocol):
     def finish(self) -> bool:
         """End the exchange. Returns whether the connection can carry another."""
         self._receiver = None
-        self._reader.forget()
+        reader, transport = self._reader, self.transport
+        reader.forget()
         self.exchanges += 1
-        if self._stallable and self.transport is not None:
+        if self._stallable and transport is not None:
             self._stallable = False
-            allow_stalls(self.transport, False)
+            allow_stalls(transport, False)
         return (
-            self.transport is not None
-            and self.reusable
-            and self._reader.complete
+            transport is not None
+            and self._usable
+            and reader.persistent
+            and reader.complete
             # The upstream must have read this request before the next one.
-            and not self.transport.get_write_buffer_size()
+            and not transport.get_write_buffer_size()
         )
 
     def close(self) -> None:

@@ -39,6 +39,7 @@ ELSEWHERE: Final = {
         "relay/callbacks": "relay/test_exchange.py",
         "relay/deadline": "process/test_timeouts.py",
         "relay/error_body": "observe/written_rules/test_service.py",
+        "relay/file_server": "static_files/test_serving.py",
         "relay/framer": "relay/test_streaming.py",
         "relay/tunnel_end": "relay/test_client.py",
         "relay/handler": "relay/test_exchange.py",

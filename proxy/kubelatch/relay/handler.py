@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
@@ -23,6 +23,7 @@ from ..upstream.request import UpstreamRequest
 from . import local
 from .client import ClientProtocol
 from .exchange import INTERNAL_ERROR
+from .file_server import FileServer
 from .place import LocalPlace, Router
 from .preparing import begin_elsewhere
 from .record import Record
@@ -38,20 +39,6 @@ log = logging.getLogger(__name__)
 
 PageContent = tuple[str, Sequence[tuple[str, str]]]
 """The title of the page at the root, and the names and texts of its rows."""
-
-
-class FileServer(Protocol):
-    """Serves static files (``--www``)."""
-
-    def begin(
-        self,
-        client: ClientProtocol,
-        request: ClientRequest,
-        record: Record,
-        registry: Registry,
-        path: str,
-    ) -> None:
-        """Begin to respond with the file at *path*, which is percent-decoded and relative."""
 
 
 class Handler:
@@ -162,12 +149,10 @@ class Handler:
                 self._end(client, record, local.fail(client, request, error, record, last=last))
 
     def _begin(self, client: ClientProtocol, request: ClientRequest, record: Record) -> None:
-        last = self.registry.draining
         if self.users is not None:
             refusal = judge_user(record.uid, self.users)
             if refusal is not None:
-                keep_alive = local.refuse(client, request, refusal, record, last=last)
-                self._end(client, record, keep_alive)
+                self._refuse(client, request, record, refusal)
                 return
         message = request.message
         if self.router is None:
@@ -205,9 +190,7 @@ class Handler:
         if isinstance(decision, Held) and self.approvals is None:
             decision = decision.refusal
         if isinstance(decision, Refusal):
-            last = self.registry.draining
-            keep_alive = local.refuse(client, request, decision, record, last=last)
-            self._end(client, record, keep_alive)
+            self._refuse(client, request, record, decision)
             return
         if client.state is State.UPGRADE and not (plan.upstream and plan.upstream.upgrade):
             client.ignore_upgrade()
@@ -260,12 +243,16 @@ class Handler:
         elif isinstance(decision, LocalResponse):
             self._send_empty(client, request, record, decision)
         elif isinstance(decision, Refusal):
-            last = self.registry.draining
-            keep_alive = local.refuse(client, request, decision, record, last=last)
-            self._end(client, record, keep_alive)
+            self._refuse(client, request, record, decision)
         else:
             raise INTERNAL_ERROR
         return None
+
+    def _refuse(
+        self, client: ClientProtocol, request: ClientRequest, record: Record, refusal: Refusal
+    ) -> None:
+        last = self.registry.draining
+        self._end(client, record, local.refuse(client, request, refusal, record, last=last))
 
     def _send_empty(
         self,

@@ -42,9 +42,13 @@ ACCESS = {
         user="{auth-provider: {name: oidc, config: {idp-issuer-url: 'https://127.0.0.1:1', "
         f"client-id: x, id-token: ${{jwt}}}}}}, {ALICE}}}"
     ),
+    "token-in-binary": one(user="{token: !!binary YWJj}"),
     # Exec plugins
     "exec-token": plugin(answer('{"token": "t1"}')),
     "exec-token-v1beta1": plugin(answer('{"token": "t1"}', V1BETA1), apiVersion=V1BETA1),
+    "exec-env-name-with-equals-sign": plugin(
+        answer('{"token": "t1"}'), env="[{name: A=B, value: x}, {name: '=C', value: x}]"
+    ),
     "exec-yaml": plugin(f"kind: ExecCredential\napiVersion: {V1}\nstatus:\n  token: t1"),
     "exec-null-expiry": plugin(answer('{"token": "t1", "expirationTimestamp": null}')),
     "exec-expiry-with-fraction-and-offset": plugin(
@@ -125,6 +129,9 @@ ACCESS = {
     ),
     "ca-bundle": one(
         cluster='{server: "https://127.0.0.1:${port}", certificate-authority: bundle.crt}'
+    ),
+    "ca-bundle-with-damaged-certificates": one(
+        cluster='{server: "https://127.0.0.1:${port}", certificate-authority: damaged.crt}'
     ),
     "insecure": one(
         cluster='{server: "https://127.0.0.1:${port}", insecure-skip-tls-verify: true}'

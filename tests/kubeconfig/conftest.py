@@ -65,6 +65,7 @@ def words(
         "file:ca.crt": authority.pem,
         "file:commented.crt": f"# Größe\nsubject=x\n{authority.pem}",
         "file:bundle.crt": other_authority.pem + authority.pem,
+        "file:damaged.crt": _DAMAGED + authority.pem + _DAMAGED,
         "file:alice.crt": alice.certificate,
         "file:alice.key": alice.key,
         "file:alice.both": alice.key + alice.certificate,
@@ -74,6 +75,9 @@ def words(
         "file:token": "from-file\n",
         "file:empty": "",
     }
+
+
+_DAMAGED = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 def _locked(key: str) -> str:

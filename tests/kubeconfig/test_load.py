@@ -250,6 +250,7 @@ def test_an_ordinary_user_causes_no_warning() -> None:
         ("http://H.Example", "H.Example", "h.example", 80, ""),
         ("https://bücher.example", "xn--bcher-kva.example", "xn--bcher-kva.example", 443, ""),
         ("https://u:p@h:1", "h:1", "h", 1, ""),
+        ("https://h/größe%2F/", "h", "h", 443, "/gr%C3%B6%C3%9Fe%2F"),
     ],
 )
 def test_the_parts_of_a_server(text: str, authority: str, host: str, port: int, path: str) -> None:

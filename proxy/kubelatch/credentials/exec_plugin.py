@@ -113,7 +113,9 @@ class ExecPlugin:
         if self.config.explicit_kubeconfig:
             # For plugins that read the kubeconfig themselves.
             inherited["KUBECONFIG"] = str(Path(self.config.explicit_kubeconfig).absolute())
-        configured = {name: value.reveal() for name, value in self.plugin.env}
+        # As in Go, where they are lines: a name with "=" ends there.
+        lines = (f"{name}={value.reveal()}" for name, value in self.plugin.env)
+        configured = {name: value for name, _, value in (line.partition("=") for line in lines)}
         info = exec_info(
             self.config,
             api_version=self.plugin.api_version,

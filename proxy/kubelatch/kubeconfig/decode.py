@@ -224,13 +224,13 @@ def decode_base64(text: str) -> bytes:
     """Standard base64 as Go decodes it: line breaks are skipped, other stray bytes are errors.
 
     Raises:
-        ValueError: it is no base64; the message holds no content.
+        DecodeError: it is no base64.
     """
     compact = text.replace("\r", "").replace("\n", "")
     try:
         return base64.b64decode(compact, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("illegal base64 data") from None
+        raise DecodeError("illegal base64 data") from None
 
 
 def _number(text: str) -> Scalar:
@@ -394,5 +394,7 @@ def _from_scalar(event: Any) -> Any:
             return Scalar("number", text)
         case "merge":
             return _MERGE_KEY
+        case "binary":
+            return decode_base64(text).decode("utf-8", "replace")
         case _:
             return text

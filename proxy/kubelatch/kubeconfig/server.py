@@ -2,13 +2,14 @@
 
 import re
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..errors import ConfigError
 from ..redact import without_userinfo
 from .values import ServerAddress
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]")
 
 
@@ -59,7 +60,7 @@ def parse_server(text: str, *, where: str) -> tuple[ServerAddress, tuple[str, ..
     if problem := host_problem(host):
         raise _unusable(text, where, problem)
     authority = _ascii(parts.netloc.rpartition("@")[2], text, where).removesuffix(":")
-    path = parts.path.rstrip("/")
+    path = _NON_ASCII.sub(lambda found: quote(found[0]), parts.path.rstrip("/"))
     return (
         ServerAddress(
             scheme=scheme,

@@ -275,6 +275,7 @@ class TestUnusable:
             with pytest.raises(ConfigError, match="unable to load root certificates") as caught:
                 client_context(tls)
             assert caught.value.cause == "tls-ca"
+            assert "BEGIN CERTIFICATE" in caught.value.hint
 
     def test_a_missing_ca_file(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no such file or directory"):

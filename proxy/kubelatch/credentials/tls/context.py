@@ -5,6 +5,7 @@ certificates without key identifiers, as some clouds issue them, are accepted. W
 refuses what Go may accept, and the trust anchors are the kubeconfig's own, ``go_context`` decides.
 """
 
+import logging
 import os
 import ssl
 from pathlib import Path
@@ -16,6 +17,8 @@ from ...kubeconfig.values import TlsConfig
 from .certificates import ClientCertificate, certificate_blocks
 from .names import parse_address
 from .pair import PairError, load_pair
+
+_log = logging.getLogger(__name__)
 
 # Verify codes of OpenSSL (x509_vfy.h) for certificates that Go may accept. For dates, addresses,
 # path lengths, name constraints and unknown extensions the two agree.
@@ -175,14 +178,33 @@ def _trust_only(context: ClientContext, pem: bytes, where: str) -> None:
     try:
         context.load_verify_locations(cadata=b"".join(blocks).decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError):
-        raise _unusable_ca(f"failed to parse certificate in {where}") from None
+        count, blocks = len(blocks), _readable(blocks)
+        if not blocks:
+            raise _unusable_ca(f"failed to parse certificate in {where}") from None
+        _log.warning(
+            "certificates in %s cannot be read: %d of %d", where, count - len(blocks), count
+        )
+        context.load_verify_locations(cadata=b"".join(blocks).decode("ascii"))
     context.anchors = tuple(blocks)
+
+
+def _readable(blocks: list[bytes]) -> list[bytes]:
+    """Those that can be parsed. Go leaves out the others (x509.CertPool.AppendCertsFromPEM)."""
+    readable = []
+    for block in blocks:
+        try:
+            _new_context().load_verify_locations(cadata=block.decode("ascii"))
+        except (ssl.SSLError, UnicodeDecodeError):
+            continue
+        readable.append(block)
+    return readable
 
 
 def _unusable_ca(problem: str) -> ConfigError:
     return ConfigError(
         f"unable to load root certificates: {problem}",
-        hint="The certificate authority is a PEM text: -----BEGIN CERTIFICATE-----.",
+        hint="The certificate authority is a PEM text, whose first line is BEGIN CERTIFICATE "
+        "between dashes.",
         cause="tls-ca",
     )
 

@@ -25,6 +25,7 @@ class Peer(asyncio.Protocol):
     Attributes:
         frames: what has come, without the preface.
         requests: the decoded heads, by stream.
+        encoder: compresses what it sends.
     """
 
     def __init__(self, peers: list["Peer"], settings: bytes) -> None:
@@ -37,7 +38,7 @@ class Peer(asyncio.Protocol):
         self._preface = b""
         self._reader = frames.FrameReader()
         self._decoder = hpack.Decoder()
-        self._encoder = hpack.Encoder()
+        self.encoder = hpack.Encoder()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -76,7 +77,7 @@ class Peer(asyncio.Protocol):
         self._transport.pause_reading()
 
     def head(self, stream: int, fields: list[Field] = OK, *, ended: bool = False) -> bytes:
-        block = self._encoder.encode(fields)
+        block = self.encoder.encode(fields)
         flags = frames.END_HEADERS | (frames.END_STREAM if ended else 0)
         return frames.build(FrameType.HEADERS, flags, stream, block)
 

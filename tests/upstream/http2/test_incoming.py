@@ -18,7 +18,7 @@ HEADERS, CONTINUATION = FrameType.HEADERS, FrameType.CONTINUATION
 build, number = frames.build, frames.build_number
 
 
-def bomb(_: Peer) -> bytes:
+def bomb() -> bytes:
     """A small block that decodes to far more: one large field, named again and again."""
     block = hpack.Encoder().encode([(b":status", b"200"), (b"x", b"y" * 3900)])
     # Index 62 is the newest entry of the dynamic table.
@@ -34,13 +34,12 @@ def after_the_end(frame: bytes) -> Callable[[Peer], bytes]:
 
 
 VIOLATIONS: dict[str, tuple[Callable[[Peer], bytes], Code]] = {
-    "header bomb": (bomb, CALM),
     "continuation flood": (
-        lambda _: build(HEADERS, 0, 1, b"") + build(CONTINUATION, 0, 1, b"") * 50,
+        lambda _: build(HEADERS, 0, 1, b"") + build(CONTINUATION, 0, 1, b"") * 100,
         CALM,
     ),
     "large continuations": (
-        lambda _: build(HEADERS, 0, 1, b"") + build(CONTINUATION, 0, 1, bytes(16384)) * 9,
+        lambda _: build(HEADERS, 0, 1, b"") + build(CONTINUATION, 0, 1, bytes(16384)) * 65,
         CALM,
     ),
     "ping flood": (flood(build(FrameType.PING, 0, 0, bytes(8))), CALM),
@@ -113,6 +112,65 @@ async def test_a_connection_that_breaks_the_rules_is_lost(name: str) -> None:
         assert {error.cause for error in taker.errors} <= {"bad-answer"}
         assert bench.transport.connections == 0
         stream.abort()
+
+
+def large_head(peer: Peer, stream: int, size: int) -> bytes:
+    """A head with one field of *size* bytes, in frames of 16 KiB."""
+    block = peer.encoder.encode([*OK, (b"x", b"y" * size)], huffman=False)
+    return (
+        build(HEADERS, 0, stream, block[:16384])
+        + b"".join(
+            build(CONTINUATION, 0, stream, block[begin : begin + 16384])
+            for begin in range(16384, len(block), 16384)
+        )
+        + build(CONTINUATION, frames.END_HEADERS, stream, b"")
+    )
+
+
+async def test_a_head_of_200_kilobytes_comes_whole() -> None:
+    async with benches() as bench:
+        stream, taker = await bench.start()
+        peer = bench.peers[0]
+        peer.send(large_head(peer, 1, 200_000), data(1, ended=True))
+        await eventually(lambda: taker.trailers is not None)
+        assert taker.response is not None
+        assert [len(value) for value in taker.response.fields.values(b"x")] == [200_000]
+        assert peer.goaway is None
+        stream.release()
+
+
+TOO_LARGE: dict[str, Callable[[Peer], bytes]] = {
+    "header bomb": lambda _: bomb(),
+    "a field of 900 KB": lambda peer: large_head(peer, 1, 900_000),
+    "many small fields": lambda peer: peer.head(1, [*OK, *[(b"x", b"y" * 1000)] * 300]),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+async def test_a_head_that_is_too_large_fails_its_own_stream_alone(name: str) -> None:
+    async with benches() as bench:
+        first, taker = await bench.start()
+        running, events = await bench.start()
+        waiting, late = await bench.start()
+        peer = bench.peers[0]
+        peer.send(peer.head(3), TOO_LARGE[name](peer))
+        await eventually(lambda: taker.errors)
+        assert [error.cause for error in taker.errors] == ["bad-answer"]
+        assert "over 256 KiB" in taker.errors[0].message
+        # What it put into the table is not known, so that no later head can be read here: one that
+        # has none yet is begun again elsewhere, and others go on.
+        peer.send(data(3), peer.head(5))
+        await eventually(lambda: late.errors)
+        assert late.stale == [True]
+        assert [error.cause for error in late.errors] == ["reset"]
+        another, _ = await bench.start()
+        assert len(bench.peers) == 2
+        peer.send(data(3, ended=True))
+        await eventually(lambda: events.trailers is not None)
+        assert (events.size, events.errors) == (2, [])
+        for stream in (first, running, waiting, another):
+            stream.release()
+        await eventually(lambda: peer.over)
 
 
 async def test_no_settings_at_the_beginning() -> None:

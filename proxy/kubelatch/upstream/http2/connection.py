@@ -259,6 +259,14 @@ class Http2Connection(asyncio.Protocol):
             self.answered = True
             self._touch(found).on_fields(fields, ended=ended)
 
+    def on_skipped_fields(self, stream: int) -> None:
+        """See :class:`FrameHandler`. A stream without a response is begun again elsewhere."""
+        found = self.streams.get(stream)
+        if found is not None:
+            self._reset(stream, Code.CANCEL)
+            error = found.cut("the API server sent too large a head on the same connection")
+            found.lose(error, stale=not found.response_begun)
+
     def on_reset(self, stream: int, code: int) -> None:
         """See :class:`FrameHandler`."""
         if code == Code.REFUSED_STREAM:
@@ -323,7 +331,7 @@ class Http2Connection(asyncio.Protocol):
         found = self.streams.get(stream)
         if found is not None:
             self._reset(stream, error.code)
-            msg = f"the API server's response is not HTTP/2: {error}"
+            msg = f"the API server's response over HTTP/2 is malformed: {error}"
             found.lose(UpstreamError(msg, cause="bad-answer"))
 
     def _touch(self, stream: Http2Stream) -> Http2Stream:

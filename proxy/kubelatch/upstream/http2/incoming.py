@@ -17,10 +17,11 @@ from .frames import Code, Frame, FrameType, Http2Error, Setting, StreamError
 # hpack writes the blocks that it makes and reads at DEBUG: with the bearer token.
 logging.getLogger("hpack").setLevel(logging.INFO)
 
-MAX_LIST: Final = 64 * 1024
+MAX_LIST: Final = 256 * 1024
 """Bytes of a head's fields, as SETTINGS_MAX_HEADER_LIST_SIZE counts them."""
-_MAX_BLOCK: Final = 64 * 1024
-_MAX_CONTINUATIONS: Final = 16
+# A compressed head that is larger is skipped, up to 1 MiB in full frames.
+_MAX_BLOCK: Final = 256 * 1024
+_MAX_CONTINUATIONS: Final = 64
 # An API server sends a few in a minute.
 _MAX_USELESS: Final = 1000
 
@@ -46,6 +47,9 @@ class FrameHandler(Protocol):
     def on_fields(self, stream: int, fields: list[Pair], *, ended: bool) -> None:
         """A head or trailers of a stream that was under way when they began."""
 
+    def on_skipped_fields(self, stream: int) -> None:
+        """A head or trailers that cannot be decoded, since a head before them was too large."""
+
     def on_reset(self, stream: int, code: int) -> None:
         """The end of a stream that is under way."""
 
@@ -67,6 +71,9 @@ class FrameHandler(Protocol):
     def on_stream_error(self, stream: int, error: StreamError) -> None:
         """What has come for a stream is not valid."""
 
+    def leave(self) -> None:
+        """No more streams can be put on the connection; bodies that are coming run on."""
+
 
 class Incoming:
     """See the module.
@@ -78,7 +85,8 @@ class Incoming:
     def __init__(self, handler: FrameHandler) -> None:
         self._handler = handler
         self._reader = frames.FrameReader()
-        self._decoder = hpack.Decoder(max_header_list_size=MAX_LIST)
+        # None after a head that was too large: what it did to the table is not known.
+        self._decoder: hpack.Decoder | None = hpack.Decoder(max_header_list_size=MAX_LIST)
         self._greeted = False
         self._useless = 0
         # The head that is coming in: its stream, whether it ends that, and its pieces.
@@ -135,7 +143,7 @@ class Incoming:
             raise Http2Error(Code.PROTOCOL_ERROR, "a continuation of nothing")
         parts = self._block[2]
         parts.append(frame.payload)
-        if len(parts) > _MAX_CONTINUATIONS or sum(map(len, parts)) > _MAX_BLOCK:
+        if len(parts) > _MAX_CONTINUATIONS:
             raise Http2Error(Code.ENHANCE_YOUR_CALM, "a head that is too large")
         if frame.flags & frames.END_HEADERS:
             self._end_block()
@@ -144,10 +152,18 @@ class Incoming:
         if self._block is None:
             return
         (stream, ended, parts), self._block = self._block, None
+        block, decoder = b"".join(parts), self._decoder
+        if decoder is None:
+            self._handler.on_skipped_fields(stream)
+            return
         try:
-            fields = cast("list[Pair]", self._decoder.decode(b"".join(parts), raw=True))
+            if len(block) > _MAX_BLOCK:
+                raise hpack.OversizedHeaderListError
+            fields = cast("list[Pair]", decoder.decode(block, raw=True))
         except hpack.OversizedHeaderListError as error:
-            raise Http2Error(Code.ENHANCE_YOUR_CALM, "a head that is too large") from error
+            self._decoder = None
+            self._handler.leave()
+            raise StreamError(Code.ENHANCE_YOUR_CALM, "a head over 256 KiB") from error
         except hpack.HPACKError as error:
             raise Http2Error(Code.COMPRESSION_ERROR, "a head that cannot be decoded") from error
         self._handler.on_fields(stream, fields, ended=ended)

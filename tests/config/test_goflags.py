@@ -221,3 +221,17 @@ def test_an_unknown_flag_has_a_suggestion_where_one_is_similar(argument: str, hi
     with pytest.raises(UsageError, match=r"unknown (shorthand )?flag: ") as caught:
         settings.parse([argument], {})
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    "name", ["accept-hosts", "accept-paths", "address", "as", "as-group", "server", "token"]
+)
+def test_bytes_that_are_no_text_are_an_error_and_not_a_fault_of_ours(name: str) -> None:
+    with pytest.raises(UsageError, match=f'--{name}" flag: it is not UTF-8'):
+        settings.parse([f"--{name}=a\udc80"], {})
+    with pytest.raises(UsageError, match="it is not UTF-8"):
+        settings.parse([], {f"KUBELATCH_{name.replace('-', '_').upper()}": "a\udc80"})
+
+
+def test_the_name_of_a_file_may_be_any_bytes() -> None:
+    assert settings.parse(["--kubeconfig=a\udc80"], {})["kubeconfig"] == "a\udc80"

@@ -20,6 +20,8 @@ _INT: Final = re.compile(
     r"|(?P<oct>0[oO]?(?:_?[0-7])+)|(?P<dec>0|[1-9](?:_?[0-9])*))"
 )
 _BASES: Final = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
+# A byte of the command line that is not UTF-8 (os.fsdecode).
+_NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
 _LEVEL: Final = re.compile(r"[+-]?[0-9]+")
 _UNITS: Final = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
@@ -157,6 +159,8 @@ def _quote_bytes(text: str) -> str:
 FILE: Final = "file"
 DIRECTORY: Final = "directory"
 NAMES: Final = "names"
+# Whose values may be any bytes.
+_FILES: Final = frozenset({FILE, DIRECTORY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +284,9 @@ class FlagSet:
     def _set(self, values: dict[str, Any], flag: Flag, text: str, where: str = "") -> None:
         try:
             value = flag.parse(text)
+            if flag.completion not in _FILES and not text.isascii() and _NOT_UTF8.search(text):
+                msg = "it is not UTF-8"
+                raise ValueError(msg)
         except ValueError as exc:
             shown = quote("***" if flag.secret else text)
             raise self._error(

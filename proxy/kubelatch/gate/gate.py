@@ -45,6 +45,7 @@ from .rules import judge_rules
 from .settings import (
     DEFAULT_REJECT_PATHS,
     GateSettings,
+    leaves_context,
     mount_points,
     stripped_prefix,
     warnings_about,
@@ -226,6 +227,8 @@ class Gate:
             return refusal if origin is None else with_headers(refusal, cors_headers(origin))
 
         if isinstance(parsed, Moved):
+            if leaves_context(target, parsed.location):
+                return malformed("target", "the path has '..' that lead out of its context")
             return _redirect(parsed.location)
         decision = self._route(method, parsed, caller, origin)
         response_headers = (

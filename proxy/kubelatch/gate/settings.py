@@ -151,3 +151,21 @@ def _prefix(flag: str, value: str) -> str:
             cause="prefix",
         )
     return prefix
+
+
+def leaves_context(target: str, location: str) -> bool:
+    """Whether dot segments lead from one context to another, of which a client that follows a
+    redirect would not know.
+
+    Args:
+        target: as received.
+        location: its path without dot segments.
+    """
+    path = target if target[:1] == "/" else "/" + target.partition("//")[2].partition("/")[2]
+    path = path.partition("?")[0]
+    return "/.." in path and _alias(path) != _alias(location.partition("?")[0])
+
+
+def _alias(path: str) -> str | None:
+    """Of the context that a path is below, served or not; None: it is below none."""
+    return path[len(CLUSTERS) :].partition("/")[0] if path.startswith(CLUSTERS) else None

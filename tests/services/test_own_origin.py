@@ -184,3 +184,33 @@ async def test_an_application_that_ends_early_is_cut_and_named(start: Start) -> 
         refused = await setting.get(host="other--shop--test.localhost")
     assert refused.status == 502
     assert b"the service shop/other closed the connection before responding" in refused.body
+
+
+@pytest.mark.parametrize(
+    ("response", "body"),
+    [
+        (b"HTTP/1.1 200 OK\n\nhello", b"hello"),
+        (b"HTTP/1.0 200 OK\nContent-Type: text/plain\nContent-Length: 5\n\nhello", b"hello"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n",
+            b"hello",
+        ),
+        (b"hello", b"Is its port one of HTTP?"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", b"Of TLS, it is reached as https--"),
+    ],
+)
+async def test_a_small_server_that_browsers_can_read_is_no_bad_gateway(
+    start: Start, response: bytes, body: bytes
+) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response)
+        writer.close()
+
+    setting = await start()
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        setting.cluster.serve("web", server.sockets[0].getsockname()[1])
+        answer = await setting.get()
+    assert answer.whole
+    assert body in answer.body
+    assert b"kubeconfig" not in answer.body

@@ -21,6 +21,11 @@ MAX_HEAD_BYTES: Final = 1024 * 1024
 _BODILESS: Final = frozenset({204, 304})
 
 
+API_SERVER: Final = "the API server"
+"""Of whose responses messages speak, unless they are a service's."""
+_NO_HTTP: Final = (
+    "Is its port one of HTTP? Of TLS, it is reached as https--PORT--SERVICE--NAMESPACE--CONTEXT"
+)
 _TOO_LARGE: Final = "its head or trailers are over 1 MiB"
 
 
@@ -109,7 +114,8 @@ class ResponseReader:
     """Parses the responses of one connection, one after another.
 
     Args:
-        peer: who sends them, for messages.
+        peer: who sends them, for messages. Other than the API server, it may end lines with LF
+            alone, and pad a chunk's size with spaces.
 
     Attributes:
         head: the final response's head, once it has been parsed.
@@ -138,7 +144,7 @@ class ResponseReader:
         "switched",
     )
 
-    def __init__(self, peer: str = "the API server") -> None:
+    def __init__(self, peer: str = API_SERVER) -> None:
         self._peer = peer
         self.head: ResponseHead | None = None
         self.complete = True
@@ -177,6 +183,11 @@ class ResponseReader:
         self.begun = False
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
+            if self._peer != API_SERVER:
+                # What small servers write and browsers read (RFC 9112 section 2.2).
+                self._parser.set_dangerous_leniencies(
+                    lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+                )
 
     def forget(self) -> None:
         """Drop the reference to the receiver."""
@@ -344,7 +355,9 @@ def _bad(exc: httptools.HttpParserError, peer: str) -> UpstreamError:
         reason = exc.__context__
         if not isinstance(reason, FramingError):
             raise reason  # a bug of the proxy's
-    return UpstreamError(f"{peer}'s response is not HTTP/1.1: {reason}", cause="bad-answer")
+    hint = "" if peer == API_SERVER else _NO_HTTP
+    message = f"{peer}'s response is not HTTP/1.1: {reason}"
+    return UpstreamError(message, hint=hint, cause="bad-answer")
 
 
 def _keeps_alive(parser: httptools.HttpResponseParser, head: ResponseHead) -> bool:

@@ -16,7 +16,7 @@ from typing import Final, cast
 
 from ..errors import UpstreamError
 from ..http1 import writer
-from ..http1.response import Receiver, ResponseReader
+from ..http1.response import API_SERVER, Receiver, ResponseReader
 from .request import UpstreamRequest
 from .tcp import allow_stalls
 from .unread import unread_bytes
@@ -63,7 +63,7 @@ class Http1Connection(asyncio.Protocol):
     def __init__(
         self,
         explain: Callable[[ssl.SSLError], UpstreamError],
-        peer: str = "the API server",
+        peer: str = API_SERVER,
     ) -> None:
         self._explain = explain
         self._peer = peer

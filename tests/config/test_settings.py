@@ -1,7 +1,5 @@
 """The table of flags and what is made of it."""
 
-from dataclasses import fields
-
 import pytest
 
 from kubelatch.config.flag_values import parse_body_size, parse_keep
@@ -12,8 +10,22 @@ from kubelatch.secret import Secret
 
 
 def test_every_flag_is_a_field_and_every_field_but_the_notes_a_flag() -> None:
-    assert [flag.field for flag in FLAGS] == [f.name for f in fields(Settings) if f.name != "notes"]
+    assert [flag.field for flag in FLAGS] == [*Settings.__annotations__][:-1]
     assert len({flag.name for flag in FLAGS}) == len(FLAGS)
+
+
+def test_settings_are_fixed_and_have_no_other_fields() -> None:
+    settings = from_values(parse(["--port=1"], {}))
+    with pytest.raises(AttributeError, match="cannot assign to 'port'"):
+        settings.port = 2  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="cannot delete 'port'"):
+        del settings.port
+    with pytest.raises(TypeError, match="Settings has no prot"):
+        Settings(prot=1)  # type: ignore[call-arg]
+    other = settings.replaced(address="::1")
+    assert (settings.address, other.address, other.port) == ("127.0.0.1", "::1", 1)
+    with pytest.raises(TypeError, match="Settings has no prot"):
+        other.replaced(prot=1)
 
 
 def test_without_flags_the_settings_are_the_defaults_of_the_table() -> None:

@@ -297,10 +297,16 @@ async def test_help_and_version_exit(flag: str) -> None:
     assert ended.out
 
 
-HEAVY = ("aiohttp", "asyncio", "cryptography", "yaml", "re2", "uvloop", "ssl", "httptools")
+HEAVY = (
+    *("aiohttp", "asyncio", "cryptography", "yaml", "re2", "uvloop", "ssl", "httptools"),
+    # A third of the time of --help.
+    *("dataclasses", "inspect", "pathlib"),
+)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--nosuch"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["completion", "bash"], ["--nosuch"]], ids=str
+)
 async def test_help_version_and_bad_usage_load_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys, atexit\n"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from ..config.settings import Settings
@@ -29,7 +28,7 @@ def choose_one(settings: Settings, name: str) -> Settings:
     if settings.context not in {"", name}:
         msg = f"--context={settings.context} and the context {name} are two"
         raise UsageError(msg, hint="say kubelatch check NAME NAME to check both")
-    return replace(settings, context=name)
+    return settings.replaced(context=name)
 
 
 async def check_contexts(

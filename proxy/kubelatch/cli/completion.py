@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Final, NoReturn
 
 from ..config.commands import COMMANDS
@@ -37,7 +36,9 @@ def script(shell: str) -> str:
     if shell not in SHELLS:
         msg = f"no completion for {shell!r}"
         raise UsageError(msg, hint=f"say kubelatch completion {'|'.join(SHELLS)}")
-    return Path(__file__).with_name("shells").joinpath(f"kubelatch.{shell}").read_text()
+    path = os.path.join(os.path.dirname(__file__), "shells", f"kubelatch.{shell}")
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def kubectl_complete() -> NoReturn:

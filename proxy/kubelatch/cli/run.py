@@ -7,7 +7,6 @@ token, which is made for it unless one is given.
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import secrets
@@ -112,7 +111,7 @@ async def run(
         if settings.tls and not settings.client_token_file:
             # Without one, kubectl asks for a user name where the server speaks TLS.
             token = _write(directory / "token", secrets.token_urlsafe(32))
-            settings = dataclasses.replace(settings, client_token_file=str(token))
+            settings = settings.replaced(client_token_file=str(token))
         app = App(settings, environ, stderr=stderr)
         try:
             await app.start()

@@ -4,15 +4,13 @@ Parser, help, manual page and completion are made from it. Pure.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import UsageError
 from .goflags import FILE, Flag, parse_bool, parse_limit, quote, similar_names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subcommand:
+class Subcommand(NamedTuple):
     """One command.
 
     Attributes:

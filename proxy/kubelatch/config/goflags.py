@@ -7,33 +7,31 @@ match its error messages. Rules from github.com/spf13/pflag ``flag.go`` and Go's
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import UsageError
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 # strconv.underscoreOK: underscores may separate digits, and follow the base prefix.
-_INT: Final = re.compile(
+_INT: Final = (
     r"[+-]?(?:(?P<hex>0[xX](?:_?[0-9a-fA-F])+)|(?P<bin>0[bB](?:_?[01])+)"
     r"|(?P<oct>0[oO]?(?:_?[0-7])+)|(?P<dec>0|[1-9](?:_?[0-9])*))"
 )
 _BASES: Final = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
 # A byte of the command line that is not UTF-8 (os.fsdecode).
-_NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
-_LEVEL: Final = re.compile(r"[+-]?[0-9]+")
+_NOT_UTF8: Final = "[\udc80-\udcff]"
+_LEVEL: Final = r"[+-]?[0-9]+"
 _UNITS: Final = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }  # fmt: skip
-_DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
+_DURATION_PART: Final = r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)"
 # The variables that the kubelet sets in every pod for each Service of its namespace
 # (kubernetes pkg/kubelet/envvars/envvars.go).
-_SERVICE_LINK: Final = re.compile(
-    r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_[0-9]+_[A-Z]+(?:_(?:PROTO|PORT|ADDR))?)=.*"
-    r"|.+_PORT=(?:tcp|udp|sctp)://.+",
-    re.DOTALL,
+_SERVICE_LINK: Final = (
+    r"(?s).+_(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_[0-9]+_[A-Z]+(?:_(?:PROTO|PORT|ADDR))?)=.*"
+    r"|.+_PORT=(?:tcp|udp|sctp)://.+"
 )
 _ESCAPES: Final = {
     "\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v",
@@ -48,7 +46,7 @@ def is_service_link(name: str, text: str) -> bool:
     ``kubelatch-admin`` makes ``KUBELATCH_ADMIN_SERVICE_HOST``. Only ``…_PORT`` can also be the
     variable of a flag; its value shows which it is.
     """
-    return _SERVICE_LINK.fullmatch(f"{name}={text}") is not None
+    return re.fullmatch(_SERVICE_LINK, f"{name}={text}") is not None
 
 
 def quote(text: str) -> str:
@@ -81,7 +79,7 @@ def parse_bool(text: str) -> bool:
 
 def parse_int(text: str) -> int:
     """``strconv.ParseInt`` with base 0 and 64 bits."""
-    match = _INT.fullmatch(text)
+    match = re.fullmatch(_INT, text)
     if match is None or match.lastgroup is None:
         raise _syntax("ParseInt", text)
     kind = match.lastgroup
@@ -92,7 +90,7 @@ def parse_int(text: str) -> int:
 
 def parse_level(text: str) -> int:
     """A log level: ``strconv.ParseInt`` with base 10 and 32 bits (klog ``Level.Set``)."""
-    if not _LEVEL.fullmatch(text):
+    if not re.fullmatch(_LEVEL, text):
         raise _syntax("ParseInt", text)
     return _bounded(text, int(text.lstrip("+-")), bits=32)
 
@@ -115,8 +113,9 @@ def parse_duration(text: str) -> float:
     if rest == "0":
         return 0.0
     total, position = 0, 0
+    pattern = re.compile(_DURATION_PART)
     while position < len(rest):
-        part = _DURATION_PART.match(rest, position)
+        part = pattern.match(rest, position)
         if part is None or not (part[1] or part[2]):
             break
         whole, fraction, unit = part[1] or "0", part[2] or "", part[3]
@@ -163,8 +162,7 @@ NAMES: Final = "names"
 _FILES: Final = frozenset({FILE, DIRECTORY})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
+class Flag(NamedTuple):
     """One flag.
 
     Attributes:
@@ -284,7 +282,7 @@ class FlagSet:
     def _set(self, values: dict[str, Any], flag: Flag, text: str, where: str = "") -> None:
         try:
             value = flag.parse(text)
-            if flag.completion not in _FILES and not text.isascii() and _NOT_UTF8.search(text):
+            if flag.completion not in _FILES and not text.isascii() and re.search(_NOT_UTF8, text):
                 msg = "it is not UTF-8"
                 raise ValueError(msg)
         except ValueError as exc:

@@ -10,8 +10,7 @@ tests.embedding.signature``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..secret import Secret
 from .consistency import ASK_TIMEOUT, LOOPS, check_consistency
@@ -24,6 +23,7 @@ from .fields import (
     PROCESS,
     SEEN,
     SERVING,
+    FlagTable,
     choice,
     flag,
     switch,
@@ -56,15 +56,15 @@ from .goflags import (
     quote,
     similar_names,
 )
-from .overrides import Overrides
+
+if TYPE_CHECKING:
+    from .overrides import Overrides
 
 INSPECT_ADDRESS: Final = "127.0.0.1:8002"
 """The admin address with ``--inspect``, if none is given."""
 
 
-# Without eq and repr, which are never used: generating them takes a quarter of the import time.
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Settings:
+class Settings(FlagTable):
     """All flags, in the order of the help.
 
     ``notes``, which is no flag, holds remarks on flags and variables that have no effect.
@@ -299,21 +299,17 @@ class Settings:
     notes: tuple[str, ...] = ()
 
     @property
-    def overrides(self) -> Overrides:
+    def overrides(self) -> "Overrides":
         """The overrides of kubeconfig entries."""
+        from .overrides import Overrides  # noqa: PLC0415 -- not for the help
+
         values = {name: getattr(self, name) for name in Overrides.__dataclass_fields__}
         if self.no_in_cluster:
             values["in_cluster"] = False
         return Overrides(**values)
 
 
-def _flag_of(name: str, default: Any, entry: Mapping[str, Any]) -> Flag:
-    return Flag(**{"name": name.replace("_", "-"), "field": name, "default": default, **entry})
-
-
-FLAGS: Final = tuple(
-    _flag_of(f.name, f.default, f.metadata) for f in fields(Settings) if f.metadata
-)
+FLAGS: Final = Settings.flags
 
 
 def flag_set(more: Sequence[Flag] = ()) -> FlagSet:
@@ -380,4 +376,4 @@ def from_values(values: Mapping[str, Any]) -> Settings:
     check_consistency(values)
     if values["inspect"] and not values["admin_address"]:
         values = {**values, "admin_address": INSPECT_ADDRESS}
-    return Settings(**{name: values[name] for name in Settings.__dataclass_fields__})
+    return Settings(**{name: values[name] for name in ("notes", *(flag.field for flag in FLAGS))})

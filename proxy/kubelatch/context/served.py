@@ -52,8 +52,7 @@ def settings_beside(settings: Settings, name: str, alias: str, *, writable: bool
     read_only = settings.read_only
     if not writable and read_only == "off":
         read_only = "on"
-    return replace(
-        settings,
+    return settings.replaced(
         context=name,
         api_prefix=f"{CLUSTERS}{alias}/",
         www="",

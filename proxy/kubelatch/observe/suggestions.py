@@ -4,14 +4,13 @@ An example request through the proxy, and kubelatch's own commands where it is n
 """
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..config.addresses import join_host_port, reachable_host, split_host_port
 from ..config.commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -34,11 +33,11 @@ def as_called(text: str) -> str:
     """
     if shutil.which("kubelatch"):
         return text
-    script = Path(sys.prefix, "bin", "kubelatch")
-    if script.exists():
-        with contextlib.suppress(OSError, ValueError):  # no directory any more, or not within it
-            script = script.relative_to(Path.cwd())
-        called = shlex.quote(str(script))
+    script = os.path.join(sys.prefix, "bin", "kubelatch")
+    if os.path.exists(script):
+        with contextlib.suppress(OSError):  # no directory any more
+            script = script.removeprefix(os.path.join(os.getcwd(), ""))
+        called = shlex.quote(script)
     else:
         called = f"{shlex.quote(sys.executable)} -m kubelatch"
     return _COMMAND.sub(called.replace("\\", r"\\"), text)
@@ -58,6 +57,11 @@ def example_request(settings: "Settings", name: str, gate: "Gate", *, unix: bool
     """
     from base64 import b64encode  # noqa: PLC0415 -- not for the help
 
+    from ..config.addresses import (  # noqa: PLC0415
+        join_host_port,
+        reachable_host,
+        split_host_port,
+    )
     from ..gate import Allowed  # noqa: PLC0415
 
     if settings.tls == "auto" and not settings.tls_ca_file and not unix:

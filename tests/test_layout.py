@@ -51,6 +51,7 @@ ELSEWHERE: Final = {
         "relay/request": "relay/test_streaming.py",
         "relay/request_reader": "relay/test_client.py",
         "relay/response": "relay/test_streaming.py",
+        "relay/response_fields": "relay/test_headers.py",
         "relay/routes": "relay/test_watches_over_http2.py",
         "relay/server": "relay/test_limits.py",
         "relay/states": "relay/test_client.py",

@@ -39,11 +39,14 @@ class BodyKind(enum.Enum):
     UNTIL_CLOSE = "until-close"
 
 
-_NO_FIELDS: Final = Fields()
-
-
 class ResponseHead:
     """Status line and header fields of a response.
+
+    Args:
+        status: the code.
+        reason: the phrase; may be empty.
+        fields: the header fields.
+        body: how its end is determined.
 
     Attributes:
         status: the code.
@@ -54,11 +57,11 @@ class ResponseHead:
 
     __slots__ = ("body", "fields", "reason", "status")
 
-    def __init__(self) -> None:
-        self.status = 0
-        self.reason = b""
-        self.fields = _NO_FIELDS
-        self.body = BodyKind.NONE
+    def __init__(self, status: int, reason: bytes, fields: Fields, body: BodyKind) -> None:
+        self.status = status
+        self.reason = reason
+        self.fields = fields
+        self.body = body
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field *name* (lower case), or None."""
@@ -126,14 +129,14 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_building",
-        "_chunked",
         "_counted",
         "_head_only",
+        "_interim",
         "_length",
         "_pairs",
         "_parser",
         "_peer",
+        "_reason",
         "_receiver",
         "_remaining",
         "_trailers",
@@ -153,11 +156,12 @@ class ResponseReader:
         self.begun = False
         self._receiver: Receiver | None = None
         self._parser: httptools.HttpResponseParser | None = None
-        self._building = ResponseHead()
+        # The last 1xx response.
+        self._interim: ResponseHead | None = None
+        self._reason = b""
         # Where fields go as they come.
         self._pairs: list[Pair] = []
         self._head_only = False
-        self._chunked = False
         # Content-Length minus the bytes that the parser has delivered; -1 without one.
         self._length = -1
         # Body bytes still expected that are not parsed.
@@ -249,11 +253,11 @@ class ResponseReader:
             )
 
     def _switch(self, early: bytes) -> None:
-        head, self._parser = self._building, None
+        head, self._parser = self._interim, None
         self.persistent = False
         self.switched = self.complete = True
         self.head = head
-        if self._receiver is not None:
+        if self._receiver is not None and head is not None:
             self._receiver.on_upgraded(head, early)
 
     def _finish(self) -> None:
@@ -265,64 +269,67 @@ class ResponseReader:
         if self.complete:
             msg = "bytes after the response"
             raise FramingError(msg)
-        self._building = ResponseHead()
+        self._reason = b""
         self._pairs = []
-        self._length = -1
-        self._chunked = False
 
     def on_status(self, reason: bytes) -> None:
-        self._building.reason += reason
+        self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._pairs.append((name, value))
 
     def on_headers_complete(self) -> None:
-        parser, receiver, head = self._parser, self._receiver, self._building
+        parser, receiver = self._parser, self._receiver
         if parser is None or receiver is None:  # pragma: no cover -- called from feed_data only
             return
-        head.fields = fields = Fields(self._pairs)
-        names = fields.names.positions
+        fields = Fields(self._pairs)
         # Further fields are trailers.
         self._pairs = self._trailers
-        head.status = status = parser.get_status_code()
-        length = names.get(b"content-length")
-        if length is not None:
-            self._length = int(fields.pairs[length[0]][1])  # llhttp accepts digits only, once
-        if b"transfer-encoding" in names:
-            codings = fields.values(b"transfer-encoding")
-            if len(codings) > 1 or codings[0].strip().lower() != b"chunked":
-                msg = "a transfer coding other than chunked"
-                raise FramingError(msg)
-            self._chunked = True
-        if self._counted > MAX_HEAD_BYTES and _size(head) > MAX_HEAD_BYTES:
+        status = parser.get_status_code()
+        if self._counted > MAX_HEAD_BYTES and _size(fields) > MAX_HEAD_BYTES:
             raise FramingError(_TOO_LARGE)
+        body = self._read_framing(fields, parser)
+        head = ResponseHead(status, self._reason, fields, body)
         if status < 200:
             if status < 100:
                 msg = "an invalid status code"
                 raise FramingError(msg)
-            return
-        if self._chunked and parser.get_http_version() == "1.0":
-            # RFC 9112 section 6.1: the framing is faulty.
-            msg = "Transfer-Encoding in HTTP/1.0"
-            raise FramingError(msg)
-        if self._head_only or status in _BODILESS:
             head.body = BodyKind.NONE
-        elif self._chunked:
-            head.body = BodyKind.CHUNKED
-        elif self._length >= 0:
-            head.body = BodyKind.LENGTH if self._length else BodyKind.NONE
-        else:
-            head.body = BodyKind.UNTIL_CLOSE
+            self._interim = head
+            return
         self.head = head
         if self._head_only:
             # llhttp would expect the body that Content-Length declares for a GET.
+            head.body = BodyKind.NONE
             self._parser = None
             self.persistent = self.persistent and _keeps_alive(parser, head)
             receiver.on_head(head)
             self._finish()
             return
+        if status in _BODILESS:
+            head.body = BodyKind.NONE
         self.persistent = self.persistent and parser.should_keep_alive()
         receiver.on_head(head)
+
+    def _read_framing(self, fields: Fields, parser: httptools.HttpResponseParser) -> BodyKind:
+        """How the end of the body is determined by the fields alone."""
+        names = fields.names.positions
+        length = names.get(b"content-length")
+        # llhttp accepts digits only, once.
+        self._length = -1 if length is None else int(fields.pairs[length[0]][1])
+        if b"transfer-encoding" in names:
+            codings = fields.values(b"transfer-encoding")
+            if len(codings) > 1 or codings[0].strip().lower() != b"chunked":
+                msg = "a transfer coding other than chunked"
+                raise FramingError(msg)
+            if parser.get_http_version() == "1.0" and parser.get_status_code() >= 200:
+                # RFC 9112 section 6.1: the framing is faulty.
+                msg = "Transfer-Encoding in HTTP/1.0"
+                raise FramingError(msg)
+            return BodyKind.CHUNKED
+        if length is None:
+            return BodyKind.UNTIL_CLOSE
+        return BodyKind.LENGTH if self._length else BodyKind.NONE
 
     def on_body(self, data: bytes) -> None:
         if self.complete or self._receiver is None:
@@ -340,13 +347,13 @@ class ResponseReader:
             return
         if self.head is not None:
             self._finish()
-        elif self._building.status != 101:
-            self._receiver.on_informational(self._building)
+        elif self._interim is not None and self._interim.status != 101:
+            self._receiver.on_informational(self._interim)
 
 
-def _size(head: ResponseHead) -> int:
+def _size(fields: Fields) -> int:
     """The head's own size: a read may contain body, too."""
-    return sum(len(name) + len(value) + 4 for name, value in head.fields.pairs)
+    return sum(len(name) + len(value) + 4 for name, value in fields.pairs)
 
 
 def _bad(exc: httptools.HttpParserError, peer: str) -> UpstreamError:

@@ -8,19 +8,25 @@ and never looks whole. Nothing here knows how or why the request was made.
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ..errors import KubelatchError, UpstreamError
-from ..http1 import headers, own_origin, writer
-from ..http1.fields import FieldNames
+from ..http1 import writer
 from ..http1.gunzip import CorruptError, Gunzip
-from ..http1.links import FIELDS, LinkRewriter
+from ..http1.links import LinkRewriter
 from ..http1.response import BodyKind, ResponseHead
 from ..http1.watch import EventFramer, event_framer
 from ..upstream.transport import Stream
 from .attempt import Outcome
 from .error_body import KEPT_ERRORS, ErrorBody
+from .response_fields import (
+    NO_NAMES,
+    are_plain,
+    client_lines,
+    interim_lines,
+    may_stream,
+    plain_lines,
+)
 from .states import State
 
 if TYPE_CHECKING:
@@ -29,11 +35,9 @@ if TYPE_CHECKING:
 # The response to a refused credential is held back up to this size while another one is tried.
 _HELD_RESPONSE: Final = 64 * 1024
 
-# Links are dropped at first, so that a response without any costs nothing.
-_DROP: Final = headers.NOT_FOR_CLIENTS - {b"trailer"} | FIELDS
-_DROP_FRAMING: Final = _DROP | {b"content-length"}
-_DROP_INTERIM: Final = _DROP_FRAMING - FIELDS
-_DROP_DECODED: Final = _DROP_FRAMING | {b"content-encoding"}
+# What only holds for a body as the upstream sends it.
+_LENGTH: Final = frozenset({b"content-length"})
+_OF_ENCODED: Final = _LENGTH | {b"content-encoding"}
 
 
 class ResponseRelay:
@@ -130,7 +134,7 @@ class ResponseRelay:
             return
         lines = [
             writer.status_line(head.status, head.reason),
-            *headers.response_fields(head.fields, _DROP_INTERIM),
+            *interim_lines(head.fields),
         ]
         self._write([writer.head(lines)])
 
@@ -261,50 +265,32 @@ class ResponseRelay:
             and head.body is not BodyKind.NONE
         ):
             self._reader = ErrorBody(self._record)
-        fields = head.fields
-        unchanged = (
+        only_drops = (
             head.body is BodyKind.LENGTH
             and exchange.keep_alive
             and self._links is not None
             and not (self._http10 or self._extra)
-            and _passes_unchanged(fields.names)
+            and are_plain(head.fields.names)
         )
-        line = writer.status_line(head.status, head.reason, minor=0 if self._http10 else 1)
+        lines = plain_lines(head.fields) if only_drops else self._lines(head)
+        minor = 0 if self._http10 else 1
         self._head_bytes = writer.head(
-            [line, *(map(b": ".join, fields.pairs) if unchanged else self._lines(head))]
+            [writer.status_line(head.status, head.reason, minor=minor), *lines]
         )
 
     def _lines(self, head: ResponseHead) -> list[bytes]:
-        """The lines of the fields that the client gets, and those that the proxy adds."""
+        """The lines of the fields that the client gets."""
         lines: list[bytes] = []
-        fields = head.fields
-        names = fields.names.positions
-        links = self._links
-        drop = _DROP if links is not None else own_origin.DROP
+        drop = NO_NAMES
         if head.body is not BodyKind.NONE:
             if self._gzip and (head.get(b"content-encoding") or b"").strip().lower() == b"gzip":
                 self._gunzip = Gunzip()
-                drop = _DROP_DECODED
+                drop = _OF_ENCODED
             if self._gunzip is not None or head.body is not BodyKind.LENGTH:
-                lines += self._frame(head)
+                lines = self._frame(head)
         elif head.status == 204:
-            drop |= {b"content-length"}
-        if self._extra:
-            drop |= {name.lower().encode() for name, _ in self._extra} - {b"vary"}
-            if b"access-control-allow-origin" in drop:
-                # One policy of CORS for each response.
-                drop |= {name for name in names if name.startswith(b"access-control-")}
-            lines += [f"{name}: {value}".encode("latin-1") for name, value in self._extra]
-        if links is None:
-            lines += own_origin.response_fields(fields, drop)
-        else:
-            passed = headers.response_fields(fields, drop)
-            if len(passed) < len(fields.pairs) and not FIELDS.isdisjoint(names):
-                passed = headers.response_fields(links.rewrite(fields), drop - FIELDS)
-            lines += passed
-        if b"date" not in names:
-            # RFC 9110 section 6.6.1: a recipient with a clock adds a missing one.
-            lines.append(writer.date_field())
+            drop = _LENGTH
+        lines += client_lines(head.fields, drop=drop, extra=self._extra, links=self._links)
         lines += writer.connection_field(keep_alive=self._exchange.keep_alive, http10=self._http10)
         return lines
 
@@ -321,7 +307,7 @@ class ResponseRelay:
         target = self._record.target if self._links is not None else ""
         if head.status == 200 and "watch" in target:
             self._reader = event_framer(head.get(b"content-type"))
-        if _may_stream(target) and b"x-accel-buffering" not in head.fields.names.positions:
+        if may_stream(target) and b"x-accel-buffering" not in head.fields.names.positions:
             lines.append(b"X-Accel-Buffering: no")
         return lines
 
@@ -393,17 +379,3 @@ class ResponseRelay:
             # Not writelines: that of asyncio never pauses us before Python 3.12.9 and 3.13.2
             # (python/cpython#127655).
             transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
-
-
-@lru_cache(256)
-def _passes_unchanged(names: FieldNames) -> bool:
-    """Whether nothing is dropped of fields with these names, nor read, rewritten or added to."""
-    return b"date" in names.positions and _DROP_DECODED.isdisjoint(
-        names.positions.keys() - {b"content-length"}
-    )
-
-
-def _may_stream(target: str) -> bool:
-    """Whether it may name a watch, a log or an application: what nginx in front should pass on as
-    it comes (ngx_http_proxy_module, proxy_buffering). Where it is none, that does no harm."""
-    return "watch" in target or "/log" in target or "/proxy/" in target

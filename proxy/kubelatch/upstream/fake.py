@@ -21,9 +21,7 @@ Step = ResponseHead | bytes | list[tuple[bytes, bytes]] | UpstreamError
 
 def head(status: int, fields: Pairs = (), body: BodyKind = BodyKind.CHUNKED) -> ResponseHead:
     """A response's head; without a reason."""
-    made = ResponseHead()
-    made.status, made.body, made.fields = status, body, Fields(fields)
-    return made
+    return ResponseHead(status, b"", Fields(fields), body)
 
 
 class FakeStream:

@@ -61,17 +61,16 @@ def response_head(fields: list[Pair], *, ended: bool) -> tuple[ResponseHead, int
     """
     if not fields or fields[0][0] != b":status" or not _STATUS.fullmatch(fields[0][1]):
         raise _malformed("a response without a status")
-    head = ResponseHead()
-    head.status = status = int(fields[0][1])
-    head.reason = _REASONS.get(status, b"")
-    head.fields = Fields(checked(fields[1:]))
+    status = int(fields[0][1])
+    checked_fields = Fields(checked(fields[1:]))
+    head = ResponseHead(status, _REASONS.get(status, b""), checked_fields, BodyKind.NONE)
     if status == 101:
         raise _malformed("a switch of protocols, which HTTP/2 does not have")
     if status < 200:
         if ended:
             raise _malformed("an interim response that ends the stream")
         return head, None
-    lengths = head.fields.values(b"content-length")
+    lengths = checked_fields.values(b"content-length")
     if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
         raise _malformed("an invalid content-length")
     length = int(lengths[0]) if lengths else None

@@ -366,6 +366,13 @@ def test_contexts_have_their_aliases(tmp_path: Path) -> None:
         printed(own, "--contexts=all")
 
 
+def test_a_context_that_does_not_exist_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    own = f"--kubeconfig={write(tmp_path / 'own', cluster_kubeconfig('https://api.example'))}"
+    with pytest.raises(ConfigError, match='"prod" does not exist') as caught:
+        printed(own, "--contexts=test,p=prod")
+    assert caught.value.hint == "There are: test."
+
+
 async def test_contexts_work_with_the_real_kubectl(tmp_path: Path) -> None:
     command = "kubectl config get-contexts -o name; for c in demo demo-viewer; do"
     command += " kubectl --context=$c auth whoami -o jsonpath='{.status.userInfo.username} '; done"

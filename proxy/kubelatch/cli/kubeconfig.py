@@ -18,7 +18,7 @@ from ..config.settings import Settings, complete, flag_set, from_values
 from ..context.access import ClientAccess, client_url
 from ..context.assembly import client_token, load_configuration
 from ..context.client_tls import published_authority, write_whole
-from ..errors import UsageError
+from ..errors import ConfigError, UsageError
 from ..gate.settings import CLUSTERS
 from ..kubeconfig import DISK
 from ..kubeconfig.client_file import ProxyContext, client_kubeconfig, is_client_kubeconfig
@@ -128,7 +128,7 @@ def _served_clusters(settings: Settings, environ: Mapping[str, str], chosen: str
 
     Raises:
         UsageError: contexts have the same alias.
-        ConfigError: a file cannot be used.
+        ConfigError: a file cannot be used, or a context does not exist.
     """
     if not settings.contexts:
         return {}
@@ -140,7 +140,12 @@ def _served_clusters(settings: Settings, environ: Mapping[str, str], chosen: str
         entries = {name: ContextEntry(name, "demo", "", name) for name in _DEMO_CONTEXTS}
     else:
         entries, _ = list_contexts(settings.overrides, environ, DISK, parse_file)
-    assigned, problems = assign(parse_selection(settings.contexts), entries, chosen, {})
+    selection = parse_selection(settings.contexts)
+    for _, name in selection.named:
+        if name not in entries:
+            known = ", ".join(sorted(entries)[:20])
+            raise ConfigError(f'context "{name}" does not exist', hint=f"There are: {known}.")
+    assigned, problems = assign(selection, entries, chosen, {})
     if problems:
         raise UsageError(f"--contexts: {'; '.join(problems[:3])}", hint="as the proxy says")
     return {alias: entries[assigned[alias]].namespace for alias in sorted(assigned)}

@@ -126,6 +126,33 @@ def test_secrets_are_not_readable_by_default(target: str) -> None:
     allowed(decide("GET", target, read_only="with-secrets"))
 
 
+@pytest.mark.parametrize(
+    "gateway",
+    [
+        "/k8s/clusters/c-m-1",
+        "/clusters/root:org",
+        "/api/v1/api",
+        "/apis/example.com/v1/clusters/one/api-server",
+    ],
+)
+def test_an_api_below_a_path_is_judged_as_one(gateway: str) -> None:
+    for mode in ("on", "with-secrets"):
+        allowed(decide("GET", f"{gateway}/api/v1/namespaces/x/pods", read_only=mode))
+        for what in ("services/s/proxy/", "pods/p/exec?command=ls", "pods/p/proxy/api/v1/pods"):
+            target = f"{gateway}/api/v1/namespaces/x/{what}"
+            refused(decide("GET", target, read_only=mode, reject_paths=()), "read-only")
+    for path in ("api/v1/secrets", "%61pi/v1/namespaces/x/secrets/s", "api/v1/watch/secrets"):
+        target = f"{gateway}/{path}"
+        refusal = refused(decide("GET", target, read_only="on"), "read-only")
+        assert "Secrets cannot be read" in refusal.message
+        allowed(decide("GET", target, read_only="with-secrets"))
+
+
+def test_a_path_of_many_apis_has_no_meaning() -> None:
+    allowed(decide("GET", "/x" + "/api/v1" * 8, read_only="on"))
+    refused(decide("GET", "/x" + "/api/v1" * 10_000, read_only="on"), "read-only")
+
+
 @pytest.mark.parametrize("mode", ["on", "with-secrets"])
 def test_secrets_are_not_writable(mode: str) -> None:
     refused(decide("DELETE", "/api/v1/namespaces/x/secrets/s", read_only=mode), "read-only")

@@ -3,14 +3,17 @@
 Reads, reviews, and dry runs that the API server honours pass. ``exec`` and similar subresources are
 refused although they may be a ``GET``, and so is ``proxy``, since a ``GET`` may change something in
 the proxied application. Secrets cannot be read, since a bearer token in one would circumvent the
-restriction; ``with-secrets`` allows it.
+restriction; ``with-secrets`` allows it. An API below a path is judged as one: a gateway to many
+clusters has it there (Rancher: ``/k8s/clusters/ID/api``).
 """
 
+import re
+from itertools import islice
 from typing import Final
 
 from .decision import Refusal, forbidden
 from .head import Found, has_body
-from .request_info import RequestInfo, query_values
+from .request_info import RequestInfo, query_values, request_info
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Handed to a Connecter (kubernetes/pkg/registry/core/{pod,service,node}/rest): no verb is safe.
@@ -42,6 +45,9 @@ _DRY_RUNNABLE: Final = frozenset(
     }
 )
 _WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+# Where an API may begin.
+_API: Final = re.compile("(?<=.)/(?=api/v[0-9]|apis/[^/]+/v[0-9])")
+_MAX_APIS: Final = 8
 _HINT: Final = "the proxy was started with --read-only"
 
 
@@ -65,6 +71,21 @@ def judge_read_only(
             ignores what the client sends (apiserver/pkg/endpoints/handlers/watch.go).
         secrets: whether Secrets may be read.
     """
+    below = [match.start() for match in islice(_API.finditer(info.path), _MAX_APIS + 1)]
+    if len(below) > _MAX_APIS:
+        return _refuse(info, "a path with so many APIs in it may mean anything")
+    for each in (info, *(request_info(method, info.path[start:], query) for start in below)):
+        refusal = _judge_one(
+            each, found, method=method, query=query, upgrade=upgrade, secrets=secrets
+        )
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def _judge_one(
+    info: RequestInfo, found: Found, *, method: str, query: str, upgrade: str | None, secrets: bool
+) -> Refusal | None:
     if info.is_resource and (info.subresource in _CONNECTS or info.verb == "proxy"):
         return _refuse(info, f"{info.subresource or info.verb} is not a read")
     if upgrade is not None and (info.verb != "watch" or info.subresource):

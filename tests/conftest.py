@@ -11,14 +11,16 @@ from typing import Final
 import pytest
 from hypothesis import settings
 
+import kubelatch
 from tests.support.certificates import Authority
 from tests.support.leaks import EventLoopErrors
 
 settings.register_profile("long", max_examples=1_000)
 
-# What tests start as a process is this checkout, as what they import is (pytest's pythonpath).
+# What tests start as a process is what they import: this checkout, by pytest's pythonpath, or the
+# compiled build.
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, (str(Path(__file__).parents[1] / "proxy"), os.environ.get("PYTHONPATH")))
+    filter(None, (str(Path(kubelatch.__file__).parents[1]), os.environ.get("PYTHONPATH")))
 )
 # And as where the environment is active: what is suggested says kubelatch, and no path.
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))

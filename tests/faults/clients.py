@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from kubelatch.upstream.pool import Pool
+from kubelatch.upstream.dial import Dialer
 from tests.support.client import Answer
 from tests.support.relay import eventually
 from tests.support.upstream import Connection, answering, ok
@@ -137,11 +137,11 @@ def exec_user(command: Path) -> dict[str, Any]:
     return {"exec": {"command": str(command), "apiVersion": version, "interactiveMode": "Never"}}
 
 
-async def with_a_broken_pool(stage: Stage) -> Answer:
-    async def open_(_: Pool) -> None:
+async def with_a_broken_dialer(stage: Stage) -> Answer:
+    async def dial(*_: object) -> None:
         raise RuntimeError("of which no client needs to know")
 
-    stage.patch.setattr(Pool, "open", open_)
+    stage.patch.setattr(Dialer, "dial", dial)
     return await asking(GET)(stage)
 
 
@@ -410,6 +410,6 @@ OWN = (
             500, "internal", "Its log says more; please report it.", "internal error of the proxy"
         ),
         upstream=nowhere(),
-        client=with_a_broken_pool,
+        client=with_a_broken_dialer,
     ),
 )

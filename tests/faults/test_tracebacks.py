@@ -11,13 +11,13 @@ from tests.support.kubeconfig import kubeconfig, write
 from tests.support.proxies import proxy_process
 
 SABOTAGE = """
-import kubelatch.upstream.pool
+import kubelatch.upstream.dial
 from kubelatch.cli.main import main
 
-async def open_(self, keepalive=None):
+async def dial(self, keepalive=None):
     raise RuntimeError("of this kind\\nand with \\x1b[31mtwo lines")
 
-kubelatch.upstream.pool.Pool.open = open_
+kubelatch.upstream.dial.Dialer.dial = dial
 main()
 """
 CRASH = """

@@ -191,7 +191,7 @@ async def test_a_draining_proxy_is_not_ready(tmp_path: Path, authority: Authorit
 async def test_version_is_our_own(tmp_path: Path, authority: Authority) -> None:
     async with proxy(tmp_path, authority) as (app, _):
         reported = json.loads((await ask(app, "/version")).body)
-    assert reported.keys() == {"version", "python", "aiohttp"}
+    assert reported.keys() == {"version", "compiled", "python", "aiohttp"}
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / "bin/sudo").write_text("#!/bin/sh\n")
     (tmp_path / "bin/sudo").chmod(0o755)
     for name in ("deploy", "docs", "examples", "proxy", "systemd",
-                 "LICENSE", "README.md", "pyproject.toml"):  # fmt: skip
+                 "LICENSE", "README.md", "hatch_build.py", "pyproject.toml"):  # fmt: skip
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "deploy/components/allow-rules/rules.yaml", tmp_path / "role.yaml")
     (tmp_path / "secret").write_text("of at least some length")
@@ -370,8 +370,9 @@ def test_decisions_are_numbered_dated_and_in_the_index() -> None:
 
 
 def test_variables_that_are_named_exist() -> None:
-    # The last two are given to the command of `kubelatch run`.
-    ours = {flag.variable for flag in FLAGS if flag.env} | {"KUBELATCH_URL", "KUBELATCH_CA_FILE"}
+    ours = {flag.variable for flag in FLAGS if flag.env}
+    # Of the command of `kubelatch run`, and of the build.
+    ours |= {"KUBELATCH_URL", "KUBELATCH_CA_FILE", "KUBELATCH_COMPILE"}
     places = [*PAGES, ROOT / "Dockerfile", *(ROOT / "systemd").rglob("*.*"),
               *(ROOT / "deploy").rglob("*.yaml")]  # fmt: skip
     for place in places:

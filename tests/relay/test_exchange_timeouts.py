@@ -16,7 +16,7 @@ from tests.support.proxies import client_of, proxy_in_loop
 from tests.support.relay import Tokens, eventually, generation_for, relaying
 from tests.support.upstream import Connection, Script, ScriptedUpstream, answering, ok
 
-from .warm_connection import GET, Begun, echo, mute, primed, request, unfinished, watch
+from .warm_connection import GET, Begun, echo, mute, note_begun, primed, request, unfinished, watch
 
 
 @contextlib.asynccontextmanager
@@ -28,6 +28,8 @@ async def whole_proxy(
         config = kubeconfig(upstream.url)
         async with proxy_in_loop(directory, config, *flags) as app, client_of(app) as client:
             assert (await client.get("/warm")).status == 200
+            assert app._handler is not None
+            note_begun(app._handler)
             yield app, client, upstream
 
 
@@ -179,6 +181,7 @@ async def test_a_token_that_has_been_replaced_is_in_the_next_request(
 ) -> None:
     tokens = Tokens("first", "second")
     async with relaying(echo, authority, tokens) as relay:
+        note_begun(relay.handler)
         await relay.prime()
         async with relay.client() as client:
             await client.get("/api")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelatch.relay.upstream_exchange import UpstreamExchange
+from kubelatch.credentials.static import StaticSource
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig
 from tests.support.proxies import client_of, proxy_in_loop
@@ -145,10 +145,10 @@ async def test_a_fault_of_ours_is_answered_and_logged(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(self: UpstreamExchange) -> None:
+    def broken(_: StaticSource) -> None:
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(UpstreamExchange, "begin", broken)
+    monkeypatch.setattr(StaticSource, "cached", broken)
     async with (
         proxy_in_loop(tmp_path, kubeconfig("https://127.0.0.1:1", authority)) as app,
         client_of(app) as client,

@@ -12,6 +12,8 @@ from kubelatch.http1.request_line import RequestLine
 from tests.support.relay import eventually, relaying
 from tests.support.upstream import answering, ok
 
+from .warm_connection import note_begun
+
 UTF_8 = "/api/v1/namespaces/d/services/web/proxy/größe.txt?q=ä&x=%C3%A4".encode()
 TARGETS = [
     pytest.param(UTF_8, id="UTF-8"),
@@ -56,6 +58,7 @@ async def test_in_pieces_that_cut_through_its_characters(size: int, first: bytes
 
 async def test_with_a_body_and_without_a_task(begun: list[str]) -> None:
     async with relaying(answering(ok())) as relay, relay.client() as client:
+        note_begun(relay.handler)
         await relay.prime()
         await client.send(request(UTF_8))
         assert (await client.answer()).status == 200

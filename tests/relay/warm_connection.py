@@ -1,10 +1,14 @@
 """What the tests of requests without a task share: an idle upstream connection, and scripts."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from kubelatch.relay.client import ClientProtocol
+from kubelatch.relay.handler import Handler
 from kubelatch.relay.states import State
+from kubelatch.relay.upstream_exchange import UpstreamExchange
 from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.relay import Relay, Tokens, eventually, relaying
@@ -17,6 +21,24 @@ GET = b"GET /api HTTP/1.1\r\n" + HOST + b"\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 # The targets of the requests that have begun without a task; see the fixture of that name.
 Begun = list[str]
+BEGUN: Begun = []
+
+
+def note_begun(handler: Handler) -> None:
+    """Note in :data:`BEGUN` what the handler sends to the upstream from now on."""
+
+    def make_exchange(*arguments: Any, **options: Any) -> UpstreamExchange:
+        exchange = UpstreamExchange(*arguments, **options)
+
+        def look() -> None:
+            if exchange._task is None and exchange.record.reused:
+                BEGUN.append(exchange.record.target)
+
+        # Once it has begun, and before a task of it can.
+        asyncio.get_running_loop().call_soon(look)
+        return exchange
+
+    handler.exchange = make_exchange
 
 
 @contextlib.asynccontextmanager
@@ -26,6 +48,7 @@ async def primed(
     """A relay with an idle upstream connection, and a client with both ends of its connection."""
     async with relaying(script, authority, Tokens(*tokens or ("t",))) as relay:
         await relay.prime()
+        note_begun(relay.handler)
         async with relay.client() as client:
             await eventually(lambda: relay.http.connections)
             [connection] = relay.http.connections

@@ -20,6 +20,8 @@ import uvloop
 
 # It doubles the time of a test, so a second leg of CI does without.
 _DEBUG = os.environ.get("TEST_LOOP_DEBUG") != "0"
+# Where only one of the two is wanted: its name.
+_ONLY = os.environ.get("TEST_LOOP", "")
 
 # Frames of where each callback was made; formatting the usual ten takes a third of the mode's time.
 constants.DEBUG_STACK_DEPTH = 4  # type: ignore[misc]
@@ -50,7 +52,8 @@ def both_loops(config: pytest.Config, item: pytest.Item) -> Factories:
 
     uvloop is as it is in use; its debug mode adds nothing to that of the other.
     """
-    return {"asyncio": DebugLoop, "uvloop": uvloop.new_event_loop}
+    both = {"asyncio": DebugLoop, "uvloop": uvloop.new_event_loop}
+    return {_ONLY: both[_ONLY]} if _ONLY else both
 
 
 def one_loop(config: pytest.Config, item: pytest.Item) -> Factories:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from .._version import __version__
+from .._version import __version__, is_compiled
 from ..config.commands import COMMANDS, reject_arguments, similar_commands, unknown_command
 from ..errors import KubelatchError
 from ..observe.suggestions import as_called
@@ -67,7 +67,7 @@ def _run(argv: Sequence[str]) -> int:
         if values["help"]:
             return _help()
         if values["version"]:
-            _print(f"kubelatch {__version__}")
+            _print(f"kubelatch {__version__}{' (compiled)' if is_compiled() else ''}")
             return 0
         json = values["log_format"] == "json"
         return _serve(settings.from_values(values), command)

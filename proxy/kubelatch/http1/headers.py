@@ -70,9 +70,9 @@ _BEYOND_THE_ORIGIN: Final = frozenset(
     }
 )
 # Response fields that are never sent to the client.
-NOT_FOR_CLIENTS: Final = HOP_BY_HOP | _FOR_THE_ORIGIN | _BEYOND_THE_ORIGIN
+NOT_FOR_CLIENTS: Final[frozenset[bytes]] = HOP_BY_HOP | _FOR_THE_ORIGIN | _BEYOND_THE_ORIGIN
 # The same, for an application with an origin of its own.
-NOT_FOR_ITS_CLIENTS: Final = HOP_BY_HOP | _BEYOND_THE_ORIGIN
+NOT_FOR_ITS_CLIENTS: Final[frozenset[bytes]] = HOP_BY_HOP | _BEYOND_THE_ORIGIN
 # Fields that the proxy sets itself, or that must not be in a trailer section
 # (RFC 9110 section 6.5.1).
 _NO_TRAILER: Final = NOT_FOR_CLIENTS | {

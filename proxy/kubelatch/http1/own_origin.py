@@ -15,7 +15,7 @@ from .fields import Fields
 _SHARED: Final = re.compile(
     rb""";\s*domain\s*=\s*"?\.*localhost\.*"?\s*(?:;|\Z)""", re.IGNORECASE | re.DOTALL
 )
-DROP: Final = headers.NOT_FOR_ITS_CLIENTS - {b"trailer"}
+DROP: Final[frozenset[bytes]] = headers.NOT_FOR_ITS_CLIENTS - {b"trailer"}
 
 
 def response_fields(fields: Fields, drop: frozenset[bytes] = DROP) -> list[bytes]:

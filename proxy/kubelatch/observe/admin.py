@@ -25,7 +25,7 @@ import aiohttp
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from .._version import __version__
+from .._version import __version__, is_compiled
 from ..errors import KubelatchError, UsageError
 from ..gate import Refusal
 from ..gate.hosts import HostRule
@@ -304,7 +304,12 @@ class Admin:
 
     async def _version(self, request: _Request) -> Response:
         python = ".".join(map(str, sys.version_info[:3]))
-        versions = {"version": __version__, "python": python, "aiohttp": aiohttp.__version__}
+        versions = {
+            "version": __version__,
+            "compiled": is_compiled(),
+            "python": python,
+            "aiohttp": aiohttp.__version__,
+        }
         return Response(json.dumps(versions).encode(), content_type="application/json")
 
     async def _metrics(self, request: _Request) -> Response:

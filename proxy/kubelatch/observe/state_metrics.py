@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from .._version import __version__
+from .._version import __version__, is_compiled
 from ..relay.record import Record
 
 
@@ -130,9 +130,10 @@ def families(snapshot: Snapshot, label: Sequence[str]) -> Iterator[Metric]:
         snapshot.lines_lost,
     )
     build = GaugeMetricFamily(
-        "kubelatch_build_info", "Always 1.", labels=["version", "python", "loop"]
+        "kubelatch_build_info", "Always 1.", labels=["version", "python", "loop", "compiled"]
     )
-    build.add_metric([__version__, platform.python_version(), snapshot.loop], 1)
+    compiled = "true" if is_compiled() else "false"
+    build.add_metric([__version__, platform.python_version(), snapshot.loop, compiled], 1)
     yield build
 
 

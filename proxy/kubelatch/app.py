@@ -12,10 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .config.settings import Settings
-from .context.access import ClientAccess, client_access
 from .context.assembly import Assembler, user_agent, warn_of_configuration
-from .context.client_tls import ClientTls, publish, retract
-from .context.listening import allowed_clients, open_listeners, warn_of_listeners
+from .context.listening import allowed_clients, open_listeners, publish, retract, warn_of_listeners
 from .context.reload import Reloader, Setup
 from .demo_start import start_demo
 from .errors import KubelatchError
@@ -41,6 +39,8 @@ from .system.supervision import Supervisor
 from .system.suspend import SuspendClock
 
 if TYPE_CHECKING:
+    from .context.access import ClientAccess
+    from .context.client_tls import ClientTls
     from .demo import DemoServer
     from .demo.arrivals import OnRequest
     from .static_files import StaticFiles
@@ -254,10 +254,12 @@ class App:
         return self._reloader.setup.config if self._reloader is not None else None
 
     @property
-    def access(self) -> ClientAccess | None:
+    def access(self) -> "ClientAccess | None":
         """How clients reach it; None while it is not running."""
         if self._reloader is None or not self._listeners:
             return None
+        from .context.access import client_access  # noqa: PLC0415 -- for programs and files
+
         contexts = self.places.contexts if self.places is not None else None
         places = contexts.places if contexts is not None else ()
         return client_access(self._settings, self._reloader.setup, self.name, places)
@@ -298,7 +300,7 @@ class App:
 
         return StaticFiles(settings.www, settings.www_prefix, follow_symlinks=settings.www_symlinks)
 
-    def _listen(self, handler: Handler, tls: ClientTls | None) -> None:
+    def _listen(self, handler: Handler, tls: "ClientTls | None") -> None:
         settings = self._settings
         self._http = http = ClientServer(handler, Limits.of(settings), users=handler.users)
         if tls is not None:

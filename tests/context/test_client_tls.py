@@ -20,7 +20,7 @@ from kubelatch.context.client_tls import (
     retract,
     warn_of_key,
 )
-from kubelatch.credentials.tls import is_own_authority, make_certificate
+from kubelatch.credentials.tls.serving import is_own_authority, make_certificate
 from kubelatch.errors import ConfigError, UsageError
 from kubelatch.kubeconfig import DISK
 from tests.support.certificates import Authority, Identity

@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 
 from kubelatch.app import App
-from kubelatch.credentials.tls import make_certificate
+from kubelatch.credentials.tls.serving import make_certificate
 from kubelatch.relay import client_tls
 from kubelatch.upstream.http1 import linger_zero
 from tests.support.certificates import Authority

@@ -40,3 +40,8 @@ def parse_ip(text: str) -> IPAddress | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def parse_server_ip(text: str) -> IPAddress | None:
+    """The IP address of a server name, with or without brackets; None if it is a host name."""
+    return parse_ip(text[1:-1] if text.startswith("[") and text.endswith("]") else text)

@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 _Word = TypeVar("_Word", bound=str)
 
 
-class _Entry(NamedTuple):
+class _Declaration(NamedTuple):
     """What the body of a :class:`FlagTable` holds for a flag."""
 
     default: Any
@@ -54,7 +54,7 @@ class FlagTable:
     def __init_subclass__(cls) -> None:
         flags = []
         for name, entry in list(vars(cls).items()):
-            if isinstance(entry, _Entry):
+            if isinstance(entry, _Declaration):
                 setattr(cls, name, entry.default)
                 about = {"name": name.replace("_", "-"), "field": name, **entry.attributes}
                 flags.append(Flag(default=entry.default, **about))
@@ -89,7 +89,7 @@ def flag(default: _T, parse: Callable[[str], _T], help_text: str, **more: Any) -
         help_text: one or two sentences.
         more: other attributes of :class:`Flag`; the name only where it differs from the field's.
     """
-    return cast("_T", _Entry(default, {"parse": parse, "help": help_text, **more}))
+    return cast("_T", _Declaration(default, {"parse": parse, "help": help_text, **more}))
 
 
 def switch(help_text: str, **more: Any) -> bool:

@@ -31,7 +31,6 @@ from ..kubeconfig.files import explain_os_error
 from ..kubeconfig.merge import Parse, parse_file
 from ..secret import Secret
 from ..upstream.generation import Generation, Upstream
-from .client_tls import ClientTls, client_tls
 from .reload import Setup
 
 
@@ -206,9 +205,11 @@ class Assembler:
             differences += _gate_changes(before.gate, gate)
             if gate.settings == before.gate.settings:
                 gate = before.gate
-        tls: ClientTls | None = None
+        tls = None
         tls_files: tuple[str, ...] = ()
-        if self._beside is None:
+        if settings.tls and self._beside is None:
+            from .client_tls import client_tls  # noqa: PLC0415 -- with --tls only
+
             tls_before = before.client_tls if before is not None else None
             tls, tls_files = client_tls(settings, self._addresses, files, tls_before)
             if before is not None and tls is not tls_before:

@@ -12,7 +12,7 @@ from typing import Final
 from ..config.addresses import parse_ip
 from ..config.flag_values import parse_tls
 from ..config.settings import Settings
-from ..credentials.tls import (
+from ..credentials.tls.serving import (
     ServerCertificate,
     ServerContext,
     is_own_authority,

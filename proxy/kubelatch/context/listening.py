@@ -2,12 +2,15 @@
 
 import socket
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
 from ..errors import UsageError
 from ..system import peer
 from ..system.listeners import Listener, adopt, closed_to_others, listen_tcp, listen_unix
-from .client_tls import warn_of_key
+
+if TYPE_CHECKING:
+    from .client_tls import ClientTls
 
 
 def allowed_clients(
@@ -80,7 +83,10 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
         for listener in own:
             if why := closed_to_others(listener.path):
                 yield f"Those whom the mode of {listener.name} lets in cannot connect: {why}"
-    yield from warn_of_key(settings)
+    if settings.tls:
+        from .client_tls import warn_of_key  # noqa: PLC0415 -- with --tls only
+
+        yield from warn_of_key(settings)
     if settings.tls and all(listener.unix for listener in listeners):
         yield "--tls has no effect: it is for TCP, and all of these are unix sockets"
     if settings.ask and may_be_own_user(settings, listeners):
@@ -96,3 +102,23 @@ def warn_of_listeners(settings: Settings, listeners: Sequence[Listener]) -> Iter
             yield f"{listener.name} is open to other machines: clients there act as you"
         elif listener.abstract and settings.clients == "any":
             yield f"{listener.name} is open to every user of this machine, who can act as you"
+
+
+def publish(settings: Settings, tls: "ClientTls | None") -> None:
+    """Write the authority of ``--tls=auto``, if that is used, to ``--tls-ca-file``. Blocks.
+
+    Raises:
+        ConfigError: the file cannot be written, or is another's.
+    """
+    if tls is not None:
+        from . import client_tls  # noqa: PLC0415
+
+        client_tls.publish(settings, tls)
+
+
+def retract(settings: Settings, tls: "ClientTls | None") -> None:
+    """Remove what :func:`publish` has written. May be repeated."""
+    if tls is not None:
+        from . import client_tls  # noqa: PLC0415
+
+        client_tls.retract(settings, tls)

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from ..errors import ConfigError, KubelatchError
@@ -22,7 +22,9 @@ from ..redact import sanitize
 from ..system.supervision import Supervisor, where
 from ..system.threads import DaemonExecutor
 from ..upstream.generation import Generation
-from .client_tls import ClientTls
+
+if TYPE_CHECKING:
+    from .client_tls import ClientTls
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class Setup:
     generation: Generation
     gate: Gate
     watched: tuple[str, ...]
-    client_tls: ClientTls | None = None
+    client_tls: "ClientTls | None" = None
     changes: tuple[str, ...] = ()
 
 

@@ -4,14 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ..kubeconfig import DISK, AuthProvider, ClientConfig, FileReader
-from .exec_plugin import ExecPlugin
-from .oidc import OidcProvider, issuer_tls
-from .oidc_http import IssuerHttp
-from .refresh import RefreshingSource
 from .static import StaticSource, read_certificate
 from .values import CredentialSource
+
+if TYPE_CHECKING:
+    from .oidc import OidcProvider
 
 INTERACTIVE_TIMEOUT = 300.0
 """Seconds for a plugin at a terminal: logins in a browser take minutes."""
@@ -48,6 +48,9 @@ def source_for(
     environ = os.environ if environ is None else environ
     user = config.user
     if user.plugin is not None:
+        from .exec_plugin import ExecPlugin  # noqa: PLC0415 -- 3 ms of a start without one
+        from .refresh import RefreshingSource  # noqa: PLC0415
+
         if has_terminal is None:
             has_terminal = sys.stdin is not None and sys.stdin.isatty()
         default = INTERACTIVE_TIMEOUT if has_terminal else NONINTERACTIVE_TIMEOUT
@@ -64,6 +67,8 @@ def source_for(
             "exec", plugin, detail=command, pause=pause, clock=clock, monotonic=monotonic
         )
     if user.auth_provider is not None and not (user.token or user.token_file or user.username):
+        from .refresh import RefreshingSource  # noqa: PLC0415
+
         oidc = _oidc_provider(config, user.auth_provider, environ, files, clock)
         return RefreshingSource(
             "oidc",
@@ -83,7 +88,10 @@ def _oidc_provider(
     environ: Mapping[str, str],
     files: FileReader,
     clock: Callable[[], float],
-) -> OidcProvider:
+) -> "OidcProvider":
+    from .oidc import OidcProvider, issuer_tls  # noqa: PLC0415 -- for few users
+    from .oidc_http import IssuerHttp  # noqa: PLC0415
+
     return OidcProvider(
         config.user,
         provider,

@@ -6,6 +6,7 @@ policy, no discovery.
 """
 
 import re
+from functools import cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -180,7 +181,7 @@ def _list_options_decode(values: dict[str, list[str]]) -> bool:
     labels = values.get("labelSelector", [""])[0]
     if len(labels) > MAX_VALUE:
         return False
-    return not labels or _LABEL_SELECTOR.fullmatch(labels) is not None
+    return not labels or _label_selector_pattern().fullmatch(labels) is not None
 
 
 def _required_name(selector: str) -> str:
@@ -207,6 +208,7 @@ def _required_name(selector: str) -> str:
     return found
 
 
+@cache
 def _label_selector_pattern() -> re.Pattern[str]:
     """The grammar of label selectors (apimachinery/pkg/labels/selector.go) as one pattern.
 
@@ -228,6 +230,3 @@ def _label_selector_pattern() -> re.Pattern[str]:
         rf"|[ \t\r\n]+(?:in|notin){space}{values})?)"
     )
     return re.compile(rf"{space}{requirement}{space}(?:,{space}{requirement}{space})*")
-
-
-_LABEL_SELECTOR = _label_selector_pattern()

@@ -11,7 +11,8 @@ import logging
 import ssl
 from typing import Final, cast
 
-from ..credentials.tls import ServerContext, is_cut
+from ..credentials.tls import is_cut
+from ..credentials.tls.serving import ServerContext
 from ..errors import ClientRequestError
 from ..system.peer import Peer
 from ..upstream.tls_transport import TlsTransport

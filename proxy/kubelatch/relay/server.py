@@ -18,7 +18,7 @@ from .client import ClientProtocol
 from .limits import Limits
 
 if TYPE_CHECKING:
-    from ..credentials.tls import ServerContext
+    from ..credentials.tls.serving import ServerContext
     from .client_tls import ClientHandshakes
 
 # Connections that do not count.

@@ -1,4 +1,4 @@
-"""TLS to the API server, and towards clients: contexts, and explanations of errors.
+"""TLS to the API server, and towards clients (``serving``): contexts, and explanations of errors.
 
 It knows certificates and keys, not where they come from. Keys are never written to disk.
 """
@@ -13,21 +13,11 @@ from .context import (
     proxy_context,
 )
 from .explain import explain, is_cut
-from .serving import (
-    ServerCertificate,
-    ServerContext,
-    is_own_authority,
-    make_certificate,
-    server_context,
-    trusted_by_clients,
-)
 
 __all__ = [
     "CertificateInfo",
     "ClientCertificate",
     "ClientContext",
-    "ServerCertificate",
-    "ServerContext",
     "TlsContext",
     "certificate_info",
     "check_certificate",
@@ -35,9 +25,5 @@ __all__ = [
     "explain",
     "go_may_accept",
     "is_cut",
-    "is_own_authority",
-    "make_certificate",
     "proxy_context",
-    "server_context",
-    "trusted_by_clients",
 ]

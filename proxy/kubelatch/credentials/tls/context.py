@@ -11,11 +11,11 @@ import ssl
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from ...config.addresses import parse_server_ip
 from ...errors import ConfigError
 from ...kubeconfig.files import DISK, explain_os_error
 from ...kubeconfig.values import TlsConfig
 from .certificates import ClientCertificate, certificate_blocks
-from .names import parse_address
 from .pair import PairError, load_pair
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class ClientContext(ssl.SSLContext):
         """As ``ssl.SSLContext.wrap_bio``, with names as in Go: a final dot is ignored, and an
         address may have brackets, or be an IPv4 address in the form of IPv6."""
         if isinstance(server_hostname, str):
-            address = parse_address(server_hostname)
+            address = parse_server_ip(server_hostname)
             server_hostname = str(address) if address else server_hostname.removesuffix(".")
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 

@@ -20,9 +20,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 
+from ...config.addresses import parse_server_ip
 from .certificates import ClientCertificate
 from .context import ClientContext
-from .names import parse_address
 from .path import UNSPECIFIED, CertificatePool, RefusedError, verify
 from .peer import UnreadableCertificateError, read
 
@@ -117,7 +117,7 @@ class GoConnection:
         self._connection = SSL.Connection(context)
         self._connection.set_app_data(self._verification)
         self._connection.set_connect_state()
-        if parse_address(server) is None:
+        if parse_server_ip(server) is None:
             self._connection.set_tlsext_host_name(server.removesuffix(".").encode("idna"))
 
     def do_handshake(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from ...config.addresses import IPAddress, parse_ip
+from ...config.addresses import IPAddress, parse_server_ip
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -81,18 +81,13 @@ class Constraints:
             _check_mailbox(mailbox, permitted.mailboxes, excluded.mailboxes)
 
 
-def parse_address(text: str) -> IPAddress | None:
-    """The IP address of a server name, with or without brackets; None if it is a host name."""
-    return parse_ip(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
-
-
 def matches_server(names: Names, server: str) -> bool:
     """Whether a certificate with these names is for *server* (``Certificate.VerifyHostname``).
 
     An IP address must be among the addresses. A wildcard is the whole first label and stands for
     one label. Underscores count as letters. The subject's common name is not used.
     """
-    address = parse_address(server)
+    address = parse_server_ip(server)
     if address is not None:
         return address in names.addresses
     server = _lower(server)
@@ -214,6 +209,6 @@ def _uri_host(uri: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or parse_address(host) is not None or ":" in host:
+    if not host or parse_server_ip(host) is not None or ":" in host:
         raise NameRefusedError("a URI names no host")
     return host

@@ -18,7 +18,7 @@ from cryptography.x509.oid import (
     SignatureAlgorithmOID,
 )
 
-from ...config.addresses import IPAddress
+from ...config.addresses import IPAddress, parse_server_ip
 from .names import (
     Constraints,
     IPNetwork,
@@ -26,7 +26,6 @@ from .names import (
     Subtrees,
     is_domain,
     is_mailbox,
-    parse_address,
 )
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
@@ -303,7 +302,7 @@ def _subtrees(names: list[x509.GeneralName] | None) -> tuple[Subtrees, bool]:
             ):
                 mailboxes.append(value)
             case x509.UniformResourceIdentifier(value=value) if (
-                _is_tree(value) and parse_address(value) is None
+                _is_tree(value) and parse_server_ip(value) is None
             ):
                 uri_hosts.append(value)
             case x509.DNSName() | x509.IPAddress() | x509.RFC822Name():

@@ -122,6 +122,9 @@ def test_another_programs_python_is_no_obstacle_and_reaches_what_we_start(
     installed: Path, tmp_path: Path
 ) -> None:
     foreign = another_program(tmp_path)
+    # Where Python is, it would take from these before it looks at itself.
+    elsewhere = {"PYTHONEXECUTABLE": "/nonexistent", "__PYVENV_LAUNCHER__": "/nonexistent"}
+    assert run(installed / "kubelatch", "--version", environ=foreign | elsewhere, cwd=tmp_path)
     # It serves, and the current directory holds modules with the names of the library's.
     shown = run(
         installed / "kubelatch", "run", "--demo", "--", "env", environ=foreign, cwd=tmp_path

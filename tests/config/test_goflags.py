@@ -12,6 +12,7 @@ import pytest
 from kubelatch.config import settings
 from kubelatch.config.settings import FLAGS
 from kubelatch.errors import UsageError
+from tests.support.kubectl import SHORT_LIVED
 
 KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or "kubectl"
 _FLAG = re.compile(r"^ +(?:-(?P<short>\w), )?--(?P<name>[\w-]+)=(?P<default>.*):$", re.MULTILINE)
@@ -25,7 +26,7 @@ def kubectl(*arguments: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **SHORT_LIVED},
         timeout=30,
         check=False,
     )

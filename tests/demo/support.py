@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from kubelatch.demo import DemoAccess
+from tests.support.kubectl import SHORT_LIVED
 
 KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or "kubectl"
 SPDY = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
@@ -50,6 +51,7 @@ class Kubectl:
             "HOME": str(home),
             "KUBECONFIG": str(config),
             "PATH": os.environ["PATH"],
+            **SHORT_LIVED,
             **(environment or {}),
         }
 

@@ -24,6 +24,7 @@ from kubelatch.errors import KubelatchError
 from kubelatch.kubeconfig import ClientConfig, Overrides, load
 from kubelatch.secret import Secret
 from tests.support.certificates import Authority, Identity, tls_server
+from tests.support.kubectl import SHORT_LIVED
 
 from .cases import Case
 
@@ -147,7 +148,7 @@ class World:
         """One GET by the real kubectl."""
         done = subprocess.run(
             [KUBECTL or "kubectl", "get", "--raw", "/api", *flags],
-            env={"PATH": os.environ["PATH"], "DISABLE_HTTP2": "1", **self.environ},
+            env={"PATH": os.environ["PATH"], "DISABLE_HTTP2": "1", **SHORT_LIVED, **self.environ},
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -12,6 +12,7 @@ import pytest
 from kubelatch.errors import ConfigError
 from kubelatch.kubeconfig import Overrides, ProxyAddress, environment_proxy, load, proxy_for
 from kubelatch.secret import Secret
+from tests.support.kubectl import SHORT_LIVED
 
 from .oracle import KUBECTL
 
@@ -164,7 +165,7 @@ def test_the_same_proxy_as_kubectl(
     )
     subprocess.run(
         [KUBECTL or "kubectl", "get", "--raw", "/", "--request-timeout=700ms"],
-        env={"PATH": os.environ["PATH"], "KUBECONFIG": str(config), **environ},
+        env={"PATH": os.environ["PATH"], "KUBECONFIG": str(config), **SHORT_LIVED, **environ},
         capture_output=True,
         check=False,
         timeout=30,

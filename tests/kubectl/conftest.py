@@ -14,6 +14,7 @@ import pytest
 from kubelatch.demo import DemoAccess, DemoServer
 from tests.support.certificates import Authority
 from tests.support.kubeconfig import kubeconfig, write
+from tests.support.kubectl import SHORT_LIVED
 
 from .loop_thread import LoopThread
 from .pairs import KUBECTL, KUBELATCH, Hosted, Pair, Running
@@ -146,7 +147,12 @@ class Kubectl:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **dict(self.environment)},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.home),
+                **SHORT_LIVED,
+                **dict(self.environment),
+            },
             cwd=self.home,
         ) as process:
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import ssl
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kubelatch.errors import UpstreamError
 from kubelatch.kubeconfig import TlsConfig
 from kubelatch.upstream.dial import Address, Dialer
 from tests.support.kubeconfig import kubeconfig, write
+from tests.support.kubectl import SHORT_LIVED
 from tests.support.pki import key_pem, pem
 
 from . import kinds_names, kinds_paths, kinds_purposes  # noqa: F401
@@ -53,6 +55,7 @@ async def kubectl(port: int, kind: Kind, directory: Path) -> tuple[bool, str]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **SHORT_LIVED},
     )
     out, err = await process.communicate()
     return out.strip() == b"{}", err.decode()

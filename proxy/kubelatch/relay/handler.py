@@ -175,6 +175,8 @@ class Handler:
         is_root = message.path == self._root and gate is self.gate
         if is_root and self._send_page(client, request, record, cache):
             return
+        if not upstream.upgrade:
+            record.memo = plan.memo
         self._forward(client, request, record, plan, upstream, generation)
 
     def _keep_here(

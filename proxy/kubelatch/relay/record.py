@@ -5,13 +5,34 @@ nothing is computed here that an observer can still find out later.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 from ..gate.request_info import RequestInfo
 from ..http1.fields import Pairs
 
 
-@dataclass(slots=True, eq=False)
+class Memo:
+    """What observers keep of a request for those that repeat it: the same client, header fields,
+    method and target. The relay makes it and looks at nothing in it.
+
+    Attributes:
+        view: the request as the log shows it; None before it was read.
+        user_agent: the value of ``User-Agent``, empty without one; None before it was looked for.
+        caller: what a line of the log has of the client, for the next two.
+        credential: see :class:`Record`.
+        context: see :class:`Record`.
+    """
+
+    __slots__ = ("caller", "context", "credential", "user_agent", "view")
+
+    def __init__(self) -> None:
+        self.view: Any = None
+        self.user_agent: bytes | None = None
+        self.caller = ""
+        self.credential = ""
+        self.context = ""
+
+
 class Record:
     """One exchange.
 
@@ -54,40 +75,76 @@ class Record:
         answer: what became of it then, in one word; empty while it waits.
         answered_by: ``page``, ``command`` or ``interface``, if a person decided.
         ask_wait: how long it waited for an answer.
+        memo: of the plan that it follows; None if it is no ordinary request that goes upstream.
     """
 
-    method: str
-    target: str
-    client: str
-    started: float
-    status: int = 0
-    first_byte: float = 0.0
-    ended: float = 0.0
-    received: int = 0
-    sent: int = 0
-    reused: bool = False
-    retries: int = 0
-    credential: str = ""
-    rule: str = ""
-    cause: str = ""
-    server: bytes = b""
-    protocol: str = ""
-    headers: Pairs = ()
-    version: tuple[int, int] = (1, 1)
-    uid: int | None = None
-    response_headers: Pairs = ()
-    audit_id: bytes = b""
-    credential_wait: float = 0.0
-    connect_wait: float = 0.0
-    connects: int = 0
-    proto: str = ""
-    context: str = ""
-    carrier: RequestInfo | None = None
-    error_body: bytes = b""
-    asked: str = ""
-    answer: str = ""
-    answered_by: str = ""
-    ask_wait: float = 0.0
+    __slots__ = (
+        "answer",
+        "answered_by",
+        "ask_wait",
+        "asked",
+        "audit_id",
+        "carrier",
+        "cause",
+        "client",
+        "connect_wait",
+        "connects",
+        "context",
+        "credential",
+        "credential_wait",
+        "ended",
+        "error_body",
+        "first_byte",
+        "headers",
+        "memo",
+        "method",
+        "proto",
+        "protocol",
+        "received",
+        "response_headers",
+        "retries",
+        "reused",
+        "rule",
+        "sent",
+        "server",
+        "started",
+        "status",
+        "target",
+        "uid",
+        "version",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        client: str,
+        started: float,
+        headers: Pairs = (),
+        version: tuple[int, int] = (1, 1),
+        uid: int | None = None,
+        status: int = 0,
+        sent: int = 0,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.client = client
+        self.started = started
+        self.headers = headers
+        self.version = version
+        self.uid = uid
+        self.status = status
+        self.sent = sent
+        self.first_byte = self.ended = 0.0
+        self.credential_wait = self.connect_wait = self.ask_wait = 0.0
+        self.received = self.retries = self.connects = 0
+        self.reused = False
+        self.credential = self.rule = self.cause = self.protocol = self.proto = self.context = ""
+        self.asked = self.answer = self.answered_by = ""
+        self.server = self.audit_id = self.error_body = b""
+        self.response_headers: Pairs = ()
+        self.carrier: RequestInfo | None = None
+        self.memo: Memo | None = None
 
 
 Recorder = Callable[[Record], None]

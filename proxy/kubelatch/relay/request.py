@@ -15,6 +15,7 @@ from ..http1 import headers
 from ..http1.fields import Fields
 from ..upstream.generation import Generation
 from ..upstream.request import UpstreamRequest
+from .record import Memo
 
 # What one connection may cache: lines of so many bytes, and so many decisions on targets of so
 # many characters.
@@ -38,9 +39,19 @@ class Plan:
         upstream: what goes upstream then.
         mount: the path below which the client finds the API, without a trailing slash.
         extra_fields: what the gate adds to the response then.
+        memo: for the records of requests that follow it.
     """
 
-    __slots__ = ("_info", "_method", "allowed", "decision", "extra_fields", "mount", "upstream")
+    __slots__ = (
+        "_info",
+        "_method",
+        "allowed",
+        "decision",
+        "extra_fields",
+        "memo",
+        "mount",
+        "upstream",
+    )
 
     def __init__(
         self,
@@ -54,6 +65,7 @@ class Plan:
         self.allowed = passing(decision)
         self.upstream = upstream
         self.mount = mount
+        self.memo = Memo()
         self.extra_fields = self.allowed.response_headers if self.allowed is not None else ()
         self._info: RequestInfo | None = None
 

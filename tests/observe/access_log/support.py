@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kubelatch.app import App
+from kubelatch.observe.access_log import LineFormat, RequestViews
 from kubelatch.relay.record import Record
 from tests.support.proxies import proxy_in_loop
+
+# The records' clock begins at 0; this makes second 1000 a moment in 2023.
+OFFSET = 1_700_000_000.0
 
 
 class Log:
@@ -48,20 +52,27 @@ async def logging_proxy(
 
 def record(**more: Any) -> Record:
     """A record of an ordinary list of pods, 12 ms long, beginning at second 1000."""
-    return Record(
-        **{
-            "method": "GET",
-            "target": "/api/v1/namespaces/shop/pods?limit=500",
-            "client": "127.0.0.1",
-            "started": 1000.0,
-            "status": 200,
-            "first_byte": 1000.010,
-            "ended": 1000.012,
-            "sent": 1234,
-            "reused": True,
-            "credential": "token",
-            "headers": ((b"Host", b"localhost:8001"), (b"User-Agent", b"curl/8.5.0")),
-            "audit_id": b"6f1c0a1e",
-            **more,
-        }
-    )
+    values: dict[str, Any] = {
+        "method": "GET",
+        "target": "/api/v1/namespaces/shop/pods?limit=500",
+        "client": "127.0.0.1",
+        "started": 1000.0,
+        "status": 200,
+        "first_byte": 1000.010,
+        "ended": 1000.012,
+        "sent": 1234,
+        "reused": True,
+        "credential": "token",
+        "headers": ((b"Host", b"localhost:8001"), (b"User-Agent", b"curl/8.5.0")),
+        "audit_id": b"6f1c0a1e",
+        **more,
+    }
+    made = Record("", "", "", 0.0)
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+def line(form: LineFormat, shown: Record, prefix: str = "/") -> str:
+    """The line of a record."""
+    return form.line(shown, RequestViews(prefix).read(shown), OFFSET)

@@ -16,16 +16,8 @@ from kubelatch.observe.access_log import (
     RequestViews,
     TextFormat,
 )
-from kubelatch.relay.record import Record
 
-from .support import record
-
-# The records' clock begins at 0; this makes second 1000 a moment in 2026.
-OFFSET = 1_700_000_000.0
-
-
-def line(form: LineFormat, shown: Record, prefix: str = "/") -> str:
-    return form(shown, RequestViews(prefix).read(shown), OFFSET)
+from .support import line, record
 
 
 @pytest.mark.parametrize(
@@ -196,26 +188,6 @@ def test_json_speaks_of_requests_as_the_api_server(
 ) -> None:
     parts = json.loads(line(JsonFormat(), record(target=target), prefix))
     assert {key: parts.get(key) for key in wanted} == wanted
-
-
-def test_combined_is_apaches() -> None:
-    shown = record(
-        version=(1, 0),
-        headers=((b"Referer", b"http://x/?token=y"), (b"user-agent", b'a "b" \\')),
-    )
-    assert line(CombinedFormat(), shown) == (
-        "127.0.0.1 - - [14/Nov/2023:22:30:00 +0000] "
-        '"GET /api/v1/namespaces/shop/pods?limit=500 HTTP/1.0" 200 1234 '
-        '"http://x/?token=***" "a \\"b\\" \\\\"'
-    )
-
-
-def test_combined_of_a_request_that_was_told_nothing() -> None:
-    shown = record(client="", status=0, sent=0, headers=(), cause="client-gone", protocol="")
-    assert line(CombinedFormat(), shown) == (
-        "- - - [14/Nov/2023:22:30:00 +0000] "
-        '"GET /api/v1/namespaces/shop/pods?limit=500 HTTP/1.1" 499 - "-" "-"'
-    )
 
 
 FORMATS = [

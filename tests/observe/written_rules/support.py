@@ -23,17 +23,17 @@ def request(
 ) -> Record:
     """The record of a request that the API server has responded to."""
     lines = [("Host", "localhost"), *headers]
-    return Record(
+    record = Record(
         method,
         target,
         "127.0.0.1",
         1000.0,
-        status=status,
-        first_byte=1000.01,
-        ended=1000.02,
         headers=[(name.encode(), value.encode("latin-1")) for name, value in lines],
-        error_body=body.encode(),
+        status=status,
     )
+    record.first_byte, record.ended = 1000.01, 1000.02
+    record.error_body = body.encode()
+    return record
 
 
 def collect(records: Iterable[Record], *, names: bool = False) -> PermissionCollector:

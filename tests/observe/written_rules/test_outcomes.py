@@ -1,7 +1,7 @@
 """Which requests count, by what the demo, a real API server or nobody responds."""
 
 import json
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +16,12 @@ PODS = "/api/v1/namespaces/shop/pods"
 
 def status(message: str) -> str:
     return json.dumps({"kind": "Status", "apiVersion": "v1", "message": message})
+
+
+def changed(record: Record, **values: Any) -> Record:
+    for name, value in values.items():
+        setattr(record, name, value)
+    return record
 
 
 def of(record: Record) -> RequestOutcome:
@@ -61,7 +67,7 @@ def test_what_admission_refuses_counts(message: str) -> None:
 
 @pytest.mark.parametrize("body", ["", "\x1f\x8b\x08"])
 def test_a_refusal_that_cannot_be_read_does_not_count(body: str) -> None:
-    record = replace(request("GET", PODS, status=403), error_body=body.encode("latin-1"))
+    record = changed(request("GET", PODS, status=403), error_body=body.encode("latin-1"))
     assert of(record) is RequestOutcome.FORBIDDEN
 
 
@@ -119,7 +125,7 @@ def test_what_was_not_authorized_does_not_count(
 
 def test_what_kubelatch_refused_or_responded_to_does_not_count() -> None:
     for rule, code in (("read-only", 403), ("www", 200), ("page", 200), ("redirect", 307)):
-        record = replace(request("GET", PODS, status=code), rule=rule, first_byte=0.0)
+        record = changed(request("GET", PODS, status=code), rule=rule, first_byte=0.0)
         assert of(record) is RequestOutcome.REFUSED_HERE
     unreadable = Record("", "", "127.0.0.1", 1.0, status=400)
     assert of(unreadable) is RequestOutcome.REFUSED_HERE
@@ -128,20 +134,22 @@ def test_what_kubelatch_refused_or_responded_to_does_not_count() -> None:
 @pytest.mark.parametrize("cause", ["client-gone", "refused", "response-timeout", "draining"])
 def test_without_a_response_nobody_knows(cause: str) -> None:
     code = 0 if cause == "client-gone" else 502
-    record = replace(request("GET", PODS, status=code), first_byte=0.0, cause=cause)
+    record = changed(request("GET", PODS, status=code), first_byte=0.0, cause=cause)
     assert of(record) is RequestOutcome.NO_RESPONSE
 
 
 def test_a_log_that_said_nothing_until_its_client_left_counts() -> None:
-    quiet = replace(
-        request("GET", f"{PODS}/x/log?follow=true", status=0),
-        first_byte=0.0, ended=1002.0, cause="client-gone",
-    )  # fmt: skip
-    assert of(quiet) is RequestOutcome.COUNTED
+    def quiet(**values: Any) -> Record:
+        record = request("GET", f"{PODS}/x/log?follow=true", status=0)
+        return changed(
+            record, **{"first_byte": 0.0, "ended": 1002.0, "cause": "client-gone", **values}
+        )
+
+    assert of(quiet()) is RequestOutcome.COUNTED
     for other in (
-        replace(quiet, cause="refused"),
-        replace(quiet, ended=1001.9),
-        replace(quiet, target=f"{PODS}/x/log"),
-        replace(quiet, target=f"{PODS}/x/exec", protocol="websocket"),
+        quiet(cause="refused"),
+        quiet(ended=1001.9),
+        quiet(target=f"{PODS}/x/log"),
+        quiet(target=f"{PODS}/x/exec", protocol="websocket"),
     ):
         assert of(other) is RequestOutcome.NO_RESPONSE

@@ -5,7 +5,8 @@ makes the line and ``verbose`` what ``-v`` adds; these four are pure. ``log`` ha
 records, ``terminal`` fits them into the rows of a terminal, ``writer`` writes in a thread.
 """
 
-from .formats import CombinedFormat, JsonFormat, LineFormat, TextFormat
+from .combined import CombinedFormat
+from .formats import JsonFormat, LineFormat, TextFormat
 from .log import AccessLog, Batches, LineLog, Scope
 from .request_view import RequestViews, StreamKind
 from .verbose import RESPONSE_FIELDS, STREAMS

@@ -1,4 +1,4 @@
-"""Log line formats: ``text`` for people, ``json`` for programs, ``combined`` for Apache's tools.
+"""Log line formats: ``text`` for people, ``json`` for programs; ``combined`` has its own module.
 
 Each format is made once and called for each record. All text in a record comes from peers, so
 every field is escaped: one record is always one line.
@@ -11,13 +11,18 @@ from typing import Final, Protocol
 
 from ...redact import printable
 from ...relay.record import Record
-from .redaction import visible, visible_name, visible_target
-from .request_view import RequestView, field, user_agent
+from .redaction import visible, visible_name
+from .request_view import (
+    LONGEST_CACHED,
+    RequestView,
+    user_agent_field,
+    visible_agent,
+)
 
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip  # noqa: E501
 # Escapes control characters and DEL, and everything beyond ASCII.
 _quote: Final = encode_basestring_ascii
-_UUID: Final = b"0123456789abcdef-"
+# Turns the characters of a UUID into letters, and all others into spaces.
+_HEX: Final = bytes(97 if char in b"0123456789abcdef-" else 32 for char in range(256))
 _MAX_UUID: Final = 64
 # Formatted parts of lines that are kept for later records with the same values.
 CACHE_SIZE: Final = 1024
@@ -28,7 +33,7 @@ _ALWAYS: Final = frozenset({"group", "version", "resource"})
 class LineFormat(Protocol):
     """Formats one record as a line."""
 
-    def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
+    def line(self, record: Record, view: RequestView, offset: float) -> str:
         """The line, without a line end.
 
         Args:
@@ -40,24 +45,28 @@ class LineFormat(Protocol):
 
 
 class _Clock:
-    """Formats timestamps in UTC with milliseconds, and caches what consecutive ones share."""
+    """Formats timestamps in UTC with milliseconds, and caches what consecutive ones share.
 
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-        self._second = self._millisecond = -1
-        self._prefix = self._text = ""
+    Attributes:
+        millisecond: since the epoch, of the last timestamp.
+        text: the last timestamp.
+    """
 
-    def __call__(self, moment: float) -> str:
-        """The timestamp of *moment*, in seconds since the epoch."""
-        millisecond = int(moment * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            second, rest = divmod(millisecond, 1000)
-            if second != self._second:
-                self._second = second
-                self._prefix = time.strftime(self._pattern, time.gmtime(second))
-            self._text = f"{self._prefix}.{rest:03d}"
-        return self._text
+    __slots__ = ("_prefix", "_second", "millisecond", "text")
+
+    def __init__(self) -> None:
+        self._second = self.millisecond = -1
+        self._prefix = self.text = ""
+
+    def set(self, millisecond: int) -> str:
+        """The timestamp of another *millisecond*."""
+        second, rest = divmod(millisecond, 1000)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        self.millisecond = millisecond
+        self.text = f"{self._prefix}.{rest:03d}"
+        return self.text
 
 
 def upstream_time(record: Record) -> float:
@@ -75,22 +84,33 @@ class TextFormat:
     """Aligned columns, then ``key=value`` pairs for everything else."""
 
     def __init__(self) -> None:
-        self._time = _Clock("%Y-%m-%dT%H:%M:%S")
-        self._request = lru_cache(CACHE_SIZE)(_request_columns)
+        self._clock = _Clock()
         self._details = Details()
+        # Status and size as they are shown.
+        self._outcomes: dict[tuple[int, int], tuple[str, str]] = {}
 
-    def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
-        ended = record.ended
-        if ended:
-            status = str(record.status) if record.status else "  -"
-            took, size = as_duration(ended - record.started), as_size(record.sent)
-        else:
-            status, took, size = ">>>", "", ""
-        return (
-            f"{self._time((ended or record.started) + offset)}Z "
-            f"{status} {took.rjust(7)} {size.rjust(6)}  {self._request(view)}"
-            f"{self._details(record)}"
-        )
+    def line(self, record: Record, view: RequestView, offset: float) -> str:
+        """See :class:`LineFormat`."""
+        ended, clock = record.ended, self._clock
+        millisecond = int(((ended or record.started) + offset) * 1000)
+        moment = clock.text if millisecond == clock.millisecond else clock.set(millisecond)
+        columns = view.columns or _request_columns(view)
+        if not ended:
+            return f"{moment}Z >>> {'':7} {'':6}  {columns}{self._details.pairs(record)}"
+        seconds = ended - record.started
+        took = _TOOK.get(round(seconds * 10_000)) or as_duration(seconds).rjust(7)
+        outcome = self._outcomes.get((record.status, record.sent))
+        if outcome is None:
+            outcome = self._outcome(record.status, record.sent)
+        status, size = outcome
+        return f"{moment}Z {status} {took} {size}  {columns}{self._details.pairs(record)}"
+
+    def _outcome(self, status: int, sent: int) -> tuple[str, str]:
+        if len(self._outcomes) >= CACHE_SIZE:
+            self._outcomes.clear()
+        outcome = str(status) if status else "  -", as_size(sent).rjust(6)
+        self._outcomes[status, sent] = outcome
+        return outcome
 
 
 class Details:
@@ -99,18 +119,50 @@ class Details:
     def __init__(self) -> None:
         self._caller = lru_cache(CACHE_SIZE)(_caller)
 
-    def __call__(self, record: Record) -> str:
+    def pairs(self, record: Record) -> str:
         """The pairs, each with a space before it."""
-        text = _events(record)
+        upstream = events = ""
         if record.first_byte:
-            connection = "reused" if record.reused else "new"
-            text += f" upstream={as_duration(upstream_time(record))} conn={connection}"
-        credential = f" cred={record.credential}" if record.credential else ""
-        if record.context:
-            credential = f" context={record.context}{credential}"
-        audit = f" audit={_audit(record.audit_id)}" if record.audit_id else ""
-        caller = self._caller(record.client, record.uid, user_agent(record))
-        return f"{text}{credential}{caller}{audit}"
+            waits = record.credential_wait + record.connect_wait + record.ask_wait
+            took = record.first_byte - record.started - waits
+            texts = _UPSTREAM_REUSED if record.reused else _UPSTREAM_NEW
+            upstream = texts.get(round(took * 10_000)) or _upstream(record)
+        memo = record.memo
+        if (
+            memo is not None
+            and memo.caller
+            and memo.credential == record.credential
+            and memo.context == record.context
+        ):
+            caller = memo.caller
+        else:
+            caller = self._find_caller(record)
+        if (
+            record.rule
+            or record.cause
+            or record.asked
+            or record.protocol
+            or record.proto
+            or record.retries
+            or record.received
+            or record.connect_wait
+            or record.credential_wait
+        ):
+            events = _events(record)
+        audit = record.audit_id
+        if not audit:
+            return f"{events}{upstream}{caller}"
+        shown = _plain_id(audit) or as_word(visible(audit))
+        return f"{events}{upstream}{caller} audit={shown}"
+
+    def _find_caller(self, record: Record) -> str:
+        agent, memo = user_agent_field(record), record.memo
+        find = self._caller if len(agent) <= LONGEST_CACHED else _caller
+        text = find(record.context, record.credential, record.client, record.uid, agent)
+        if memo is not None:
+            memo.caller = text
+            memo.credential, memo.context = record.credential, record.context
+        return text
 
 
 def _events(record: Record) -> str:
@@ -138,24 +190,35 @@ def _events(record: Record) -> str:
     return text
 
 
-def _audit(value: bytes) -> str:
-    # The API server's own are UUIDs, which need neither redaction nor quoting.
-    if len(value) <= _MAX_UUID and not value.translate(None, _UUID):
-        return value.decode()
-    return as_word(visible(value))
+def _plain_id(value: bytes) -> str:
+    """A UUID, as those of the API server, which needs neither redaction nor quoting; empty for
+    other values."""
+    return value.decode() if len(value) <= _MAX_UUID and value.translate(_HEX).isalpha() else ""
 
 
 def _request_columns(view: RequestView) -> str:
     verb = view.info.verb
     what = f"{verb} {as_word(view.kind)}" if view.kind else verb
-    return f"{what:<24} {as_word(view.method or '-')} {as_word(view.target or '-')}"
+    view.columns = f"{what:<24} {as_word(view.method or '-')} {as_word(view.target or '-')}"
+    return view.columns
 
 
-def _caller(client: str, uid: int | None, agent: str) -> str:
-    text = f" client={client or 'unix'}"
+def _caller(context: str, credential: str, client: str, uid: int | None, agent: bytes) -> str:
+    text = f" context={context}" if context else ""
+    if credential:
+        text += f" cred={credential}"
+    text += f" client={client or 'unix'}"
     if uid is not None:
         text += f" uid={uid}"
-    return f"{text} ua={as_word(agent)}" if agent else text
+    return f"{text} ua={as_word(visible_agent(agent))}" if agent else text
+
+
+def _upstream(record: Record) -> str:
+    return _upstream_text(upstream_time(record), "reused" if record.reused else "new")
+
+
+def _upstream_text(seconds: float, connection: str) -> str:
+    return f" upstream={as_duration(seconds)} conn={connection}"
 
 
 def _wait_times(record: Record) -> str:
@@ -180,7 +243,7 @@ def as_word(text: str) -> str:
 def as_duration(seconds: float) -> str:
     """Two or three digits: 0.4ms, 38ms, 2.1s, 12m04s, 3h20m."""
     if seconds < 0.00995:
-        return _tenths(round(seconds * 10_000))
+        return f"{round(seconds * 10_000) / 10:.1f}ms"
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f}ms"
     if seconds < 59.95:
@@ -189,12 +252,6 @@ def as_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}m{rest:02d}s"
     return f"{minutes // 60}h{minutes % 60:02d}m"
-
-
-@lru_cache(128)
-def _tenths(count: int) -> str:
-    """Tenths of a millisecond: there are a hundred of them, and floats take long to format."""
-    return f"{count / 10:.1f}ms"
 
 
 def as_size(count: int) -> str:
@@ -211,32 +268,46 @@ def as_size(count: int) -> str:
     return f"{value:.0f}T"
 
 
+# Of most exchanges the times are below ten milliseconds, and floats take long to format: what is
+# shown of them, by tenths of a millisecond.
+_TOOK: Final = {tenths: as_duration(tenths / 10_000).rjust(7) for tenths in range(100)}
+_UPSTREAM_NEW: Final = {n: _upstream_text(n / 10_000, "new") for n in range(100)}
+_UPSTREAM_REUSED: Final = {n: _upstream_text(n / 10_000, "reused") for n in range(100)}
+
+
 class JsonFormat:
     """JSON lines; docs/logging.md lists the keys, which are stable."""
 
     def __init__(self) -> None:
-        self._time = _Clock("%Y-%m-%dT%H:%M:%S")
-        self._request = lru_cache(CACHE_SIZE)(_request_keys)
+        self._clock = _Clock()
         self._caller = lru_cache(CACHE_SIZE)(_caller_keys)
 
-    def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
-        ended = record.ended
+    def line(self, record: Record, view: RequestView, offset: float) -> str:
+        """See :class:`LineFormat`."""
+        return self.line_at(record, view, offset, record.ended)
+
+    def line_at(self, record: Record, view: RequestView, offset: float, ended: float) -> str:
+        """The line of a record as if it had ended then; 0: as if it had not."""
+        clock = self._clock
+        millisecond = int(((ended or record.started) + offset) * 1000)
+        moment = clock.text if millisecond == clock.millisecond else clock.set(millisecond)
+        agent = user_agent_field(record)
+        find = self._caller if len(agent) <= LONGEST_CACHED else _caller_keys
         protocol = f',"protocol":{_quote(record.protocol)}' if record.protocol else ""
         if record.context:
             protocol = f',"context":{_quote(record.context)}{protocol}'
         return (
-            f'{{"time":"{self._time((ended or record.started) + offset)}Z"'
-            f',"event":"{"end" if ended else "begin"}"'
-            f"{self._caller(record.client, record.uid, user_agent(record))}"
-            f"{self._request(view)}{protocol}{_outcome(record) if ended else ''}}}"
+            f'{{"time":"{moment}Z","event":"{"end" if ended else "begin"}"'
+            f"{find(record.client, record.uid, agent)}{view.keys or _request_keys(view)}"
+            f"{protocol}{_outcome(record, ended) if ended else ''}}}"
         )
 
 
-def _caller_keys(client: str, uid: int | None, agent: str) -> str:
+def _caller_keys(client: str, uid: int | None, agent: bytes) -> str:
     text = f',"client":{_quote(client)}'
     if uid is not None:
         text += f',"uid":{uid}'
-    return f'{text},"user_agent":{_quote(agent)}' if agent else text
+    return f'{text},"user_agent":{_quote(visible_agent(agent))}' if agent else text
 
 
 def _request_keys(view: RequestView) -> str:
@@ -257,14 +328,15 @@ def _request_keys(view: RequestView) -> str:
             )
             if value or key in _ALWAYS
         )
+    view.keys = text
     return text
 
 
-def _outcome(record: Record) -> str:
+def _outcome(record: Record, ended: float) -> str:
     started = record.started
     text = (
         f',"status":{record.status},"received_bytes":{record.received}'
-        f',"sent_bytes":{record.sent},"duration_ms":{(record.ended - started) * 1000:.3f}'
+        f',"sent_bytes":{record.sent},"duration_ms":{(ended - started) * 1000:.3f}'
     )
     if record.first_byte:
         text += (
@@ -294,57 +366,6 @@ def _outcome(record: Record) -> str:
             text += f',"answered_by":"{record.answered_by}"'
         text += f',"ask_wait_ms":{record.ask_wait * 1000:.3f}'
     if record.audit_id:
-        text += f',"audit_id":{_quote(visible(record.audit_id))}'
+        shown = _plain_id(record.audit_id) or visible(record.audit_id)
+        text += f',"audit_id":{_quote(shown)}'
     return text
-
-
-class CombinedFormat:
-    """Apache's combined log format (mod_log_config), as GoAccess and similar tools read it.
-
-    A request whose client left before a response has nginx's status 499.
-    """
-
-    def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
-
-    def __call__(self, record: Record, view: RequestView, offset: float, /) -> str:
-        agent = _apache(user_agent(record))
-        referer = field(record.headers, b"referer")
-        major, minor = record.version
-        request = f"{view.method} {view.target} HTTP/{major}.{minor}"
-        return (
-            f"{record.client or '-'} - - [{self._moment(record.started + offset)}] "
-            f'"{_apache(request) if view.method else "-"}" '
-            f"{record.status or 499} {record.sent or '-'} "
-            f'"{_apache(_url(referer)) if referer else "-"}" "{agent or "-"}"'
-        )
-
-    def _moment(self, moment: float) -> str:
-        second = int(moment)
-        if second != self._second:
-            t = time.gmtime(second)
-            self._second = second
-            self._text = (
-                f"{t.tm_mday:02d}/{_MONTHS[t.tm_mon - 1]}/{t.tm_year}"
-                f":{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} +0000"
-            )
-        return self._text
-
-
-def _url(value: bytes) -> str:
-    return visible_target(value.decode("utf-8", "surrogateescape"))
-
-
-def _apache(text: str) -> str:
-    """Escape as Apache does: quotes and backslashes with a backslash, other bytes as ``\\xhh``."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return text
-    out = []
-    for byte in text.encode("utf-8", "surrogateescape"):
-        char = chr(byte)
-        if char in '"\\':
-            out.append("\\" + char)
-        else:
-            out.append(char if 0x20 <= byte < 0x7F else f"\\x{byte:02x}")
-    return "".join(out)

@@ -15,7 +15,8 @@ from ...gate.patterns import PatternList
 from ...relay.record import Record
 from ...system.supervision import where
 from . import verbose
-from .formats import CombinedFormat, JsonFormat, LineFormat
+from .combined import CombinedFormat
+from .formats import JsonFormat, LineFormat
 from .request_view import RequestViews, is_problem
 from .writer import LogWriter
 
@@ -155,17 +156,16 @@ class LineLog(AccessLog):
             super().begin(record)
 
     def _output(self, records: Sequence[Record], offset: float) -> None:
-        read, form, lines = self._views.read, self._form, []
-        for record in records:
-            view = read(record)
-            if self._skip is None or not self._skips(record, view.info.path):
-                lines.append(form(record, view, offset))
+        read, line = self._views.read, self._form.line
+        if self._skip is not None:
+            records = [r for r in records if not self._skips(r, read(r).info.path)]
+        lines = [line(record, read(record), offset) for record in records]
         if not lines:
             return
         if self._writer is None:
-            extra = {**_REDACTED, "line": isinstance(form, JsonFormat)}
-            for line in lines:
-                log.warning("%s", line, extra=extra)
+            extra = {**_REDACTED, "line": isinstance(self._form, JsonFormat)}
+            for text in lines:
+                log.warning("%s", text, extra=extra)
             return
         lines.append("")
         self._writer.write("\n".join(lines).encode("utf-8", "backslashreplace"))

@@ -27,10 +27,10 @@ _CHANGES_VERB: Final = re.compile(r"watch|fieldSelector|follow|%")
 # A clean path without percent-encoding, which needs no parsing.
 _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)+/?|/")
 # Longer targets seldom repeat, and a thousand of them take much memory.
-_LONGEST_CACHED: Final = 512
+LONGEST_CACHED: Final = 512
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class RequestView:
     """A request's method and target, parsed and redacted.
 
@@ -41,6 +41,8 @@ class RequestView:
         method: escaped.
         target: redacted, escaped and shortened.
         stream: the kind of stream that its response is; empty for an ordinary one.
+        columns: what a line of text has of it; made at its first use, as the next one.
+        keys: what a line of JSON has of it.
     """
 
     info: RequestInfo
@@ -48,6 +50,8 @@ class RequestView:
     method: str
     target: str
     stream: StreamKind
+    columns: str = ""
+    keys: str = ""
 
     @property
     def object_name(self) -> str:
@@ -75,17 +79,26 @@ class RequestViews:
 
     def read(self, record: Record) -> RequestView:
         """The view of a record's request; one that asks for an upgrade is a tunnel."""
+        memo = record.memo
+        if memo is not None:
+            if memo.view is None:
+                memo.view = self._find(record)
+            view: RequestView = memo.view
+            return view
+        return self._find(record)
+
+    def _find(self, record: Record) -> RequestView:
         if record.carrier is not None:
             return _of_application(record, record.carrier)
         target = record.target
-        find = self._cached if len(target) <= _LONGEST_CACHED else self._read
+        find = self._cached if len(target) <= LONGEST_CACHED else self._read
         return find(record.method, target, bool(record.protocol))
 
     def _read(self, method: str, target: str, tunnel: bool) -> RequestView:
         path, _, query = target.partition("?")
         if not _CHANGES_VERB.search(query):
             query = ""
-        find = self._infos if len(target) <= _LONGEST_CACHED else self._info
+        find = self._infos if len(target) <= LONGEST_CACHED else self._info
         info = find(method, path, query)
         return RequestView(
             info=info,
@@ -156,16 +169,25 @@ def field(pairs: Pairs, name: bytes) -> bytes:
     return b""
 
 
+def user_agent_field(record: Record) -> bytes:
+    """The client's ``User-Agent`` as it was sent; empty if it sent none."""
+    memo = record.memo
+    if memo is None:
+        return field(record.headers, b"user-agent")
+    if memo.user_agent is None:
+        memo.user_agent = field(record.headers, b"user-agent")
+    return memo.user_agent
+
+
+def visible_agent(value: bytes) -> str:
+    """A ``User-Agent``, redacted and escaped; cached, since clients repeat it."""
+    return _visible_cached(value) if len(value) <= LONGEST_CACHED else visible(value)
+
+
 def user_agent(record: Record) -> str:
-    """The client's ``User-Agent``, redacted and escaped; cached, since clients repeat it."""
-    # Nearly all clients spell it in one of two ways; the parser refuses a second one.
-    values = dict(record.headers)
-    value = values.get(b"User-Agent") or values.get(b"user-agent")
-    if value is None:
-        value = field(record.headers, b"user-agent")
-    if len(value) > _LONGEST_CACHED:
-        return visible(value)
-    return _visible_cached(value) if value else ""
+    """The client's ``User-Agent``, redacted and escaped; empty if it sent none."""
+    value = user_agent_field(record)
+    return visible_agent(value) if value else ""
 
 
 _visible_cached: Final = lru_cache(_CACHE_SIZE)(visible)

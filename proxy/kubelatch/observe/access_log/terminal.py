@@ -173,7 +173,7 @@ class TerminalLog(AccessLog):
         row = f"{self._dim}{moment}{self._reset} {status}{left}{request}\n"
         if not (is_problem(record) or record.status >= 400 or self._verbosity):
             return row
-        details = self._details(record).lstrip()
+        details = self._details.pairs(record).lstrip()
         if not is_whole:
             details = f"{as_word(view.method or '-')} {as_word(view.target or '-')} {details}"
         lines = textwrap.wrap(

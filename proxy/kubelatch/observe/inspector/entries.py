@@ -6,8 +6,6 @@ It parses and formats, so it runs in the inspector's thread.
 import json
 import time
 from collections.abc import Callable
-from copy import copy
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -127,7 +125,10 @@ class EntryBuilder:
             detail["forbidden"] = explain_denial(view.info, response.get("value"))
         target = record.target if view.target == record.target else ""
         return KeptExchange(
-            capture.number, self._summary(capture, view).encode(), _encode(detail).encode(), target
+            capture.number,
+            self._summary(capture, view, record.ended).encode(),
+            _encode(detail).encode(),
+            target,
         )
 
     def running(self, capture: Capture, now: float) -> KeptExchange:
@@ -137,12 +138,9 @@ class EntryBuilder:
             capture: of it.
             now: the time on the clock of records.
         """
-        record = capture.record
-        view = self._views.read(record)
-        # A copy, which has an end and so an outcome, of what the event loop may change meanwhile.
-        capture = copy(capture)
-        capture.record = replace(record, ended=now)
-        summary = json.loads(self._summary(capture, view))
+        view = self._views.read(capture.record)
+        # With an end, it has an outcome.
+        summary = json.loads(self._summary(capture, view, now))
         summary.update(event="begin", time=_at(summary["started"]))
         return KeptExchange(capture.number, _encode(summary).encode(), b"", "")
 
@@ -156,7 +154,7 @@ class EntryBuilder:
             }
         ).encode()
 
-    def _summary(self, capture: Capture, view: RequestView) -> str:
+    def _summary(self, capture: Capture, view: RequestView, ended: float) -> str:
         """The summary of an exchange that is over, as JSON."""
         record = capture.record
         offset = time.time() - time.monotonic()
@@ -172,7 +170,7 @@ class EntryBuilder:
         process = self._process(capture)
         if process is not None:
             more["process"] = {"pid": process.pid, "name": printable(process.name)}
-        line = self._format(record, view, offset)
+        line = self._format.line_at(record, view, offset, ended)
         return f'{{"id":"{capture.number}",{line[1:-1]},{_encode(more)[1:]}'
 
     def _process(self, capture: Capture) -> PeerProcess | None:

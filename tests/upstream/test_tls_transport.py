@@ -12,7 +12,8 @@ import pytest
 from kubelatch.credentials.tls import client_context
 from kubelatch.kubeconfig import TlsConfig
 from kubelatch.upstream.http1 import linger_zero
-from kubelatch.upstream.tls_transport import TlsTransport, TruncatedError
+from kubelatch.upstream.tls_transport import TlsTransport
+from kubelatch.upstream.unread import TruncatedError
 from tests.support.certificates import Authority
 from tests.support.relay import eventually
 

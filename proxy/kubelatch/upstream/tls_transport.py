@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from ..credentials.tls import TlsContext, is_cut
 from .sessions import Sessions
-from .unread import unread_bytes
+from .unread import TruncatedError, unread_bytes
 
 # One TLS record holds at most 16 KiB of plain text (RFC 8446 section 5.1).
 _RECORD: Final = 16 * 1024
@@ -28,14 +28,11 @@ _WRITELINES_PAUSES: Final = not (
 )
 
 
-class TruncatedError(ConnectionError):
-    """The connection ended without close_notify: an attack or a crash, never a clean end."""
-
-
-class TlsTransport(asyncio.Transport, asyncio.Protocol):
+class TlsTransport(asyncio.Protocol):
     """One side of one TLS connection; which one, the context decides.
 
-    It is the protocol of the raw TCP transport, and the transport of ``protocol``. :attr:`ready`
+    It is the protocol of the raw TCP transport, and the transport of ``protocol``, with the methods
+    of :class:`asyncio.Transport`, from which nothing can derive that is compiled. :attr:`ready`
     resolves after the handshake, when ``protocol.connection_made`` has
     run, and raises :class:`ssl.SSLError` or :class:`ConnectionError` otherwise.
 
@@ -57,7 +54,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         protocol: asyncio.Protocol,
         sessions: Sessions | None = None,
     ) -> None:
-        super().__init__()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(
@@ -160,6 +156,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             for piece in sealed:
                 self._raw.write(piece)
 
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
     def write_eof(self) -> None:
         """Send close_notify. Data that the peer still sends is delivered."""
         if self._connected and not self._eof_out and not self._closing:
@@ -231,7 +230,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self.abort()
             return
         self._connected = True
-        self._protocol.connection_made(self)
+        self._protocol.connection_made(cast("asyncio.Transport", self))
         self.ready.set_result(None)
         if (self._incoming.pending or self._ssl.pending()) and not self._paused:
             self._decrypt()

@@ -16,6 +16,10 @@ from typing import Final
 _MAX_BYTES: Final = 256 * 1024
 
 
+class TruncatedError(ConnectionError):
+    """A TLS connection ended without close_notify: an attack or a crash, never a clean end."""
+
+
 def unread_bytes(transport: asyncio.BaseTransport, error: Exception | None) -> bytes:
     """The received bytes that have not been read; never waits.
 

@@ -11,6 +11,7 @@ A package of tests says in its ``conftest.py`` under which loops it runs::
 import asyncio
 import gc
 import os
+import sys
 from asyncio import constants
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -48,6 +49,14 @@ class DebugLoop(asyncio.SelectorEventLoop):
             return super().create_future()
         finally:
             self._debug = _DEBUG
+
+    def create_task(self, *args: Any, **named: Any) -> asyncio.Task[Any]:
+        # The same of tasks, of which it is worth knowing where they were made.
+        sys.tracebacklimit = 6
+        try:
+            return super().create_task(*args, **named)
+        finally:
+            del sys.tracebacklimit
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         # Said in debug mode alone, and of a test's own server: a client does not trust it.

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from . import nginx
+from .accounting import Process
+from .payloads import MEGABYTE
 from .peers import Kubelatch, Peer, program
 from .plan import Plan
 from .processes import connect, free_port
@@ -19,11 +21,12 @@ _REQUEST: Final = f"GET {nginx.SMALL} HTTP/1.1\r\nHost: localhost\r\n\r\n".encod
 
 
 def warm(_plan: Plan, upstream: Upstream, peer: Peer) -> Figures:
-    """Milliseconds to the first answer, and for kubelatch what Python takes of them."""
-    figures = {"start.warm": _first_answer(upstream, peer)}
+    """Milliseconds to the first answer, and megabytes after it; for kubelatch also what Python and
+    all of aiohttp would take."""
+    taken, memory = _first_answer(upstream, peer)
+    figures = {"start.warm": taken, "start.memory": memory / MEGABYTE}
     if isinstance(peer, Kubelatch):
         figures["start.import"] = _run(peer, "-c", "import aiohttp.web")
-        figures["start.over"] = figures["start.warm"] - figures["start.import"]
         figures["start.python"] = _run(peer, "-c", "")
     return figures
 
@@ -32,7 +35,7 @@ def cold(_plan: Plan, upstream: Upstream, peer: Peer) -> Figures:
     """Milliseconds to the first answer when its files have to be read from the disk."""
     for path in peer.files():
         _forget(path)
-    return {"start.cold": _first_answer(upstream, peer)}
+    return {"start.cold": _first_answer(upstream, peer)[0]}
 
 
 def commands(_plan: Plan, _upstream: Upstream, peer: Peer) -> Figures:
@@ -46,7 +49,8 @@ def commands(_plan: Plan, _upstream: Upstream, peer: Peer) -> Figures:
     }
 
 
-def _first_answer(upstream: Upstream, peer: Peer) -> float:
+def _first_answer(upstream: Upstream, peer: Peer) -> tuple[float, int]:
+    """Milliseconds to it, and the bytes that are resident then."""
     port = free_port()
     command = program(peer, upstream, port)
     begin = time.perf_counter()
@@ -60,7 +64,8 @@ def _first_answer(upstream: Upstream, peer: Peer) -> float:
                 time.sleep(_POLL)
                 continue
             if answer.startswith(b"HTTP/1.1 200"):
-                return (time.perf_counter() - begin) * 1e3
+                taken = (time.perf_counter() - begin) * 1e3
+                return taken, Process(process.pid).memory()
             msg = f"the first answer is {answer[:200]!r}"
             raise RuntimeError(msg)
     msg = "there was no first answer"

@@ -186,6 +186,18 @@ def test_an_init_that_fails_is_run_again_when_asked_again(tmp_path: Path) -> Non
     assert shown == ["True", "aiohttp.late", "42"]
 
 
+def test_run_does_without_the_client_too() -> None:
+    shown = script(
+        """
+        import atexit
+        from kubelatch.cli.main import main
+        atexit.register(lambda: print("aiohttp.client" in sys.modules, "aiohttp" in sys.modules))
+        main(["run", "--demo", "--", "true"])
+        """
+    )
+    assert shown == ["False True"]
+
+
 def test_a_program_that_embeds_the_proxy_has_all_of_aiohttp() -> None:
     shown = script("import kubelatch.app, aiohttp\nprint('ClientSession' in vars(aiohttp))")
     assert shown == ["True"]

@@ -1,7 +1,7 @@
 """aiohttp's server, without its client until something asks for it.
 
 ``aiohttp/__init__.py`` imports the client before anything else, and the client's connector loads
-the system's certificates twice: a fifth of a start and 5 MB, for what serving does not use. No
+the system's certificates twice: a quarter of a start and 5 MB, for what serving does not use. No
 module of a package can be imported before its ``__init__`` by ordinary means. The command, alone in
 its process, therefore puts the package into :data:`sys.modules` before its ``__init__`` has run,
 and imports the server's modules. The first access to a name that the package does not have by then
@@ -24,7 +24,7 @@ _SERVER: Final = tuple(
     f"{_PACKAGE}.{name}"
     for name in ("http", "http_exceptions", "streams", "web_protocol", "web_server")
 )
-# All that these import from the package itself. aiohttp's own build reads it so, too.
+# All that these import from the package itself.
 _VERSION: Final = re.compile(rb'^__version__ = "([0-9A-Za-z.+]+)"$', re.MULTILINE)
 
 

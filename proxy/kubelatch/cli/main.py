@@ -59,6 +59,7 @@ def _run(argv: Sequence[str]) -> int:
             return _kubeconfig(arguments)
         command: list[str] = []
         if name == "run":
+            _prepare_to_import()
             from .run import parse_run  # noqa: PLC0415
 
             values, command = parse_run(arguments, os.environ)
@@ -184,14 +185,9 @@ def _kubeconfig(arguments: Sequence[str]) -> int:
 
 
 def _serve(settings: "Settings", command: Sequence[str]) -> int:
-    # Imported modules are never garbage. Collecting among them costs a tenth of the start, and of
-    # a burst of watches; gc.freeze() below excludes them for good.
-    gc.disable()
+    _prepare_to_import()
     import asyncio  # noqa: PLC0415
 
-    from . import deferred_aiohttp  # noqa: PLC0415
-
-    deferred_aiohttp.import_server()
     from ..observe.access_log import STDERR, LogWriter  # noqa: PLC0415
     from ..observe.console import TRACEBACKS_FROM, set_up_logging  # noqa: PLC0415
     from ..observe.observer import is_interactive  # noqa: PLC0415
@@ -248,6 +244,16 @@ def _serve(settings: "Settings", command: Sequence[str]) -> int:
     finally:
         # Queued log lines go out before the error message of main().
         stderr.close()
+
+
+def _prepare_to_import() -> None:
+    """Make the imports of a command that serves cheaper; see ``deferred_aiohttp``."""
+    from .deferred_aiohttp import import_server  # noqa: PLC0415
+
+    # Imported modules are never garbage. Collecting among them costs a tenth of the start, and of
+    # a burst of watches; gc.freeze() in _serve() excludes them for good.
+    gc.disable()
+    import_server()
 
 
 def _crash(

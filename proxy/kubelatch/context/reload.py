@@ -40,7 +40,7 @@ _TRY_AGAIN: Final = 30
 _REQUEST_TIMEOUT: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Setup:
     """Everything that is built from settings and files, at one time.
 

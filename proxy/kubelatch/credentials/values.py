@@ -34,7 +34,7 @@ CLIENT_SUPPLIED: Final = Credential(kind="client")
 """Stands for a credential that the client sends itself; none of the proxy's is added."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SourceStatus:
     """The state of a source, without secrets. Times are seconds since the epoch."""
 

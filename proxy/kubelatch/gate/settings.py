@@ -35,7 +35,7 @@ _REBINDING: Final = (
 _UNTRUSTED: Final = "--accept-hosts=%s: over http any web page can act as you"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class GateSettings:
     """The gate's settings; the defaults are kubectl's.
 

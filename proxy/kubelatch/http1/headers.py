@@ -89,7 +89,7 @@ _NEVER_NAMED: Final = frozenset(
 _NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ClientFields:
     """A request's header fields, sorted.
 

@@ -13,7 +13,7 @@ from .entries import Cluster, Context, Kubeconfig
 from .values import Impersonation, Source, UserConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Chosen:
     """The chosen entries.
 

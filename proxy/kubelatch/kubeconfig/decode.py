@@ -260,7 +260,7 @@ class _MergeKey(str):
 _MERGE_KEY: Final = _MergeKey("<<")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Open:
     """A mapping or sequence whose end has not been parsed yet.
 

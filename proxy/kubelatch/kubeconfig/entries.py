@@ -22,7 +22,7 @@ EXEC_VERSIONS = ("client.authentication.k8s.io/v1", EXEC_V1BETA1)
 Entry = TypeVar("Entry")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Cluster:
     """A ``clusters[].cluster``."""
 
@@ -37,7 +37,7 @@ class Cluster:
     exec_extension: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Context:
     """A ``contexts[].context``."""
 
@@ -47,7 +47,7 @@ class Context:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Kubeconfig:
     """The entries of one file, or of several merged, by name."""
 

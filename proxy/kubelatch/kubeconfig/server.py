@@ -89,10 +89,11 @@ def host_problem(host: str) -> str:
         return "its host name has a label of more than 63 characters"
     if len(name) > 253:
         return "its host name has more than 253 characters"
-    try:
-        name.encode("idna")
-    except UnicodeError:
-        return "its host name is not valid"
+    if not name.isascii():
+        try:
+            name.encode("idna")
+        except UnicodeError:
+            return "its host name is not valid"
     return ""
 
 

@@ -13,7 +13,7 @@ from ..errors import ClientRequestError, KubelatchError
 from ..http1.request_line import RequestLine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Limits:
     """Limits for clients; the flags' table has the reasons for their defaults.
 

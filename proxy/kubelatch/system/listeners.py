@@ -32,7 +32,7 @@ _KEEPALIVE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Listener:
     """A bound and listening socket.
 

@@ -50,7 +50,7 @@ class NoDescriptorsError(UpstreamError):
     transient = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Address:
     """The API server's address, and how it is verified.
 

@@ -27,7 +27,7 @@ from .transport import Transport
 ContextFactory = Callable[[ClientCertificate | None], TlsContext]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Upstream:
     """The API server's address and name.
 

@@ -22,7 +22,7 @@ class ClientCertificate:
     key: Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CertificateInfo:
     """A certificate's validity, in seconds since the epoch, and its subject.
 

@@ -30,7 +30,7 @@ _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)+/?|/")
 LONGEST_CACHED: Final = 512
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class RequestView:
     """A request's method and target, parsed and redacted.
 

@@ -186,6 +186,28 @@ def test_an_init_that_fails_is_run_again_when_asked_again(tmp_path: Path) -> Non
     assert shown == ["True", "aiohttp.late", "42"]
 
 
+def test_oidc_gets_the_client_and_not_in_the_event_loop() -> None:
+    shown = script(
+        """
+        import_server()
+        import asyncio, threading
+        from kubelatch.credentials.oidc_http import IssuerHttp
+        from kubelatch.errors import CredentialError
+        from kubelatch.kubeconfig import TlsConfig
+        loader = sys.modules["aiohttp"].__spec__.loader
+        def exec_module(module):
+            print(threading.current_thread() is threading.main_thread())
+            type(loader).exec_module(loader, module)
+        loader.exec_module = exec_module
+        try:
+            asyncio.run(IssuerHttp(TlsConfig(), {}).get("https://127.0.0.1:1/"))
+        except CredentialError as error:
+            print(error.message)
+        """
+    )
+    assert shown == ["False", "oidc: https://127.0.0.1:1 cannot be reached: ClientConnectorError"]
+
+
 def test_run_does_without_the_client_too() -> None:
     shown = script(
         """

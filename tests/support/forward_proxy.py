@@ -16,6 +16,7 @@ class ForwardProxy:
         asked: each target as ``host:port``.
         credentials: each user and password, or Proxy-Authorization field, that came.
         refusal: answered to CONNECT instead of connecting.
+        granted: answered to CONNECT once it has connected.
         wrong: any password is.
     """
 
@@ -23,6 +24,7 @@ class ForwardProxy:
     asked: list[str] = field(default_factory=list)
     credentials: list[str] = field(default_factory=list)
     refusal: bytes = b""
+    granted: bytes = b"HTTP/1.1 200 Fine\r\nX: y\r\n\r\n"
     tasks: set[asyncio.Task[object]] = field(default_factory=set)
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +37,7 @@ class ForwardProxy:
             writer.write(self.refusal)
             return
         host, _, port = target.rpartition(":")
-        await self._join(reader, writer, host, int(port), b"HTTP/1.1 200 Fine\r\nX: y\r\n\r\n")
+        await self._join(reader, writer, host, int(port), self.granted)
 
     async def socks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one SOCKS5 CONNECT (RFC 1928, RFC 1929)."""

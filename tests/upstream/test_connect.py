@@ -84,6 +84,28 @@ async def test_a_proxy_that_will_not_is_named(
     assert upstream.requests == []
 
 
+@pytest.mark.parametrize(
+    "granted",
+    [
+        pytest.param(b"HTTP/1.0 200 OK\n\n", id="lines that end with LF"),
+        pytest.param(b"HTTP/1.1 200\r\nContent-Length: 9\r\n\r\n", id="a length"),
+    ],
+)
+async def test_a_proxy_of_few_lines_is_understood(
+    tmp_path: Path, authority: Authority, granted: bytes
+) -> None:
+    async with (
+        ScriptedUpstream(answering(ok(b"plain")), authority) as upstream,
+        forward_proxy() as through,
+    ):
+        through.granted = granted
+        url = f"http://127.0.0.1:{through.port}"
+        config = kubeconfig(upstream.url, authority, cluster={"proxy-url": url})
+        async with proxy_in_loop(tmp_path, config) as app, client_of(app) as client:
+            answer = await client.get("/api")
+    assert (answer.status, answer.body) == (200, b"plain")
+
+
 async def test_a_proxy_that_is_not_there_is_named(tmp_path: Path, authority: Authority) -> None:
     config = kubeconfig("https://127.0.0.1:6443", authority)
     async with (

@@ -46,6 +46,8 @@ class ConnectRequest(asyncio.Protocol):
         self._proxy = proxy
         self._authority = join_host_port(host, port)
         self._parser = httptools.HttpResponseParser(self)
+        # RFC 9112 section 2.2. Small proxies end lines so, and Go takes it.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
         self._received = 0
         self._transport: asyncio.Transport | None = None
         self.established: asyncio.Future[asyncio.Transport] = (

@@ -56,6 +56,9 @@ class ForwardProxy:
             host = (await reader.readexactly((await reader.readexactly(1))[0])).decode()
         port = int.from_bytes(await reader.readexactly(2), "big")
         self.asked.append(f"{host}:{port}")
+        if self.refusal:
+            writer.write(self.refusal)
+            return
         await self._join(reader, writer, host, port, b"\5\0\0\1\0\0\0\0\0\0")
 
     async def _join(

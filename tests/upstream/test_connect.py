@@ -106,6 +106,18 @@ async def test_a_proxy_of_few_lines_is_understood(
     assert (answer.status, answer.body) == (200, b"plain")
 
 
+async def test_a_socks_proxy_that_refuses_says_why(tmp_path: Path, authority: Authority) -> None:
+    refused = b"\5\2\0\1\0\0\0\0\0\0"
+    async with forward_proxy("socks5", refusal=refused) as through:
+        url = f"socks5://me:s3cret@127.0.0.1:{through.port}"
+        config = kubeconfig("https://api.test:6443", authority, cluster={"proxy-url": url})
+        async with proxy_in_loop(tmp_path, config) as app, client_of(app) as client:
+            answer = await client.get("/api")
+    assert answer.status == 502
+    assert b"not connect to api.test:6443 (Connection not allowed by ruleset)" in answer.body
+    assert b"s3cret" not in answer.body
+
+
 async def test_a_proxy_that_is_not_there_is_named(tmp_path: Path, authority: Authority) -> None:
     config = kubeconfig("https://127.0.0.1:6443", authority)
     async with (

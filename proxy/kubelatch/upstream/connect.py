@@ -124,7 +124,7 @@ async def connect_socks(proxy: ProxyAddress, host: str, port: int) -> socket.soc
     try:
         connected = await Proxy.from_url(proxy.url(), rdns=True).connect(host, port)
     except ProxyError as exc:
-        raise proxy_error(proxy, f"will not connect to {host}:{port}") from exc
+        raise proxy_error(proxy, f"will not connect to {host}:{port} ({exc})") from exc
     except OSError as exc:
         raise proxy_error(proxy, f"cannot be reached: {exc.strerror or exc}") from exc
     return connected

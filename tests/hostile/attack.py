@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -152,6 +153,16 @@ def moved(location: str) -> Outcome:
 
 READ_ONLY = forbidden("read-only")
 NO_RULE = forbidden("allow-rules")
+
+
+async def attack_each(fences: Iterable[Fence], case: Case) -> None:
+    """Send a case to each, one after another."""
+    for fence in fences:
+        try:
+            await attack(fence, case)
+        except Exception as error:
+            error.add_note(f"fence: {fence.name}")
+            raise
 
 
 async def attack(fence: Fence, case: Case) -> None:

@@ -1,6 +1,7 @@
-"""One proxy for each set of flags, for the whole run."""
+"""A proxy for each set of flags, for the whole run."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -17,13 +18,15 @@ FLAGS = {
 }
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=FLAGS)
-async def fence(
-    request: pytest.FixtureRequest,
-    authority: Authority,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Fence]:
-    """A running proxy, once with each set of flags."""
-    directory = tmp_path_factory.mktemp(request.param)
-    async with running(request.param, authority, directory, *FLAGS[request.param]) as fence:
-        yield fence
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def fences(
+    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[list[Fence]]:
+    """Running proxies, one with each set of flags."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                running(name, authority, tmp_path_factory.mktemp(name), *flags)
+            )
+            for name, flags in FLAGS.items()
+        ]

@@ -13,7 +13,7 @@ from .attack import (
     Case,
     Outcome,
     arrives,
-    attack,
+    attack_each,
     broken_body,
     case,
     forbidden,
@@ -299,5 +299,5 @@ SAME_FIELDS = [
 @pytest.mark.parametrize(
     "case", [*TWICE, *CODINGS, *LENGTHS, *CHUNKS, *HIDDEN_REQUESTS, *SAME_FIELDS]
 )
-async def test_a_message_has_one_end(fence: Fence, case: Case) -> None:
-    await attack(fence, case)
+async def test_a_message_has_one_end(fences: list[Fence], case: Case) -> None:
+    await attack_each(fences, case)

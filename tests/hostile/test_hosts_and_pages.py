@@ -8,7 +8,7 @@ import pytest
 from .attack import (
     Case,
     arrives,
-    attack,
+    attack_each,
     case,
     forbidden,
     moved,
@@ -225,5 +225,5 @@ SOCKETS = [
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("case", [*HOSTS, *ORIGINS, *SITES, *SOCKETS])
-async def test_unauthenticated_clients_are_refused(fence: Fence, case: Case) -> None:
-    await attack(fence, case)
+async def test_unauthenticated_clients_are_refused(fences: list[Fence], case: Case) -> None:
+    await attack_each(fences, case)

@@ -10,7 +10,7 @@ from .attack import (
     NO_RULE,
     Case,
     arrives,
-    attack,
+    attack_each,
     case,
     forbidden,
     passes,
@@ -144,5 +144,5 @@ CREDENTIALS = [
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("case", [*REMOTE, *IMPERSONATION, *CREDENTIALS])
-async def test_an_identity_is_whole_and_its_own(fence: Fence, case: Case) -> None:
-    await attack(fence, case)
+async def test_an_identity_is_whole_and_its_own(fences: list[Fence], case: Case) -> None:
+    await attack_each(fences, case)

@@ -12,7 +12,7 @@ from .attack import (
     Case,
     Outcome,
     arrives,
-    attack,
+    attack_each,
     case,
     forbidden,
     passes,
@@ -171,5 +171,5 @@ NAMES = [
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("case", [*LINES, *METHODS, *VALUES, *NAMES])
-async def test_only_http_1_passes(fence: Fence, case: Case) -> None:
-    await attack(fence, case)
+async def test_only_http_1_passes(fences: list[Fence], case: Case) -> None:
+    await attack_each(fences, case)

@@ -11,7 +11,7 @@ from .attack import (
     READ_ONLY,
     Case,
     arrives,
-    attack,
+    attack_each,
     case,
     forbidden,
     moved,
@@ -296,5 +296,5 @@ WRITES = [
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("case", [*KEPT, *OUTSIDE, *EXEC, *TWO_READINGS, *MOVED, *FORMS, *WRITES])
-async def test_a_target_has_one_meaning(fence: Fence, case: Case) -> None:
-    await attack(fence, case)
+async def test_a_target_has_one_meaning(fences: list[Fence], case: Case) -> None:
+    await attack_each(fences, case)

@@ -11,7 +11,7 @@ from .attack import (
     Case,
     Outcome,
     arrives,
-    attack,
+    attack_each,
     case,
     forbidden,
     passes,
@@ -157,5 +157,5 @@ BODIES = [
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("case", [*TUNNELS, *EXECS, *PLAIN, *BODIES])
-async def test_only_agreed_protocols_are_tunnelled(fence: Fence, case: Case) -> None:
-    await attack(fence, case)
+async def test_only_agreed_protocols_are_tunnelled(fences: list[Fence], case: Case) -> None:
+    await attack_each(fences, case)

@@ -28,17 +28,21 @@ os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.envir
 
 # What takes longest, first: the last module to start decides when all workers are done.
 LONGEST: Final = (
-    "package/test_docs.py",
     "package/test_image.py",
+    "package/test_docs.py",
     "cli/test_run.py",
-    "demo/test_streams.py",
-    "context/test_reload.py",
-    "process/test_start.py",
-    "relay/test_reading.py",
-    "embedding/test_embedding.py",
+    "observe/written_rules/test_sessions.py",
+    "observe/test_console.py",
+    "credentials/tls/test_against_kubectl.py",
+    "browser/test_inspector.py",
     "kubectl/test_differences_lifecycle.py",
+    "package/test_examples.py",
     "faults/test_failure_modes.py",
     "load/test_load.py",
+    "kubeconfig/test_against_kubectl.py",
+    "demo/test_streams.py",
+    "context/test_reload.py",
+    "package/test_systemd_machine.py",
 )
 
 

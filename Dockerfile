@@ -9,15 +9,27 @@
 # digest of today's image: docker buildx imagetools inspect python:3.13-slim-trixie
 FROM python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eebad5d583b45c2201c6e30a AS build
 
-COPY deploy/image/requirements.txt /requirements.txt
+# 0: pure Python, without a compiler.
+ARG KUBELATCH_COMPILE=1
+# hadolint ignore=DL3008
+RUN if [ "$KUBELATCH_COMPILE" = 1 ]; then apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; fi
+COPY deploy/image/requirements.txt deploy/image/compile.txt /
 RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary=:all: \
       --target=/app --requirement=/requirements.txt
-COPY proxy/kubelatch /app/kubelatch
+COPY pyproject.toml hatch_build.py README.md LICENSE /src/
+COPY bin /src/bin
+COPY docs/kubelatch.1 /src/docs/
+COPY proxy /src/proxy
+RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary=:all: \
+      --target=/build --requirement=/compile.txt \
+ && PYTHONPATH=/build python3 -m pip install --no-cache-dir --no-compile --no-build-isolation \
+      --no-deps --target=/app /src
 COPY deploy/image/__main__.py LICENSE /app/
 # Sources of compiled modules are never read. The bytecode is trusted as it is: nobody can write
 # there, and the times of files mean nothing in an image.
 RUN find /app -regex '.*\.\(pyx\|pxd\|pxi\|pyi\|c\|h\|cpp\|hpp\)' -delete \
- && rm -rf /app/bin \
+ && rm -rf /app/bin /app/share \
  && python3 -m compileall -q --invalidation-mode=unchecked-hash /app
 
 # No shell, no package manager; certificates, time zones and Python are there.

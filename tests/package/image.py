@@ -21,6 +21,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _SOURCE = f"deb [signed-by={KEYRING}] http://deb.debian.org/debian trixie main"
 # Dependencies come with them.
 _BUILD_PACKAGES = ("base-files", "coreutils", "dash", "findutils", "python3-pip")
+_COMPILER = ("gcc", "libc6-dev", "libpython3.13-dev")
 _RUNTIME_PACKAGES = (
     "base-files", "ca-certificates", "netbase", "tzdata", "media-types",
     "libc6", "libgcc-s1", "libgomp1", "libstdc++6", "libssl3t64", "libzstd1", "zlib1g",
@@ -59,11 +60,13 @@ class Builder:
     Args:
         context: the directory that holds it.
         work: an empty directory for the trees.
+        compiles: the image is the compiled build, which takes minutes.
     """
 
-    def __init__(self, context: Path, work: Path) -> None:
+    def __init__(self, context: Path, work: Path, *, compiles: bool) -> None:
         self._context = context
         self._work = work
+        self._compiles = compiles
         self._stages: dict[str, Stage] = {}
         self._debian = work / "debian"
         self._ignored = (context / ".dockerignore").read_text().splitlines()
@@ -85,6 +88,8 @@ class Builder:
             self._unpack(self._packages(), root)
             # Name resolution, which an engine gives to the steps of a build too.
             shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+            # What it would install is there.
+            (root / "usr/bin/apt-get").symlink_to("true")
         elif image.startswith("gcr.io/distroless/python3-debian13:nonroot@sha256:"):
             self._unpack(self._packages(*_RUNTIME_PACKAGES), root)
             for python in ("python", "python3"):
@@ -119,7 +124,8 @@ class Builder:
         }
         apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
         _run(*apt, "update")
-        _run(*apt, "install", "--yes", "--download-only", *_BUILD_PACKAGES, *_RUNTIME_PACKAGES)
+        packages = (*_BUILD_PACKAGES, *(_COMPILER if self._compiles else ()), *_RUNTIME_PACKAGES)
+        _run(*apt, "install", "--yes", "--download-only", *packages)
 
     def _unpack(self, packages: list[Path], root: Path) -> None:
         root.mkdir()
@@ -170,6 +176,7 @@ class Builder:
         environ = {
             "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             **stage.environ,
+            **stage.arguments,
             **passed,
         }
         _run("chroot", stage.root, "/bin/sh", "-c", rest, environ=environ)
@@ -177,6 +184,8 @@ class Builder:
     def _arg(self, stage: Stage, rest: str) -> None:
         name, _, value = rest.partition("=")
         stage.arguments[name] = value
+        if name == "KUBELATCH_COMPILE" and not self._compiles:
+            stage.arguments[name] = "0"
 
     def _env(self, stage: Stage, rest: str) -> None:
         stage.environ |= dict(word.split("=", 1) for word in shlex.split(rest))

@@ -21,6 +21,9 @@ from .image import KEYRING, Builder, Stage, instructions
 
 pytestmark = pytest.mark.timeout(400)
 
+# Minutes of a core; the compiled build has a leg of its own.
+COMPILES = os.environ.get("TEST_IMAGE") == "compiled"
+
 # Makes the tree the root of a process that is number 1, and read-only, as an engine does.
 _ENTER = """
 set -eu
@@ -91,7 +94,7 @@ def image() -> Iterator[Stage]:
     if allowed.returncode:
         pytest.skip("namespaces are not allowed here")
     with tempfile.TemporaryDirectory(prefix="kubelatch-image-") as directory:
-        yield Builder(ROOT, Path(directory)).build()
+        yield Builder(ROOT, Path(directory), compiles=COMPILES).build()
 
 
 class Container:
@@ -163,6 +166,12 @@ def test_it_serves_as_nobody_on_a_read_only_root_with_no_environment(image: Stag
         mounts = Path(f"/proc/{running.pid}/mountinfo").read_text().splitlines()
         (root,) = [line.split()[5] for line in mounts if line.split()[4] == "/"]
         assert "ro" in root.split(",")
+
+
+def test_it_is_the_compiled_build_unless_that_is_not_wanted(image: Stage) -> None:
+    words = [*image.entrypoint, "--version"]
+    result = subprocess.run(command(image, words, {}), check=True, capture_output=True, text=True)
+    assert result.stdout == f"kubelatch {__version__}{' (compiled)' if COMPILES else ''}\n"
 
 
 def test_as_process_1_it_drains_and_exits_with_0(image: Stage) -> None:

@@ -28,7 +28,6 @@ from .redact import sanitize
 from .relay.drain import accept_pending, finish, in_flight, let_nothing_look_whole
 from .relay.handler import Handler, PageContent
 from .relay.limits import Limits
-from .relay.record import Record
 from .relay.registry import Registry
 from .relay.server import ClientServer
 from .relay.timeouts import Timeouts
@@ -100,7 +99,7 @@ class App:
         self._acceptors: list[Acceptor] = []
         self._http: ClientServer | None = None
         self._handler: Handler | None = None
-        self._registry = Registry(self._record, self._passed)
+        self._registry = Registry()
         self._timeouts: Timeouts | None = None
         self._suspended = SuspendClock()
 
@@ -194,6 +193,8 @@ class App:
             stderr=self._stderr,
             interactive=self._interactive,
         )
+        self._registry.on_end = self._observer.ended
+        self._registry.on_begin = self._observer.accepted
         if self._observer.inspector is not None:
             self._observer.inspector.proxy_name = self.name
         self._listen(self._handler, reloader.setup.client_tls)
@@ -356,15 +357,8 @@ class App:
             self._demo = None
         if self._observer is not None:
             await self._observer.stop()
+            self._registry.forget_observers()
             self._observer = None
-
-    def _record(self, record: Record) -> None:
-        if self._observer is not None:
-            self._observer.ended(record)
-
-    def _passed(self, record: Record) -> None:
-        if self._observer is not None and self._observer.accepted is not None:
-            self._observer.accepted(record)
 
     @property
     def admin_name(self) -> str:

@@ -236,7 +236,7 @@ async def test_a_tunnel_that_we_end_is_not_taken_for_one_whose_client_left(
         config = kubeconfig(upstream.url, authority, user={"token": "t"})
         flags = ("--reject-paths=", "--drain-timeout=0s")
         async with proxy_in_loop(tmp_path, config, *flags) as app, client_of(app) as client:
-            app._registry._on_end = ended.append
+            app._registry.on_end = ended.append
             await client.send(UPGRADE)
             await received(client, b"\r\n\r\n")
             await app.drain()

@@ -286,13 +286,13 @@ async def test_a_client_that_leaves_as_the_upstream_connection_dies_is_recorded(
 
 async def test_a_recorder_that_fails_leaves_no_client_waiting(begun: Begun) -> None:
     async with primed(echo) as (relay, client, _):
-        real, relay.registry._on_end = relay.registry._on_end, _fail
+        real, relay.registry.on_end = relay.registry.on_end, _fail
         complaints: list[str] = []
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: complaints.append(str(context.get("exception")))
         )
         assert (await client.get("/api")).body == b"/api "
-        relay.registry._on_end = real
+        relay.registry.on_end = real
         assert (await client.get("/api")).body == b"/api "
         assert complaints == ["no space"]
     assert begun[0] == "/api"

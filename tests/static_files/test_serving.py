@@ -49,7 +49,7 @@ class _Files:
     def __init__(self, files: StaticFiles, path: str | None) -> None:
         self._files = files
         self._path = path
-        self._registry = Registry(lambda _: None)
+        self._registry = Registry()
 
     def handle(
         self, client: ClientProtocol, message: RawRequestMessage, body: StreamReader

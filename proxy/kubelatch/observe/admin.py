@@ -191,7 +191,7 @@ class Admin:
             "/metrics": _Route(self._metrics),
             "/quitquitquit": _Route(self._quit, ("POST",)),
         }
-        self._registry = Registry(lambda _: None)
+        self._registry = Registry()
         self._server: ClientServer | None = None
         self._acceptor: Acceptor | None = None
 

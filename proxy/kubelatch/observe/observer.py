@@ -134,7 +134,7 @@ class Observer:
         if not self._keeps_response_fields:
             # A batch of a hundred records would keep a dozen fields each alive.
             record.response_headers = ()
-        self._batches(record)
+        self._batches.add(record)
 
     def name_of(self, record: Record) -> str:
         """What a request is about: resource and object, or its target."""

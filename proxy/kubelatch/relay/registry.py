@@ -15,22 +15,27 @@ if TYPE_CHECKING:
 Observer = Callable[[Record], None]
 
 
+def _nobody(_record: Record) -> None:
+    """Takes a record that nobody waits for."""
+
+
 class Registry:
     """See the module.
 
     Args:
-        on_end: gets the record of each exchange when it is over.
-        on_begin: gets it when its request has passed the gate.
+        on_end: see below.
 
     Attributes:
+        on_end: gets the record of each exchange when it is over; may be set at any time.
+        on_begin: gets it when its request has passed the gate; None: nobody does.
         draining: no exchange that begins now leaves its client's connection open.
         keeps_errors: records get the beginning of some error responses; an observer may ask for it.
     """
 
-    def __init__(self, on_end: Observer, on_begin: Observer | None = None) -> None:
+    def __init__(self, on_end: Observer = _nobody) -> None:
         self._exchanges: set[Exchange] = set()
-        self._on_end = on_end
-        self._on_begin = on_begin
+        self.on_end = on_end
+        self.on_begin: Observer | None = None
         self.draining = False
         self.keeps_errors = False
 
@@ -52,13 +57,19 @@ class Registry:
 
     def passed(self, record: Record) -> None:
         """Report that a request has passed the gate and goes on to the upstream."""
-        if self._on_begin is not None:
-            self._on_begin(record)
+        if self.on_begin is not None:
+            self.on_begin(record)
 
     def discard(self, exchange: "Exchange") -> None:
         """Forget an exchange that is over, and report it."""
         self._exchanges.discard(exchange)
-        self.report(exchange.record)
+        record = exchange.record
+        record.ended = time.monotonic()
+        self.on_end(record)
+
+    def forget_observers(self) -> None:
+        """Report to nobody from now on."""
+        self.on_end, self.on_begin = _nobody, None
 
     def replace(self, exchange: "Exchange") -> None:
         """Forget an exchange whose request another one takes over, and report nothing."""
@@ -67,4 +78,4 @@ class Registry:
     def report(self, record: Record) -> None:
         """Report what is over, be it an exchange or a request that became none."""
         record.ended = time.monotonic()
-        self._on_end(record)
+        self.on_end(record)

@@ -11,7 +11,6 @@ import select
 import stat
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -23,8 +22,8 @@ STDERR: Final = "-"
 # Lines that wait for a slow disk or reader; some ten thousand.
 _MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 # Seconds between two writes. Each wake-up of the thread competes with the event loop for the GIL,
-# so lines are collected.
-_WRITE_INTERVAL: Final = 0.02
+# so lines are collected. With the time that records are collected for, a tenth of a second or so.
+_WRITE_INTERVAL: Final = 0.05
 # Seconds that closing waits for a reader that does not read.
 _CLOSE_TIMEOUT: Final = 5.0
 
@@ -55,6 +54,7 @@ class LogWriter:
         self._size = 0
         self._writes = 0
         self._closed = False
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._partial_line = False
         self._is_losing = False
@@ -117,6 +117,7 @@ class LogWriter:
         """Write what is queued, for at most five seconds, and close. May be repeated."""
         with self._changed:
             self._closed = True
+            self._closing.set()
             self._changed.notify()
             thread, self._thread = self._thread, None
         if thread is not None:
@@ -160,7 +161,7 @@ class LogWriter:
             self._open_anew()
             waiting = waiting[at + 1 :]
         self._write_all(b"".join(filter(None, waiting)))
-        time.sleep(_WRITE_INTERVAL)
+        self._closing.wait(_WRITE_INTERVAL)
         return True
 
     def _write_all(self, lines: bytes) -> None:

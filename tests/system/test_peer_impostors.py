@@ -64,7 +64,7 @@ class Stage:
         server.listen()
         self.port = server.getsockname()[1]
         self._server = server
-        self.client = self.bound(self.client_address, 0)
+        self.client = self._at_a_free_port()
         if device:
             self.client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
         self.client_port = self.client.getsockname()[1]
@@ -79,6 +79,14 @@ class Stage:
         sock = self._stack.enter_context(make(address))
         sock.bind((address, port))
         return sock
+
+    def _at_a_free_port(self) -> socket.socket:
+        """A client's socket at a port that nobody has at the addresses of the others."""
+        while True:
+            sock = self.bound(self.client_address, 0)
+            with contextlib.suppress(OSError), make(self.other_address) as other:
+                other.bind((self.other_address, sock.getsockname()[1]))
+                return sock
 
     def at_clients_port(self) -> socket.socket:
         """A socket of somebody else."""

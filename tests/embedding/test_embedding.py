@@ -248,7 +248,8 @@ def test_a_program_that_uses_it_can_be_type_checked(tmp_path: Path) -> None:
     if not (ROOT / "proxy/kubelatch/py.typed").exists() or not _has_mypy():
         pytest.skip("mypy is not installed: pip install '.[lint]'")
     result = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", program],
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent",
+         "--cache-dir=/dev/null", program],
         cwd=tmp_path, env={**os.environ, "MYPYPATH": str(ROOT)},
         check=False, capture_output=True, text=True,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from kubelatch.relay.record import Record
 from tests.demo.support import Http, Kubectl, client_context
 from tests.support.client import Client
 from tests.support.kubeconfig import write
+from tests.support.kubectl import SHORT_LIVED
 from tests.support.proxies import serving
 
 from . import sessions
@@ -92,7 +93,8 @@ async def work(directory: Path, config: Mapping[str, Any], *command: str) -> lis
     path = write(directory / "kubeconfig", dict(config))
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(directory), "KUBECONFIG": str(path)},
+        env={"PATH": os.environ["PATH"], "HOME": str(directory), "KUBECONFIG": str(path),
+             **SHORT_LIVED},
     )  # fmt: skip
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()

@@ -151,7 +151,7 @@ async def test_a_watchdog_meant_for_another_process_is_left_alone(manager: Manag
 @pytest.mark.parametrize("address", ["", "relative", "vsock:2:1234", "/nonexistent/notify"])
 async def test_without_a_manager_that_can_be_told_nothing_happens(address: str) -> None:
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "soon"})
-    notifier.ready("well")
+    notifier.ready(lambda: "well")
     notifier.stopping("over", 1)
     notifier.watch(lambda: "well", Supervisor())
 

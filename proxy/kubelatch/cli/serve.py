@@ -83,7 +83,7 @@ async def run(
             from .inspect import show_inspector  # noqa: PLC0415 -- for people who look
 
             show_inspector(app, settings, environ)
-        notifier.ready(app.status)
+        notifier.ready(lambda: app.status)
         notifier.watch(lambda: app.status, app.supervisor)
         await app.quitting.wait()
         notifier.stopping("Draining", settings.drain_timeout + _AFTER_DRAIN)
@@ -162,7 +162,7 @@ class _SignalHandlers:
     async def _reload(self) -> None:
         self._notifier.reloading()
         await self._app.reload()
-        self._notifier.ready(self._app.status)
+        self._notifier.ready(lambda: self._app.status)
 
     def report_drain(self, settings: Settings) -> None:
         """Report what the drain waits for: at the terminal after Ctrl-C, else in the log."""

@@ -7,7 +7,7 @@ step has to wait, and goes on with the next step.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ..errors import KubelatchError
 from . import local
@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-INTERNAL_ERROR: Final = KubelatchError(
-    "internal error of the proxy", hint="its log says more; please report it"
-)
+
+def internal_error() -> KubelatchError:
+    """The error of a fault of the proxy's own. A new one each time: it collects tracebacks."""
+    return KubelatchError("internal error of the proxy", hint="its log says more; please report it")
 
 
 class Exchange:
@@ -172,4 +173,4 @@ class Exchange:
             self.fail(error)
         except Exception:  # the boundary that no fault of ours may cross
             log.exception("internal error")
-            self.fail(INTERNAL_ERROR)
+            self.fail(internal_error())

@@ -22,7 +22,7 @@ from ..upstream.generation import Generation, GenerationSource
 from ..upstream.request import UpstreamRequest
 from . import local
 from .client import ClientProtocol
-from .exchange import INTERNAL_ERROR
+from .exchange import internal_error
 from .file_server import FileServer
 from .place import LocalPlace, Router
 from .preparing import begin_elsewhere
@@ -141,7 +141,7 @@ class Handler:
         except Exception as error:  # the boundary that no fault of ours may cross
             if not isinstance(error, KubelatchError):
                 log.exception("internal error")
-                error = INTERNAL_ERROR
+                error = internal_error()
             if client.exchange is not None:
                 client.exchange.fail(error)
             else:
@@ -247,7 +247,7 @@ class Handler:
         elif isinstance(decision, Refusal):
             self._refuse(client, request, record, decision)
         else:
-            raise INTERNAL_ERROR
+            raise internal_error()
         return None
 
     def _refuse(
@@ -326,7 +326,7 @@ class Handler:
         except Exception as error:  # the boundary that no fault of ours may cross
             if not isinstance(error, KubelatchError):
                 log.exception("internal error")
-                error = INTERNAL_ERROR
+                error = internal_error()
             if client.exchange is not held and client.exchange is not None:
                 client.exchange.fail(error)
             else:

@@ -27,7 +27,7 @@ from ..upstream.generation import Generation
 from . import local
 from .client import ClientProtocol
 from .drain import StoppedError
-from .exchange import INTERNAL_ERROR, Exchange
+from .exchange import Exchange, internal_error
 from .record import Record
 from .registry import Registry
 from .request import ClientRequest, Plan
@@ -245,7 +245,7 @@ class HeldExchange(Exchange):
             self._answered("refused")
             self._refuse(decision)
         else:
-            self.fail(INTERNAL_ERROR)
+            self.fail(internal_error())
 
     def withdraw_if_left(self) -> None:
         """End it if its client has left, though the event loop has not been told yet."""

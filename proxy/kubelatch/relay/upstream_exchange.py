@@ -23,7 +23,7 @@ from ..upstream.request import UpstreamRequest
 from ..upstream.transport import Http1OnlyError, Stream, Transport
 from .attempt import Attempt, Outcome
 from .client import ClientProtocol
-from .exchange import INTERNAL_ERROR, Exchange
+from .exchange import Exchange, internal_error
 from .kind import Kind, kind_of
 from .record import Record
 from .registry import Registry
@@ -320,7 +320,7 @@ class UpstreamExchange(Exchange):
             self.record.retries += 1
             self._connect(self._credential)
         else:
-            self.fail(failure or INTERNAL_ERROR)
+            self.fail(failure or internal_error())
 
     def _retry(self, attempt: Attempt, renewed: Renewed | None) -> None:
         """Repeat what was refused, with another credential; without one, it stays refused."""

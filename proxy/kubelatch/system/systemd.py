@@ -113,9 +113,14 @@ class Notifier:
             return cls()
         return cls(address, int(microseconds) / 1e6 if ours else 0.0)
 
-    def ready(self, status: str) -> None:
-        """Report that the proxy serves, or has finished a reload."""
-        self._send("READY=1", status)
+    def ready(self, status: Callable[[], str]) -> None:
+        """Report that the proxy serves, or has finished a reload.
+
+        Args:
+            status: called if there is a service manager.
+        """
+        if self._address:
+            self._send("READY=1", status())
 
     def reloading(self) -> None:
         """Report the begin of a reload; :meth:`ready` reports its end."""

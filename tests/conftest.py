@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 # And as where the environment is active: what is suggested says kubelatch, and no path.
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+
+# Started by nohup, pytest keeps ignoring SIGHUP; what tests start has it as it comes.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 # What takes longest, first: the last module to start decides when all workers are done.

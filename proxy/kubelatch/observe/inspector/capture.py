@@ -4,16 +4,22 @@ Bytes are taken by reference, after they have been written: no byte waits for th
 that grow beyond the limit are dropped at once.
 """
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from ...errors import KubelatchError, sentence
 from ...http1.fields import Pairs
+from ...http1.links import LinkRewriter
 from ...http1.watch import EventFramer
+from ...relay.client import ClientProtocol
 from ...relay.record import Record
+from ...relay.registry import Registry
+from ...relay.request import ClientRequest, Plan
 from ...relay.response import ResponseRelay
 from ...relay.upload import Upload
 from ...relay.upstream_exchange import UpstreamExchange
 from ...system.peer_process import LocalConnection
+from ...upstream.generation import Generation
+from ...upstream.request import UpstreamRequest
 from ...upstream.transport import Stream
 from .events import EventCounter, event_counter
 
@@ -119,8 +125,17 @@ class _CapturedRelay(ResponseRelay):
 
     __slots__ = ("_capture",)
 
-    def __init__(self, exchange: "CapturedExchange", stream: Stream, **options: Any) -> None:
-        super().__init__(exchange, stream, **options)
+    def __init__(
+        self,
+        exchange: "CapturedExchange",
+        stream: Stream,
+        *,
+        gzip: bool,
+        hold: bool,
+        extra: tuple[tuple[str, str], ...],
+        links: LinkRewriter | None,
+    ) -> None:
+        super().__init__(exchange, stream, gzip=gzip, hold=hold, extra=extra, links=links)
         self._capture = exchange.capture
 
     def _flush(self, *, last: bool) -> None:
@@ -143,9 +158,7 @@ class CapturedExchange(UpstreamExchange):
     """An exchange with the upstream whose content is captured.
 
     Args:
-        capture: is filled in.
-        arguments: see :class:`UpstreamExchange`.
-        options: see :class:`UpstreamExchange`.
+        capture: is filled in; for the others see :class:`UpstreamExchange`.
 
     Attributes:
         capture: the same.
@@ -156,8 +169,29 @@ class CapturedExchange(UpstreamExchange):
 
     __slots__ = ("capture",)
 
-    def __init__(self, capture: Capture, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        capture: Capture,
+        client: ClientProtocol,
+        request: ClientRequest,
+        record: Record,
+        registry: Registry,
+        plan: Plan,
+        upstream: UpstreamRequest,
+        generation: Generation,
+        *,
+        tunnel_keepalive: float,
+    ) -> None:
+        super().__init__(
+            client,
+            request,
+            record,
+            registry,
+            plan,
+            upstream,
+            generation,
+            tunnel_keepalive=tunnel_keepalive,
+        )
         self.capture = capture
 
     def _send(self, stream: Stream) -> None:

@@ -22,6 +22,7 @@ no_site_packages = true
 ignore_missing_imports = true
 follow_imports = silent
 """
+_PURE = "without KUBELATCH_COMPILE the build is pure Python, and works"
 
 
 class CompilingHook(BuildHookInterface[Any]):
@@ -41,7 +42,8 @@ class CompilingHook(BuildHookInterface[Any]):
         """Compile, and let the wheel have the results beside the sources.
 
         Raises:
-            RuntimeError: modules that are compiled for this Python would not work.
+            RuntimeError: modules that are compiled for this Python would not work, or there is no
+                C compiler, or it has failed.
         """
         self._directory: str | None = None
         if not self._compiles or version == "editable":
@@ -49,7 +51,12 @@ class CompilingHook(BuildHookInterface[Any]):
         _check_python()
         self._directory = tempfile.mkdtemp(prefix="kubelatch-")
         built = Path(self._directory, "built")
-        self._compile(Path(self._directory), built)
+        try:
+            self._compile(Path(self._directory), built)
+        except BaseException:
+            # Nobody calls finalize then.
+            shutil.rmtree(self._directory)
+            raise
         for path in built.rglob("*.so"):
             build_data["force_include"][str(path)] = str(path.relative_to(built))
         build_data["pure_python"] = False
@@ -64,6 +71,7 @@ class CompilingHook(BuildHookInterface[Any]):
         from mypyc.build import mypycify  # noqa: PLC0415 -- only here if it is needed
         from setuptools import Distribution  # noqa: PLC0415
         from setuptools.command.build_ext import build_ext  # noqa: PLC0415
+        from setuptools.errors import CompileError  # noqa: PLC0415
 
         sources = directory / "sources"
         shutil.copytree(Path(self.root, "proxy"), sources)
@@ -84,6 +92,11 @@ class CompilingHook(BuildHookInterface[Any]):
             command.build_temp = str(directory / "objects")
             command.ensure_finalized()
             command.run()
+        except CompileError as exc:
+            msg = (
+                f"the C compiler or Python's headers are missing, or it has failed: {exc}; {_PURE}"
+            )
+            raise RuntimeError(msg) from exc
         finally:
             os.chdir(before)
 
@@ -95,5 +108,5 @@ def _check_python() -> None:
         reason = "compiled modules crash on Python 3.14 and later (python/mypy#21133)"
     else:
         return
-    msg = f"{reason}; without KUBELATCH_COMPILE the build is pure Python, and works"
+    msg = f"{reason}; {_PURE}"
     raise RuntimeError(msg)

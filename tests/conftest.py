@@ -16,7 +16,10 @@ import kubelatch
 from tests.support.certificates import Authority
 from tests.support.leaks import EventLoopErrors
 
-settings.register_profile("long", max_examples=1_000)
+# How long an example takes depends on what else the machine does.
+settings.register_profile("suite", deadline=None)
+settings.register_profile("long", max_examples=1_000, deadline=None)
+settings.load_profile("suite")
 
 # What tests start as a process is what they import: this checkout, by pytest's pythonpath, or the
 # compiled build.

@@ -71,6 +71,11 @@ _UPSTREAM: Final = """\
     ssl_client_certificate {identity.authority};
     ssl_verify_client on;
     ssl_session_cache shared:tls:10m;
+    # An API server's choice (crypto/tls, defaultCipherSuitesTLS13), whoever the client is: those of
+    # OpenSSL ask for AES-256 first.
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_prefer_server_ciphers on;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384;
     add_header Audit-Id 6f1c8f5e-6e3f-4c33-93a5-6f0c4f1f9f1d always;
     add_header Cache-Control "no-cache, private" always;
     add_header X-Kubernetes-Pf-Flowschema-Uid 2a2e9b2c-1f0d-4c7b-8a55-2f3f7f0f9a11 always;
@@ -113,6 +118,7 @@ _PEER: Final = """\
     proxy_ssl_certificate_key {identity.key};
     proxy_ssl_trusted_certificate {identity.authority};
     proxy_ssl_verify on;
+    proxy_ssl_protocols TLSv1.2 TLSv1.3;
     # It cannot verify an address, only a name.
     proxy_ssl_name localhost;
     proxy_http_version 1.1;

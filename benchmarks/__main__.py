@@ -9,15 +9,17 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from . import machine, nginx, soak, upstream, wrk
-from .peers import CHECKOUT, KUBELATCH, KubectlProxy, Kubelatch, NginxProxy, Peer
+from .peers import CHECKOUT, COMPILED, KUBELATCH, KubectlProxy, Kubelatch, NginxProxy, Peer
 from .plan import FULL, QUICK, Plan
 from .results import Results
 from .rounds import Bench
@@ -43,11 +45,14 @@ def main() -> int:
     results = Results()
     names = arguments.rows or [name for name in ROWS if name != SOAK]
     ours = _ours(arguments)
-    peers = _present([KubectlProxy(), *ours, NginxProxy()], results)
-    with (
-        tempfile.TemporaryDirectory(prefix="kubelatch-bench-") as directory,
-        upstream.serving(Path(directory), _sizes(names, plan)) as serving,
-    ):
+    with tempfile.TemporaryDirectory(prefix="kubelatch-bench-") as directory, ExitStack() as stack:
+        if arguments.compiled:
+            try:
+                ours.append(_compile(ours[0], stack))
+            except subprocess.CalledProcessError:
+                sys.exit("error: there is no compiled build to measure, for the reason above")
+        peers = _present([KubectlProxy(), *ours, NginxProxy()], results)
+        serving = stack.enter_context(upstream.serving(Path(directory), _sizes(names, plan)))
         bench = Bench(plan=plan, upstream=serving, peers=peers, results=results, say=_say)
         for name in names:
             bench.measure(name, ROWS[name])
@@ -81,8 +86,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         type=_tree,
         metavar="PATH",
-        help="a source tree of kubelatch; of several, the first is judged and the others are "
-        "compared with it (default: this one)",
+        help="a source tree of kubelatch, or an unpacked wheel; of several, the first is judged "
+        "and the others are compared with it (default: this one)",
+    )
+    parser.add_argument(
+        "--compiled", action="store_true", help="compile the first tree, and judge that as well"
     )
     parser.add_argument(
         "--python",
@@ -117,7 +125,7 @@ def _row(argument: str) -> str:
 
 def _tree(argument: str) -> Path:
     tree = Path(argument).resolve()
-    if not (tree / "proxy/kubelatch/__main__.py").is_file():
+    if not (Kubelatch(tree=tree).sources / "kubelatch/__main__.py").is_file():
         # Python would find another one, and the wrong thing would be measured.
         msg = f"{argument} is no source tree of kubelatch"
         raise argparse.ArgumentTypeError(msg)
@@ -144,6 +152,19 @@ def _ours(arguments: argparse.Namespace) -> list[Kubelatch]:
         Kubelatch(name=name, tree=tree, python=arguments.python, flags=tuple(arguments.flag))
         for name, tree in zip(names, trees, strict=True)
     ]
+
+
+def _compile(pure: Kubelatch, stack: ExitStack) -> Kubelatch:
+    """The compiled build of a tree, until the stack ends. Raises CalledProcessError."""
+    where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kubelatch-compiled-")))
+    environment = {**os.environ, "KUBELATCH_COMPILE": "1"}
+    pip = [pure.python, "-m", "pip", "-q"]
+    wheel = [*pip, "wheel", "--no-deps", f"--wheel-dir={where}", str(pure.tree)]
+    subprocess.run(wheel, check=True, env=environment)
+    (file,) = where.glob("*.whl")
+    tree = where / COMPILED
+    subprocess.run([*pip, "install", "--no-deps", f"--target={tree}", str(file)], check=True)
+    return replace(pure, name=COMPILED, tree=tree)
 
 
 def _sizes(names: Sequence[str], plan: Plan) -> set[int]:

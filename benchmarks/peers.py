@@ -18,6 +18,7 @@ from .processes import Program, free_port
 from .upstream import Upstream
 
 KUBELATCH: Final = "kubelatch"
+COMPILED: Final = "compiled"
 KUBECTL: Final = "kubectl proxy"
 NGINX: Final = "nginx"
 CHECKOUT: Final = Path(__file__).parents[1]
@@ -84,7 +85,7 @@ class Kubelatch:
     """This project, with its defaults and its log going to a file.
 
     Attributes:
-        tree: the source tree to run.
+        tree: the source tree to run, or where a wheel has been unpacked.
         python: the interpreter to run it with.
         flags: more flags; the last of two wins.
     """
@@ -112,13 +113,18 @@ class Kubelatch:
         ).stdout
 
     @property
+    def sources(self) -> Path:
+        """What Python has to find it by."""
+        return self.tree if (self.tree / "kubelatch").is_dir() else self.tree / "proxy"
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """The tree goes before what is installed, and is compiled once, as for a user.
 
         Who is no root can measure only a process that may be looked into.
         """
         return {
-            "PYTHONPATH": str(self.tree / "proxy"),
+            "PYTHONPATH": str(self.sources),
             "PYTHONDONTWRITEBYTECODE": "",
             "KUBELATCH_ALLOW_CORE_DUMPS": "true",
         }
@@ -141,7 +147,7 @@ class Kubelatch:
         """The tree and the interpreter's libraries."""
         code = "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"
         paths = json.loads(self.run("-c", code))
-        return [self.tree / "proxy", Path(paths["stdlib"]), Path(paths["platlib"])]
+        return [self.sources, Path(paths["stdlib"]), Path(paths["platlib"])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

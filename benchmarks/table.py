@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .metrics import METRICS, Metric
-from .peers import KUBECTL, NGINX
+from .metrics import METRICS, Metric, Target
+from .peers import COMPILED, KUBECTL, NGINX
 from .plan import Plan
 from .results import Ratio, Results
 
@@ -21,7 +21,8 @@ class Table:
     Attributes:
         results: of all rounds.
         plan: what they are of.
-        ours: names of kubelatch's trees; the first is judged, the others are compared with it.
+        ours: names of kubelatch's trees; the first is judged, and the compiled one; the others are
+            compared with the first.
     """
 
     results: Results
@@ -35,25 +36,24 @@ class Table:
         rule = "|".join("-" * (width + 1) + ":" for width in widths[1:])
         return "\n".join([head, f"|{'-' * (widths[0] + 2)}|{rule}|", *lines])
 
-    def met(self, metric: Metric) -> bool | None:
-        """Whether its target is met; None without a target or figures."""
-        if metric.target is None:
-            return None
-        if not metric.target.of_kubectl:
-            figure = self.results.figure(self.ours[0], metric.key)
-            return None if figure is None else metric.target.met(figure)
-        ratio = self._to_kubectl(metric)
-        return None if ratio is None else metric.target.met(ratio.median)
-
-    def _to_kubectl(self, metric: Metric) -> Ratio | None:
-        """None where the figure itself is aimed at: kubectl's may be nothing."""
-        if metric.target is not None and not metric.target.of_kubectl:
-            return None
-        return self.results.ratio(metric.key, self.ours[0], KUBECTL)
+    def _judged(self, metric: Metric, name: str, target: Target | None) -> Sequence[str]:
+        """Ratio to kubectl, target, and whether it is met; empty without a target or figures."""
+        ratio = None
+        # Where the figure itself is aimed at, kubectl's may be nothing.
+        if target is None or target.of_kubectl:
+            ratio = self.results.ratio(metric.key, name, KUBECTL)
+        figure = self.results.figure(name, metric.key)
+        if target is not None and target.of_kubectl:
+            figure = None if ratio is None else ratio.median
+        met = None if target is None or figure is None else target.met(figure)
+        return (_ratio(ratio), str(target or ""), {None: "", True: "yes", False: "**no**"}[met])
 
     def _head(self) -> Sequence[str]:
+        judged = ["ratio", "target", "met?"]
+        if COMPILED in self.ours[1:]:
+            judged += [f"{COMPILED}: ratio", "target", "met?"]
         others = (f"{other} ÷ {self.ours[0]}" for other in self.ours[1:])
-        return ("what", *self._peers(), "ratio", "target", "met?", *others)
+        return ("what", *self._peers(), *judged, *others)
 
     def _peers(self) -> Sequence[str]:
         return (KUBECTL, *self.ours, NGINX)
@@ -66,9 +66,12 @@ class Table:
                 yield (
                     metric.label(self.plan),
                     *map(_number, figures),
-                    _ratio(self._to_kubectl(metric)),
-                    str(metric.target or ""),
-                    {None: "", True: "yes", False: "**no**"}[self.met(metric)],
+                    *self._judged(metric, self.ours[0], metric.target),
+                    *(
+                        self._judged(metric, COMPILED, metric.compiled)
+                        if COMPILED in self.ours[1:]
+                        else ()
+                    ),
                     *self._comparisons(metric),
                 )
 

@@ -56,7 +56,7 @@ def main() -> int:
         bench = Bench(plan=plan, upstream=serving, peers=peers, results=results, say=_say)
         for name in names:
             bench.measure(name, ROWS[name])
-    facts = machine.facts(peers)
+        facts = machine.facts(peers)
     trees = [tree.name for tree in ours]
     text = f"{Table(results, plan, trees)}\n\n{_foot(plan, facts, results)}"
     _say(f"\n{text}")

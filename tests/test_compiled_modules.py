@@ -73,3 +73,22 @@ def test_a_python_that_compiled_code_crashes_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "version_info", (3, 14, 0))
     with pytest.raises(RuntimeError, match="python/mypy#21133"):
         hatch_build._check_python()
+
+
+def test_a_build_that_fails_leaves_nothing_in_the_temporary_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hatch_build = pytest.importorskip("hatch_build", reason="hatchling is not installed")
+    monkeypatch.setenv("KUBELATCH_COMPILE", "1")
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail(_hook: object, directory: Path, _built: Path) -> None:
+        directory.joinpath("sources").mkdir()
+        raise RuntimeError(directory.name)
+
+    monkeypatch.setattr(hatch_build.CompilingHook, "_compile", fail)
+    hook = hatch_build.CompilingHook("", {}, None, None, "", "wheel")
+    with pytest.raises(RuntimeError, match="kubelatch-"):
+        hook.initialize("standard", {})
+    assert list(tmp_path.iterdir()) == []

@@ -89,11 +89,11 @@ async def balanced(
 ) -> AsyncIterator[tuple[Balancer, App, list[Record]]]:
     """A whole proxy with so many idle connections to a balancer, and what it has recorded since."""
     records: list[Record] = []
-    monkeypatch.setattr(App, "_record", lambda _, record: records.append(record))
     balancer = Balancer()
     async with balancer.server:
         config = kubeconfig(balancer.server.url)
         async with proxy_in_loop(directory, config, "--log-requests=off", *flags) as app:
+            app._registry.on_end = records.append
             assert app._reloader is not None
             generation = app._reloader.current()
             pool = generation.transport(await generation.credential())

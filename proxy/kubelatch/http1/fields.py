@@ -26,13 +26,15 @@ class FieldNames:
         names: as they came, in order.
 
     Attributes:
+        given: the same.
         lower: the same in lower case.
         positions: where each of these stands.
     """
 
-    __slots__ = ("_selectors", "lower", "positions")
+    __slots__ = ("_selectors", "given", "lower", "positions")
 
-    def __init__(self, names: Sequence[bytes]) -> None:
+    def __init__(self, names: tuple[bytes, ...]) -> None:
+        self.given = names
         self.lower = tuple([name.lower() for name in names])
         self.positions: dict[bytes, list[int]] = {}
         for position, name in enumerate(self.lower):
@@ -55,9 +57,16 @@ def _at(positions: list[int], pairs: Pairs) -> Pairs:
     return [pairs[position] for position in positions]
 
 
-def field_names(pairs: Pairs) -> FieldNames:
-    """The names of *pairs*; those of an earlier head, if they are the same."""
+def field_names(pairs: Pairs, latest: FieldNames | None = None) -> FieldNames:
+    """The names of *pairs*; those of an earlier head, if they are the same.
+
+    Args:
+        pairs: one head's fields.
+        latest: the names of the head before on the same connection, which are the likeliest.
+    """
     names = tuple(map(_name_of, pairs))
+    if latest is not None and latest.given == names:
+        return latest
     if sum(map(len, names)) > _MAX_BYTES:
         return FieldNames(names)
     return _cached(names)

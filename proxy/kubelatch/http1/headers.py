@@ -114,9 +114,14 @@ class ClientFields:
 
 def connection_options(fields: Fields) -> frozenset[bytes]:
     """The names of fields that ``Connection`` lists, lower case."""
-    if b"connection" not in fields.names.positions:
+    positions = fields.names.positions.get(b"connection")
+    if positions is None:
         return _NO_OPTIONS
-    return _options(b",".join(fields.values(b"connection")))
+    value = fields.pairs[positions[0]][1]
+    if len(positions) > 1:
+        value = b",".join(fields.values(b"connection"))
+    # Nearly all send this one, which names no field.
+    return _NO_OPTIONS if value == b"keep-alive" else _options(value)
 
 
 @lru_cache(128)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import httptools
 
 from ..errors import UpstreamError
-from .fields import Fields, Pair
+from .fields import FieldNames, Fields, Pair, field_names
 
 # net/http's server limit for a request's head; Kubernetes' own heads are below 2 KiB. It applies
 # to all that is not body: interim responses and the final head together, and trailers.
@@ -133,6 +133,7 @@ class ResponseReader:
         "_head_only",
         "_interim",
         "_length",
+        "_names",
         "_pairs",
         "_parser",
         "_peer",
@@ -161,6 +162,8 @@ class ResponseReader:
         self._reason = b""
         # Where fields go as they come.
         self._pairs: list[Pair] = []
+        # Of the response before.
+        self._names: FieldNames | None = None
         self._head_only = False
         # Content-Length minus the bytes that the parser has delivered; -1 without one.
         self._length = -1
@@ -282,7 +285,8 @@ class ResponseReader:
         parser, receiver = self._parser, self._receiver
         if parser is None or receiver is None:  # pragma: no cover -- called from feed_data only
             return
-        fields = Fields(self._pairs)
+        self._names = names = field_names(self._pairs, self._names)
+        fields = Fields(self._pairs, names)
         # Further fields are trailers.
         self._pairs = self._trailers
         status = parser.get_status_code()

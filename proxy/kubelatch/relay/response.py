@@ -39,6 +39,9 @@ _HELD_RESPONSE: Final = 64 * 1024
 _LENGTH: Final = frozenset({b"content-length"})
 _OF_ENCODED: Final = _LENGTH | {b"content-encoding"}
 
+# Names and values of fields that the proxy adds.
+ExtraFields = tuple[tuple[str, str], ...]
+
 
 class ResponseRelay:
     """One attempt's response, from a stream to the client of an exchange; an :class:`Attempt`.
@@ -94,7 +97,7 @@ class ResponseRelay:
         *,
         gzip: bool,
         hold: bool,
-        extra: tuple[tuple[str, str], ...],
+        extra: ExtraFields,
         links: LinkRewriter | None,
     ) -> None:
         self._exchange = exchange

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from ..credentials import CLIENT_SUPPLIED, Credential
 from ..errors import (
@@ -18,6 +18,7 @@ from ..errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from ..http1.links import LinkRewriter
 from ..upstream.generation import Generation, Renewed
 from ..upstream.request import UpstreamRequest
 from ..upstream.transport import Http1OnlyError, Stream, Transport
@@ -28,7 +29,7 @@ from .kind import Kind, kind_of
 from .record import Record
 from .registry import Registry
 from .request import ClientRequest, Plan
-from .response import ResponseRelay
+from .response import ExtraFields, ResponseRelay
 from .routes import is_replayable, may_repeat, may_share, open_stream
 from .second_attempt import SecondAttempt, may_be_renewed, may_be_sent_twice
 from .tunnel import Tunnel
@@ -50,7 +51,6 @@ class UpstreamExchange(Exchange):
         transport: where the last attempt's stream came from.
     """
 
-    relay_type: ClassVar[type[ResponseRelay]] = ResponseRelay
     __slots__ = (
         "_attempt",
         "_body",
@@ -220,15 +220,15 @@ class UpstreamExchange(Exchange):
             self._upload = Upload(self.request, self.record, stream, attempt)
 
     def _relay(self, stream: Stream) -> ResponseRelay:
-        return self.relay_type(
-            self,
-            stream,
-            gzip=self._upstream.gzip,
-            # What cannot be sent again need not be held back.
-            hold=self._renewable and self._body is not None,
-            extra=self._plan.extra_fields,
-            links=self._generation.links(self._plan.mount),
-        )
+        # What cannot be sent again need not be held back.
+        hold = self._renewable and self._body is not None
+        extra, links = self._plan.extra_fields, self._generation.links(self._plan.mount)
+        return self._make_relay(stream, self._upstream.gzip, hold, extra, links)
+
+    def _make_relay(
+        self, stream: Stream, gzip: bool, hold: bool, extra: ExtraFields, links: LinkRewriter | None
+    ) -> ResponseRelay:
+        return ResponseRelay(self, stream, gzip=gzip, hold=hold, extra=extra, links=links)
 
     @property
     def _authorization(self) -> bytes:

@@ -14,7 +14,7 @@ from ...relay.client import ClientProtocol
 from ...relay.record import Record
 from ...relay.registry import Registry
 from ...relay.request import ClientRequest, Plan
-from ...relay.response import ResponseRelay
+from ...relay.response import ExtraFields, ResponseRelay
 from ...relay.upload import Upload
 from ...relay.upstream_exchange import UpstreamExchange
 from ...system.peer_process import LocalConnection
@@ -132,7 +132,7 @@ class _CapturedRelay(ResponseRelay):
         *,
         gzip: bool,
         hold: bool,
-        extra: tuple[tuple[str, str], ...],
+        extra: ExtraFields,
         links: LinkRewriter | None,
     ) -> None:
         super().__init__(exchange, stream, gzip=gzip, hold=hold, extra=extra, links=links)
@@ -163,9 +163,6 @@ class CapturedExchange(UpstreamExchange):
     Attributes:
         capture: the same.
     """
-
-    # A CapturedExchange is all that it is called with.
-    relay_type = cast("type[ResponseRelay]", _CapturedRelay)
 
     __slots__ = ("capture",)
 
@@ -204,6 +201,11 @@ class CapturedExchange(UpstreamExchange):
             self._upload.cancel()
             copy = cast("Stream", _Copy(stream, self.capture.request))
             self._upload = Upload(self.request, self.record, copy, self._attempt)
+
+    def _make_relay(
+        self, stream: Stream, gzip: bool, hold: bool, extra: ExtraFields, links: LinkRewriter | None
+    ) -> ResponseRelay:
+        return _CapturedRelay(self, stream, gzip=gzip, hold=hold, extra=extra, links=links)
 
     def _finish(self) -> None:
         # The record gets rid of them at its end.

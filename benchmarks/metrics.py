@@ -39,7 +39,7 @@ class Metric:
         title: fields of :class:`.plan.Plan` stand in braces.
         unit: of the figures; empty if they are counts.
         target: what is aimed at, if anything.
-        compiled: the same for the compiled build.
+        compiled: the same for the compiled build, if that is another.
     """
 
     key: str

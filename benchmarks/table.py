@@ -40,7 +40,7 @@ class Table:
         """Ratio to kubectl, target, and whether it is met; empty without a target or figures."""
         ratio = None
         # Where the figure itself is aimed at, kubectl's may be nothing.
-        if target is None or target.of_kubectl:
+        if metric.target is None or metric.target.of_kubectl:
             ratio = self.results.ratio(metric.key, name, KUBECTL)
         figure = self.results.figure(name, metric.key)
         if target is not None and target.of_kubectl:
@@ -68,7 +68,7 @@ class Table:
                     *map(_number, figures),
                     *self._judged(metric, self.ours[0], metric.target),
                     *(
-                        self._judged(metric, COMPILED, metric.compiled)
+                        self._judged(metric, COMPILED, metric.compiled or metric.target)
                         if COMPILED in self.ours[1:]
                         else ()
                     ),

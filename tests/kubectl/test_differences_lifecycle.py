@@ -398,6 +398,7 @@ def test_no_credentials(
     upstream.received.clear()
     assert send(kubelatch.address, ask("GET", "/api"))
     assert upstream.received[0].values("authorization") == []
+    kubelatch.end()
     assert "anonymous" in kubelatch.stderr.lower()
 
 
@@ -431,7 +432,7 @@ def test_stderr_of_a_plugin(
     for name in COMMANDS:
         proxy = start(name, "--port=0", f"--kubeconfig={path}")
         assert send(proxy.address, ask("GET", "/api"))
-        proxy.stop()
+        proxy.end()
         shown.append(proxy.stderr)
     assert "token=hunter2 \x1b[2J\n" in shown[0]
     assert shown[1] == "WARNING: sh: token=*** \\x1b[2J\n"

@@ -68,7 +68,8 @@ def fails(name: str, *flags: str, home: Path) -> tuple[int, str, str]:
 
 @pytest.fixture
 def config(tmp_path: Path, authority: Authority, upstream: RecordingUpstream) -> Path:
-    """A kubeconfig of the recording API server."""
+    """A kubeconfig of the recording API server, which answers as usual."""
+    upstream.script = says(OK)
     return write(tmp_path / "config", kubeconfig(upstream.url, authority, user={"token": TOKEN}))
 
 

@@ -61,6 +61,7 @@ DIFFERENCES: Final = _rows(
     ("control-bytes", "encoded dot segments", "forwarded as sent", "400"),
     ("encoded-twice", "encoded dot segments", "forwarded as sent", "400"),
     ("encoded-slash-beside-slash", "encoded dot segments", "forwarded as sent", "400"),
+    ("dots-between-contexts", "dot segments that lead into", "redirected", "400"),
     ("upgrade-unverified", "upgrade with a token and no CA", "the token goes to anyone", "502"),
     ("other-upgrade", "`Upgrade: h2c`", "500, or tunnelled", "served plainly"),
     ("other-101", "101 for another protocol", "tunnelled", "502"),

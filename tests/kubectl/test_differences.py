@@ -344,6 +344,13 @@ def test_the_root_in_a_browser(plain: Pair) -> None:
     assert verdict(ours) == (200, [])
 
 
+@proves("dots-between-contexts")
+def test_dot_segments_between_contexts(plain: Pair) -> None:
+    theirs, ours = plain.both(ask("GET", "/clusters/a/../b/api"))
+    assert theirs.moved == ["/clusters/b/api"]
+    assert verdict(ours) == (400, [])
+
+
 @proves("unclean-encoded")
 def test_unclean_and_encoded(plain: Pair) -> None:
     for escape in ("%2F", "%20"):
